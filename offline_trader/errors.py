@@ -1,0 +1,76 @@
+"""The errors that a user of the toolkit can meet.
+
+::
+
+    OfflineTraderError            exit code 1 would be our bug; every subclass has its own code
+    ├── ConfigError        (2)    a setting, an option or a combination of them is wrong
+    │   └── SchemaMismatch (2)    two artefacts were made with different features or layouts
+    ├── DataError          (3)    a file, a dataset or a market is wrong, with the row or key
+    ├── GateFailed         (4)    an evaluation gate was not passed
+    └── RiskHalt           (5)    a risk limit stopped the run
+
+A message says what was found, what was expected and what to do. The command line prints it in
+one short block and exits with :attr:`OfflineTraderError.exit_code`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "GateFailed",
+    "OfflineTraderError",
+    "RiskHalt",
+    "SchemaMismatch",
+]
+
+
+class OfflineTraderError(Exception):
+    """Base class of every error that is the user's to mend.
+
+    Args:
+        found: what was found, naming the file, row or key.
+        expected: what was expected instead.
+        hint: what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, found: str, *, expected: str = "", hint: str = "") -> None:
+        self.found = found
+        self.expected = expected
+        self.hint = hint
+        parts = [found]
+        if expected:
+            parts.append(f"expected: {expected}")
+        if hint:
+            parts.append(f"what to do: {hint}")
+        super().__init__("\n".join(parts))
+
+
+class ConfigError(OfflineTraderError):
+    """A setting or a combination of settings is wrong."""
+
+    exit_code = 2
+
+
+class SchemaMismatch(ConfigError):
+    """Two artefacts were made with different observation layouts; the message names both hashes."""
+
+
+class DataError(OfflineTraderError):
+    """A file, a dataset or a market is wrong; the message names the file and the row or key."""
+
+    exit_code = 3
+
+
+class GateFailed(OfflineTraderError):
+    """At least one evaluation gate failed."""
+
+    exit_code = 4
+
+
+class RiskHalt(OfflineTraderError):
+    """A risk limit stopped the run."""
+
+    exit_code = 5
