@@ -1,0 +1,47 @@
+"""ONNX export, the torch-free runtime, parity and the manifest.
+
+``export_onnx`` and ``torch_policy`` need torch, which is imported when one of them is first used;
+the runtime needs onnxruntime alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.export.manifest import (
+    ManifestFacts,
+    read_manifest,
+    refuse_collapsed,
+    sha256_of,
+    verify_manifest,
+    write_manifest,
+)
+from offline_trader.export.parity import PARITY_TOLERANCE, ParityReport, parity
+from offline_trader.export.runtime import OnnxPolicy
+
+if TYPE_CHECKING:
+    from offline_trader.export.onnx_model import ExportResult, export_onnx, torch_policy
+
+__all__ = [
+    "PARITY_TOLERANCE",
+    "ExportResult",
+    "ManifestFacts",
+    "OnnxPolicy",
+    "ParityReport",
+    "export_onnx",
+    "parity",
+    "read_manifest",
+    "refuse_collapsed",
+    "sha256_of",
+    "torch_policy",
+    "verify_manifest",
+    "write_manifest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"ExportResult", "export_onnx", "torch_policy"}:
+        from offline_trader.export import onnx_model
+
+        return getattr(onnx_model, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

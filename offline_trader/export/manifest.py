@@ -1,0 +1,191 @@
+"""The manifest beside an exported model: what it is, what it came from, what it passed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from offline_trader import __version__
+from offline_trader.errors import ConfigError, DataError, GateFailed
+from offline_trader.export.parity import ParityReport
+from offline_trader.runs import atomic_write
+
+__all__ = [
+    "COLLAPSED",
+    "ManifestFacts",
+    "read_manifest",
+    "refuse_collapsed",
+    "sha256_of",
+    "verify_manifest",
+    "write_manifest",
+]
+
+COLLAPSED = "COLLAPSED"
+_KIND = "offline-trader export"
+
+
+@dataclass(frozen=True)
+class ManifestFacts:
+    """What is known about a model besides its bytes.
+
+    Attributes:
+        layout_hash: of the observation layout inside the model.
+        parents: name → file or directory it was made from, or its SHA-256 as 64 hex digits.
+        gates: one JSON object a gate (name, value, interval, n, verdict, …); empty: none ran.
+        collapse: the collapse measures with a ``verdicts`` list; None: not evaluated.
+        parity: the comparison with the policy in torch; None: not compared.
+        force: the user asked for the export in spite of a COLLAPSED verdict.
+        facts: anything else that is JSON (seeds, market hash, goal, action mode).
+    """
+
+    layout_hash: str
+    parents: Mapping[str, Path | str] = field(default_factory=dict)
+    gates: Sequence[Mapping[str, Any]] = ()
+    collapse: Mapping[str, Any] | None = None
+    parity: ParityReport | None = None
+    force: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes; of a directory, of its files' relative names and hashes.
+
+    Raises:
+        DataError: nothing is there.
+    """
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    if not path.is_dir():
+        raise DataError(f"no file or directory {path}", hint="give the parent that was used")
+    listing = [
+        f"{each.relative_to(path).as_posix()} {sha256_of(each)}"
+        for each in sorted(path.rglob("*"))
+        if each.is_file()
+    ]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+
+
+def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool:
+    """Whether the collapse verdict was overridden; call it before anything is written.
+
+    Args:
+        collapse: measures with a ``verdicts`` list of names, or None.
+        force: export all the same.
+
+    Raises:
+        GateFailed: the verdict is COLLAPSED and ``force`` is false.
+    """
+    verdicts = [] if collapse is None else [str(each) for each in collapse.get("verdicts", [])]
+    if COLLAPSED not in verdicts:
+        return False
+    if not force:
+        raise GateFailed(
+            f"the policy's verdict is {', '.join(verdicts)}",
+            expected="a policy whose deterministic actions differ from state to state",
+            hint="train it again, or export with --force; the manifest will say so",
+        )
+    return True
+
+
+def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
+    """Writes ``manifest.json`` beside ``model`` and returns its path.
+
+    The manifest holds names and hashes, no paths and no clock: equal inputs give equal bytes.
+
+    Raises:
+        GateFailed: COLLAPSED without force.
+        ConfigError: another kind of manifest lies there already.
+        DataError: the model or a parent is missing.
+    """
+    model = Path(model)
+    forced = refuse_collapsed(facts.collapse, force=facts.force)
+    target = model.parent / "manifest.json"
+    if target.exists() and _load(target).get("kind") != _KIND:
+        raise ConfigError(
+            f"{target} is the manifest of something else (a run, perhaps)",
+            expected="a directory of its own for the exported model",
+            hint="export to e.g. export/policy.onnx",
+        )
+    payload = {
+        "kind": _KIND,
+        "version": __version__,
+        "model": {
+            "file": model.name,
+            "sha256": sha256_of(model),
+            "size_bytes": model.stat().st_size,
+            "layout_hash": facts.layout_hash,
+        },
+        "parents": {name: _hash(value) for name, value in sorted(facts.parents.items())},
+        "gates": _gates(facts.gates),
+        "collapse": None if facts.collapse is None else dict(facts.collapse),
+        "collapse_forced": forced,
+        "parity": None if facts.parity is None else facts.parity.to_dict(),
+        "facts": dict(facts.facts),
+    }
+    text = json.dumps(payload, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    atomic_write(target, text.encode())
+    return target
+
+
+def read_manifest(path: Path | str) -> dict[str, Any]:
+    """The manifest of a model, given its own path or the model's.
+
+    Raises:
+        DataError: it is missing, broken, or of another kind.
+    """
+    path = Path(path)
+    target = path if path.suffix == ".json" else path.parent / "manifest.json"
+    payload = _load(target)
+    if payload.get("kind") != _KIND:
+        raise DataError(f"{target} is not the manifest of an exported model")
+    return payload
+
+
+def verify_manifest(model: Path | str) -> dict[str, Any]:
+    """The manifest beside ``model``, after checking that its hash is the model's.
+
+    Raises:
+        DataError: no manifest, or the model's bytes are not those it describes.
+    """
+    model = Path(model)
+    manifest = read_manifest(model)
+    found, stated = sha256_of(model), manifest["model"]["sha256"]
+    if found != stated:
+        raise DataError(
+            f"{model} has SHA-256 {found[:16]}…",
+            expected=f"{stated[:16]}… as its manifest states",
+            hint="the model was changed or belongs to another manifest; export it again",
+        )
+    return manifest
+
+
+def _gates(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    by_verdict: dict[str, list[str]] = {}
+    for gate in gates:
+        by_verdict.setdefault(str(gate.get("verdict", "not evaluable")), []).append(
+            str(gate.get("name"))
+        )
+    return {"evaluated": [dict(gate) for gate in gates], "by_verdict": by_verdict}
+
+
+def _hash(value: Path | str) -> str:
+    if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
+        return value
+    return sha256_of(Path(value))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"no manifest {path}", hint="run `offline-trader export`") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is broken JSON at line {error.lineno}") from error
+    if not isinstance(payload, dict):
+        raise DataError(f"{path} holds no JSON object")
+    return payload
