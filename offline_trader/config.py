@@ -1,0 +1,103 @@
+"""Configuration: frozen dataclasses, filled from defaults, then a YAML file, then ``a.b=c``.
+
+A configuration is a frozen dataclass whose fields are scalars, tuples, mappings or further
+dataclasses. :func:`load_config` merges the three sources, refuses unknown keys with the nearest
+known one, checks types and leaves value checks to each class's ``__post_init__`` (its
+``ValueError`` becomes a :class:`~offline_trader.errors.ConfigError` naming the key).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from offline_trader.coercion import CommandText, from_dict, known_keys
+from offline_trader.errors import ConfigError
+from offline_trader.types import digest
+
+__all__ = ["config_hash", "from_dict", "known_keys", "load_config", "to_dict", "to_yaml"]
+
+T = TypeVar("T")
+
+
+def load_config(cls: type[T], yaml_path: Path | None = None, overrides: Sequence[str] = ()) -> T:
+    """A ``cls`` from its defaults, updated by a YAML file, updated by ``key.sub=value`` texts.
+
+    Args:
+        cls: a frozen dataclass; nested dataclasses are filled field by field.
+        yaml_path: file with a mapping at the top, or None.
+        overrides: texts such as ``"simulator.commission_bps=2"``; later ones win.
+
+    Raises:
+        ConfigError: unreadable file, unknown key, wrong type, missing or refused value.
+    """
+    tree: dict[str, object] = _read_yaml(yaml_path) if yaml_path is not None else {}
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"setting {text!r} has no value", expected="key=value, as in seed=7")
+        _assign(tree, key.strip().split("."), CommandText(value.strip()), text)
+    return from_dict(cls, tree)
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """JSON-able form of a config: tuples become lists, paths become strings."""
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"to_dict needs a dataclass instance, not {config!r}")
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def to_yaml(config: object) -> str:
+    """YAML text that :func:`load_config` reads back to an equal config."""
+    tree = config if isinstance(config, Mapping) else to_dict(config)
+    return yaml.safe_dump(_plain(tree), sort_keys=False, allow_unicode=True)
+
+
+def config_hash(config: object) -> str:
+    """SHA-256 of the resolved values; equal configs have equal hashes in every process."""
+    return digest(to_dict(config))
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_dict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            f"{path} holds a {type(tree).__name__}", expected="a mapping of settings at the top"
+        )
+    return {str(key): value for key, value in tree.items()}
+
+
+def _assign(tree: dict[str, object], keys: Sequence[str], value: object, text: str) -> None:
+    """Put ``value`` at the dotted place in ``tree``, in place."""
+    for key in keys[:-1]:
+        inner = tree.get(key)
+        if not isinstance(inner, dict):
+            inner = {}
+            tree[key] = inner
+        tree = inner
+    if not keys[-1]:
+        raise ConfigError(f"setting {text!r} ends its key with a dot", expected="key.sub=value")
+    tree[keys[-1]] = value

@@ -1,0 +1,280 @@
+"""Run directories: resolved config, manifest, metrics, checkpoints, resume.
+
+::
+
+    runs/NAME/
+        config.yaml          the resolved configuration
+        manifest.json        versions, hashes, seed, parents, status, facts
+        metrics.jsonl        one JSON object a logged step
+        events.out.tfevents* the same numbers for TensorBoard
+        checkpoints/STEP     a file or a folder, whole or absent
+
+Every file that a later command reads is written beside its place and renamed, so a kill leaves
+either the old one or the new one. The metrics that were logged after the last checkpoint are cut
+off on resume: their steps are done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from offline_trader import __version__
+from offline_trader.config import to_yaml
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.fingerprints import content_sha256
+from offline_trader.metrics_log import MetricsLog
+from offline_trader.types import digest
+
+__all__ = ["Run", "atomic_write", "package_versions"]
+
+MANIFEST, CONFIG, CHECKPOINTS = "manifest.json", "config.yaml", "checkpoints"
+_PACKAGES = ("numpy", "numba", "TA-Lib", "torch", "d3rlpy", "imitation", "minari", "gymnasium")
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader, or a kill, sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that decide a run's numbers."""
+    versions = {"python": python_version(), "offline-trader": __version__}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+class Run:
+    """One run directory. Make it with :meth:`create` or :meth:`open`, use it in a ``with`` block.
+
+    Leaving the block by an exception marks the run ``interrupted`` (Ctrl-C) or ``failed``;
+    :meth:`finish` marks it ``done``.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._log = MetricsLog(path)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        config: Mapping[str, Any],
+        *,
+        command: str,
+        seed: int,
+        parents: Sequence[Path] = (),
+        data_hash: str = "",
+        resume: bool = False,
+    ) -> Run:
+        """A new run at ``path``, or with ``resume`` the one that is there, ready to go on.
+
+        Args:
+            path: the directory, made here; its name is the run's.
+            config: resolved configuration, JSON-able.
+            command: the command that runs, such as ``pretrain``.
+            seed: the seed that every generator of the run derives from.
+            parents: files and directories that this run starts from; their hashes are stored.
+            data_hash: SHA-256 of the bars or of the dataset.
+            resume: go on with an existing run of the same configuration and parents.
+
+        Raises:
+            ConfigError: the directory is in use, or resuming would mix two configurations.
+        """
+        path = Path(path)
+        facts = {
+            "command": command,
+            "config_hash": digest(config),
+            "seed": seed,
+            "data_hash": data_hash,
+            "parents": [{"path": str(p), "sha256": content_sha256(p)} for p in parents],
+        }
+        if (path / MANIFEST).exists():
+            return cls._reopen(path, config, facts, resume=resume)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ConfigError(
+                f"{path} exists and is not a run directory",
+                expected="a new or empty directory",
+                hint="choose another --run",
+            )
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        atomic_write(path / CONFIG, to_yaml(config).encode())
+        run = cls(
+            path, {**facts, "format": 1, "status": "running", "started": _now(), "resumed": 0}
+        )
+        run._update(versions=package_versions())
+        return run
+
+    @classmethod
+    def _reopen(
+        cls, path: Path, config: Mapping[str, Any], facts: Mapping[str, Any], *, resume: bool
+    ) -> Run:
+        run = cls.open(path)
+        if not resume:
+            raise ConfigError(
+                f"{path} holds a run with status {run.status!r}",
+                hint="add --resume to go on with it, or choose another --run",
+            )
+        for key in ("command", "config_hash", "seed", "data_hash", "parents"):
+            before, now = run.manifest.get(key), facts[key]
+            if key == "parents":
+                before, now = [[p["sha256"] for p in side or ()] for side in (before, now)]
+            if before != now:
+                detail = _difference(run.config(), dict(config)) if key == "config_hash" else ""
+                raise ConfigError(
+                    f"{path} was made with another {key.replace('_', ' ')}{detail}",
+                    expected=f"{before}",
+                    hint="resume with the same settings, or choose another --run",
+                )
+        if run.status != "done":
+            run._forget_unsaved_metrics()
+            run._update(status="running", resumed=int(run.manifest.get("resumed", 0)) + 1)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """The run at ``path``, to read.
+
+        Raises:
+            DataError: no run there, or its manifest is not readable.
+        """
+        path = Path(path)
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{path} is not a run directory", expected=f"a directory with {MANIFEST}"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path / MANIFEST} is not readable: {error}") from error
+        return cls(path, manifest)
+
+    @property
+    def status(self) -> str:
+        """``running``, ``done``, ``interrupted`` or ``failed``."""
+        return str(self.manifest["status"])
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration that the run was made with."""
+        import yaml
+
+        tree = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        return dict(tree or {})
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Append ``values`` at ``step`` to the metrics and to TensorBoard's events.
+
+        A value that is not finite is stored as null: JSON has no infinity.
+        """
+        self._log.append(step, values)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The logged rows, oldest first; a torn last line (a kill) is left out."""
+        return self._log.rows()
+
+    def save_checkpoint(self, step: int, writer: Callable[[Path], None], *, keep: int = 2) -> Path:
+        """Let ``writer`` write a file or folder at a path, then make it checkpoint ``step``.
+
+        The newest ``keep`` checkpoints stay. Returns the checkpoint's path.
+        """
+        folder = self.path / CHECKPOINTS
+        folder.mkdir(exist_ok=True)
+        temporary, final = folder / f".{step:010d}.tmp", folder / f"{step:010d}"
+        _remove(temporary)
+        writer(temporary)
+        if not temporary.exists():
+            raise RuntimeError(f"the writer of checkpoint {step} wrote nothing")
+        marker = json.dumps({"metrics_bytes": self._log.size})
+        atomic_write(folder / f"{step:010d}.json", marker.encode())
+        _remove(final)
+        temporary.replace(final)
+        for old, path in self._checkpoints()[:-keep]:
+            _remove(path)
+            _remove(folder / f"{old:010d}.json")
+        return final
+
+    def latest_checkpoint(self) -> tuple[int, Path] | None:
+        """Step and path of the newest whole checkpoint, or None."""
+        found = self._checkpoints()
+        return found[-1] if found else None
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the run done and store ``facts`` (JSON-able) in its manifest."""
+        self._log.close()
+        self._update(status="done", finished=_now(), facts={**self.facts, **facts})
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What :meth:`finish` stored."""
+        return dict(self.manifest.get("facts", {}))
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._log.close()
+        if kind is not None and self.status == "running":
+            stopped = issubclass(kind, KeyboardInterrupt | SystemExit)
+            self._update(status="interrupted" if stopped else "failed", finished=_now())
+
+    def _forget_unsaved_metrics(self) -> None:
+        """Drop the rows that were logged after the newest checkpoint: they come again."""
+        latest = self.latest_checkpoint()
+        if latest is None:
+            self._log.cut(0, first_step=0)
+        else:
+            marker = self.path / CHECKPOINTS / f"{latest[0]:010d}.json"
+            size = int(json.loads(marker.read_text())["metrics_bytes"])
+            self._log.cut(size, first_step=latest[0] + 1)
+
+    def _checkpoints(self) -> list[tuple[int, Path]]:
+        folder = self.path / CHECKPOINTS
+        if not folder.is_dir():
+            return []
+        return sorted((int(p.name), p) for p in folder.iterdir() if p.name.isdigit())
+
+    def _update(self, **entries: Any) -> None:
+        self.manifest.update(entries)
+        text = json.dumps(self.manifest, indent=2, allow_nan=False) + "\n"
+        atomic_write(self.path / MANIFEST, text.encode())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:
+    """The first setting that differs, as text for an error message."""
+    for key in [*before, *(k for k in now if k not in before)]:
+        left, right = before.get(key), now.get(key)
+        if left == right:
+            continue
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            return _difference(left, right, f"{path}{key}.")
+        return f": {path}{key} was {left!r} and is {right!r}"
+    return ""
