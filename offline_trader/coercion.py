@@ -119,7 +119,7 @@ def _unknown(key: str, cls: type, path: str) -> ConfigError:
     keys = [f"{path}.{name}" if path else name for name in known_keys(cls)]
     near = difflib.get_close_matches(dotted, keys, n=1, cutoff=0.5)
     if not near:
-        leaves = {name.rsplit(".", 1)[-1]: name for name in keys}
+        leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
         near = [leaves[m] for m in difflib.get_close_matches(key, leaves, n=1, cutoff=0.5)]
     return ConfigError(
         f"unknown setting {dotted!r}",

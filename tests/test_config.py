@@ -1,0 +1,190 @@
+"""Merging defaults, YAML and command-line settings into frozen dataclasses."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offline_trader.config import (
+    config_hash,
+    from_dict,
+    known_keys,
+    load_config,
+    to_dict,
+    to_yaml,
+)
+from offline_trader.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Costs:
+    commission_bps: float = 1.0
+    lots: int = 0
+    mode: Literal["order", "target_long"] = "order"
+
+    def __post_init__(self) -> None:
+        if self.commission_bps < 0:
+            raise ValueError(f"commission_bps is {self.commission_bps}, expected ≥ 0")
+
+
+@dataclass(frozen=True)
+class Job:
+    market: str = "sp500"
+    hidden: tuple[int, ...] = (64, 64)
+    band: tuple[float, str] = (0.5, "x")
+    start: str | None = None
+    output: Path = Path("out")
+    rates: dict[str, float] = field(default_factory=dict)
+    quick: bool = False
+    limit: int | float | None = None
+    costs: Costs = field(default_factory=lambda: Costs(commission_bps=3.0))
+    extra: Costs | None = None
+
+
+def test_precedence_is_defaults_then_yaml_then_settings(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("market: nasdaq\ncosts:\n  lots: 5\n  mode: target_long\n")
+    job = load_config(Job, file, ["costs.lots=7", "market=aapl.csv", "costs.lots=8"])
+    assert job == Job(market="aapl.csv", costs=Costs(3.0, 8, "target_long"))
+
+
+def test_a_partial_nested_mapping_keeps_the_fields_own_default() -> None:
+    assert from_dict(Job, {"costs": {"lots": 2}}).costs.commission_bps == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("market=1", "market", "1"),
+        ("start=2012-01-03", "start", "2012-01-03"),
+        ("start=null", "start", None),
+        ("hidden=32,16", "hidden", (32, 16)),
+        ("hidden=[32]", "hidden", (32,)),
+        ("hidden=8", "hidden", (8,)),
+        ("band=[1, y]", "band", (1.0, "y")),
+        ("quick=true", "quick", True),
+        ("costs.commission_bps=1e-4", "costs", Costs(1e-4)),
+        ("costs.commission_bps=2", "costs", Costs(2.0)),
+        ("output=a/b", "output", Path("a/b")),
+        ("rates={a: 1}", "rates", {"a": 1.0}),
+        ("rates.b=2", "rates", {"b": 2.0}),
+        ("limit=3", "limit", 3),
+        ("limit=2.5", "limit", 2.5),
+        ("extra.lots=4", "extra", Costs(1.0, 4)),
+        ("market=a=b", "market", "a=b"),
+    ],
+)
+def test_a_setting_is_read_by_its_fields_type(text: str, name: str, value: object) -> None:
+    found = getattr(load_config(Job, None, [text]), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_yaml_dates_reach_text_fields_as_iso_dates(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("start: 2012-01-03\n")
+    assert load_config(Job, file).start == "2012-01-03"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("markt=x", "did you mean 'market'"),
+        ("costs.comission_bps=1", "did you mean 'costs.commission_bps'"),
+        ("commission_bps=1", "did you mean 'costs.commission_bps'"),
+        ("zzzzzz=1", "expected: one of market"),
+        ("costs.lots=many", "costs.lots is 'many' .*\nexpected: a whole number"),
+        ("costs.lots=1.5", "expected: a whole number"),
+        ("costs.lots=true", "expected: a whole number"),
+        ("quick=1", "expected: true or false"),
+        ("costs.commission_bps=-1", "costs: commission_bps is -1.0"),
+        ("costs.mode=ordr", "did you mean 'order'"),
+        ("costs=5", "expected: settings of Costs"),
+        ("hidden=[a]", r"hidden\[0\] is 'a'"),
+        ("band=[1]", "1 values.*\nexpected: 2 values"),
+        ("rates=3", "expected: a mapping"),
+        ("market", "expected: key=value"),
+        ("costs.=1", "ends its key with a dot"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_the_key(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(Job, None, [setting])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("- 1", "expected: a mapping"),
+        ("costs:\n  lotz: 1\n", "did you mean 'costs.lots'"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        load_config(Job, file)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*job\.yaml"):
+        load_config(Job, tmp_path / "job.yaml")
+
+
+def test_a_field_without_default_is_asked_for() -> None:
+    @dataclass(frozen=True)
+    class Needs:
+        seed: int
+
+    with pytest.raises(ConfigError, match="lacks the setting 'seed'"):
+        from_dict(Needs, {})
+
+
+def test_known_keys_are_dotted() -> None:
+    assert known_keys(Job)[-6:] == [
+        "costs.commission_bps",
+        "costs.lots",
+        "costs.mode",
+        "extra.commission_bps",
+        "extra.lots",
+        "extra.mode",
+    ]
+
+
+@given(
+    market=st.text(),
+    hidden=st.lists(st.integers(1, 512), max_size=4).map(tuple),
+    fee=st.floats(0, 1e6),
+    start=st.none() | st.dates().map(str),
+    rates=st.dictionaries(st.text(min_size=1), st.floats(allow_nan=False, allow_infinity=False)),
+    extra=st.none() | st.builds(Costs, lots=st.integers()),
+)
+def test_writing_then_reading_is_the_identity(
+    tmp_path_factory: pytest.TempPathFactory,
+    market: str,
+    hidden: tuple[int, ...],
+    fee: float,
+    start: str | None,
+    rates: dict[str, float],
+    extra: Costs | None,
+) -> None:
+    job = Job(market, hidden, start=start, rates=rates, costs=Costs(fee), extra=extra)
+    file = tmp_path_factory.mktemp("config") / "job.yaml"
+    file.write_text(to_yaml(job), encoding="utf-8")
+    again = load_config(Job, file)
+    assert again == job
+    assert config_hash(again) == config_hash(job)
+    assert from_dict(Job, to_dict(job)) == job
+
+
+def test_the_hash_is_a_known_value_and_moves_with_any_setting() -> None:
+    canonical = b'{"commission_bps":1.0,"lots":0,"mode":"order"}'
+    assert config_hash(Costs()) == hashlib.sha256(canonical).hexdigest()
+    assert len({config_hash(c) for c in (Costs(), Costs(2.0), Costs(lots=1))}) == 3

@@ -1,0 +1,245 @@
+"""Run directories: what is written, what a kill leaves, what resuming does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.fingerprints import content_sha256
+from offline_trader.runs import Run, atomic_write
+
+CONFIG = {"market": "sp500", "learner": {"gamma": 0.99}}
+
+
+def make(path: Path, *, resume: bool = False, **changes: object) -> Run:
+    config = {**CONFIG, **changes}
+    return Run.create(path, config, command="pretrain", seed=7, data_hash="d" * 64, resume=resume)
+
+
+def test_a_new_run_holds_its_config_and_manifest(tmp_path: Path) -> None:
+    parent = tmp_path / "bars.csv"
+    parent.write_text("a\n")
+    run = Run.create(
+        tmp_path / "r", CONFIG, command="pretrain", seed=7, data_hash="abc", parents=[parent]
+    )
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    assert Run.open(run.path).config() == CONFIG
+    assert manifest["seed"] == 7
+    assert manifest["data_hash"] == "abc"
+    assert manifest["command"] == "pretrain"
+    assert manifest["status"] == "running"
+    assert manifest["parents"] == [
+        {"path": str(parent), "sha256": hashlib.sha256(b"a\n").hexdigest()}
+    ]
+    assert manifest["versions"]["python"].startswith("3.")
+    assert {"torch", "d3rlpy", "numba", "offline-trader"} <= set(manifest["versions"])
+
+
+def test_finish_stores_facts_and_the_status(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.finish(score=1.5)
+    again = Run.open(tmp_path / "r")
+    assert (again.status, again.facts) == ("done", {"score": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (ZeroDivisionError, "failed")]
+)
+def test_leaving_by_an_exception_is_recorded(
+    tmp_path: Path, error: type[BaseException], status: str
+) -> None:
+    with pytest.raises(error), make(tmp_path / "r"):
+        raise error
+    assert Run.open(tmp_path / "r").status == status
+
+
+def test_metrics_come_back_and_infinities_are_null(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.log(1, {"loss": 0.5})
+        run.log(2, {"loss": float("inf"), "kl": float("nan")})
+    rows = Run.open(tmp_path / "r").metrics()
+    assert rows == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": None, "kl": None}]
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.log(1, {"loss": 0.5})
+        with (run.path / "metrics.jsonl").open("ab") as file:
+            file.write(b'{"step": 2, "lo')
+    assert Run.open(tmp_path / "r").metrics() == [{"step": 1, "loss": 0.5}]
+
+
+def test_tensorboard_reads_the_same_numbers(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.log(3, {"loss": 0.5})
+    assert scalars(run.path, "loss") == [(3, 0.5)]
+
+
+def scalars(path: Path, tag: str) -> list[tuple[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(path))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_a_checkpoint_is_whole_or_absent(tmp_path: Path) -> None:
+    run = make(tmp_path / "r")
+    run.save_checkpoint(10, lambda path: void(path.write_text("ten")))
+
+    def breaks(path: Path) -> None:
+        path.mkdir()
+        (path / "half").write_text("x")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run.save_checkpoint(20, breaks)
+    latest = Run.open(run.path).latest_checkpoint()
+    assert latest is not None
+    assert (latest[0], latest[1].read_text()) == (10, "ten")
+    # The next attempt is not hindered by what the first one left.
+    run.save_checkpoint(20, lambda path: void(path.write_text("twenty")))
+    latest = run.latest_checkpoint()
+    assert latest is not None
+    assert latest[1].read_text() == "twenty"
+
+
+def void(_: object) -> None:
+    """Turn a call with a result into one without."""
+
+
+def test_a_checkpoint_may_be_a_folder_and_replaces_its_forerunner(tmp_path: Path) -> None:
+    run = make(tmp_path / "r")
+    for text in ("first", "second"):
+
+        def writer(path: Path, text: str = text) -> None:
+            path.mkdir()
+            (path / text).write_text(text)
+
+        final = run.save_checkpoint(5, writer)
+    assert [p.name for p in final.iterdir()] == ["second"]
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    run = make(tmp_path / "r")
+    for step in (1, 2, 3, 10):
+        run.save_checkpoint(step, lambda path: void(path.write_text("x")), keep=2)
+    names = sorted(p.name for p in (run.path / "checkpoints").iterdir())
+    assert names == ["0000000003", "0000000003.json", "0000000010", "0000000010.json"]
+
+
+def test_an_existing_run_is_refused_without_resume(tmp_path: Path) -> None:
+    make(tmp_path / "r")
+    with pytest.raises(ConfigError, match="holds a run with status 'running'"):
+        make(tmp_path / "r")
+
+
+def test_a_directory_of_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("do not touch")
+    with pytest.raises(ConfigError, match="not a run directory"):
+        make(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_resume_refuses_another_config_and_names_the_setting(tmp_path: Path) -> None:
+    make(tmp_path / "r")
+    with pytest.raises(ConfigError, match=r"learner\.gamma was 0\.99 and is 0\.9"):
+        make(tmp_path / "r", resume=True, learner={"gamma": 0.9})
+
+
+def test_resume_refuses_a_changed_parent(tmp_path: Path) -> None:
+    parent = tmp_path / "bars.csv"
+    parent.write_text("a\n")
+
+    def create(*, resume: bool) -> Run:
+        return Run.create(
+            tmp_path / "r", CONFIG, command="x", seed=0, parents=[parent], resume=resume
+        )
+
+    create(resume=False)
+    assert create(resume=True).manifest["resumed"] == 1
+    parent.write_text("b\n")
+    with pytest.raises(ConfigError, match="another parents"):
+        create(resume=True)
+
+
+def test_resume_cuts_the_metrics_after_the_last_checkpoint(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.log(1, {"loss": 1.0})
+        run.save_checkpoint(1, lambda path: void(path.write_text("x")))
+        run.log(2, {"loss": 2.0})
+    with make(tmp_path / "r", resume=True) as run:
+        assert run.metrics() == [{"step": 1, "loss": 1.0}]
+        run.log(2, {"loss": 2.5})
+    assert run.metrics() == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 2.5}]
+    assert scalars(run.path, "loss") == [(1, 1.0), (2, 2.5)]
+
+
+def test_resume_without_a_checkpoint_starts_over(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.log(1, {"loss": 1.0})
+    assert make(tmp_path / "r", resume=True).metrics() == []
+
+
+def test_a_done_run_is_left_as_it_is_on_resume(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.log(1, {"loss": 1.0})
+        run.finish()
+    again = make(tmp_path / "r", resume=True)
+    assert again.status == "done"
+    assert again.metrics() == [{"step": 1, "loss": 1.0}]
+
+
+def test_opening_what_is_not_a_run_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a run directory"):
+        Run.open(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="not readable"):
+        Run.open(tmp_path)
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "manifest.json"
+    atomic_write(target, b"old")
+    script = (
+        "import os, pathlib, sys\n"
+        "from offline_trader import runs\n"
+        "os.fsync = lambda _: os._exit(9)\n"
+        "runs.atomic_write(pathlib.Path(sys.argv[1]), b'new' * 1000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert done.returncode == 9
+    assert target.read_bytes() == b"old"
+
+
+def test_a_runs_fingerprint_ignores_clock_times(tmp_path: Path) -> None:
+    prints: list[str] = []
+    for name in ("a", "b"):
+        with make(tmp_path / name) as run:
+            run.log(1, {"loss": 1.0})
+            run.save_checkpoint(1, lambda path: void(path.write_text("x")))
+            run.finish(seconds=len(prints))
+        prints.append(content_sha256(run.path))
+    assert prints[0] == prints[1]
+    (tmp_path / "b" / "checkpoints" / "0000000001").write_text("y")
+    assert content_sha256(tmp_path / "b") != prints[0]
+
+
+def test_the_runs_module_loads_no_torch() -> None:
+    script = (
+        "import sys, pathlib, tempfile\n"
+        "from offline_trader.runs import Run\n"
+        "with Run.create(pathlib.Path(tempfile.mkdtemp()) / 'r', {}, command='x', seed=0) as run:\n"
+        "    run.log(1, {'a': 1.0})\n"
+        "print([m for m in ('torch', 'pandas', 'numba', 'tensorflow') if m in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
