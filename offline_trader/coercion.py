@@ -117,10 +117,9 @@ def _default(field: dataclasses.Field[Any]) -> object:
 def _unknown(key: str, cls: type, path: str) -> ConfigError:
     dotted = f"{path}.{key}" if path else key
     keys = [f"{path}.{name}" if path else name for name in known_keys(cls)]
-    near = difflib.get_close_matches(dotted, keys, n=1, cutoff=0.5)
-    if not near:
-        leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
-        near = [leaves[m] for m in difflib.get_close_matches(key, leaves, n=1, cutoff=0.5)]
+    leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
+    near = [leaves[key]] if key in leaves else difflib.get_close_matches(dotted, keys, n=1)
+    near = near or [leaves[m] for m in difflib.get_close_matches(key, leaves, n=1)]
     return ConfigError(
         f"unknown setting {dotted!r}",
         expected=f"one of {', '.join(keys)}" if not near else "",

@@ -54,7 +54,7 @@ def to_dict(config: object) -> dict[str, Any]:
 def to_yaml(config: object) -> str:
     """YAML text that :func:`load_config` reads back to an equal config."""
     tree = config if isinstance(config, Mapping) else to_dict(config)
-    return yaml.safe_dump(_plain(tree), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(_plain(tree), sort_keys=False)
 
 
 def config_hash(config: object) -> str:
