@@ -1,0 +1,129 @@
+"""What a command prints: data on stdout, progress and notes on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Advance", "Terminal", "number", "plain_json"]
+
+
+class Advance:
+    """Moves one progress bar: call it with the units done so far and the total."""
+
+    def __init__(self, progress: Any, task: Any) -> None:
+        self._progress, self._task = progress, task
+
+    def __call__(self, done: float, total: float | None = None) -> None:
+        """Set the bar to ``done`` of ``total``."""
+        if total is None:
+            self._progress.update(self._task, completed=done)
+        else:
+            self._progress.update(self._task, completed=done, total=total)
+
+
+class Terminal:
+    """The two streams of a command.
+
+    Args:
+        as_json: print :meth:`result`'s payload as JSON and no tables.
+        quiet: keep stderr empty except for errors.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        from rich.console import Console
+
+        self.as_json = as_json
+        self.quiet = quiet
+        self._out: Console = Console(highlight=False, soft_wrap=True)
+        self._err: Console = Console(stderr=True, highlight=False, quiet=quiet)
+
+    def note(self, text: str) -> None:
+        """A line for a human about what happens, on stderr."""
+        self._err.print(text, markup=False)
+
+    def result(self, payload: Mapping[str, Any]) -> None:
+        """The command's result: with ``--json`` one JSON object, otherwise nothing."""
+        if self.as_json:
+            self._out.print(plain_json(payload), markup=False, soft_wrap=True)
+
+    def line(self, text: str = "") -> None:
+        """A line of the human-readable result, on stdout."""
+        if not self.as_json:
+            self._out.print(text, markup=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table on stdout; columns of numbers are set to the right."""
+        if self.as_json:
+            return
+        from rich import box
+        from rich.table import Table
+
+        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+        for i, name in enumerate(columns):
+            numeric = all(isinstance(row[i], int | float | None) for row in rows)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(number(cell) for cell in row))
+        self._out.print(table)
+
+    @contextmanager
+    def progress(self, label: str, total: float | None = None) -> Iterator[Advance]:
+        """A progress bar on stderr for the length of the block; silent with ``--quiet``."""
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._err, disable=self.quiet) as bars:
+            yield Advance(bars, bars.add_task(label, total=total))
+
+
+def number(value: object) -> str:
+    """A table cell: numbers to four significant digits, None as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value) or 1)))}f}"
+    return f"{value:.3g}"
+
+
+def plain_json(payload: object) -> str:
+    """JSON text; numbers that JSON lacks (NaN, infinity) become null."""
+    return json.dumps(_finite(payload), indent=2, ensure_ascii=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)

@@ -1,0 +1,162 @@
+"""The entry point: finds the command, loads that command's module alone, turns errors into codes.
+
+``offline-trader --help`` lists the commands from the table below without importing them, so it
+answers before torch, pandas or numba could be loaded.
+
+Exit codes: 0 done, 1 our bug, 2 usage or configuration, 3 data, 4 a gate failed, 5 halted by
+risk, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from offline_trader import __version__
+from offline_trader.errors import OfflineTraderError
+
+__all__ = ["COMMANDS", "main"]
+
+# Name → what the list of commands says; the module is offline_trader.cli.NAME with - as _.
+COMMANDS: dict[str, str] = {
+    "demo": "S&P 500 prices to an ONNX policy with a report, in one command.",
+    "markets": "List the built-in markets, or check bar files of one's own.",
+    "experts": "List the experts with their parameters, and their score on a market.",
+    "datasets": "List and inspect the collected datasets.",
+    "collect": "Let experts trade in the simulator and store it as a Minari dataset.",
+    "pretrain": "Clone the experts of a dataset, then learn offline from it.",
+    "finetune": "Go on learning online, in the simulator, from a pretrained run.",
+    "export": "Write a run's policy as one ONNX file with its manifest.",
+    "evaluate": "Judge a policy or an expert on a market range, with a report.",
+}
+
+_INTERRUPTED = 130
+_EPILOG = (
+    "The line: collect → pretrain → finetune → export → evaluate; demo runs all of it. "
+    "offline-trader COMMAND --help shows a command's options and examples."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; always ends by ``SystemExit`` with one of the codes above."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _application(argv)(args=argv, prog_name="offline-trader")
+    except KeyboardInterrupt:
+        _stop("interrupted", _INTERRUPTED)
+    except OfflineTraderError as error:
+        _refuse(error)
+    except Exception:
+        _own_fault()
+
+
+def _application(argv: Sequence[str]) -> typer.Typer:
+    """The Typer application: the chosen command in full, of the others the name and one line."""
+    app = typer.Typer(
+        name="offline-trader",
+        help="From price history and trading rules to a policy that can be deployed.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback()(_global_options)
+    completing = "_OFFLINE_TRADER_COMPLETE" in os.environ
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        if name == chosen or completing:
+            module = importlib.import_module(f"offline_trader.cli.{name.replace('-', '_')}")
+            _add(app, name, module)
+        else:
+            app.command(name, help=summary)(_not_loaded)
+    return app
+
+
+def _add(app: typer.Typer, name: str, module: Any) -> None:
+    """Register a command module: ``command`` is its function, ``commands`` its sub-commands."""
+    if hasattr(module, "commands"):
+        group = typer.Typer(help=COMMANDS[name], no_args_is_help=True)
+        for sub, function in module.commands.items():
+            group.command(sub, epilog=module.EXAMPLES)(_guarded(function))
+        app.add_typer(group, name=name)
+    else:
+        app.command(name, epilog=module.EXAMPLES)(_guarded(module.command))
+
+
+def _not_loaded() -> None:
+    raise AssertionError("only the chosen command runs")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"offline-trader {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """From price history and trading rules to a policy that can be deployed."""
+
+
+def _guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """``function`` with its errors turned into messages and exit codes."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except KeyboardInterrupt:
+            _stop("interrupted", _INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output, such as head, has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+        except OfflineTraderError as error:
+            _refuse(error)
+        except Exception:
+            _own_fault()
+
+    return run
+
+
+def _stop(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _refuse(error: OfflineTraderError) -> None:
+    """Print what was found, what was expected and what to do; exit with the error's own code."""
+    lines = [f"error: {error.found}"]
+    if error.expected:
+        lines.append(f"  expected: {error.expected}")
+    if error.hint:
+        lines.append(f"  what to do: {error.hint}")
+    _stop("\n".join(lines), error.exit_code)
+
+
+def _own_fault() -> None:
+    traceback.print_exc(file=sys.stderr)
+    _stop(
+        f"This is a bug in offline-trader {__version__}, not in what you did. "
+        "Please report it with the command and the lines above.",
+        1,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The options that several commands share, with one spelling and one help text each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeAlias, TypeVar
+
+import typer
+
+from offline_trader.config import load_config
+
+__all__ = [
+    "Config",
+    "DryRun",
+    "Json",
+    "Quiet",
+    "Resume",
+    "Seed",
+    "Settings",
+    "examples",
+    "resolve",
+]
+
+T = TypeVar("T")
+
+Config: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE.yaml", help="Settings that replace the defaults."),
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting over defaults and file, as in simulator.commission_bps=2; repeatable.",
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int | None, typer.Option("--seed", help="Seed of everything random in this command.")
+]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")
+]
+DryRun: TypeAlias = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything, print the resolved settings, do nothing."),
+]
+Resume: TypeAlias = Annotated[
+    bool, typer.Option("--resume", help="Go on where an interrupted run of this name stopped.")
+]
+
+
+def resolve(
+    cls: type[T], config: Path | None, settings: Sequence[str] | None, **options: object
+) -> T:
+    """The configuration: defaults, then the file, then the options given, then ``--set``.
+
+    Args:
+        cls: the command's configuration.
+        config: ``--config``.
+        settings: ``--set`` texts.
+        options: values of the command's own options by dotted key with ``__`` for the dot;
+            None means not given.
+    """
+    given = [
+        f"{key.replace('__', '.')}={value}" for key, value in options.items() if value is not None
+    ]
+    return load_config(cls, config, [*given, *(settings or [])])
+
+
+def examples(*lines: str) -> str:
+    """The examples at the end of a command's help, a line each."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"$ {line}" for line in lines)])

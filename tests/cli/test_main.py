@@ -1,0 +1,121 @@
+"""The entry point: lazy loading, exit codes, error blocks."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+
+import pytest
+
+from offline_trader import __version__
+from offline_trader.cli import main as entry
+from offline_trader.errors import ConfigError, DataError, GateFailed, RiskHalt
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``offline-trader WORDS``."""
+    with pytest.raises(SystemExit) as stop:
+        entry.main(list(words))
+    code = stop.value.code
+    streams = capsys.readouterr()
+    return (code if isinstance(code, int) else 0), streams.out, streams.err
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Registers a function as the command ``probe``."""
+
+    def register(function: Callable[[], None]) -> None:
+        module = types.ModuleType("offline_trader.cli.probe")
+        module.__dict__.update(command=function, EXAMPLES="")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(entry.COMMANDS, "probe", "A command for tests.")
+
+    return register
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"offline-trader {__version__}\n", "")
+
+
+def test_help_lists_every_command_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for name, summary in entry.COMMANDS.items():
+        assert name in out
+        assert summary.split()[0] in out
+
+
+@pytest.mark.parametrize("name", list(entry.COMMANDS))
+def test_every_command_has_a_module_and_help_with_examples(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert importlib.util.find_spec(f"offline_trader.cli.{name.replace('-', '_')}")
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0
+    assert "Usage:" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("a"), 2),
+        (DataError("a"), 3),
+        (GateFailed("a"), 4),
+        (RiskHalt("a"), 5),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("a"), 1),
+    ],
+)
+def test_each_error_has_its_exit_code(
+    error: BaseException,
+    code: int,
+    probe: Callable[[Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails() -> None:
+        raise error
+
+    probe(fails)
+    found, out, _ = run(capsys, "probe")
+    assert (found, out) == (code, "")
+
+
+def test_a_users_mistake_is_one_short_block_without_traceback(
+    probe: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise DataError("bars.csv row 17: high 10 < close 11", expected="high ≥ close", hint="fix")
+
+    probe(fails)
+    assert run(capsys, "probe")[2].splitlines() == [
+        "error: bars.csv row 17: high 10 < close 11",
+        "  expected: high ≥ close",
+        "  what to do: fix",
+    ]
+
+
+def test_our_own_fault_shows_where_and_how_to_report(
+    probe: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("what a surprise")
+
+    probe(fails)
+    err = run(capsys, "probe")[2]
+    assert "ZeroDivisionError: what a surprise" in err
+    assert err.splitlines()[-1].startswith(f"This is a bug in offline-trader {__version__}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("nonsense",), ("--nonsense",), ("markets", "--nonsense")],
+)
+def test_wrong_usage_exits_with_two(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert "nonsense" in err
