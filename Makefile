@@ -25,6 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { \
 	  echo "No Python 3.11 or newer with venv was found (tried: $(CANDIDATES))." >&2; \
 	  echo "Install one, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@echo "Setting up $(VENV) (a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock $(PIP_ARGS)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
