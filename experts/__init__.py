@@ -1,0 +1,28 @@
+"""Rule-based experts: one a file, each a pure vectorised decision over N lanes.
+
+An expert reads the features of bar t and the portfolio at the close of t, and returns N actions.
+It keeps no state: what a decision needs is in the observation, so a clone can learn it. Experts
+speak orders or target weights; :mod:`offline_trader.experts.spaces` translates, so that every
+expert works in every action mode.
+"""
+
+from __future__ import annotations
+
+from offline_trader.experts.interface import Columns, Expert
+from offline_trader.experts.mixture import Behaviour, Mixture, mixture, parse_behaviour
+from offline_trader.experts.noise import Noise
+from offline_trader.experts.policy import ExpertPolicy
+from offline_trader.experts.registry import get_expert, list_experts
+
+__all__ = [
+    "Behaviour",
+    "Columns",
+    "Expert",
+    "ExpertPolicy",
+    "Mixture",
+    "Noise",
+    "get_expert",
+    "list_experts",
+    "mixture",
+    "parse_behaviour",
+]

@@ -1,0 +1,119 @@
+"""What an expert is: named columns in, N actions out, nothing remembered in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.errors import ConfigError
+from offline_trader.types import FloatArray
+
+__all__ = ["HELD", "Columns", "Decision", "Expert", "ExpertParams", "ExpertSpace"]
+
+ExpertSpace: TypeAlias = Literal["order", "target"]
+
+HELD = 1e-3
+"""Smallest |exposure| that counts as a position; below it a lane is flat."""
+
+
+class Columns(Mapping[str, FloatArray]):
+    """N rows of named columns: ``columns["rsi_14"]`` is ``[N] float64``.
+
+    Args:
+        names: C column names.
+        values: [N, C], any float type.
+    """
+
+    def __init__(self, names: Sequence[str], values: NDArray[np.floating[Any]]) -> None:
+        if values.ndim != 2 or values.shape[1] != len(names):
+            raise ConfigError(
+                f"observations of shape {values.shape}",
+                expected=f"[N, {len(names)}] for the columns {', '.join(names)}",
+            )
+        self._index = {name: column for column, name in enumerate(names)}
+        self._values = values
+
+    def __getitem__(self, name: str) -> FloatArray:
+        column = self._index.get(name)
+        if column is None:
+            near = get_close_matches(name, self._index, n=1)
+            raise ConfigError(
+                f"no column {name!r} in the observation",
+                expected=f"{near[0]!r}" if near else f"one of {', '.join(self._index)}",
+                hint="use the observation layout that this version of the toolkit makes",
+            )
+        return np.asarray(self._values[:, column], dtype=np.float64)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def rows(self) -> int:
+        """N, the number of lanes."""
+        return int(self._values.shape[0])
+
+
+@dataclass(frozen=True)
+class ExpertParams:
+    """Base of every expert's parameters; subclasses check theirs in ``__post_init__``."""
+
+    def require(self, condition: bool, found: str, expected: str) -> None:
+        """Raise :class:`ConfigError` unless ``condition`` holds."""
+        if not condition:
+            raise ConfigError(f"{type(self).__name__}: {found}", expected=expected)
+
+
+Decision: TypeAlias = Callable[[Columns, Columns, Any], FloatArray]
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A rule with its parameters.
+
+    Attributes:
+        name: name in the registry.
+        summary: one line for listings.
+        decide: pure function (features [N, F], portfolio [N, P], params) → [N] float64. Row n of
+            the result reads row n of its inputs only.
+        params: frozen dataclass of the rule's numbers.
+        space: what the result means. ``order``: fraction of cash to spend (> 0) or of the
+            position to sell (< 0). ``target``: position value / equity, signed.
+        exploration: probability that the executed action is replaced by a uniform draw; only
+            the random expert has one of its own.
+        privileged_columns: columns that read the future; non-empty marks a privileged teacher,
+            and every dataset made with it.
+    """
+
+    name: str
+    summary: str
+    decide: Decision
+    params: ExpertParams
+    space: ExpertSpace
+    exploration: float = 0.0
+    privileged_columns: tuple[str, ...] = ()
+
+    @property
+    def privileged(self) -> bool:
+        """Whether the expert reads bars after t."""
+        return bool(self.privileged_columns)
+
+    def __call__(self, features: Columns, portfolio: Columns) -> FloatArray:
+        """[N] decisions in the expert's own space."""
+        return self.decide(features, portfolio, self.params)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON form: name, parameters, space, whether privileged."""
+        return {
+            "name": self.name,
+            "params": asdict(self.params),
+            "space": self.space,
+            "privileged": self.privileged,
+        }

@@ -1,0 +1,165 @@
+"""Behaviours and mixtures: experts with noise, drawn by weight for every episode of a lane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from offline_trader.errors import ConfigError
+from offline_trader.experts.draws import stream_seed, uniform_draws
+from offline_trader.experts.interface import Expert
+from offline_trader.experts.noise import Noise, NoiseKind
+from offline_trader.experts.registry import expert_parameters, get_expert
+from offline_trader.types import IntArray
+
+__all__ = ["Behaviour", "Mixture", "mixture", "parse_behaviour"]
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """An expert as it acts: with noise on its actions, in order.
+
+    Attributes:
+        expert: the rule.
+        noise: applied one after another to the executed action.
+        label: name in summaries.
+    """
+
+    expert: Expert
+    noise: tuple[Noise, ...] = ()
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.expert.name)
+
+    @property
+    def disturbances(self) -> tuple[Noise, ...]:
+        """The expert's own exploration, then the noise."""
+        if self.expert.exploration == 0.0:
+            return self.noise
+        return (Noise("epsilon", self.expert.exploration, seed=1), *self.noise)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON form."""
+        noise = [one.to_dict() for one in self.noise]
+        return {"label": self.label, "expert": self.expert.to_dict(), "noise": noise}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Behaviours with weights; every episode of every lane draws one.
+
+    Attributes:
+        behaviours: K behaviours.
+        weights: K positive weights, normalised to sum to 1.
+    """
+
+    behaviours: tuple[Behaviour, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.behaviours or len(self.behaviours) != len(self.weights):
+            raise ConfigError(
+                f"{len(self.behaviours)} experts with {len(self.weights)} weights",
+                expected="one positive weight for each of one or more experts",
+            )
+        bad = [w for w in self.weights if not (np.isfinite(w) and w > 0.0)]
+        if bad:
+            raise ConfigError(f"mixture weight {bad[0]}", expected="positive weights")
+        total = sum(self.weights)
+        object.__setattr__(self, "weights", tuple(w / total for w in self.weights))
+
+    @property
+    def privileged(self) -> bool:
+        """Whether any expert reads the future."""
+        return any(one.expert.privileged for one in self.behaviours)
+
+    def draw(self, seed: int, lanes: IntArray, episodes: IntArray) -> IntArray:
+        """Behaviour index [N] of the given episode of each lane."""
+        edges = np.cumsum(self.weights)[:-1]
+        uniform = uniform_draws(stream_seed(seed, 77), lanes, episodes)
+        return np.searchsorted(edges, uniform, side="right").astype(np.int64)
+
+    def to_dict(self) -> list[dict[str, object]]:
+        """JSON form: one entry a behaviour, with its weight."""
+        pairs = zip(self.behaviours, self.weights, strict=True)
+        return [{**one.to_dict(), "weight": weight} for one, weight in pairs]
+
+
+def mixture(
+    members: Sequence[Behaviour | Expert | str], weights: Sequence[float] | None = None
+) -> Mixture:
+    """A mixture of behaviours, experts or texts (:func:`parse_behaviour`).
+
+    Args:
+        members: at least one.
+        weights: one a member; by default a text's ``weight``, else 1.
+
+    Raises:
+        ConfigError: unknown expert or setting, no member, a weight that is not positive.
+    """
+    parsed = [_member(member) for member in members]
+    behaviours = tuple(one for one, _ in parsed)
+    repeated = len({one.label for one in behaviours}) < len(behaviours)
+    if repeated:
+        behaviours = tuple(
+            replace(one, label=f"{one.label}#{index}") for index, one in enumerate(behaviours)
+        )
+    own = tuple(weight for _, weight in parsed)
+    return Mixture(behaviours, own if weights is None else tuple(map(float, weights)))
+
+
+def parse_behaviour(text: str) -> tuple[Behaviour, float]:
+    """Behaviour and weight from ``name?key=value&…``.
+
+    Keys: ``weight``; ``gaussian``, ``epsilon``, ``sticky`` (scale of that noise) and
+    ``noise_seed``; any parameter of the expert. Example:
+    ``technical?weight=2&epsilon=0.05&large=0.8``.
+
+    Raises:
+        ConfigError: unknown expert, key or a value of the wrong type.
+    """
+    name, _, query = text.partition("?")
+    settings = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    weight = _number(text, "weight", settings.pop("weight", "1"))
+    seed = int(_number(text, "noise_seed", settings.pop("noise_seed", "0")))
+    kinds: tuple[NoiseKind, ...] = ("gaussian", "epsilon", "sticky")
+    noise = [
+        Noise(kind, _number(text, kind, settings.pop(kind)), seed)
+        for kind in kinds
+        if kind in settings
+    ]
+    known = expert_parameters(get_expert(name))
+    params = {key: _typed(text, key, value, known.get(key)) for key, value in settings.items()}
+    return Behaviour(get_expert(name, **params), tuple(noise), label=text), weight
+
+
+def _member(member: Behaviour | Expert | str) -> tuple[Behaviour, float]:
+    if isinstance(member, str):
+        return parse_behaviour(member)
+    return (Behaviour(member) if isinstance(member, Expert) else member), 1.0
+
+
+def _number(text: str, key: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{text!r}: {key} = {value!r}", expected="a number") from error
+
+
+def _typed(text: str, key: str, value: str, default: object) -> object:
+    """``value`` as the type of the parameter's default; unknown keys pass on to be refused."""
+    if isinstance(default, bool):
+        if value.lower() not in ("true", "false", "1", "0"):
+            raise ConfigError(f"{text!r}: {key} = {value!r}", expected="true or false")
+        return value.lower() in ("true", "1")
+    if isinstance(default, int):
+        number = _number(text, key, value)
+        if number != int(number):
+            raise ConfigError(f"{text!r}: {key} = {value!r}", expected="a whole number")
+        return int(number)
+    return _number(text, key, value) if isinstance(default, float) else value
