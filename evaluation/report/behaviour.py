@@ -1,0 +1,159 @@
+"""Sections about what the policy does: trades, actions, collapse."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offline_trader.evaluation.record import Evaluation, TradeRow
+from offline_trader.evaluation.report.blocks import Cell, Figure, Section, Table
+from offline_trader.evaluation.report.charts import (
+    BarChart,
+    Dots,
+    HeatMap,
+    Line,
+    LineChart,
+    Role,
+    format_number,
+)
+
+__all__ = ["behaviour_sections"]
+
+COLLAPSE_LIMITS: dict[str, tuple[str, str]] = {
+    "n_effective": ("Effective number of actions, e^H", "collapsed below 1.5"),
+    "n_eff": ("Effective number of actions, e^H", "collapsed below 1.5"),
+    "std": ("Standard deviation of the action", "collapsed below 0.02"),
+    "hold_share": ("Share of holds", "collapsed above 98 %"),
+    "mi_norm": ("Dependence on the state, MI_norm", "state-blind below 0.02"),
+    "h_norm": ("Entropy, H_norm", "0 one action, 1 all alike"),
+    "saturation": ("Share of |action| > 0.98", "warning above 95 %"),
+    "sat": ("Share of |action| > 0.98", "warning above 95 %"),
+    "largest_share": ("Largest share of one bin", ""),
+    "trades_per_1000": ("Trades per 1,000 bars", ""),
+    "voluntary_trade_rate": ("Orders asked for ÷ bars", ""),
+    "coverage": ("Coverage of state cells", ""),
+}
+_DATES = slice(0, 10)
+
+
+def behaviour_sections(evaluation: Evaluation) -> list[Section]:
+    """The sections in page order."""
+    return [_trades(evaluation), _actions(evaluation), _collapse(evaluation)]
+
+
+def _seconds(stamps: list[str]) -> np.ndarray:
+    plain = np.array([stamp.removesuffix("Z") for stamp in stamps], dtype="datetime64[ms]")
+    return plain.astype(np.float64) / 1e3
+
+
+def _trades(evaluation: Evaluation) -> Section:
+    title = "Trades"
+    lead = "Where positions were opened and closed, on the price; below, the share of equity held."
+    blocks: list[Figure | Table] = []
+    curve, trades = evaluation.curve, evaluation.trades
+    if curve.close is not None:
+        blocks.append(Figure(_price_chart(evaluation)))
+    if curve.exposure is not None:
+        line = Line("position ÷ equity", curve.exposure, "policy", fill=True)
+        blocks.append(
+            Figure(LineChart("exposure", "Exposure", curve.seconds, (line,), unit="percent"))
+        )
+    if trades:
+        blocks.append(_extremes(trades))
+    missing = "No trade was closed and no price is known." if not blocks else ""
+    return Section("trades", title, lead, tuple(blocks), missing)
+
+
+def _price_chart(evaluation: Evaluation) -> LineChart:
+    curve, trades = evaluation.curve, evaluation.trades
+    assert curve.close is not None
+    groups: tuple[tuple[str, Role, list[tuple[str, float]]], ...] = (
+        ("long opened", "good", [(t.entry_time, t.entry_price) for t in trades if t.direction > 0]),
+        ("short opened", "bad", [(t.entry_time, t.entry_price) for t in trades if t.direction < 0]),
+        ("closed", "expert", [(t.exit_time, t.exit_price) for t in trades]),
+    )
+    dots = tuple(
+        Dots(label, _seconds([stamp for stamp, _ in marks]), np.array([p for _, p in marks]), role)
+        for label, role, marks in groups
+        if marks
+    )
+    return LineChart(
+        "trades",
+        f"{len(trades)} closed trades on the price",
+        curve.seconds,
+        (Line("close", curve.close, "muted"),),
+        dots=dots,
+        log_y=True,
+        unit="number",
+    )
+
+
+def _extremes(trades: tuple[TradeRow, ...]) -> Table:
+    ordered = sorted(trades, key=lambda trade: trade.net_profit)
+    chosen = ordered[-3:][::-1] + ordered[: min(3, max(0, len(ordered) - 3))][::-1]
+    rows = tuple(
+        (
+            Cell(trade.instrument, numeric=False),
+            Cell("long" if trade.direction > 0 else "short", numeric=False),
+            Cell(trade.entry_time[_DATES]),
+            Cell(trade.exit_time[_DATES]),
+            Cell(f"{trade.bars:,}"),
+            Cell(
+                format_number(trade.net_profit, "money"),
+                "good" if trade.net_profit > 0 else "bad",
+            ),
+        )
+        for trade in chosen
+    )
+    head = ("Instrument", "Side", "Opened", "Closed", "Bars", "Net profit")
+    return Table(head, rows, "The three best and the three worst closed trades.")
+
+
+def _actions(evaluation: Evaluation) -> Section:
+    title = "Actions"
+    lead = (
+        "What the policy asks for, and what it depends on. The map shows the mean action in each "
+        "tenth of one observed column: equal colours along a row mean that the column does not "
+        "matter by itself."
+    )
+    found = evaluation.action_map
+    if found is None:
+        return Section("actions", title, lead, (), "The actions are not known.")
+    roles: tuple[Role, ...] = ("policy",) * len(found.histogram)
+    centres = np.linspace(-1, 1, 22)[:-1] + 1 / 21
+    histogram = BarChart(
+        "action_histogram",
+        "Share of each action",
+        tuple(format_number(round(float(c), 2) + 0.0, "ratio") for c in centres),
+        found.histogram,
+        roles,
+    )
+    finite = np.abs(found.mean_action[np.isfinite(found.mean_action)])
+    tenths = HeatMap(
+        "action_map",
+        "Mean action by tenth of a column (lowest to highest)",
+        tuple(name.replace("_", " ") for name in found.columns),
+        tuple(str(i + 1) for i in range(10)),
+        found.mean_action,
+        limit=max(float(finite.max()) if len(finite) else 0.0, 0.05),
+        unit="ratio",
+    )
+    return Section("actions", title, lead, (Figure(histogram), Figure(tenths)))
+
+
+def _collapse(evaluation: Evaluation) -> Section:
+    title = "Collapse"
+    lead = (
+        "A policy that always does the same has learned nothing. Few different actions are fine "
+        "where the state decides among them; entropy and dependence on the state are read together."
+    )
+    if evaluation.collapse is None:
+        return Section("collapse", title, lead, (), "The actions are not known.")
+    rows = []
+    for name, value in evaluation.collapse.items():
+        text, limit = COLLAPSE_LIMITS.get(name, (name.replace("_", " "), ""))
+        rows.append(
+            (Cell(text, numeric=False), Cell(format_number(value, "number")), Cell(limit, "plain"))
+        )
+    verdict = ", ".join(evaluation.verdicts) or "none of COLLAPSED, STATE-BLIND, SATURATED"
+    table = Table(("Measure", "Value", "Limit"), tuple(rows), f"Verdict: {verdict}.")
+    return Section("collapse", title, lead, (table,))

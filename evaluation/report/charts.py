@@ -1,0 +1,190 @@
+"""What a figure of the report shows, apart from how it is drawn.
+
+Each figure is a frozen description with plain numbers; :mod:`~offline_trader.evaluation.report.svg`
+draws it for the page and :mod:`~offline_trader.evaluation.report.png` as a file, so the two cannot
+differ in content. Colours are roles (``policy``, ``benchmark`` …), not values.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.types import FloatArray
+
+__all__ = [
+    "Band",
+    "BarChart",
+    "Chart",
+    "Dots",
+    "HeatMap",
+    "IntervalChart",
+    "Line",
+    "LineChart",
+    "NumberFormat",
+    "Role",
+    "format_number",
+    "thin",
+]
+
+Role: TypeAlias = Literal["policy", "benchmark", "expert", "muted", "good", "bad", "extra"]
+NumberFormat: TypeAlias = Literal["percent", "number", "money", "ratio"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        label: for the legend.
+        y: [T] float64; NaN leaves a gap.
+        role: colour role.
+        fill: shade the area down to zero.
+    """
+
+    label: str
+    y: FloatArray
+    role: Role
+    fill: bool = False
+
+
+@dataclass(frozen=True)
+class Band:
+    """A shaded area between two curves [T] float64."""
+
+    label: str
+    lower: FloatArray
+    upper: FloatArray
+    role: Role
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Marks at (x, y), e.g. fills on a price curve."""
+
+    label: str
+    x: FloatArray
+    y: FloatArray
+    role: Role
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """Curves over time or over a number.
+
+    Attributes:
+        name: file name of the PNG, without suffix.
+        title: what the figure shows.
+        x: [T] float64; with ``dates`` seconds since 1970 in UTC.
+        dates: x is time.
+        lines, bands, dots: what is drawn, bands first.
+        log_y: logarithmic y axis; every y must be positive.
+        unit: how y is written.
+        rule: a horizontal reference, or None.
+        x_label: what x is; empty for dates.
+    """
+
+    name: str
+    title: str
+    x: FloatArray
+    lines: tuple[Line, ...]
+    dates: bool = True
+    bands: tuple[Band, ...] = ()
+    dots: tuple[Dots, ...] = ()
+    log_y: bool = False
+    unit: NumberFormat = "number"
+    rule: float | None = None
+    x_label: str = ""
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """One bar a category; ``roles`` colours each bar, ``highlight`` is a reference level."""
+
+    name: str
+    title: str
+    categories: tuple[str, ...]
+    values: FloatArray
+    roles: tuple[Role, ...]
+    unit: NumberFormat = "percent"
+    rule: float | None = None
+
+
+@dataclass(frozen=True)
+class IntervalChart:
+    """One row a category: a point and its interval.
+
+    Attributes:
+        points: [K] float64.
+        lower, upper: [K] float64; NaN where there is no interval.
+        rule: vertical reference (zero, an optimum), or None.
+    """
+
+    name: str
+    title: str
+    categories: tuple[str, ...]
+    points: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    roles: tuple[Role, ...]
+    unit: NumberFormat = "number"
+    rule: float | None = None
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Coloured cells; ``values`` [R, C] in [-limit, limit] from one hue to the other, NaN empty."""
+
+    name: str
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: FloatArray
+    limit: float
+    unit: NumberFormat = "number"
+
+
+Chart: TypeAlias = LineChart | BarChart | IntervalChart | HeatMap
+
+
+def format_number(value: float | None, unit: NumberFormat) -> str:
+    """Short text of a number; an en dash where there is none."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    if unit == "percent":
+        digits = 0 if abs(value) >= 0.995 else 1 if abs(value) >= 0.00995 else 2
+        return f"{100 * value:.{digits}f} %".replace("-", "−")
+    if unit == "money":
+        return f"{value:,.0f}".replace("-", "−")
+    if unit == "ratio":
+        return f"{value:.2f}".replace("-", "−")
+    if value == 0:
+        return "0"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.095 else 4
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def thin(x: FloatArray, ys: Sequence[FloatArray], points: int) -> NDArray[np.int64]:
+    """Rows to draw so that no extreme is lost: per bucket the first row and each curve's extremes.
+
+    Args:
+        x: [T] float64.
+        ys: curves [T] that share the rows.
+        points: buckets; at most ``(1 + 2·len(ys))·points`` rows come back.
+    """
+    n = len(x)
+    if n <= 2 * points:
+        return np.arange(n, dtype=np.int64)
+    edges = np.unique(np.linspace(0, n, points + 1).astype(np.int64))
+    keep = [edges[:-1], np.array([n - 1])]
+    for y in ys:
+        filled = np.where(np.isfinite(y), y, np.nan)
+        for pick, fill in ((np.argmax, -np.inf), (np.argmin, np.inf)):
+            values = np.where(np.isnan(filled), fill, filled)
+            keep.append(np.array([a + pick(values[a:b]) for a, b in itertools.pairwise(edges)]))
+    return np.unique(np.concatenate(keep)).astype(np.int64)

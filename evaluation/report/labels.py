@@ -1,0 +1,60 @@
+"""Names and number formats of measures and statistics, shared by report, tables and comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offline_trader.evaluation.report.charts import NumberFormat, format_number
+
+__all__ = ["LABELS", "Label", "label_of", "value_text"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """How a measure is shown.
+
+    Attributes:
+        text: its name.
+        unit: number format.
+        better: 1 if more is better, -1 if less is, 0 if neither.
+    """
+
+    text: str
+    unit: NumberFormat
+    better: int = 0
+
+
+LABELS: dict[str, Label] = {
+    "total_return": Label("Total return", "percent", 1),
+    "cagr": Label("Annual growth", "percent", 1),
+    "volatility": Label("Volatility a year", "percent"),
+    "sharpe": Label("Sharpe ratio", "ratio", 1),
+    "sortino": Label("Sortino ratio", "ratio", 1),
+    "calmar": Label("Calmar ratio", "ratio", 1),
+    "max_drawdown": Label("Maximum drawdown", "percent"),
+    "skew": Label("Skew", "ratio"),
+    "skewness": Label("Skew", "ratio"),
+    "kurtosis": Label("Kurtosis (raw)", "ratio"),
+    "win_rate": Label("Winning trades", "percent", 1),
+    "payoff_ratio": Label("Average win ÷ average loss", "ratio", 1),
+    "profit_factor": Label("Profit factor", "ratio", 1),
+    "exposure": Label("Time in the market", "percent"),
+    "turnover": Label("Turnover a year", "ratio"),
+    "trades": Label("Closed trades", "money"),
+    "n_trades": Label("Closed trades", "money"),
+    "orders": Label("Filled orders", "money"),
+    "mean_duration_bars": Label("Trade duration, bars", "number"),
+    "costs_paid": Label("Costs paid", "money"),
+    "psr": Label("Probabilistic Sharpe ratio", "percent", 1),
+    "dsr": Label("Deflated Sharpe ratio", "percent", 1),
+}
+
+
+def label_of(name: str) -> Label:
+    """The label of a measure; an unknown one is shown by its own name."""
+    return LABELS.get(name, Label(name.replace("_", " ").capitalize(), "number"))
+
+
+def value_text(name: str, value: float | None) -> str:
+    """Text of a measure's value in its format."""
+    return format_number(value, label_of(name).unit)

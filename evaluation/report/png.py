@@ -1,0 +1,146 @@
+"""Draws a figure of the report as a PNG file with matplotlib (imported when first used)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_trader.evaluation.report.charts import (
+    BarChart,
+    Chart,
+    HeatMap,
+    IntervalChart,
+    LineChart,
+    NumberFormat,
+    Role,
+    format_number,
+)
+
+__all__ = ["COLOURS", "write_pngs"]
+
+COLOURS: dict[Role, str] = {
+    "policy": "#2563eb",
+    "benchmark": "#64748b",
+    "expert": "#d97706",
+    "muted": "#94a3b8",
+    "good": "#0f8a5f",
+    "bad": "#c8324a",
+    "extra": "#7c3aed",
+}
+
+
+def write_pngs(charts: Sequence[Chart], directory: Path) -> list[Path]:
+    """Writes ``<name>.png`` for every chart into ``directory`` and returns the paths.
+
+    matplotlib's object interface is used, so no global figure or style is touched.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for chart in charts:
+        height = 0.34 * len(_rows(chart)) + 1.4 if _rows(chart) else 3.8
+        figure = Figure(figsize=(9.0, height), dpi=120, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set_title(chart.title, loc="left", fontsize=11)
+        _draw(chart, axes)
+        paths.append(directory / f"{chart.name}.png")
+        # matplotlib would write its version and the date of nothing else; keep equal bytes equal
+        figure.savefig(paths[-1], metadata={"Software": None})
+    return paths
+
+
+def _rows(chart: Chart) -> tuple[str, ...]:
+    if isinstance(chart, HeatMap):
+        return chart.rows
+    return chart.categories if isinstance(chart, IntervalChart) else ()
+
+
+def _draw(chart: Chart, axes: Any) -> None:
+    if isinstance(chart, LineChart):
+        _line_chart(chart, axes)
+    elif isinstance(chart, BarChart):
+        axes.bar(
+            np.arange(len(chart.categories)),
+            chart.values,
+            color=[COLOURS[role] for role in chart.roles],
+        )
+        every = max(1, round(len(chart.categories) / 11))
+        axes.set_xticks(
+            range(0, len(chart.categories), every), chart.categories[::every], fontsize=8
+        )
+        if chart.rule is not None:
+            axes.axhline(chart.rule, color="#475569", lw=1, ls="--")
+        _decorate(axes.yaxis, axes, chart.unit)
+    elif isinstance(chart, IntervalChart):
+        _interval_chart(chart, axes)
+    else:
+        _heat_map(chart, axes)
+
+
+def _line_chart(chart: LineChart, axes: Any) -> None:
+    x: Any = chart.x
+    if chart.dates:
+        x = np.asarray(chart.x * 1e6, dtype="int64").astype("datetime64[us]")
+    for band in chart.bands:
+        axes.fill_between(
+            x, band.lower, band.upper, color=COLOURS[band.role], alpha=0.18, lw=0, label=band.label
+        )
+    for line in chart.lines:
+        axes.plot(x, line.y, color=COLOURS[line.role], lw=1.3, label=line.label)
+        if line.fill:
+            axes.fill_between(x, line.y, 0.0, color=COLOURS[line.role], alpha=0.2, lw=0)
+    for dots in chart.dots:
+        at: Any = dots.x
+        if chart.dates:
+            at = [datetime.fromtimestamp(each, UTC).replace(tzinfo=None) for each in dots.x]
+        axes.scatter(at, dots.y, s=14, color=COLOURS[dots.role], label=dots.label, zorder=3)
+    if chart.log_y:
+        axes.set_yscale("log")
+    if chart.rule is not None:
+        axes.axhline(chart.rule, color="#475569", lw=1, ls="--")
+    if len(chart.lines) + len(chart.bands) + len(chart.dots) > 1:
+        axes.legend(fontsize=8, frameon=False)
+    axes.set_xlabel(chart.x_label)
+    _decorate(axes.yaxis, axes, chart.unit)
+
+
+def _interval_chart(chart: IntervalChart, axes: Any) -> None:
+    for row, role in enumerate(chart.roles):
+        y = len(chart.categories) - 1 - row
+        axes.plot([chart.lower[row], chart.upper[row]], [y, y], color=COLOURS[role], lw=2)
+        axes.plot([chart.points[row]], [y], "o", color=COLOURS[role])
+    axes.set_yticks(range(len(chart.categories)), chart.categories[::-1])
+    if chart.rule is not None:
+        axes.axvline(chart.rule, color="#475569", lw=1, ls="--")
+    _decorate(axes.xaxis, axes, chart.unit)
+
+
+def _heat_map(chart: HeatMap, axes: Any) -> None:
+    limit = chart.limit or 1.0
+    axes.imshow(chart.values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    axes.set_xticks(range(len(chart.columns)), chart.columns, fontsize=8)
+    axes.set_yticks(range(len(chart.rows)), chart.rows, fontsize=8)
+    for (row, column), value in np.ndenumerate(chart.values):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > 0.6 * limit else "black"
+            text = format_number(float(value), chart.unit)
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+
+
+def _decorate(axis: Any, axes: Any, unit: NumberFormat) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, unit)))
+    if unit == "percent":
+        axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    axes.grid(color="#e2e8f0", lw=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
