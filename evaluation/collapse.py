@@ -1,0 +1,305 @@
+"""Action collapse: what one deterministic evaluation's actions show, and the verdicts.
+
+Entropy alone cannot tell a good bang-bang policy from noise (both fill two bins), and bang-bang
+is optimal under proportional costs; the mutual information between action and state can. Both
+are always shown together.
+
+Sources: Miller (1955) for the entropy's bias; Sokar et al., "The dormant neuron phenomenon in
+deep RL" (2023), eq. 1; Kumar et al., "Implicit under-parameterization" (2021) for srank.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from offline_trader.errors import DataError
+from offline_trader.types import BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "N_BINS",
+    "CollapseMeasures",
+    "CollapseThresholds",
+    "action_bins",
+    "collapse_measures",
+    "dormant_ratio",
+    "effective_rank",
+    "mutual_information",
+    "quantile_codes",
+    "state_cells",
+    "state_coverage",
+]
+
+N_BINS = 21
+N_DECILES = 10
+
+
+@dataclass(frozen=True)
+class CollapseThresholds:
+    """Where a verdict begins (evaluation.md's values)."""
+
+    n_effective: float = 1.5
+    std: float = 0.02
+    hold_share: float = 0.98
+    mi_norm: float = 0.02
+    saturation: float = 0.95
+
+
+@dataclass(frozen=True)
+class CollapseMeasures:
+    """Measures over n actions, with the verdicts they give.
+
+    Attributes:
+        n: number of actions.
+        h_norm: Miller–Madow entropy of 21 bins ÷ ln 21.
+        n_effective: e^H of the plain entropy: 1 for one bin.
+        action_entropy: entropy of {sell, hold, buy} in nats.
+        mi_norm: mutual information of action bin and state decile ÷ ln 10, less the mean of its
+            permutation null; the greatest over the state's columns. None without states.
+        mi_null_95: 95 % quantile of the corrected null, in the same unit.
+        mi_column: the column that the greatest value belongs to.
+        std: standard deviation of the actions.
+        saturation: share of |a| > 0.98.
+        largest_share: share of the fullest of the 21 bins.
+        largest_side: share of the fullest of {sell, hold, buy}.
+        hold_share: share of holds.
+        diversity: bins with at least 1 % of the mass ÷ 21.
+        trades_per_1000: filled orders per 1,000 steps; None if not told.
+        voluntary_trade_rate: filled orders that the policy asked for ÷ steps; None if not told.
+        verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
+    """
+
+    n: int
+    h_norm: float
+    n_effective: float
+    action_entropy: float
+    mi_norm: float | None
+    mi_null_95: float | None
+    mi_column: int | None
+    std: float
+    saturation: float
+    largest_share: float
+    largest_side: float
+    hold_share: float
+    diversity: float
+    trades_per_1000: float | None
+    voluntary_trade_rate: float | None
+    verdicts: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, float | None]:
+        """The numbers by name, without the verdicts."""
+        return {name: value for name, value in asdict(self).items() if name != "verdicts"}
+
+
+def collapse_measures(
+    actions: ArrayLike,
+    states: ArrayLike | None = None,
+    *,
+    rng: np.random.Generator,
+    holds: BoolArray | None = None,
+    traded: BoolArray | None = None,
+    voluntary: BoolArray | None = None,
+    permutations: int = 100,
+    hold_threshold: float = 0.1,
+    thresholds: CollapseThresholds | None = None,
+) -> CollapseMeasures:
+    """Measures of the actions of one deterministic evaluation.
+
+    Args:
+        actions: [n] or [n, 1] in [−1, 1].
+        states: [n] or [n, S] observations that the actions were computed from.
+        rng: draws the permutations.
+        holds: [n] where nothing was asked for; by default |a| < ``hold_threshold``.
+        traded: [n] where an order was filled.
+        voluntary: [n] where an order of the policy itself was filled (no stop, no liquidation);
+            ``traded`` by default.
+        permutations: size of the null sample of the mutual information.
+
+    Raises:
+        DataError: no actions, actions outside [−1, 1], or arrays of different lengths.
+    """
+    a = _actions(actions)
+    limits = thresholds or CollapseThresholds()
+    hold = np.abs(a) < hold_threshold if holds is None else np.asarray(holds, dtype=np.bool_)
+    fills = None if traded is None else np.asarray(traded, dtype=np.bool_)
+    asked = fills if voluntary is None else np.asarray(voluntary, dtype=np.bool_)
+    for name, each in {"holds": hold, "traded": fills, "voluntary": asked}.items():
+        if each is not None and each.shape != a.shape:
+            raise DataError(f"{name} of shape {each.shape}", expected=f"[{a.size}], as actions")
+    shares = np.bincount(action_bins(a), minlength=N_BINS) / a.size
+    sides = np.array([np.mean(~hold & (a < 0)), hold.mean(), np.mean(~hold & (a >= 0))])
+    entropy = _entropy(shares)
+    correction = (np.count_nonzero(shares) - 1) / (2 * a.size)
+    mi, null, column = None, None, None
+    if states is not None:
+        mi, null, column = mutual_information(a, states, rng=rng, permutations=permutations)
+    measures = CollapseMeasures(
+        n=a.size,
+        h_norm=(entropy + correction) / math.log(N_BINS),
+        n_effective=math.exp(entropy),
+        action_entropy=_entropy(sides),
+        mi_norm=mi,
+        mi_null_95=null,
+        mi_column=column,
+        std=float(a.std()),
+        saturation=float(np.mean(np.abs(a) > 0.98)),
+        largest_share=float(shares.max()),
+        largest_side=float(sides.max()),
+        hold_share=float(hold.mean()),
+        diversity=float(np.count_nonzero(shares >= 0.01) / N_BINS),
+        trades_per_1000=None if fills is None else float(1000.0 * fills.mean()),
+        voluntary_trade_rate=None if asked is None else float(asked.mean()),
+        verdicts=(),
+    )
+    return _judged(measures, limits)
+
+
+def _judged(measures: CollapseMeasures, limits: CollapseThresholds) -> CollapseMeasures:
+    verdicts = []
+    if (
+        measures.n_effective < limits.n_effective
+        or measures.std < limits.std
+        or measures.hold_share > limits.hold_share
+    ):
+        verdicts.append("COLLAPSED")
+    if measures.mi_norm is not None and measures.mi_norm < limits.mi_norm:
+        verdicts.append("STATE-BLIND")
+    if measures.saturation > limits.saturation:
+        verdicts.append("SATURATED")
+    return CollapseMeasures(**{**vars(measures), "verdicts": tuple(verdicts)})
+
+
+def action_bins(actions: FloatArray) -> IntArray:
+    """[n] index of the equal bin on [−1, 1], 0 … 20."""
+    index = np.floor((actions + 1.0) * (N_BINS / 2.0)).astype(np.int64)
+    return np.minimum(index, N_BINS - 1)
+
+
+def quantile_codes(states: ArrayLike, groups: int = N_DECILES) -> IntArray:
+    """[n, S] quantile group of each column, 0 … groups − 1.
+
+    Equal values share a group, so a column with few values uses fewer groups.
+    """
+    values = np.asarray(states, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values.reshape(len(values), -1)
+    edges = np.quantile(values, np.arange(1, groups) / groups, axis=0)
+    columns = [
+        np.searchsorted(np.unique(edges[:, s]), values[:, s], side="right")
+        for s in range(values.shape[1])
+    ]
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def mutual_information(
+    actions: FloatArray,
+    states: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    permutations: int = 100,
+) -> tuple[float, float, int]:
+    """Normalised mutual information of action bin and state decile, corrected for its bias.
+
+    For each column of the state: I(bin; decile) ÷ ln 10 minus its mean over permutations of the
+    actions. The same permutations serve all columns, so the null of the greatest value accounts
+    for the choice of the column.
+
+    Returns:
+        the greatest corrected value, the 95 % quantile of the greatest corrected value under
+        permutation, and the column of the greatest.
+    """
+    codes = quantile_codes(states)
+    if len(codes) != len(actions):
+        raise DataError(f"{len(codes)} states for {len(actions)} actions", expected="as many")
+    _, bins = np.unique(action_bins(actions), return_inverse=True)
+    width = int(bins.max()) + 1
+    flat = codes + N_DECILES * np.arange(codes.shape[1])  # [n, S] distinct codes a column
+    observed = _information(bins, flat, width)
+    null = np.stack([_information(rng.permutation(bins), flat, width) for _ in range(permutations)])
+    bias = null.mean(axis=0)
+    column = int(np.argmax(observed - bias))
+    scale = math.log(N_DECILES)
+    return (
+        float((observed - bias)[column] / scale),
+        float(np.quantile((null - bias).max(axis=1), 0.95) / scale),
+        column,
+    )
+
+
+def _information(bins: NDArray[np.int64], flat: IntArray, width: int) -> FloatArray:
+    """[S] plug-in mutual information in nats between [n] bins and each column's codes."""
+    n, columns = flat.shape
+    cells = columns * N_DECILES
+    counts = np.bincount((flat + cells * bins[:, None]).ravel(), minlength=cells * width)
+    joint = counts.reshape(width, columns, N_DECILES) / n
+    h_joint = _plogp(joint).sum(axis=(0, 2))
+    h_bins = _plogp(joint[:, 0].sum(axis=1)).sum()
+    h_codes = _plogp(joint.sum(axis=0)).sum(axis=1)
+    return np.asarray(h_joint - h_bins - h_codes)
+
+
+def _plogp(p: FloatArray) -> FloatArray:
+    return np.asarray(p * np.log(np.where(p > 0, p, 1.0)))
+
+
+def _entropy(shares: FloatArray) -> float:
+    return abs(float(_plogp(shares).sum()))
+
+
+def state_cells(exposure: ArrayLike, hold_bars: ArrayLike, regime: ArrayLike) -> IntArray:
+    """[n] code of the cell of exposure × holding time × regime that each step was in.
+
+    Exposure: 11 equal bins on [−1, 1]. Holding time: 0, 1, 2–3, 4–7, … bars, doubling, up to
+    128 and more. Regime: its non-negative label.
+    """
+    side = np.clip(np.floor((np.asarray(exposure, dtype=np.float64) + 1.0) * 5.5), 0, 10)
+    age = np.asarray(hold_bars, dtype=np.float64)
+    time = np.where(age < 1, 0, np.minimum(np.floor(np.log2(np.maximum(age, 1.0))) + 1, 8))
+    label = np.asarray(regime, dtype=np.int64)
+    return side.astype(np.int64) + 11 * time.astype(np.int64) + 99 * label
+
+
+def state_coverage(visited: IntArray, reachable: IntArray) -> float | None:
+    """Share of the cells that a random policy reached (with ten times the steps) visited here."""
+    reference = np.unique(reachable)
+    if reference.size == 0:
+        return None
+    return float(np.isin(reference, visited).mean())
+
+
+def dormant_ratio(activations: ArrayLike, threshold: float = 0.025) -> float:
+    """Share of units with mean |h| at most ``threshold`` times the layer's average.
+
+    Args:
+        activations: [n, units] of one hidden layer over n states.
+    """
+    score = np.abs(_matrix(activations)).mean(axis=0)
+    return float(np.mean(score <= threshold * score.mean()))
+
+
+def effective_rank(activations: ArrayLike, delta: float = 0.01) -> int:
+    """srank: fewest singular values of [n, units] features that hold 1 − δ of their sum."""
+    singular = np.linalg.svd(_matrix(activations), compute_uv=False)
+    if singular.sum() == 0:
+        return 0
+    share = np.cumsum(singular) / singular.sum()
+    return int(np.searchsorted(share, 1.0 - delta) + 1)
+
+
+def _matrix(activations: ArrayLike) -> FloatArray:
+    h = np.asarray(activations, dtype=np.float64)
+    if h.ndim != 2 or h.size == 0:
+        raise DataError(f"activations of shape {h.shape}", expected="[states, units]")
+    return h
+
+
+def _actions(actions: ArrayLike) -> FloatArray:
+    a = np.asarray(actions, dtype=np.float64).reshape(-1)
+    if a.size == 0:
+        raise DataError("no actions", expected="at least one step")
+    if not (np.abs(a) <= 1.0).all():
+        bad = int(np.flatnonzero(~(np.abs(a) <= 1.0))[0])
+        raise DataError(f"action {bad} is {a[bad]}", expected="a number in [-1, 1]")
+    return a

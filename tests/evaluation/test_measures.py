@@ -1,0 +1,152 @@
+"""Measures: equal to an independent library on 1,000 random series, and hand-made edges."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import empyrical
+import numpy as np
+import pytest
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation import measures
+from offline_trader.types import FloatArray
+
+PPY = 252.0
+
+
+def _random_series(index: int) -> FloatArray:
+    rng = np.random.default_rng([2024, index])
+    n = 1 if index % 50 == 0 else int(rng.integers(2, 400))
+    returns = rng.standard_t(4, n) * rng.choice([1e-3, 1e-2, 0.05]) + rng.normal(0, 1e-3)
+    returns = np.clip(returns, -0.9, 0.9)
+    kind = index % 7
+    if kind == 1:
+        returns[rng.random(n) < 0.2] = np.nan
+    elif kind == 2:
+        returns[:] = 0.0
+    elif kind == 3:
+        returns[0] = -0.25
+    elif kind == 4:
+        returns[:] = 0.001
+    elif kind == 5:
+        returns[0], returns[1:] = -0.1, 0.0
+    elif kind == 6 and index % 3 == 0:
+        returns[:] = np.nan
+    return np.asarray(returns)
+
+
+RF = 0.03
+RATE = (1 + RF) ** (1 / PPY) - 1
+PAIRS: dict[str, tuple[Callable[[FloatArray], float | None], Callable[[FloatArray], float]]] = {
+    "total_return": (measures.total_return, empyrical.cum_returns_final),
+    "cagr": (
+        lambda r: measures.annual_return(r, PPY),
+        lambda r: empyrical.annual_return(r, annualization=PPY),
+    ),
+    "volatility": (
+        lambda r: measures.volatility(r, PPY),
+        lambda r: empyrical.annual_volatility(r, annualization=PPY),
+    ),
+    "sharpe": (
+        lambda r: measures.sharpe_ratio(r, PPY, RF),
+        lambda r: empyrical.sharpe_ratio(r, risk_free=RATE, annualization=PPY),
+    ),
+    "sortino": (
+        lambda r: measures.sortino_ratio(r, PPY, RF),
+        lambda r: empyrical.sortino_ratio(r, required_return=RATE, annualization=PPY),
+    ),
+    "downside": (
+        lambda r: measures.downside_deviation(r, PPY, RF),
+        lambda r: empyrical.downside_risk(r, required_return=RATE, annualization=PPY),
+    ),
+    "max_drawdown": (measures.max_drawdown, empyrical.max_drawdown),
+    "calmar": (
+        lambda r: measures.calmar_ratio(r, PPY),
+        lambda r: empyrical.calmar_ratio(r, annualization=PPY),
+    ),
+    "omega": (
+        lambda r: measures.omega_ratio(r, PPY, RF),
+        lambda r: empyrical.omega_ratio(r, required_return=RF, annualization=PPY),
+    ),
+    "expected_shortfall": (
+        measures.expected_shortfall,
+        empyrical.conditional_value_at_risk,
+    ),
+    "tail_ratio": (measures.tail_ratio, empyrical.tail_ratio),
+    "stability": (measures.stability, empyrical.stability_of_timeseries),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_equals_empyrical_on_a_thousand_series(name: str) -> None:
+    ours, theirs = PAIRS[name]
+    compared = 0
+    for index in range(1000):
+        returns = _random_series(index)
+        known = returns[~np.isnan(returns)]
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            expected = float(theirs(returns.copy()))
+        got = ours(returns)
+        if got is None:
+            undefined = (
+                not math.isfinite(expected)
+                # a library that answers for nothing known, or fits a line through equal values
+                or known.size == 0
+                or (name in {"stability", "tail_ratio"} and np.ptp(known) < 1e-15)
+            )
+            assert undefined, (index, expected)
+            continue
+        compared += 1
+        assert got == pytest.approx(expected, rel=1e-12, abs=1e-12), (index, returns[:5])
+    assert compared > 450
+
+
+def test_equal_returns_are_a_straight_line() -> None:
+    """The library above is not asked here: with equal returns it divides rounding errors."""
+    assert measures.stability(np.full(50, 0.001)) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.001, -0.02])
+def test_zero_variance_is_null_not_infinity(value: float) -> None:
+    returns = np.full(30, value)
+    assert measures.sharpe_ratio(returns, PPY) is None
+    assert measures.skewness(returns) is None
+    assert measures.volatility(returns, PPY) == 0.0
+    assert (measures.sortino_ratio(returns, PPY) is None) == (value >= 0)
+
+
+def test_initial_capital_counts_in_the_drawdown() -> None:
+    assert measures.max_drawdown([-0.3, 0.1]) == pytest.approx(-0.3)
+    assert measures.drawdown_series([-0.5, 1.0]).tolist() == [0.0, -0.5, 0.0]
+
+
+def test_hand_computed() -> None:
+    returns = [0.1, -0.1, 0.2]
+    mean = 0.2 / 3
+    deviation = math.sqrt(((0.1 - mean) ** 2 + (-0.1 - mean) ** 2 + (0.2 - mean) ** 2) / 2)
+    assert measures.sharpe_ratio(returns, 4.0) == pytest.approx(mean / deviation * 2)
+    assert measures.sortino_ratio(returns) == pytest.approx(mean / math.sqrt(0.01 / 3))
+    assert measures.total_return(returns) == pytest.approx(1.1 * 0.9 * 1.2 - 1)
+    assert measures.kurtosis([1.0, -1.0, 1.0, -1.0]) == pytest.approx(1.0)
+    assert measures.period_rate(0.21, 2.0) == pytest.approx(0.1)
+
+
+def test_nothing_known_gives_null_everywhere() -> None:
+    for returns in ([], [math.nan, math.nan]):
+        found = measures.performance(returns, PPY)
+        defined = {name for name, value in found.items() if value is not None}
+        assert defined <= {"max_drawdown", "cagr"}
+    assert measures.performance([], PPY) == dict.fromkeys(measures.performance([], PPY))
+
+
+def test_refuses_what_is_no_series() -> None:
+    with pytest.raises(DataError, match="shape"):
+        measures.sharpe_ratio(np.zeros((3, 2)))
+    with pytest.raises(DataError, match="return 1 is infinite"):
+        measures.total_return([0.1, math.inf])
+    with pytest.raises(ConfigError, match="periods_per_year"):
+        measures.volatility([0.1, 0.2], 0.0)
