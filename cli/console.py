@@ -42,21 +42,21 @@ class Terminal:
         self.as_json = as_json
         self.quiet = quiet
         self._out: Console = Console(highlight=False, soft_wrap=True)
-        self._err: Console = Console(stderr=True, highlight=False, quiet=quiet)
+        self._err: Console = Console(stderr=True, highlight=False, markup=False, quiet=quiet)
 
     def note(self, text: str) -> None:
         """A line for a human about what happens, on stderr."""
-        self._err.print(text, markup=False)
+        self._err.print(text)
 
     def result(self, payload: Mapping[str, Any]) -> None:
         """The command's result: with ``--json`` one JSON object, otherwise nothing."""
         if self.as_json:
-            self._out.print(plain_json(payload), markup=False, soft_wrap=True)
+            self._out.print(plain_json(payload))
 
     def line(self, text: str = "") -> None:
         """A line of the human-readable result, on stdout."""
         if not self.as_json:
-            self._out.print(text, markup=False)
+            self._out.print(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table on stdout; columns of numbers are set to the right."""

@@ -16,6 +16,7 @@ __all__ = [
     "Json",
     "Quiet",
     "Resume",
+    "Root",
     "Seed",
     "Settings",
     "examples",
@@ -51,6 +52,14 @@ DryRun: TypeAlias = Annotated[
 ]
 Resume: TypeAlias = Annotated[
     bool, typer.Option("--resume", help="Go on where an interrupted run of this name stopped.")
+]
+Root: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER",
+        help="Folder of the datasets; by default Minari's ($MINARI_DATASETS_PATH).",
+    ),
 ]
 
 
