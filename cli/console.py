@@ -41,7 +41,7 @@ class Terminal:
 
         self.as_json = as_json
         self.quiet = quiet
-        self._out: Console = Console(highlight=False, soft_wrap=True)
+        self._out: Console = Console(highlight=False, markup=False, soft_wrap=True)
         self._err: Console = Console(stderr=True, highlight=False, markup=False, quiet=quiet)
 
     def note(self, text: str) -> None:
