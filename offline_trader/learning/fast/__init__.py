@@ -1,0 +1,7 @@
+"""Hand-written updates of d3rlpy's algorithms on the CPU: the same mathematics, many times faster.
+
+A package of its own kind: what is here works on the parameters of d3rlpy's own modules, in
+place, so that a policy trained by it is a d3rlpy policy.
+"""
+
+from __future__ import annotations

@@ -1,0 +1,22 @@
+"""The decorator of every compiled kernel of the fast engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+__all__ = ["kernel"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Sums may be reordered and multiply-adds contracted, which is what vectorises them. NaN and
+# infinity keep their meaning: a diverging run has to show.
+_FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+
+
+def kernel(function: F) -> F:
+    """``function`` compiled by numba on its first call, kept on disk, and run without the GIL."""
+    compiled = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
+    return cast("F", compiled(function))

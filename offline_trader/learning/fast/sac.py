@@ -1,0 +1,243 @@
+"""Soft actor-critic (Haarnoja et al. 2018) with d3rlpy's order of steps, losses and draws."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from offline_trader.learning.fast import bindings, dense_kernels, policy_kernels
+from offline_trader.learning.fast.storage import FlatAdam
+from offline_trader.learning.fast.tower import Tower
+
+__all__ = ["Batch", "SACUpdate"]
+
+Array = NDArray[np.float32]
+
+
+class Batch(Protocol):
+    """What an update reads of a mini-batch; d3rlpy's ``TorchMiniBatch`` is one.
+
+    observations and next_observations [B, O], actions [B, A], the rest [B, 1]; float32.
+    """
+
+    observations: Any
+    actions: torch.Tensor
+    rewards: torch.Tensor
+    next_observations: Any
+    returns_to_go: torch.Tensor
+    terminals: torch.Tensor
+    intervals: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """Everything that depends on the batch size."""
+
+    actor: Tower
+    critic: Tower
+    target: Tower
+    head: torch.Tensor
+    head_gradient: torch.Tensor
+    noise: torch.Tensor
+    actions: Array
+    next_actions: Array
+    action_gradient: Array
+    log_prob: Array
+    next_log_prob: Array
+    values: Array
+    value_gradient: Array
+    target_values: Array
+    returns: Array
+
+
+class SACUpdate:
+    """One gradient step of SAC a call, on the very parameters of a d3rlpy implementation.
+
+    Args:
+        impl: d3rlpy's ``SACImpl``; :func:`bindings.unsupported_impl` must say None of it.
+    """
+
+    def __init__(self, impl: Any) -> None:
+        modules, policy = impl.modules, impl.modules.policy
+        self._gamma, self._tau = np.float32(impl._gamma), float(impl._tau)
+        self._size, self._width = int(impl.observation_shape[0]), int(impl.action_size)
+        self._low, self._high = np.float32(policy._min_logstd), np.float32(policy._max_logstd)
+        self._actor = bindings.bind_stack([bindings.actor_modules(policy)])
+        self._critic = bindings.bind_stack(bindings.critic_modules(modules.q_funcs))
+        self._target = bindings.bind_stack(bindings.critic_modules(modules.targ_q_funcs))
+        self._actor_adam = FlatAdam(modules.actor_optim, [self._actor.flat])
+        self._critic_adam = FlatAdam(modules.critic_optim, [self._critic.flat])
+        self._temperature = bindings.bind_scalar(modules.log_temp, modules.temp_optim)
+        self._buffers: dict[int, _Buffers] = {}
+        self._head = self._actor.stack.head_weight[0]
+        self._head_bias = self._actor.stack.head_bias[0].numpy()
+        self._critic_head = _flat_head(self._critic.stack)
+        self._critic_head_gradient = _flat_head(self._critic.gradients)
+        self._target_head = _flat_head(self._target.stack)
+
+    def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, float]:
+        """One update of critics, temperature, actor and targets; the losses by d3rlpy's names.
+
+        generator: of the random numbers; torch's default one draws what stock d3rlpy would.
+        """
+        with torch.no_grad():
+            buffers = self._prepare(batch)
+            metrics = self._update_critic(batch, buffers, generator)
+            metrics.update(self._update_actor(batch, buffers, generator))
+        return metrics
+
+    def adams(self) -> list[FlatAdam]:
+        """All optimizers of this update."""
+        scalars = [self._temperature.adam]
+        return [self._actor_adam, self._critic_adam, *(s for s in scalars if s is not None)]
+
+    def _prepare(self, batch: Batch) -> _Buffers:
+        rows = int(batch.observations.shape[0])
+        if rows not in self._buffers:
+            self._buffers[rows] = self._allocate(rows)
+        return self._buffers[rows]
+
+    def _allocate(self, rows: int) -> _Buffers:
+        size, width = self._size, self._width
+        nets = len(self._critic.stack.head_bias)
+        actor, critic, target = self._actor, self._critic, self._target
+        return _Buffers(
+            actor=Tower(actor.stack, actor.gradients, size, 0, (rows, rows), rows),
+            critic=Tower(critic.stack, critic.gradients, size, width, (rows,)),
+            target=Tower(target.stack, None, size, width, (rows,)),
+            head=torch.zeros(2 * rows, 2 * width),
+            head_gradient=torch.zeros(rows, 2 * width),
+            noise=torch.zeros(rows, width),
+            actions=np.zeros((rows, width), np.float32),
+            next_actions=np.zeros((rows, width), np.float32),
+            action_gradient=np.zeros((rows, width), np.float32),
+            log_prob=np.zeros(rows, np.float32),
+            next_log_prob=np.zeros(rows, np.float32),
+            values=np.zeros((nets, rows), np.float32),
+            value_gradient=np.zeros((nets, rows), np.float32),
+            target_values=np.zeros((nets, rows), np.float32),
+            returns=np.zeros(rows, np.float32),
+        )
+
+    def _update_critic(
+        self, batch: Batch, buffers: _Buffers, generator: torch.Generator | None
+    ) -> dict[str, float]:
+        self._forward_actor(batch, buffers)
+        self._compute_target(batch, buffers, generator)
+        actions = batch.actions.numpy()
+        buffers.critic.forward((batch.observations,), actions)
+        hidden = buffers.critic.output.numpy()
+        dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
+        loss = policy_kernels.td_gradient(buffers.values, buffers.returns, buffers.value_gradient)
+        dense_kernels.head_backward(
+            hidden,
+            self._critic_head[0],
+            buffers.value_gradient,
+            buffers.critic.delta.numpy(),
+            *self._critic_head_gradient,
+        )
+        buffers.critic.backward(batch.observations, actions)
+        # The targets are not read again before the next update, so they follow already here.
+        self._critic_adam.step([self._target.flat], self._tau)
+        return {"critic_loss": float(loss)}
+
+    def _forward_actor(self, batch: Batch, buffers: _Buffers) -> None:
+        """One pass of the actor over both observations: neither sees a step in between."""
+        buffers.actor.forward((batch.observations, batch.next_observations))
+        torch.mm(buffers.actor.output[0], self._head.t(), out=buffers.head)
+
+    def _compute_target(
+        self, batch: Batch, buffers: _Buffers, generator: torch.Generator | None
+    ) -> None:
+        rows = buffers.returns.shape[0]
+        buffers.noise.normal_(generator=generator)
+        policy_kernels.squashed_sample(
+            buffers.head[rows:].numpy(),
+            self._head_bias,
+            self._low,
+            self._high,
+            buffers.noise.numpy(),
+            buffers.next_actions,
+            buffers.next_log_prob,
+        )
+        self._evaluate_target(batch, buffers, math.exp(self._temperature.value))
+
+    def _evaluate_target(self, batch: Batch, buffers: _Buffers, temperature: float) -> None:
+        """Returns from the target critics at the next actions that the buffers hold."""
+        buffers.target.forward((batch.next_observations,), buffers.next_actions)
+        output = buffers.target.output.numpy()
+        dense_kernels.head_values(output, *self._target_head, buffers.target_values)
+        policy_kernels.td_target(
+            buffers.target_values,
+            buffers.next_log_prob,
+            np.float32(temperature),
+            batch.rewards.numpy().reshape(-1),
+            batch.terminals.numpy().reshape(-1),
+            batch.intervals.numpy().reshape(-1),
+            self._gamma,
+            buffers.returns,
+        )
+
+    def _update_actor(
+        self, batch: Batch, buffers: _Buffers, generator: torch.Generator | None
+    ) -> dict[str, float]:
+        rows = buffers.returns.shape[0]
+        head, noise = buffers.head[:rows].numpy(), buffers.noise.normal_(generator=generator)
+        limits = (self._head_bias, self._low, self._high, noise.numpy())
+        policy_kernels.squashed_sample(head, *limits, buffers.actions, buffers.log_prob)
+        mean_log_prob = float(buffers.log_prob.mean())
+        temp_loss = 0.0
+        if self._temperature.adam is not None:
+            temp_loss = -math.exp(self._temperature.value) * (mean_log_prob - self._width)
+            self._temperature.step(temp_loss)
+        temperature = math.exp(self._temperature.value)
+        value = self._least_value_gradient(batch, buffers)
+        policy_kernels.actor_gradient(
+            head,
+            *limits,
+            buffers.actions,
+            buffers.action_gradient,
+            np.float32(temperature),
+            buffers.head_gradient.numpy(),
+            self._actor.gradients.head_bias[0].numpy(),
+        )
+        self._backward_actor(batch, buffers)
+        return {
+            "actor_loss": temperature * mean_log_prob - value,
+            "temp_loss": temp_loss,
+            "temp": temperature,
+        }
+
+    def _least_value_gradient(self, batch: Batch, buffers: _Buffers) -> float:
+        """mean min_e Q(s, a) at the sampled actions; the gradient of its negative by the actions."""
+        critic = buffers.critic
+        critic.forward((batch.observations,), buffers.actions)
+        hidden = critic.output.numpy()
+        dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
+        value = policy_kernels.least_value(buffers.values, buffers.value_gradient)
+        np.multiply(
+            buffers.value_gradient[:, :, None],
+            self._critic_head[0][:, None, :],
+            out=critic.delta.numpy(),
+        )
+        critic.backward_to_actions(buffers.action_gradient)
+        return float(value)
+
+    def _backward_actor(self, batch: Batch, buffers: _Buffers) -> None:
+        rows = buffers.returns.shape[0]
+        gradient, actor = buffers.head_gradient, buffers.actor
+        hidden = actor.output[0, :rows]
+        torch.mm(gradient.t(), hidden, out=self._actor.gradients.head_weight[0])
+        torch.mm(gradient, self._head, out=actor.delta[0])
+        actor.backward(batch.observations)
+        self._actor_adam.step()
+
+
+def _flat_head(stack: Any) -> tuple[Array, Array]:
+    """Weight [E, H] and bias [E] of one-output heads."""
+    return stack.head_weight[:, 0].numpy(), stack.head_bias[:, 0].numpy()

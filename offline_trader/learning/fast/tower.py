@@ -1,0 +1,210 @@
+"""Forward and backward passes of E equal networks over preallocated buffers.
+
+Matrix products go to the BLAS behind torch, everything between them to the fused kernels. The
+observation's and the action's share of the first layer are kept apart,
+``W₁·[o; a] = W₁ₒ·o + W₁ₐ·a``, so that neither input is ever copied into the other's buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from offline_trader.learning.fast import dense_kernels as kernels
+from offline_trader.learning.fast.stacks import NetworkStack
+
+__all__ = ["Tower"]
+
+Array = NDArray[np.float32]
+Product = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Tower:
+    """Hidden layers of E networks for a fixed number of rows.
+
+    Args:
+        stack: the parameters.
+        gradients: the views that :meth:`backward` writes, or None for a forward-only tower.
+        observation_size: O.
+        action_size: A, or 0 for networks of the observation alone.
+        blocks: rows of each block of observations that :meth:`forward` gets.
+        trained: leading rows that :meth:`backward` covers.
+    """
+
+    def __init__(
+        self,
+        stack: NetworkStack,
+        gradients: NetworkStack | None,
+        observation_size: int,
+        action_size: int,
+        blocks: Sequence[int],
+        trained: int | None = None,
+    ) -> None:
+        self._stack, self._gradients = stack, gradients
+        self._size, self._width = observation_size, action_size
+        rows = sum(blocks)
+        self._trained = rows if trained is None else trained
+        self._allocate(rows)
+        self._plan_forward(blocks)
+        self._plan_backward()
+
+    def _allocate(self, rows: int) -> None:
+        nets = self._stack.layers[0].weight.shape[0]
+        units = [layer.weight.shape[1] for layer in self._stack.layers]
+        self._hidden = [torch.zeros(nets, rows, width) for width in units]
+        self._outputs = [
+            hidden if layer.gain is None else torch.zeros_like(hidden)
+            for hidden, layer in zip(self._hidden, self._stack.layers, strict=True)
+        ]
+        self._scales = [np.zeros((nets, rows), np.float32) for _ in units]
+        self._deltas = [torch.zeros(nets, self._trained, width) for width in units]
+        self.action_weight = torch.zeros(nets, max(self._width, 1), units[0])
+        self._action_gradient = torch.zeros_like(self.action_weight)
+
+    def _plan_forward(self, blocks: Sequence[int]) -> None:
+        nets = range(self._hidden[0].shape[0])
+        first = self._stack.layers[0].weight
+        starts = np.concatenate([[0], np.cumsum(blocks)])
+        self._first: list[list[tuple[torch.Tensor, torch.Tensor]]] = [
+            [(first[e, :, : self._size].t(), self._hidden[0][e, start:stop]) for e in nets]
+            for start, stop in zip(starts[:-1], starts[1:], strict=True)
+        ]
+        self._middle: list[list[Product]] = [
+            [(self._outputs[i][e], layer.weight[e].t(), self._hidden[i + 1][e]) for e in nets]
+            for i, layer in enumerate(self._stack.layers[1:])
+        ]
+        self._action_columns = first[:, :, self._size :].transpose(1, 2)
+        self._layers = [
+            (
+                hidden.numpy(),
+                layer.bias.numpy(),
+                None if layer.gain is None else layer.gain.numpy(),
+                None if layer.shift is None else layer.shift.numpy(),
+                np.float32(layer.epsilon),
+                output.numpy(),
+                scale,
+            )
+            for hidden, layer, output, scale in zip(
+                self._hidden, self._stack.layers, self._outputs, self._scales, strict=True
+            )
+        ]
+
+    def _plan_backward(self) -> None:
+        nets = range(self._hidden[0].shape[0])
+        trained = self._trained
+        self._down: list[list[Product]] = [
+            [(self._deltas[i + 1][e], layer.weight[e], self._deltas[i][e]) for e in nets]
+            for i, layer in enumerate(self._stack.layers[1:])
+        ]
+        assert len(nets) == 1 or trained == self._hidden[0].shape[1]
+        self._trained_hidden = [hidden.numpy()[:, :trained] for hidden in self._hidden]
+        self._trained_scales = [scale[:, :trained] for scale in self._scales]
+        self._unwanted = [np.empty_like(layer.bias.numpy()) for layer in self._stack.layers]
+        self._weight_products: list[list[Product]] = []
+        self._first_products: list[tuple[torch.Tensor, torch.Tensor]] = []
+        if self._gradients is None:
+            return
+        for i, layer in enumerate(self._gradients.layers):
+            if i == 0:
+                self._first_products = [
+                    (self._deltas[0][e].t(), layer.weight[e, :, : self._size]) for e in nets
+                ]
+                self._first_action_columns = layer.weight[:, :, self._size :].transpose(1, 2)
+            else:
+                self._weight_products.append(
+                    [
+                        (self._deltas[i][e].t(), self._outputs[i - 1][e, :trained], layer.weight[e])
+                        for e in nets
+                    ]
+                )
+
+    @property
+    def output(self) -> torch.Tensor:
+        """Last hidden layer's output [E, rows, H] of the latest forward pass."""
+        return self._outputs[-1]
+
+    @property
+    def delta(self) -> torch.Tensor:
+        """Where the caller puts the gradient [E, trained rows, H] of :attr:`output`."""
+        return self._deltas[-1]
+
+    def forward(self, observations: Sequence[torch.Tensor], actions: Array | None = None) -> None:
+        """Fill :attr:`output` for the blocks of observations [rows of the block, O].
+
+        actions: [rows, A], for networks of observation and action.
+        """
+        for block, products in zip(observations, self._first, strict=True):
+            for weight, out in products:
+                torch.mm(block, weight, out=out)
+        if actions is not None:
+            self.action_weight.copy_(self._action_columns)
+        for i, (hidden, bias, gain, shift, epsilon, output, scale) in enumerate(self._layers):
+            if i:
+                for left, right, out in self._middle[i - 1]:
+                    torch.mm(left, right, out=out)
+            if i or actions is None:
+                kernels.relu(hidden, bias)
+            else:
+                kernels.action_relu(hidden, bias, self.action_weight.numpy(), actions)
+            if gain is not None and shift is not None:
+                kernels.norm_forward(hidden, gain, shift, epsilon, output, scale)
+
+    def backward(self, observations: torch.Tensor, actions: Array | None = None) -> None:
+        """Parameter gradients of the hidden layers from :attr:`delta`, which is used up.
+
+        observations: the trained rows' [trained, O]; actions: theirs [trained, A].
+        """
+        assert self._gradients is not None
+        for i in range(len(self._deltas) - 1, -1, -1):
+            layer, delta = self._gradients.layers[i], self._deltas[i].numpy()
+            self._norm_backward(i)
+            hidden = self._trained_hidden[i]
+            if i or actions is None:
+                kernels.relu_backward(delta, hidden, layer.bias.numpy())
+            else:
+                kernels.action_relu_backward(
+                    delta, hidden, actions, layer.bias.numpy(), self._action_gradient.numpy()
+                )
+            if i:
+                for left, right, out in self._weight_products[i - 1]:
+                    torch.mm(left, right, out=out)
+                for left, right, out in self._down[i - 1]:
+                    torch.mm(left, right, out=out)
+        for left, out in self._first_products:
+            torch.mm(left, observations, out=out)
+        if actions is not None:
+            self._first_action_columns.copy_(self._action_gradient)
+
+    def backward_to_actions(self, out: Array) -> None:
+        """Gradient [rows, A] of the actions, summed over the networks, from :attr:`delta`."""
+        for i in range(len(self._deltas) - 1, -1, -1):
+            self._norm_backward(i, discard=True)
+            delta, hidden = self._deltas[i].numpy(), self._trained_hidden[i]
+            if i == 0:
+                kernels.action_gradient(delta, hidden, self.action_weight.numpy(), out)
+                return
+            kernels.relu_backward(delta, hidden, self._unwanted[i])
+            for left, right, product in self._down[i - 1]:
+                torch.mm(left, right, out=product)
+
+    def _norm_backward(self, i: int, discard: bool = False) -> None:
+        gain = self._stack.layers[i].gain
+        if gain is None:
+            return
+        if discard or self._gradients is None:
+            into = (self._unwanted[i], self._unwanted[i])
+        else:
+            layer = self._gradients.layers[i]
+            assert layer.gain is not None
+            assert layer.shift is not None
+            into = (layer.gain.numpy(), layer.shift.numpy())
+        kernels.norm_backward(
+            self._deltas[i].numpy(),
+            self._trained_hidden[i],
+            gain.numpy(),
+            self._trained_scales[i],
+            *into,
+        )
