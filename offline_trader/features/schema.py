@@ -1,0 +1,80 @@
+"""The feature schema: names, formulas, version, and the hash that travels with every artefact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offline_trader.types import ObservationLayout, digest
+
+__all__ = [
+    "FEATURE_FORMULAS",
+    "FEATURE_NAMES",
+    "WARMUP_BARS",
+    "FeatureSchema",
+    "observation_layout",
+]
+
+VERSION = 1
+WARMUP_BARS = 252
+"""Rows without features at the start: the longest window reaches 252 bars back."""
+
+FEATURE_FORMULAS: dict[str, str] = {
+    "return_1": "log(close_t / close_{t-1})",
+    "return_2": "log(close_t / close_{t-2})",
+    "return_5": "log(close_t / close_{t-5})",
+    "return_10": "log(close_t / close_{t-10})",
+    "return_20": "log(close_t / close_{t-20})",
+    "return_60": "log(close_t / close_{t-60})",
+    "return_120": "log(close_t / close_{t-120})",
+    "return_252": "log(close_t / close_{t-252})",
+    "volatility_20": "standard deviation of the last 20 one-bar log returns",
+    "volatility_60": "standard deviation of the last 60 one-bar log returns",
+    "volatility_ratio": "log(volatility_20 / volatility_60); 0 where either is 0",
+    "rsi_14": "Wilder's RSI over 14 bars / 100; 0.5 where nothing moved",
+    "macd": "(EMA12 - EMA26 of close) / close",
+    "macd_hist": "(MACD - EMA9 of MACD) / close",
+    "bollinger_position": "(close - lower) / (upper - lower), SMA20 ± 2 sd; 0.5 where sd is 0",
+    "bollinger_width": "(upper - lower) / SMA20",
+    "atr_14": "Wilder's average true range over 14 bars / close",
+    "adx_14": "Wilder's ADX over 14 bars / 100",
+    "volume_ratio_20": "volume / mean volume of 20 bars; 1 where the mean is 0",
+    "sma_distance_20": "log(close / SMA20)",
+    "sma_distance_50": "log(close / SMA50)",
+    "sma_distance_200": "log(close / SMA200)",
+    "sma_cross_50_200": "log(SMA50 / SMA200)",
+    "donchian_position_20": "(close - low20) / (high20 - low20), 20 bars before t, unbounded",
+    "donchian_position_55": "the same over the 55 bars before t",
+    "high_distance_252": "log(close / highest high of 252 bars)",
+    "close_location": "(close - low) / (high - low) of bar t; 0.5 where high = low",
+    "gap": "log(open_t / close_{t-1})",
+    "weekday_sin": "sin(2π · weekday / 7), Monday = 0",
+    "weekday_cos": "cos(2π · weekday / 7)",
+    "year_sin": "sin(2π · day of the year / 365.25)",
+    "year_cos": "cos(2π · day of the year / 365.25)",
+}
+FEATURE_NAMES: tuple[str, ...] = tuple(FEATURE_FORMULAS)
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """Names [F] in column order with the formulas behind them.
+
+    Attributes:
+        names: F feature names.
+        version: raised when a formula's numbers change though its text does not.
+    """
+
+    names: tuple[str, ...] = FEATURE_NAMES
+    version: int = VERSION
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of names, formulas and version."""
+        formulas = [[name, FEATURE_FORMULAS[name]] for name in self.names]
+        return digest({"features": formulas, "version": self.version})
+
+
+def observation_layout() -> ObservationLayout:
+    """The layout of every observation that this version makes: 32 features, then the portfolio."""
+    schema = FeatureSchema()
+    return ObservationLayout(schema.names, schema.hash)
