@@ -1,0 +1,337 @@
+"""Walk-forward: windows over time, a policy trained on the past of each, judged on its future.
+
+The loop knows nothing about training: it receives a ``job`` that trains (or loads) and evaluates
+one fold. With a fresh start folds are independent and may run in parallel processes; every fold
+runs with one thread either way, so the number of workers changes no result.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.markets import BarRange
+from offline_trader.runs import atomic_write
+from offline_trader.types import FloatArray, digest
+
+__all__ = [
+    "Fold",
+    "FoldJob",
+    "FoldResult",
+    "WalkForwardResult",
+    "WindowConfig",
+    "make_folds",
+    "walk_forward",
+]
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """How bars are cut into folds. All lengths are in bars.
+
+    Attributes:
+        train_bars: length of the training range; with ``anchored`` the length of the first one.
+        validation_bars: length of the range after it that picks the checkpoint.
+        test_bars: length of the range that is judged; windows advance by this much, so that
+            test ranges touch and never overlap.
+        anchored: every training range starts at the first bar (expanding window).
+        purge_bars: left out between training and validation and between validation and test,
+            at least the longest label or holding horizon.
+        embargo_bars: left out of training, at its end, after a previous test range has been seen
+            (serial correlation); added to the purge.
+        retrain_every: windows between trainings; those between reuse the last policy.
+        warm_start: a training starts from the previous one's policy (folds run in order).
+    """
+
+    train_bars: int = 1260
+    validation_bars: int = 252
+    test_bars: int = 252
+    anchored: bool = False
+    purge_bars: int = 5
+    embargo_bars: int = 0
+    retrain_every: int = 1
+    warm_start: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("train_bars", "validation_bars", "test_bars", "retrain_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"windows.{name} = {getattr(self, name)}", expected="1 or more")
+        for name in ("purge_bars", "embargo_bars"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"windows.{name} = {getattr(self, name)}", expected="0 or more")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One window.
+
+    Attributes:
+        index: 0-based position in time.
+        train, validation, test: bar ranges, in this order, separated by the purge.
+        trained_by: index of the fold whose training this fold uses (itself when it trains).
+        warm_from: index of the fold whose policy training starts from, or None.
+    """
+
+    index: int
+    train: BarRange
+    validation: BarRange
+    test: BarRange
+    trained_by: int
+    warm_from: int | None
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What a job found on one test range.
+
+    Attributes:
+        timestamps: [n] ISO timestamps of the bars at whose close the returns end.
+        returns: [n] net simple returns per bar of the policy.
+        benchmark: [n] the same of buy-and-hold under the same costs.
+        facts: further JSON-able facts for the table (trades, verdicts, hashes).
+    """
+
+    timestamps: list[str]
+    returns: list[float]
+    benchmark: list[float]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not len(self.timestamps) == len(self.returns) == len(self.benchmark):
+            raise ConfigError(
+                f"fold result of {len(self.timestamps)} timestamps, {len(self.returns)} returns "
+                f"and {len(self.benchmark)} benchmark returns",
+                expected="equal lengths",
+            )
+
+
+class FoldJob(Protocol):
+    """Trains where ``fold.trained_by == fold.index``, then evaluates; picklable."""
+
+    def __call__(self, fold: Fold, directory: Path, policies: Path, /) -> FoldResult:
+        """Result of ``fold``. ``directory`` is the fold's own; ``policies`` holds one directory
+        for each fold by index, for reuse and warm starts."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that determines the result; its hash guards resumption."""
+        ...
+
+
+@dataclass(frozen=True)
+class WalkForwardResult:
+    """All folds in time order.
+
+    Attributes:
+        folds: the windows.
+        results: one for each fold.
+        periods_per_year: bars a year, for annualising.
+    """
+
+    folds: tuple[Fold, ...]
+    results: tuple[FoldResult, ...]
+    periods_per_year: float
+
+    @property
+    def returns(self) -> FloatArray:
+        """Out-of-sample returns of all windows, one after the other."""
+        return np.concatenate([np.asarray(r.returns) for r in self.results])
+
+    @property
+    def benchmark(self) -> FloatArray:
+        """Buy-and-hold's returns on the same bars."""
+        return np.concatenate([np.asarray(r.benchmark) for r in self.results])
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each window: range, return, Sharpe ratio, drawdown, buy-and-hold's."""
+        return [
+            {
+                "window": fold.index + 1,
+                "start": result.timestamps[0][:10],
+                "end": result.timestamps[-1][:10],
+                "bars": len(result.returns),
+                **_row(np.asarray(result.returns), self.periods_per_year, ""),
+                **_row(np.asarray(result.benchmark), self.periods_per_year, "hold_"),
+                **result.facts,
+            }
+            for fold, result in zip(self.folds, self.results, strict=True)
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Totals: share of windows with a positive Sharpe ratio, dispersion between them."""
+        rows = self.table()
+        sharpes = np.array([r["sharpe"] for r in rows if r["sharpe"] is not None], dtype=float)
+        beaten = [r["return"] > r["hold_return"] for r in rows]
+        return {
+            "windows": len(rows),
+            "share_positive_sharpe": _mean(sharpes > 0.0),
+            "share_beating_hold": float(np.mean(beaten)),
+            "sharpe_median": float(np.median(sharpes)) if sharpes.size else None,
+            "sharpe_std_between_windows": float(np.std(sharpes, ddof=1))
+            if sharpes.size > 1
+            else None,
+            **_row(self.returns, self.periods_per_year, ""),
+            **_row(self.benchmark, self.periods_per_year, "hold_"),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form with the table, the summary and every return."""
+        return {
+            "summary": self.summary(),
+            "table": self.table(),
+            "folds": [asdict(fold) for fold in self.folds],
+            "results": [asdict(result) for result in self.results],
+        }
+
+
+def _mean(values: Any) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _row(returns: FloatArray, periods_per_year: float, prefix: str) -> dict[str, float | None]:
+    from offline_trader.evaluation.measures import max_drawdown, sharpe_ratio
+
+    return {
+        f"{prefix}return": float(np.prod(1.0 + returns) - 1.0),
+        f"{prefix}sharpe": sharpe_ratio(returns, periods_per_year),
+        f"{prefix}max_drawdown": max_drawdown(returns),
+    }
+
+
+def make_folds(n_bars: int, config: WindowConfig, first_bar: int = 0) -> tuple[Fold, ...]:
+    """Folds over bars ``first_bar`` (the end of the features' warm-up) to ``n_bars``.
+
+    Raises:
+        DataError: not one window fits.
+    """
+    gap = config.purge_bars
+    head = config.train_bars + config.embargo_bars + config.validation_bars + 2 * gap
+    needed = first_bar + head + config.test_bars
+    if n_bars < needed:
+        raise DataError(
+            f"walk-forward: {n_bars} bars",
+            expected=f"at least {needed} for one window",
+            hint="shorten windows.train_bars, windows.validation_bars or windows.test_bars",
+        )
+    folds = []
+    for index in range((n_bars - first_bar - head) // config.test_bars):
+        offset = first_bar + index * config.test_bars
+        train_stop = offset + config.train_bars
+        validation = train_stop + config.embargo_bars + gap
+        test = validation + config.validation_bars + gap
+        trained_by = index - index % config.retrain_every
+        previous = trained_by - config.retrain_every
+        folds.append(
+            Fold(
+                index=index,
+                train=BarRange(first_bar if config.anchored else offset, train_stop),
+                validation=BarRange(validation, validation + config.validation_bars),
+                test=BarRange(test, test + config.test_bars),
+                trained_by=trained_by,
+                warm_from=previous if config.warm_start and previous >= 0 else None,
+            )
+        )
+    return tuple(folds)
+
+
+def _fold_directory(root: Path, index: int) -> Path:
+    return root / f"fold-{index:03d}"
+
+
+def _key(fold: Fold, job: FoldJob) -> str:
+    return digest({"fold": asdict(fold), "job": job.to_dict()})
+
+
+def _stored(fold: Fold, job: FoldJob, root: Path) -> FoldResult | None:
+    """The finished result of ``fold`` on disk, if it was made with the same settings."""
+    path = _fold_directory(root, fold.index) / "result.json"
+    if not path.exists():
+        return None
+    payload = json.loads(path.read_text())
+    if payload["key"] != _key(fold, job):
+        return None
+    return FoldResult(**payload["result"])
+
+
+def _run_chain(folds: Sequence[Fold], job: FoldJob, root: Path) -> list[tuple[int, FoldResult]]:
+    """Folds that depend on each other, in order; each result is on disk before the next starts."""
+    import torch
+
+    torch.set_num_threads(1)
+    done = []
+    for fold in folds:
+        result = _stored(fold, job, root)
+        if result is None:
+            directory = _fold_directory(root, fold.index)
+            directory.mkdir(parents=True, exist_ok=True)
+            result = job(fold, directory, root)
+            payload = {"key": _key(fold, job), "result": asdict(result)}
+            atomic_write(directory / "result.json", json.dumps(payload).encode())
+        done.append((fold.index, result))
+    return done
+
+
+def _chains(folds: Sequence[Fold], warm_start: bool) -> Iterator[list[Fold]]:
+    """Groups of folds that must run in order: all of them when warm, else one group a training."""
+    if warm_start:
+        yield list(folds)
+        return
+    for trainer in sorted({fold.trained_by for fold in folds}):
+        yield [fold for fold in folds if fold.trained_by == trainer]
+
+
+def walk_forward(
+    folds: Sequence[Fold],
+    job: FoldJob,
+    root: Path,
+    *,
+    periods_per_year: float,
+    workers: int = 1,
+    on_fold: Callable[[int, FoldResult], None] | None = None,
+) -> WalkForwardResult:
+    """Runs ``job`` on every fold and collects the results in time order.
+
+    Finished folds in ``root`` that were made with the same settings are not run again. A warm
+    start makes every fold wait for the one before it, whatever ``workers`` is.
+
+    Raises:
+        ConfigError: ``workers`` below 1 or no folds.
+    """
+    if workers < 1 or not folds:
+        raise ConfigError(f"walk-forward: {workers} workers, {len(folds)} folds")
+    chains = list(_chains(folds, any(f.warm_from is not None for f in folds)))
+    results: dict[int, FoldResult] = {}
+
+    def keep(done: list[tuple[int, FoldResult]]) -> None:
+        for index, result in done:
+            results[index] = result
+            if on_fold is not None:
+                on_fold(index, result)
+
+    if workers == 1 or len(chains) == 1:
+        for chain in chains:
+            for fold in chain:
+                keep(_run_chain([fold], job, root))
+    else:
+        with _pool(min(workers, len(chains))) as pool:
+            futures = [pool.submit(_run_chain, chain, job, root) for chain in chains]
+            for future in as_completed(futures):
+                keep(future.result())
+    ordered = tuple(results[fold.index] for fold in folds)
+    return WalkForwardResult(tuple(folds), ordered, periods_per_year)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Fresh interpreters (no forked thread pools), each with single-threaded maths."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
