@@ -1,0 +1,115 @@
+"""The markets as N lanes to learn on: reset and step with arrays, episodes of a fixed length.
+
+The calls are those of the trading simulator, so a training loop drives either. A lane whose
+episode ends starts the next one within the same step; ``final_observations`` keeps what the
+ended one saw last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.known_optimum.interface import KnownMarket, as_actions
+from offline_trader.types import BoolArray, FloatArray, Observations
+
+__all__ = ["KnownOptimumLanes", "LaneStep"]
+
+
+@dataclass(frozen=True)
+class LaneStep:
+    """One step of N lanes.
+
+    Attributes:
+        observations: [N, O] float32 after the step, of the next episode where one ended.
+        rewards: [N] float64, divided by the lanes' ``reward_scale``.
+        terminated, truncated: [N] bool.
+    """
+
+    observations: Observations
+    rewards: FloatArray
+    terminated: BoolArray
+    truncated: BoolArray
+
+
+class KnownOptimumLanes:
+    """N lanes of one market.
+
+    Args:
+        market: from :func:`~offline_trader.evaluation.known_optimum.get_market`.
+        n_lanes: N.
+        seed: of the market's random stream.
+        episode_steps: after as many steps an episode of a continuing market is truncated.
+        realised: rewards as realised (noisy) instead of expected given state and action.
+        reward_scale: rewards are divided by it; by default the market's own.
+
+    Raises:
+        ConfigError: not a positive number of lanes or steps, or of reward scale.
+    """
+
+    def __init__(
+        self,
+        market: KnownMarket,
+        n_lanes: int,
+        *,
+        seed: int = 0,
+        episode_steps: int = 500,
+        realised: bool = False,
+        reward_scale: float | None = None,
+    ) -> None:
+        scale = market.reward_scale if reward_scale is None else reward_scale
+        if n_lanes < 1 or episode_steps < 1 or not scale > 0:
+            raise ConfigError(
+                f"n_lanes {n_lanes}, episode_steps {episode_steps}, reward_scale {scale}",
+                expected="positive numbers",
+            )
+        self.market = market
+        self.n_lanes = n_lanes
+        self.episode_steps = market.horizon or episode_steps
+        self.realised = realised
+        self.reward_scale = scale
+        self._rng = np.random.default_rng(np.random.SeedSequence([seed, 0x6C616E]))
+        self.state: FloatArray = market.reset(n_lanes, self._rng)
+        self.age = np.zeros(n_lanes, dtype=np.int64)
+        self.final_observations: Observations = market.observe(self.state)
+
+    @property
+    def observation_size(self) -> int:
+        """O."""
+        return len(self.market.observation_names)
+
+    @property
+    def action_size(self) -> int:
+        """1."""
+        return 1
+
+    def reset(self) -> Observations:
+        """[N, O] observations of N new episodes."""
+        self.state = self.market.reset(self.n_lanes, self._rng)
+        self.age[:] = 0
+        self.final_observations = self.market.observe(self.state)
+        return self.final_observations
+
+    def step(self, actions: NDArray[Any]) -> LaneStep:
+        """One step under actions [N] or [N, 1]."""
+        outcome = self.market.step(self.state, as_actions(actions, self.n_lanes), self._rng)
+        self.age += 1
+        truncated = (self.age >= self.episode_steps) & ~outcome.terminals
+        ended = truncated | outcome.terminals
+        self.state = outcome.state
+        self.final_observations = self.market.observe(self.state)
+        if ended.any():
+            fresh = self.market.reset(self.n_lanes, self._rng)
+            self.state = np.where(ended[:, None], fresh, self.state)
+            self.age[ended] = 0
+        rewards = outcome.rewards if self.realised else outcome.expected_rewards
+        return LaneStep(
+            observations=self.market.observe(self.state),
+            rewards=rewards / self.reward_scale,
+            terminated=outcome.terminals,
+            truncated=truncated,
+        )
