@@ -19,18 +19,20 @@ from offline_trader.evaluation.report.charts import (
 __all__ = ["behaviour_sections"]
 
 COLLAPSE_LIMITS: dict[str, tuple[str, str]] = {
+    "n": ("Actions", ""),
+    "h_norm": ("Entropy of 21 bins, H_norm", "0 one action, 1 all alike"),
     "n_effective": ("Effective number of actions, e^H", "collapsed below 1.5"),
-    "n_eff": ("Effective number of actions, e^H", "collapsed below 1.5"),
-    "std": ("Standard deviation of the action", "collapsed below 0.02"),
-    "hold_share": ("Share of holds", "collapsed above 98 %"),
+    "action_entropy": ("Entropy of sell, hold, buy, nats", ""),
     "mi_norm": ("Dependence on the state, MI_norm", "state-blind below 0.02"),
-    "h_norm": ("Entropy, H_norm", "0 one action, 1 all alike"),
+    "mi_null_95": ("What chance gives MI_norm in 95 % of shuffles", ""),
+    "std": ("Standard deviation of the action", "collapsed below 0.02"),
     "saturation": ("Share of |action| > 0.98", "warning above 95 %"),
-    "sat": ("Share of |action| > 0.98", "warning above 95 %"),
-    "largest_share": ("Largest share of one bin", ""),
-    "trades_per_1000": ("Trades per 1,000 bars", ""),
-    "voluntary_trade_rate": ("Orders asked for ÷ bars", ""),
-    "coverage": ("Coverage of state cells", ""),
+    "largest_share": ("Largest share of one of 21 bins", ""),
+    "largest_side": ("Largest share of sell, hold, buy", ""),
+    "hold_share": ("Share of holds", "collapsed above 98 %"),
+    "diversity": ("Bins with at least 1 % of the mass ÷ 21", ""),
+    "trades_per_1000": ("Filled orders per 1,000 bars", ""),
+    "voluntary_trade_rate": ("Orders of the policy itself ÷ bars", ""),
 }
 _DATES = slice(0, 10)
 
@@ -118,14 +120,14 @@ def _actions(evaluation: Evaluation) -> Section:
     found = evaluation.action_map
     if found is None:
         return Section("actions", title, lead, (), "The actions are not known.")
-    roles: tuple[Role, ...] = ("policy",) * len(found.histogram)
+    role: Role = "policy"
     centres = np.linspace(-1, 1, 22)[:-1] + 1 / 21
     histogram = BarChart(
         "action_histogram",
         "Share of each action",
         tuple(format_number(round(float(c), 2) + 0.0, "ratio") for c in centres),
         found.histogram,
-        roles,
+        (role,) * len(found.histogram),
     )
     finite = np.abs(found.mean_action[np.isfinite(found.mean_action)])
     tenths = HeatMap(
@@ -149,8 +151,10 @@ def _collapse(evaluation: Evaluation) -> Section:
     if evaluation.collapse is None:
         return Section("collapse", title, lead, (), "The actions are not known.")
     rows = []
-    for name, value in evaluation.collapse.items():
-        text, limit = COLLAPSE_LIMITS.get(name, (name.replace("_", " "), ""))
+    for name, (text, limit) in COLLAPSE_LIMITS.items():
+        if name not in evaluation.collapse:
+            continue
+        value = evaluation.collapse[name]
         rows.append(
             (Cell(text, numeric=False), Cell(format_number(value, "number")), Cell(limit, "plain"))
         )

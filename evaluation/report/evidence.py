@@ -20,9 +20,12 @@ from offline_trader.types import FloatArray
 __all__ = ["evidence_sections"]
 
 STATISTICS: dict[str, tuple[str, NumberFormat]] = {
+    "sharpe": ("Sharpe ratio a bar, not annualised", "number"),
     "psr": ("Probability that the true Sharpe ratio is above 0 (PSR)", "percent"),
     "dsr": ("The same after counting the trials (DSR)", "percent"),
-    "expected_max_sharpe": ("Sharpe ratio that luck alone gives the best trial", "ratio"),
+    "n_trials": ("Trials counted", "money"),
+    "hurdle": ("Annual Sharpe ratio that luck alone gives the best trial", "ratio"),
+    "years": ("Length of the range, years", "number"),
     "min_track_record_years": ("Years needed to tell this Sharpe ratio from 0 (MinTRL)", "number"),
     "min_backtest_years": ("Years needed for this many trials (MinBTL)", "number"),
 }
@@ -81,11 +84,7 @@ def _statistics(evaluation: Evaluation) -> Section:
         rows.append((Cell(text, numeric=False), Cell(format_number(value, unit))))
     if not rows:
         return Section("statistics", title, lead, (), "The statistics were not computed.")
-    years = evaluation.n_bars / evaluation.periods_per_year
-    caption = f"The range is {years:.1f} years long."
-    return Section(
-        "statistics", title, lead, (Table(("Statistic", "Value"), tuple(rows), caption),)
-    )
+    return Section("statistics", title, lead, (Table(("Statistic", "Value"), tuple(rows)),))
 
 
 def _regimes(evaluation: Evaluation) -> Section:
@@ -249,7 +248,7 @@ def _intervals(
     rule: float | None,
 ) -> IntervalChart:
     points = _column([row.value for row in scores])
-    roles: tuple[Role, ...] = ("policy",) * len(scores)
+    role: Role = "policy"
     bounds = np.array([row.interval or (np.nan, np.nan) for row in scores], dtype=np.float64)
     return IntervalChart(
         name,
@@ -258,7 +257,7 @@ def _intervals(
         points,
         bounds[:, 0],
         bounds[:, 1],
-        roles,
+        (role,) * len(scores),
         unit,
         rule,
     )

@@ -193,7 +193,8 @@ def _rolling(evaluation: Evaluation) -> Section:
         "Rolling Sharpe ratio",
         (
             f"Annualised over the last {window:,} bars, with the band in which 95 % of such "
-            "estimates fall around an unchanging truth. A band that always contains zero proves nothing."
+            "estimates fall around an unchanging truth. A band that always contains zero "
+            "proves nothing."
         ),
     )
     if window < 20:
