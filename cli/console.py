@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Advance", "Terminal", "number", "plain_json"]
+
+_NEVER_WRAPPED = 16
+_FILE_WIDTH = 120
 
 
 class Advance:
@@ -42,6 +46,8 @@ class Terminal:
         self.as_json = as_json
         self.quiet = quiet
         self._out: Console = Console(highlight=False, markup=False, soft_wrap=True)
+        if not self._out.is_terminal and "COLUMNS" not in os.environ:
+            self._out.width = _FILE_WIDTH
         self._err: Console = Console(stderr=True, highlight=False, markup=False, quiet=quiet)
 
     def note(self, text: str) -> None:
@@ -68,7 +74,9 @@ class Terminal:
         table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
         for i, name in enumerate(columns):
             numeric = all(isinstance(row[i], int | float | None) for row in rows)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+            short = all(len(number(row[i])) <= _NEVER_WRAPPED for row in rows)
+            justify: Literal["left", "right"] = "right" if numeric else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=short)
         for row in rows:
             table.add_row(*(number(cell) for cell in row))
         self._out.print(table)
