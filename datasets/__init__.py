@@ -7,6 +7,8 @@ imitation imports; under that name this module hands over to the installed packa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 if __name__ == "datasets":  # pragma: no cover - exercised in a subprocess by tests
     import importlib.machinery as _machinery
     import importlib.util as _util
@@ -24,3 +26,49 @@ if __name__ == "datasets":  # pragma: no cover - exercised in a subprocess by te
     _module = _util.module_from_spec(_spec)
     _sys.modules["datasets"] = _module
     _spec.loader.exec_module(_module)
+
+if TYPE_CHECKING:
+    from offline_trader.datasets.catalog import (
+        dataset_metadata,
+        dataset_path,
+        datasets_root,
+        list_datasets,
+    )
+    from offline_trader.datasets.collection import CollectConfig, collect
+    from offline_trader.datasets.loading import check_layout, load_transitions
+    from offline_trader.datasets.summary import CollectSummary, plot_summary
+
+__all__ = [
+    "CollectConfig",
+    "CollectSummary",
+    "check_layout",
+    "collect",
+    "dataset_metadata",
+    "dataset_path",
+    "datasets_root",
+    "list_datasets",
+    "load_transitions",
+    "plot_summary",
+]
+
+_MODULES = {
+    "CollectConfig": "collection",
+    "CollectSummary": "summary",
+    "check_layout": "loading",
+    "collect": "collection",
+    "dataset_metadata": "catalog",
+    "dataset_path": "catalog",
+    "datasets_root": "catalog",
+    "list_datasets": "catalog",
+    "load_transitions": "loading",
+    "plot_summary": "summary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name on first use, so that importing this package loads nothing heavy."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"offline_trader.datasets.{_MODULES[name]}"), name)

@@ -1,0 +1,96 @@
+"""Finished parts of a collection on disk: what a killed collection continues from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_trader.datasets.catalog import WORK_FOLDER, remove_empty_folders
+from offline_trader.datasets.rollout import Part
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.runs import atomic_write
+
+__all__ = ["PartStore"]
+
+_CONFIG = "collection.json"
+
+
+class PartStore:
+    """A hidden folder beside the datasets with one folder a part.
+
+    A part appears by a rename, so it is there in full or not at all.
+
+    Args:
+        root: folder of all datasets.
+        dataset_id: the dataset being collected.
+    """
+
+    def __init__(self, root: Path, dataset_id: str) -> None:
+        self.path = root / WORK_FOLDER / dataset_id
+        self._root = root
+        self._dataset_id = dataset_id
+
+    def open(self, config: dict[str, Any], *, resume: bool) -> None:
+        """Start anew, or continue an unfinished collection of the same configuration.
+
+        Raises:
+            ConfigError: an unfinished collection is there and ``resume`` is False, or it was
+                started with another configuration.
+            DataError: its configuration cannot be read.
+        """
+        file = self.path / _CONFIG
+        if not file.is_file():
+            shutil.rmtree(self.path, ignore_errors=True)
+            atomic_write(file, json.dumps(config, indent=1, sort_keys=True).encode())
+            return
+        if not resume:
+            raise ConfigError(
+                f"an unfinished collection of {self._dataset_id!r} is in {self.path}",
+                hint="--resume continues it, --overwrite starts over",
+            )
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(
+                f"{file} is not JSON: {error}", hint="--overwrite starts over"
+            ) from error
+        changed = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))
+        if changed:
+            key = changed[0]
+            raise ConfigError(
+                f"the unfinished collection of {self._dataset_id!r} has other settings: "
+                f"{', '.join(changed)}",
+                expected=f"{key} = {before.get(key)}, not {config.get(key)}",
+                hint="repeat the settings, or start over with --overwrite",
+            )
+
+    def has(self, index: int) -> bool:
+        """Whether part ``index`` is finished."""
+        return self._folder(index).is_dir()
+
+    def save(self, index: int, part: Part) -> None:
+        """Store part ``index``; it appears at once."""
+        temporary = self.path / f".part-{index:05d}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, values in part.arrays().items():
+            np.save(temporary / f"{name}.npy", values)
+        temporary.rename(self._folder(index))
+
+    def load(self, index: int) -> Part:
+        """Part ``index``, memory-mapped."""
+        return Part.from_arrays(
+            {file.stem: np.load(file, mmap_mode="r") for file in self._folder(index).glob("*.npy")}
+        )
+
+    def remove(self) -> None:
+        """Delete the parts, and empty folders above them."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        remove_empty_folders(self.path.parent, self._root)
+
+    def _folder(self, index: int) -> Path:
+        return self.path / f"part-{index:05d}"
