@@ -1,0 +1,276 @@
+"""The one module that touches d3rlpy's internals.
+
+Its private neighbours: :mod:`offline_trader.learning._objectives` (the two actor and critic
+losses that differ from d3rlpy 2.6) and :mod:`offline_trader.learning._transfer` (weights from one
+algorithm to another). An ``algo`` here is a ``d3rlpy.algos`` object with its networks built.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.learning.preprocessing import Preprocessing, RewardScale, Scaler
+from offline_trader.learning.settings import LearnerConfig
+from offline_trader.networks.encoders import make_encoder_factory
+from offline_trader.networks.quiet_import import import_d3rlpy
+
+__all__ = [
+    "actor_output",
+    "algorithm_of",
+    "build_algo",
+    "critic_update",
+    "full_update",
+    "load_algo",
+    "load_state",
+    "minibatch",
+    "preprocessing",
+    "save_algo",
+    "set_reward_scale",
+    "settings_of",
+    "state",
+]
+
+_CONFIGS = {
+    "cql": "CQLConfig",
+    "sac": "SACConfig",
+    "cal_ql": "CalQLConfig",
+    "iql": "IQLConfig",
+    "awac": "AWACConfig",
+    "td3_plus_bc": "TD3PlusBCConfig",
+}
+
+
+def build_algo(
+    config: LearnerConfig, observation_size: int, scaler: Scaler | None = None, action_size: int = 1
+) -> Any:
+    """A d3rlpy algorithm with networks drawn from torch's global generator.
+
+    ``scaler`` is preset as d3rlpy's ``StandardObservationScaler``, so the saved model acts on raw
+    observations.
+    """
+    d3rlpy = import_d3rlpy()
+    algos = __import__("d3rlpy.algos", fromlist=["algos"])
+    scaling = None
+    if scaler is not None:
+        scaling = d3rlpy.preprocessing.StandardObservationScaler(
+            mean=np.asarray(scaler.mean, np.float64),
+            std=np.asarray(scaler.scale, np.float64),
+            eps=0.0,
+        )
+    settings = _algorithm_settings(config)
+    algo = getattr(algos, _CONFIGS[config.algorithm])(
+        **settings, observation_scaler=scaling
+    ).create(device=config.device)
+    algo.create_impl((observation_size,), action_size)
+    return _adopt(algo, config.behaviour_weight)
+
+
+def _algorithm_settings(config: LearnerConfig) -> dict[str, Any]:
+    """Our settings under d3rlpy's names."""
+    settings: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "gamma": config.gamma,
+        "tau": config.tau,
+        "n_critics": config.n_critics,
+        "actor_learning_rate": config.actor_lr,
+        "critic_learning_rate": config.critic_lr,
+        "actor_encoder_factory": make_encoder_factory(config.hidden),
+        "critic_encoder_factory": make_encoder_factory(config.hidden, layer_norm=config.layer_norm),
+    }
+    if config.algorithm in ("sac", "cql", "cal_ql"):
+        settings |= {
+            "temp_learning_rate": config.temp_lr,
+            "initial_temperature": config.initial_temperature,
+        }
+    if config.algorithm in ("cql", "cal_ql"):
+        settings |= {
+            "alpha_learning_rate": config.alpha_lr,
+            "alpha_threshold": config.alpha_threshold if config.alpha_lr > 0 else 0.0,
+            "conservative_weight": config.conservative_weight,
+            "n_action_samples": config.n_action_samples,
+            "soft_q_backup": config.soft_q_backup,
+        }
+    if config.algorithm == "iql":
+        settings |= {
+            "value_encoder_factory": make_encoder_factory(
+                config.hidden, layer_norm=config.layer_norm
+            ),
+            "expectile": config.expectile,
+            "weight_temp": config.weight_temp,
+            "max_weight": config.max_weight,
+        }
+    if config.algorithm == "awac":
+        settings |= {"lam": config.awac_lambda, "n_action_samples": config.n_action_samples}
+    if config.algorithm == "td3_plus_bc":
+        settings["alpha"] = config.td3_alpha
+    return settings
+
+
+def _adopt(algo: Any, behaviour_weight: float) -> Any:
+    """Give the algorithm's implementation our losses; its type and its saved form stay d3rlpy's."""
+    from offline_trader.learning import _objectives
+
+    _objectives.adopt(algo.impl, behaviour_weight)
+    return algo
+
+
+def algorithm_of(algo: Any) -> str:
+    """Our name of its algorithm."""
+    name = type(algo.config).__name__
+    return next(key for key, value in _CONFIGS.items() if value == name)
+
+
+def settings_of(algo: Any) -> dict[str, Any]:
+    """Those of our settings that the algorithm's own configuration holds, under our names."""
+    stored, critic = algo.config, algo.config.critic_encoder_factory
+    names = {
+        "batch_size": "batch_size",
+        "gamma": "gamma",
+        "tau": "tau",
+        "n_critics": "n_critics",
+        "actor_lr": "actor_learning_rate",
+        "critic_lr": "critic_learning_rate",
+        "temp_lr": "temp_learning_rate",
+        "alpha_lr": "alpha_learning_rate",
+        "initial_temperature": "initial_temperature",
+        "conservative_weight": "conservative_weight",
+        "n_action_samples": "n_action_samples",
+        "soft_q_backup": "soft_q_backup",
+        "expectile": "expectile",
+        "weight_temp": "weight_temp",
+        "max_weight": "max_weight",
+        "awac_lambda": "lam",
+        "td3_alpha": "alpha",
+    }
+    settings = {ours: getattr(stored, d3) for ours, d3 in names.items() if hasattr(stored, d3)}
+    if settings.get("alpha_lr", 0.0) > 0:
+        settings["alpha_threshold"] = stored.alpha_threshold
+    return settings | {
+        "algorithm": algorithm_of(algo),
+        "hidden": tuple(critic.hidden_units),
+        "layer_norm": bool(critic.use_layer_norm),
+    }
+
+
+def save_algo(algo: Any, path: Path) -> None:
+    """Write d3rlpy's own ``.d3`` file: networks, optimizers, settings, scalers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    algo.save(str(path))
+
+
+def load_algo(path: Path, device: str = "cpu", behaviour_weight: float = 0.0) -> Any:
+    """The algorithm in a ``.d3`` file, with our losses.
+
+    Raises:
+        DataError: no such file, or not a d3rlpy model of one of the algorithms here.
+    """
+    d3rlpy = import_d3rlpy()
+    try:
+        algo = d3rlpy.load_learnable(str(path), device=device)
+    except Exception as error:  # pickle and torch raise whatever the bytes suggest
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: {type(error).__name__}: {error}"
+        ) from error
+    if type(algo.config).__name__ not in _CONFIGS.values():
+        raise DataError(
+            f"{path} holds {type(algo.config).__name__}", expected=", ".join(sorted(_CONFIGS))
+        )
+    return _adopt(algo, behaviour_weight)
+
+
+def preprocessing(algo: Any) -> Preprocessing:
+    """Observation and reward scales that are stored in the algorithm, as plain arrays."""
+    size = algo.impl.observation_shape[0]
+    mean, scale = np.zeros(size), np.ones(size)
+    if algo.observation_scaler is not None:
+        mean = np.asarray(algo.observation_scaler.mean, np.float64)
+        scale = np.asarray(algo.observation_scaler.std, np.float64) + algo.observation_scaler.eps
+    reward = None
+    if algo.reward_scaler is not None:
+        stored = algo.reward_scaler
+        reward = RewardScale(float(stored.mean), float(stored.std + stored.eps))
+    return Preprocessing(mean, scale, reward, float(algo.gamma))
+
+
+def set_reward_scale(algo: Any, scale: RewardScale) -> None:
+    """Store the reward scale as d3rlpy's ``StandardRewardScaler``."""
+    d3rlpy = import_d3rlpy()
+    algo.config.reward_scaler = d3rlpy.preprocessing.StandardRewardScaler(
+        mean=scale.mean, std=scale.scale, eps=0.0
+    )
+
+
+def minibatch(columns: Mapping[str, torch.Tensor], device: str) -> Any:
+    """d3rlpy's mini-batch around tensors that are scaled already."""
+    from d3rlpy.torch_utility import TorchMiniBatch
+
+    return TorchMiniBatch(**columns, device=device)
+
+
+def full_update(algo: Any, batch: Any) -> dict[str, float]:
+    """d3rlpy's own update of everything; its losses."""
+    losses: dict[str, float] = algo.impl.update(batch, algo.grad_step)
+    algo._grad_step += 1
+    return losses
+
+
+def critic_update(algo: Any, batch: Any) -> dict[str, float]:
+    """Update critics and their targets (IQL: the value function, too), not actor or temperature."""
+    impl = algo.impl
+    impl.modules.set_train()
+    losses: dict[str, float] = impl.update_critic(batch)
+    impl.update_critic_target()
+    return losses
+
+
+def actor_output(algo: Any, scaled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
+    """Mean before the squash [N, A], log standard deviation or None, and where the noise goes.
+
+    The last is True where noise is added before the squash (``tanh(mu + sigma * e)``: SAC, CQL,
+    Cal-QL) and False where it is added after it (IQL, AWAC).
+    """
+    output = algo.impl.policy(scaled)
+    before = algorithm_of(algo) in ("sac", "cql", "cal_ql")
+    return output.mu, output.logstd, before
+
+
+def state(algo: Any) -> dict[str, Any]:
+    """Everything that the next update depends on, apart from generators."""
+    buffer = io.BytesIO()
+    algo.impl.save_model(buffer)
+    buffer.seek(0)
+    tensors: dict[str, Any] = torch.load(buffer, weights_only=True)
+    reward = preprocessing(algo).reward
+    return {
+        "modules": tensors,
+        "grad_step": int(algo.grad_step),
+        "reward": None if reward is None else [reward.mean, reward.scale],
+    }
+
+
+def load_state(algo: Any, saved: Mapping[str, Any]) -> None:
+    """Inverse of :func:`state`.
+
+    Raises:
+        ConfigError: networks of other shapes.
+    """
+    try:
+        for name, module in algo.impl._checkpointer.modules.items():
+            # load_state_dict of an optimizer keeps the tensors that it is given
+            module.load_state_dict(copy.deepcopy(saved["modules"][name]))
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"a checkpoint of another algorithm or network: {error}",
+            hint="resume with the settings that the run was started with",
+        ) from error
+    algo._grad_step = int(saved["grad_step"])
+    if saved["reward"] is not None:
+        set_reward_scale(algo, RewardScale(*saved["reward"]))
