@@ -1,0 +1,32 @@
+"""Gymnasium shells over the simulator; importing this registers ``offline_trader/Trading-v0``."""
+
+from __future__ import annotations
+
+from offline_trader.envs.config import EnvConfig, make_market, make_simulator
+from offline_trader.envs.discrete import (
+    LEGACY_ACTIONS,
+    DiscreteActions,
+    HybridActions,
+    from_discrete,
+    to_discrete,
+)
+from offline_trader.envs.registration import ENV_ID, register_envs
+from offline_trader.envs.single import TradingEnv
+from offline_trader.envs.vector import VectorTradingEnv
+
+__all__ = [
+    "ENV_ID",
+    "LEGACY_ACTIONS",
+    "DiscreteActions",
+    "EnvConfig",
+    "HybridActions",
+    "TradingEnv",
+    "VectorTradingEnv",
+    "from_discrete",
+    "make_market",
+    "make_simulator",
+    "register_envs",
+    "to_discrete",
+]
+
+register_envs()

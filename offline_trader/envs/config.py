@@ -1,0 +1,98 @@
+"""What a market environment is made of: sources, dates, episodes, trading rules."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from offline_trader.coercion import from_dict
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.features import compute_features
+from offline_trader.markets import BarRange, load_markets
+from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+
+__all__ = ["EnvConfig", "make_market", "make_simulator"]
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """A market environment, shared by collecting, fine-tuning and evaluating.
+
+    Attributes:
+        market: sources of bars: built-in names or files, each with one or more instruments.
+        tz: time zone of times that carry none.
+        start, end: first and last day, included; None for all. Features read the bars before
+            ``start`` too, where there are any.
+        episode_bars: steps of an episode; None for the whole range.
+        random_start: whether episodes start at random bars.
+        simulator: the trading rules.
+    """
+
+    market: tuple[str, ...] = ("sp500",)
+    tz: str | None = None
+    start: str | None = None
+    end: str | None = None
+    episode_bars: int | None = 1000
+    random_start: bool = True
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.market, str):
+            object.__setattr__(self, "market", (self.market,))
+        object.__setattr__(self, "market", tuple(str(m) for m in self.market))
+        if isinstance(self.simulator, dict):
+            object.__setattr__(self, "simulator", from_dict(SimulatorConfig, self.simulator))
+        if not self.market:
+            raise ConfigError("env.market is empty", expected="at least one source of bars")
+        if self.episode_bars is not None and self.episode_bars < 1:
+            raise ConfigError(f"env.episode_bars = {self.episode_bars}", expected="1 or more")
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """JSON-able keyword arguments of the environments."""
+        return {**asdict(self), "market": list(self.market)}
+
+
+@lru_cache(maxsize=16)
+def _market(
+    sources: tuple[str, ...], tz: str | None, start: str | None, end: str | None
+) -> MarketTensor:
+    bars = load_markets(sources, tz=tz)
+    features = [compute_features(b) for b in bars]
+    ranges = []
+    for one, computed in zip(bars, features, strict=True):
+        first, stop = one.rows_between(start, end)
+        first = max(first, computed.warmup)
+        if stop - first < 2:
+            raise DataError(
+                f"{one.source or one.symbol}: {max(stop - first, 0)} bars from "
+                f"{start or 'the start'} to {end or 'the end'} after the features' warm-up",
+                expected="2 or more",
+                hint=f"the first {computed.warmup} bars of the history have no features",
+            )
+        ranges.append(BarRange(first, stop))
+    return MarketTensor.from_bars(bars, features, ranges)
+
+
+def make_market(config: EnvConfig) -> MarketTensor:
+    """Packed bars and features of the configured sources and dates (kept for reuse).
+
+    Raises:
+        DataError, ConfigError: as :func:`offline_trader.markets.load_markets`.
+    """
+    return _market(config.market, config.tz, config.start, config.end)
+
+
+def make_simulator(
+    config: EnvConfig, n_lanes: int, seed: int = 0, *, auto_reset: bool = True
+) -> Simulator:
+    """A simulator of ``n_lanes`` lanes over :func:`make_market`."""
+    return Simulator(
+        make_market(config),
+        config.simulator,
+        n_lanes,
+        episode_bars=config.episode_bars,
+        seed=seed,
+        random_start=config.random_start,
+        auto_reset=auto_reset,
+    )

@@ -1,0 +1,17 @@
+"""Simulator: the compiled core, N lanes at once, from action to reward."""
+
+from __future__ import annotations
+
+from offline_trader.simulator.config import SimulatorConfig
+from offline_trader.simulator.lanes import Simulator, StepResult
+from offline_trader.simulator.market_tensor import MarketTensor
+from offline_trader.simulator.trajectory import Trajectory, simulate_actions
+
+__all__ = [
+    "MarketTensor",
+    "Simulator",
+    "SimulatorConfig",
+    "StepResult",
+    "Trajectory",
+    "simulate_actions",
+]

@@ -1,0 +1,250 @@
+"""N lanes in step: arrays in, arrays out, nothing of Gymnasium."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.simulator import kernel as k
+from offline_trader.simulator.config import SimulatorConfig
+from offline_trader.simulator.market_tensor import MarketTensor
+from offline_trader.types import PORTFOLIO_FIELDS, BoolArray, FloatArray, IntArray, Observations
+
+__all__ = ["LARGEST_SEED", "Simulator", "StepResult", "hold_scale"]
+
+LARGEST_SEED = 2**63 - 1
+_HOLD_TABLE = 4096
+
+
+def hold_scale() -> FloatArray:
+    """[4096] float64: ``log(1 + h) / log(253)`` for h bars held; longer holds read as 4,095."""
+    return np.log1p(np.arange(_HOLD_TABLE)) / np.log(253.0)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step of N lanes. The arrays are views that the next step overwrites.
+
+    Attributes:
+        observations: [N, F + P] float32; of the next episode's start where a lane ended.
+        rewards: [N] float64, log change of equity.
+        terminated: [N] bool, ruin.
+        truncated: [N] bool, end of the episode or of the data.
+    """
+
+    observations: Observations
+    rewards: FloatArray
+    terminated: BoolArray
+    truncated: BoolArray
+
+
+class Simulator:
+    """N independent portfolios over a packed market.
+
+    The random starts of lane n depend on (seed, n, episode) alone, so the number of lanes changes
+    no lane.
+
+    Args:
+        market: the bars.
+        config: the trading rules.
+        n_lanes: N.
+        episode_bars: steps of an episode; None for the whole range of the instrument.
+        seed: of the random starts.
+        random_start: whether episodes start at random bars of random instruments; otherwise at
+            the first bar, instrument ``lane + episode`` modulo K.
+        auto_reset: whether a lane that ended begins its next episode in the same step; its last
+            observation is then in :attr:`final_observations`.
+
+    Raises:
+        ConfigError: no lanes, an episode without bars, a seed outside 0 to 2^63 − 1.
+        DataError: rules that need volume on bars that have none.
+    """
+
+    def __init__(
+        self,
+        market: MarketTensor,
+        config: SimulatorConfig | None = None,
+        n_lanes: int = 1,
+        *,
+        episode_bars: int | None = None,
+        seed: int = 0,
+        random_start: bool = False,
+        auto_reset: bool = True,
+    ) -> None:
+        config = config or SimulatorConfig()
+        if n_lanes < 1:
+            raise ConfigError(f"{n_lanes} lanes", expected="1 or more")
+        if episode_bars is not None and episode_bars < 1:
+            raise ConfigError(f"episode_bars = {episode_bars}", expected="1 or more")
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ConfigError(f"seed = {seed}", expected="0 to 2^63 - 1")
+        if config.needs_volume and not (market.prices[:, 4] > 0.0).any():
+            raise DataError(
+                "simulator.volume_cap or impact_bps is set, but the bars have no volume",
+                expected="bars with volume",
+                hint="set both to 0",
+            )
+        self.market = market
+        self.config = config
+        self.n_lanes = n_lanes
+        self.observation_size = market.features.shape[1] + len(PORTFOLIO_FIELDS)
+        whole = int(np.max(market.stop - market.start))
+        self._schedule = np.array(
+            [seed, episode_bars or whole, int(random_start), int(auto_reset)], dtype=np.int64
+        )
+        self._terms = config.terms()
+        self._instruments = market.instruments(config.borrow_bps_per_year)
+        self._state = np.zeros((n_lanes, k.STATE_SIZE))
+        self._final_state = np.zeros((n_lanes, k.STATE_SIZE))
+        self._observations = np.zeros((n_lanes, self.observation_size), dtype=np.float32)
+        self.final_observations = np.zeros_like(self._observations)
+        self._rewards = np.zeros(n_lanes)
+        self._ended = np.zeros((2, n_lanes), dtype=np.bool_)
+        self._shared = (
+            self._terms,
+            market.features,
+            market.table,
+            self._instruments,
+            hold_scale(),
+            self._schedule,
+            self._state,
+            self._observations,
+        )
+        self._outputs = (self._rewards, self._ended, self.final_observations, self._final_state)
+        self._result = StepResult(self._observations, self._rewards, self._ended[0], self._ended[1])
+        self._state[:, k.EPISODE] = -1.0
+        self._started = False
+
+    def reset(self, seed: int | None = None) -> Observations:
+        """First observations [N, F + P] of every lane's next episode (a view).
+
+        Args:
+            seed: begins again at episode 0 of this seed.
+        """
+        if seed is not None:
+            if not 0 <= seed <= LARGEST_SEED:
+                raise ConfigError(f"seed = {seed}", expected="0 to 2^63 - 1")
+            self._schedule[k.SEED] = seed
+            self._state[:, k.EPISODE] = -1.0
+        k.reset_lanes(*self._shared)
+        self._ended[:] = False
+        self._started = True
+        return self._observations
+
+    def step(self, actions: NDArray[np.floating[Any]]) -> StepResult:
+        """One bar for every lane.
+
+        Args:
+            actions: [N] or [N, 1]; clipped to [−1, 1].
+
+        Raises:
+            ConfigError: before a reset, another number of actions, an action that is no number.
+        """
+        if not self._started:
+            raise ConfigError("the simulator was stepped before its first reset")
+        flat = np.ascontiguousarray(actions, dtype=np.float64).reshape(-1)
+        if flat.shape[0] != self.n_lanes:
+            raise ConfigError(f"{flat.shape[0]} actions", expected=f"{self.n_lanes}, one a lane")
+        bad = k.step_lanes(flat, *self._shared, *self._outputs)
+        if bad >= 0:
+            raise ConfigError(f"lane {bad}: the action is not a number", expected="-1 to 1")
+        return self._result
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything that the next step depends on."""
+        return {
+            "state": self._state.copy(),
+            "schedule": self._schedule.copy(),
+            "observations": self._observations.copy(),
+        }
+
+    def load_state_dict(self, payload: dict[str, NDArray[Any]]) -> None:
+        """Continue from :meth:`state_dict`'s form, of a simulator with the same settings."""
+        self._state[:] = payload["state"]
+        self._schedule[:] = payload["schedule"]
+        self._observations[:] = payload["observations"]
+        self._ended[:] = False
+        self._started = True
+
+    def _last(self) -> FloatArray:
+        """[N, STATE_SIZE] after the last step and before any automatic reset."""
+        ended = self._ended[0] | self._ended[1]
+        if not ended.any() or not self._schedule[k.AUTO_RESET]:
+            return self._state
+        return np.where(ended[:, None], self._final_state, self._state)
+
+    def outcome(self) -> dict[str, FloatArray]:
+        """What the last step did, name → [N]; of the ended episode where a lane ended.
+
+        ``equity``, ``cash``, ``units``, ``exposure``; ``realised_profit`` and
+        ``unrealised_profit`` (quote currency, costs in the former); ``drawdown`` in [−1, 0];
+        ``cumulative_return``; ``fill_units`` (signed), ``fill_price`` (0 without a fill);
+        ``costs_paid`` since the episode's start.
+        """
+        s = self._last()
+        close = self.market.prices[s[:, k.ROW].astype(np.int64), 3]
+        unrealised = s[:, k.UNITS] * (close - s[:, k.ENTRY])
+        profit = s[:, k.EQUITY] - self.config.initial_cash
+        filled = s[:, k.FILLED]
+        return {
+            "equity": s[:, k.EQUITY].copy(),
+            "cash": s[:, k.CASH].copy(),
+            "units": s[:, k.UNITS].copy(),
+            "exposure": s[:, k.EXPOSURE].copy(),
+            "realised_profit": profit - unrealised,
+            "unrealised_profit": unrealised,
+            "drawdown": s[:, k.EQUITY] / s[:, k.PEAK] - 1.0,
+            "cumulative_return": profit / self.config.initial_cash,
+            "fill_units": filled.copy(),
+            "fill_price": np.where(filled != 0.0, s[:, k.FILL_PRICE], 0.0),
+            "costs_paid": s[:, k.COSTS].copy(),
+        }
+
+    @property
+    def bar_index(self) -> IntArray:
+        """[N] market row of the bar that each lane observes now."""
+        return self._state[:, k.ROW].astype(np.int64)
+
+    @property
+    def instrument(self) -> IntArray:
+        """[N] index of the instrument that each lane trades now."""
+        return self._state[:, k.INSTRUMENT].astype(np.int64)
+
+    @property
+    def equity(self) -> FloatArray:
+        """[N] quote currency, marked at the close of the bar observed now."""
+        return self._state[:, k.EQUITY]
+
+    @property
+    def cash(self) -> FloatArray:
+        """[N] quote currency."""
+        return self._state[:, k.CASH]
+
+    @property
+    def units(self) -> FloatArray:
+        """[N] signed units held."""
+        return self._state[:, k.UNITS]
+
+    @property
+    def weight(self) -> FloatArray:
+        """[N] signed position value / equity."""
+        return self._state[:, k.EXPOSURE]
+
+    @property
+    def entry_price(self) -> FloatArray:
+        """[N] average fill price of the open position, 0 when flat."""
+        return self._state[:, k.ENTRY]
+
+    @property
+    def fills(self) -> FloatArray:
+        """[N] signed units filled at the last step."""
+        return self._last()[:, k.FILLED]
+
+    @property
+    def traded(self) -> BoolArray:
+        """[N] whether the last step filled an order."""
+        return np.asarray(self.fills != 0.0)
