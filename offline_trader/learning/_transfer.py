@@ -14,7 +14,7 @@ import torch
 
 from offline_trader.errors import ConfigError
 
-__all__ = ["copy_actor", "copy_critics", "reset_optimizers", "sync_targets"]
+__all__ = ["copy_actor", "copy_critics", "reset_optimizers", "sync_target_actor", "sync_targets"]
 
 
 def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
@@ -27,7 +27,7 @@ def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
     Raises:
         ConfigError: encoders of different shapes.
     """
-    source, target = source.impl, target.impl
+    algo, source, target = target, source.impl, target.impl
     _copy_module(source.policy._encoder, target.policy._encoder, "actor encoder")
     _copy_module(_mean_head(source.policy), _mean_head(target.policy), "actor head")
     if hasattr(target.policy, "_logstd"):
@@ -38,8 +38,7 @@ def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
             theirs.data.copy_(ours.data)
         else:
             _set_spread(target.policy, fallback_std)
-    if hasattr(target.modules, "targ_policy"):
-        _copy_module(target.policy, target.modules.targ_policy, "target actor")
+    sync_target_actor(algo)
 
 
 def copy_critics(source: Any, target: Any) -> None:
@@ -56,6 +55,12 @@ def sync_targets(algo: Any) -> None:
     """Target critics and target actor become equal to the trained ones."""
     modules = algo.impl.modules
     _copy_module(modules.q_funcs, modules.targ_q_funcs, "target critics")
+    sync_target_actor(algo)
+
+
+def sync_target_actor(algo: Any) -> None:
+    """The target actor, where there is one (TD3+BC), becomes equal to the trained one."""
+    modules = algo.impl.modules
     if hasattr(modules, "targ_policy"):
         _copy_module(modules.policy, modules.targ_policy, "target actor")
 

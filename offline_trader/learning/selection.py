@@ -1,0 +1,113 @@
+"""Which of a stage's policies is kept: the best by validation, or the warm start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from offline_trader.errors import OfflineTraderError
+from offline_trader.learning.learner import Learner
+from offline_trader.types import Policy
+
+__all__ = ["Checkpoint", "Evaluate", "Log", "Selection", "TrainResult", "require_finite"]
+
+# (step, values)
+Log = Callable[[int, Mapping[str, float]], None]
+# a policy → {"score": higher is better, further measures that are logged}
+Evaluate = Callable[[Policy], Mapping[str, float]]
+# (step, state): torch.save writes it, torch.load(weights_only=True) reads it
+Checkpoint = Callable[[int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a stage of training did, and which policy the learner holds now.
+
+    Attributes:
+        updates: gradient updates done.
+        kept: ``best`` checkpoint by validation; ``warm_start`` if none was better; ``last`` where
+            nothing was validated.
+        kept_step: step of the kept policy, 0 for the warm start.
+        warm_score: validation score of the policy that the stage began with.
+        kept_score: validation score of the kept policy.
+        last_score: validation score of the last policy.
+    """
+
+    updates: int
+    kept: Literal["best", "warm_start", "last"]
+    kept_step: int
+    warm_score: float | None
+    kept_score: float | None
+    last_score: float | None
+
+
+class Selection:
+    """Validates a learner from time to time and remembers the best state of it.
+
+    A score that is not finite never wins. On equal scores the earlier policy stays.
+    """
+
+    def __init__(self, evaluate: Evaluate | None, log: Log | None) -> None:
+        self._evaluate = evaluate
+        self._log = log
+        self._scores: dict[int, float] = {}
+        self._best_step = 0
+        self._best: dict[str, Any] = {}
+
+    def consider(self, step: int, learner: Learner) -> None:
+        """Validate the learner's policy as that of ``step``; step 0 is the warm start.
+
+        Call it outside the learner's randomness: a validation may draw numbers of its own.
+        """
+        if self._evaluate is None or step in self._scores:
+            return
+        measures = dict(self._evaluate(learner))
+        score = float(measures["score"])
+        if self._log is not None:
+            self._log(step, {f"validation/{name}": value for name, value in measures.items()})
+        better = not self._scores or score > self._scores[self._best_step]
+        if not math.isfinite(score):
+            better, score = not self._scores, -math.inf
+        self._scores[step] = score
+        if better:
+            self._best_step, self._best = step, learner.snapshot()
+
+    def finish(self, step: int, updates: int, learner: Learner) -> TrainResult:
+        """Put the best policy back into the learner and say which it is."""
+        if self._evaluate is None or not self._scores:
+            return TrainResult(updates, "last", step, None, None, None)
+        if self._best_step != step:
+            learner.restore(self._best)
+        return TrainResult(
+            updates,
+            "best" if self._best_step > 0 else "warm_start",
+            self._best_step,
+            self._scores.get(0),
+            self._scores[self._best_step],
+            self._scores[max(self._scores)],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scores so far and the best state."""
+        return {"scores": dict(self._scores), "best_step": self._best_step, "best": self._best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        self._scores = dict(state["scores"])
+        self._best_step, self._best = int(state["best_step"]), dict(state["best"])
+
+
+def require_finite(step: int, losses: Mapping[str, float]) -> None:
+    """Stop a training that has diverged, at the first row of losses that shows it.
+
+    Raises:
+        OfflineTraderError: a loss is NaN or infinite.
+    """
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise OfflineTraderError(
+            f"training diverged: {', '.join(bad)} not finite at step {step}",
+            hint="lower the learning rates, raise the conservative weight, or turn on layer_norm",
+        )
