@@ -242,7 +242,7 @@ class Evaluation:
         collapse: collapse measures by name; None for results without actions.
         verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
         comparators: buy-and-hold and the source experts.
-        spa_p_value: Hansen's SPA test of the policy against all comparators at once.
+        spa_p_value: of the hypothesis that at least one comparator is as good as the policy.
         instruments, trades, regimes, robustness, action_map: see their classes.
         gates, windows, seeds, oracle, known_optimum: attached where they were evaluated.
         notes: what a reader must know (short range, missing parts).

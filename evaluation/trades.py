@@ -16,7 +16,15 @@ from offline_trader.errors import DataError
 from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.types import FloatArray, IntArray
 
-__all__ = ["Fills", "RoundTrips", "TradeMeasures", "round_trips", "trade_measures"]
+__all__ = [
+    "Fills",
+    "RoundTrips",
+    "TradeMeasures",
+    "TripOutcome",
+    "round_trips",
+    "trade_measures",
+    "trip_outcome",
+]
 
 _FLAT = 1e-9
 """A position below this share of the largest one is what rounding left of a closed one."""
@@ -178,6 +186,29 @@ class TradeMeasures:
         return {name: value for name, value in vars(self).items() if name != "win_rate_interval"}
 
 
+@dataclass(frozen=True)
+class TripOutcome:
+    """Win rate, pay-off and profit factor of closed round trips, as in :class:`TradeMeasures`."""
+
+    win_rate: float | None
+    win_rate_interval: tuple[float, float] | None
+    payoff_ratio: float | None
+    profit_factor: float | None
+
+
+def trip_outcome(net_profit: FloatArray) -> TripOutcome:
+    """Outcome of [K] net profits in quote currency."""
+    won = net_profit > 0
+    gains, losses = net_profit[won], -net_profit[~won]
+    even = not losses.size or losses.sum() == 0
+    return TripOutcome(
+        win_rate=float(won.mean()) if won.size else None,
+        win_rate_interval=wilson_interval(int(won.sum()), won.size),
+        payoff_ratio=None if even or not gains.size else float(gains.mean() / losses.mean()),
+        profit_factor=None if even else float(gains.sum() / losses.sum()),
+    )
+
+
 def trade_measures(
     fills: Fills, weight: ArrayLike, equity: ArrayLike, periods_per_year: float
 ) -> TradeMeasures:
@@ -192,17 +223,15 @@ def trade_measures(
     trips = round_trips(fills)
     exposures = np.abs(np.asarray(weight, dtype=np.float64))
     marks = np.asarray(equity, dtype=np.float64)
-    won = trips.net_profit > 0
-    gains, losses = trips.net_profit[won], -trips.net_profit[~won]
+    outcome = trip_outcome(trips.net_profit)
     years = marks.size / periods_per_year
     traded = float(np.abs(fills.units * fills.price).sum())
-    even = not losses.size or losses.sum() == 0
     return TradeMeasures(
         trades=len(trips),
-        win_rate=float(won.mean()) if len(trips) else None,
-        win_rate_interval=wilson_interval(int(won.sum()), len(trips)),
-        payoff_ratio=None if even or not gains.size else float(gains.mean() / losses.mean()),
-        profit_factor=None if even else float(gains.sum() / losses.sum()),
+        win_rate=outcome.win_rate,
+        win_rate_interval=outcome.win_rate_interval,
+        payoff_ratio=outcome.payoff_ratio,
+        profit_factor=outcome.profit_factor,
         mean_duration_bars=float(trips.duration_bars.mean()) if len(trips) else None,
         exposure=float(np.mean(exposures > 0)) if exposures.size else None,
         mean_exposure=float(exposures.mean()) if exposures.size else None,

@@ -265,7 +265,7 @@ def _comparison(evaluation: Evaluation) -> Section:
     caption = ""
     if evaluation.spa_p_value is not None:
         caption = (
-            "Against the best of them at once: p = "
+            "That the policy beats every one of them: p = "
             f"{format_number(evaluation.spa_p_value, 'ratio')}."
         )
     return Section("comparison", title, lead, (Table(head, tuple(rows), caption),))

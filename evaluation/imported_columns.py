@@ -1,0 +1,299 @@
+"""Names under which files hold results, and how their rows are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.record import TradeRow
+from offline_trader.markets.columns import SPELLINGS, to_utc
+from offline_trader.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ResultKind", "read_frame", "recognise_kind", "series_of", "trades_of"]
+
+ResultKind: TypeAlias = Literal["returns", "equity", "trades"]
+TimeArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.datetime64]]
+
+RETURNS = (
+    "returns", "return", "ret", "rets", "dailyreturn", "dailyreturns", "strategyreturn",
+    "strategyreturns", "portfolioreturn", "portfolioreturns", "netreturn", "netreturns",
+    "returnpct", "simplereturn", "strategy", "algorithmreturns", "pctchange", "performance",
+)  # fmt: skip
+EQUITY = (
+    "equity", "equitycurve", "portfoliovalue", "accountvalue", "networth", "nav", "balance",
+    "value", "totalvalue", "capital", "totalequity", "portfolio", "account", "aum", "wealth",
+)  # fmt: skip
+TRADE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "entry": (
+        "entrytime", "entrydate", "entrytimestamp", "opentime", "opendate", "opened", "dateopened",
+        "timeopened", "openedat", "boughtat", "entry", "entrydatetime", "opentimestamp",
+    ),
+    "exit": (
+        "exittime", "exitdate", "exittimestamp", "closetime", "closedate", "closed", "dateclosed",
+        "timeclosed", "closedat", "soldat", "exit", "exitdatetime", "closetimestamp",
+    ),
+    "entry_price": (
+        "entryprice", "avgentryprice", "openprice", "openrate", "buyprice", "priceopen",
+    ),
+    "exit_price": (
+        "exitprice", "avgexitprice", "closeprice", "closerate", "sellprice", "priceclose",
+    ),
+    "units": (
+        "size", "quantity", "qty", "units", "amount", "shares", "volume", "lots", "contracts",
+    ),
+    "direction": ("direction", "side", "type", "positionside", "longshort", "isshort"),
+    "profit": (
+        "netprofit", "pnl", "profit", "netpnl", "profitloss", "realizedpnl", "realisedpnl",
+        "profitabs", "pl", "netpl", "closedpnl", "gain",
+    ),
+    "return": ("return", "returnpct", "returns", "profitratio", "ret", "pnlpct"),
+    "costs": ("costs", "commission", "commissions", "fees", "fee", "cost"),
+    "symbol": ("symbol", "ticker", "instrument", "asset", "pair", "market", "column"),
+}  # fmt: skip
+SHORT_WORDS = {"short", "sell", "s", "-1", "-1.0", "true"}
+LONG_WORDS = {"long", "buy", "b", "l", "1", "1.0", "false"}
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
+def read_frame(
+    source: Path | str | pd.Series | pd.DataFrame, kind: str
+) -> tuple[pd.DataFrame, str]:
+    """The rows of a file or pandas object as a frame with its index as columns, and its name.
+
+    Raises:
+        DataError: no such file, unknown type, no rows.
+    """
+    import pandas as pd
+
+    if isinstance(source, pd.Series):
+        name = str(source.name) if source.name is not None else "series"
+        if source.name is None and kind == "auto":
+            raise ConfigError(
+                "a Series without a name", expected="kind='returns' or kind='equity' beside it"
+            )
+        frame = source.rename(name).to_frame()
+        return _with_index(frame), name
+    if isinstance(source, pd.DataFrame):
+        return _with_index(source), "frame"
+    path = Path(source)
+    if not path.is_file():
+        raise DataError(f"no file {path}", expected="a .csv, .csv.gz or .parquet file")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            frame = _with_index(pd.read_parquet(path))
+        else:
+            frame = pd.read_csv(path, sep=None, engine="python", skip_blank_lines=True)
+    except Exception as error:
+        raise DataError(f"{path} cannot be read: {error}", expected="CSV or Parquet") from None
+    if frame.empty:
+        raise DataError(f"{path} has no rows")
+    return frame, path.name
+
+
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    copy: pd.DataFrame = frame.reset_index()
+    if frame.index.name is None:
+        copy = copy.rename(columns={copy.columns[0]: "timestamp"})
+    return copy
+
+
+def _find(columns: Sequence[object], spellings: Sequence[str]) -> object | None:
+    plain = {_plain(name): name for name in reversed(list(columns))}
+    return next((plain[each] for each in spellings if each in plain), None)
+
+
+def recognise_kind(frame: pd.DataFrame, label: str) -> ResultKind:
+    """Trades where rows have an exit and a profit or prices; else by the value column's name.
+
+    Raises:
+        ConfigError: no column, or both returns and equity are there.
+    """
+    columns = list(frame.columns)
+    exits = _find(columns, TRADE_COLUMNS["exit"]) is not None
+    payoff = any(_find(columns, TRADE_COLUMNS[each]) for each in ("profit", "exit_price", "return"))
+    if exits and payoff:
+        return "trades"
+    returns, equity = _find(columns, RETURNS), _find(columns, EQUITY)
+    if equity is not None:
+        return "equity"  # it says more than returns: it fixes the scale
+    if returns is not None:
+        return "returns"
+    raise ConfigError(
+        f"{label}: columns {', '.join(map(str, columns))} tell no kind of result",
+        expected="a column such as `returns` or `equity`, or trades with exit time and profit",
+        hint="name the column and its kind",
+    )
+
+
+def series_of(
+    frame: pd.DataFrame, label: str, kind: ResultKind, column: str, tz: str | None
+) -> tuple[TimeArray, FloatArray]:
+    """Times [T] in UTC and values [T] of a returns or equity column.
+
+    Raises:
+        DataError: a value that is no number, times out of order or twice (with the row).
+        ConfigError: the column is not there or cannot be told.
+    """
+    columns = list(frame.columns)
+    time_column = _find(columns, [_plain(each) for each in SPELLINGS["timestamp"]])
+    if time_column is None:
+        raise DataError(
+            f"{label}: no column of times among {', '.join(map(str, columns))}",
+            expected="a column such as `date` or `timestamp`",
+        )
+    if column and column not in columns:
+        raise ConfigError(
+            f"{label} has no column {column!r}", expected=f"one of {', '.join(map(str, columns))}"
+        )
+    value_column: object | None = column or _find(columns, RETURNS if kind == "returns" else EQUITY)
+    others = [each for each in columns if each != time_column]
+    if value_column is None and len(others) == 1:
+        value_column = others[0]
+    if value_column is None:
+        raise ConfigError(
+            f"{label}: no column of {kind} among {', '.join(map(str, others))}",
+            hint="name the column",
+        )
+    values = _numbers(frame[value_column], label, value_column)
+    times = to_utc(frame[time_column], tz, label, 2).dt.tz_localize(None).to_numpy("datetime64[ns]")
+    # the first return of a series made by pct_change is empty, and nothing else may be
+    if kind == "returns" and len(values) and np.isnan(values[0]):
+        times, values = times[1:], values[1:]
+    if len(values) < 2:
+        raise DataError(f"{label}: {len(values)} rows", expected="at least 2")
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(f"{label}: {value_column} at {times[row]} is {values[row]}")
+    late = np.flatnonzero(np.diff(times) <= np.timedelta64(0))
+    if late.size:
+        raise DataError(
+            f"{label}: {times[late[0] + 1]} follows {times[late[0]]}",
+            expected="ascending times, each once",
+        )
+    return times, values
+
+
+def trades_of(
+    frame: pd.DataFrame, label: str, tz: str | None, initial_cash: float
+) -> tuple[TradeRow, ...]:
+    """Closed trades in the order of their exits; rows without an exit time are still open.
+
+    The net profit is the profit column; else (exit − entry price) · units · direction − costs;
+    else, where only returns are given, each return on the equity reached before it.
+
+    Raises:
+        DataError: a needed column is missing, or a row is wrong (named).
+    """
+    found = {ours: _find(list(frame.columns), names) for ours, names in TRADE_COLUMNS.items()}
+    if found["exit"] is None:
+        raise DataError(f"{label}: no column of exit times", expected="such as `exit_time`")
+    frame = frame[frame[found["exit"]].notna()].reset_index(drop=True)
+    if frame.empty:
+        raise DataError(f"{label}: no closed trade")
+    exits = to_utc(frame[found["exit"]], tz, label, 2)
+    entries = exits if found["entry"] is None else to_utc(frame[found["entry"]], tz, label, 2)
+    early = np.flatnonzero((exits < entries).to_numpy())
+    if early.size:
+        raise DataError(f"{label}, row {int(early[0]) + 1}: it exits before it enters")
+    order = np.argsort(exits.to_numpy(), kind="stable")
+    direction = _directions(frame, found["direction"], label)
+    profit = _profits(frame, found, label, direction, order, initial_cash)
+    nothing = np.full(len(frame), np.nan)
+    prices = {
+        each: nothing if found[each] is None else _numbers(frame[found[each]], label, found[each])
+        for each in ("entry_price", "exit_price")
+    }
+    symbols = frame[found["symbol"]].astype(str) if found["symbol"] is not None else None
+    return tuple(
+        TradeRow(
+            instrument=label if symbols is None else symbols.iloc[i],
+            entry_time=f"{entries.iloc[i]:%Y-%m-%dT%H:%M:%S}",
+            exit_time=f"{exits.iloc[i]:%Y-%m-%dT%H:%M:%S}",
+            direction=int(direction[i]),
+            entry_price=float(prices["entry_price"][i]),
+            exit_price=float(prices["exit_price"][i]),
+            net_profit=float(profit[i]),
+            bars=int((exits.iloc[i].normalize() - entries.iloc[i].normalize()).days),
+        )
+        for i in order.tolist()
+    )
+
+
+def _profits(
+    frame: pd.DataFrame,
+    found: dict[str, object | None],
+    label: str,
+    direction: FloatArray,
+    order: np.ndarray[tuple[int], np.dtype[np.intp]],
+    initial_cash: float,
+) -> FloatArray:
+    def column(name: str) -> FloatArray:
+        return _numbers(frame[found[name]], label, found[name])
+
+    if found["profit"] is not None:
+        profit = column("profit")
+    elif all(found[each] is not None for each in ("entry_price", "exit_price", "units")):
+        gross = (column("exit_price") - column("entry_price")) * np.abs(column("units")) * direction
+        profit = gross - (column("costs") if found["costs"] is not None else 0.0)
+    elif found["return"] is not None:
+        ordered = column("return")[order]
+        equity = initial_cash * np.concatenate([[1.0], np.cumprod(1.0 + ordered)])
+        profit = np.empty(len(ordered))
+        profit[order] = np.diff(equity)
+    else:
+        raise DataError(
+            f"{label}: no profit among {', '.join(map(str, frame.columns))}",
+            expected="a column such as `pnl`, or entry price, exit price and quantity, or `return`",
+        )
+    if not np.isfinite(profit).all():
+        row = int(np.flatnonzero(~np.isfinite(profit))[0])
+        raise DataError(f"{label}, row {row + 1}: the profit is {profit[row]}")
+    return profit
+
+
+def _directions(frame: pd.DataFrame, column: object | None, label: str) -> FloatArray:
+    if column is None:
+        return np.ones(len(frame))
+    words = frame[column].astype(str).str.strip().str.lower()
+    known = words.isin(SHORT_WORDS | LONG_WORDS)
+    if not known.all():
+        row = int(np.flatnonzero(~known.to_numpy())[0])
+        raise DataError(
+            f"{label}, row {row + 1}: {column} is {words.iloc[row]!r}", expected="long or short"
+        )
+    return np.where(words.isin(SHORT_WORDS), -1.0, 1.0)
+
+
+def _numbers(column: pd.Series, label: str, name: object) -> FloatArray:
+    """Numbers [T]; ``1.5%`` is 0.015, ``1,234.5`` is 1234.5, empty is NaN."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    text = column.astype("string").str.strip().str.replace(",", "", regex=False)
+    text = text.str.replace("−", "-", regex=False).str.lstrip("$€£")
+    share = text.str.endswith("%").fillna(False).to_numpy(dtype=bool)
+    parsed = pd.to_numeric(text.str.rstrip("%"), errors="coerce")
+    bad = np.flatnonzero((parsed.isna() & text.notna() & (text != "")).to_numpy(dtype=bool))
+    if bad.size:
+        raise DataError(
+            f"{label}, row {int(bad[0]) + 1}: {name} is {column.iloc[int(bad[0])]!r}",
+            expected="a number",
+        )
+    values = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(share, values / 100.0, values)

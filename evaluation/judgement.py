@@ -1,0 +1,152 @@
+"""Judges a curve: measures, intervals, evidence against luck, and the rivals it is held against.
+
+An evaluated policy and an imported result pass through the same function, so their numbers can
+stand side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from offline_trader.evaluation.bootstrap import performance_intervals, sharpe_difference
+from offline_trader.evaluation.comparison import superior_to_benchmark
+from offline_trader.evaluation.ledger import TrialLedger
+from offline_trader.evaluation.measures import performance, sharpe_ratio
+from offline_trader.evaluation.record import Comparator
+from offline_trader.evaluation.statistics import sharpe_evidence
+from offline_trader.types import FloatArray
+
+__all__ = ["Judgement", "Rival", "TrialRecord", "judge"]
+
+YEARS_FOR_SHARPE_08 = 4.2
+"""Years of daily bars before a true Sharpe ratio of 0.8 differs from 0 at 95 %."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A curve on the same bars: ``role`` is ``benchmark`` or ``expert``; ``equity`` [T + 1]."""
+
+    name: str
+    role: str
+    equity: FloatArray
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """How the result enters the trial ledger.
+
+    Attributes:
+        ledger: of the project directory.
+        config: all that was chosen to get this result, training included (JSON-able).
+        seed: its seed.
+        data_hash: of the evaluated bars.
+        name: for people.
+    """
+
+    ledger: TrialLedger
+    config: Mapping[str, Any]
+    seed: int
+    data_hash: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What can be said of a return series; fields as in
+    :class:`~offline_trader.evaluation.record.Evaluation`."""
+
+    measures: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]]
+    statistics: dict[str, float | None]
+    comparators: tuple[Comparator, ...]
+    spa_p_value: float | None
+    trials: int
+    notes: tuple[str, ...]
+
+
+def judge(
+    returns: FloatArray,
+    periods_per_year: float,
+    rivals: Sequence[Rival] = (),
+    *,
+    trial: TrialRecord | None = None,
+    seed: int = 0,
+    replicates: int = 1000,
+) -> Judgement:
+    """Everything that follows from [T] simple returns and the rivals' curves.
+
+    The trial is recorded first, so that the count includes it; all trials of the ledger count,
+    whatever data they ran on, because each of them was a chance to be lucky.
+
+    Args:
+        returns: [T] net simple returns.
+        rivals: curves on the same bars.
+        trial: where to count this result; without it N is 1 and a note says so.
+        seed: of the bootstrap.
+        replicates: bootstrap samples.
+    """
+    rng = np.random.default_rng(seed)
+    notes = []
+    sharpes: FloatArray = np.empty(0)
+    trials = 1
+    if trial is None:
+        notes.append("No trial ledger was given: this result is counted as the only one.")
+    else:
+        trial.ledger.record(
+            trial.config,
+            seed=trial.seed,
+            data_hash=trial.data_hash,
+            sharpe=sharpe_ratio(returns),
+            n_bars=len(returns),
+            name=trial.name,
+        )
+        sharpes = trial.ledger.sharpes()
+        trials = trial.ledger.count()
+    evidence = sharpe_evidence(returns, periods_per_year, sharpes.tolist(), trials)
+    if evidence.years < YEARS_FOR_SHARPE_08:
+        notes.append(
+            f"The range is {evidence.years:.1f} years long; {YEARS_FOR_SHARPE_08} years of daily "
+            "bars are needed before a true Sharpe ratio of 0.8 differs from 0 at 95 %."
+        )
+    intervals = performance_intervals(returns, periods_per_year, rng=rng, replicates=replicates)
+    comparators = tuple(
+        _compared(returns, each, periods_per_year, rng, replicates) for each in rivals
+    )
+    p_values = [each.spa_p_value for each in comparators]
+    known = [p for p in p_values if p is not None]
+    return Judgement(
+        measures=performance(returns, periods_per_year),
+        intervals={name: each.ends for name, each in intervals.items()},
+        statistics=evidence.to_dict(),
+        comparators=comparators,
+        # better than every one of them: the greatest p-value, as superior_to_all defines it
+        spa_p_value=max(known) if known and len(known) == len(p_values) else None,
+        trials=trials,
+        notes=tuple(notes),
+    )
+
+
+def _compared(
+    returns: FloatArray,
+    rival: Rival,
+    periods_per_year: float,
+    rng: np.random.Generator,
+    replicates: int,
+) -> Comparator:
+    theirs = rival.equity[1:] / rival.equity[:-1] - 1.0
+    difference = sharpe_difference(
+        returns, theirs, periods_per_year, rng=rng, replicates=replicates
+    )
+    return Comparator(
+        name=rival.name,
+        role=rival.role,
+        equity=rival.equity,
+        measures=performance(theirs, periods_per_year),
+        sharpe_difference=None if difference is None else difference.value,
+        sharpe_difference_interval=None if difference is None else difference.ends,
+        spa_p_value=superior_to_benchmark(returns, theirs, rng=rng, replicates=replicates),
+    )
