@@ -24,18 +24,24 @@ __all__ = ["config_hash", "from_dict", "known_keys", "load_config", "to_dict", "
 T = TypeVar("T")
 
 
-def load_config(cls: type[T], yaml_path: Path | None = None, overrides: Sequence[str] = ()) -> T:
+def load_config(
+    cls: type[T],
+    yaml_path: Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> T:
     """A ``cls`` from its defaults, updated by a YAML file, updated by ``key.sub=value`` texts.
 
     Args:
         cls: a frozen dataclass; nested dataclasses are filled field by field.
         yaml_path: file with a mapping at the top, or None.
         overrides: texts such as ``"simulator.commission_bps=2"``; later ones win.
+        base: settings that replace the defaults before the file does, as a run's parent gives.
 
     Raises:
         ConfigError: unreadable file, unknown key, wrong type, missing or refused value.
     """
-    tree: dict[str, object] = _read_yaml(yaml_path) if yaml_path is not None else {}
+    tree: dict[str, object] = _merged(base or {}, _read_yaml(yaml_path) if yaml_path else {})
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():
@@ -90,13 +96,22 @@ def _read_yaml(path: Path) -> dict[str, object]:
     return {str(key): value for key, value in tree.items()}
 
 
+def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, object]:
+    """``low`` with ``high``'s entries over it, mapping by mapping."""
+    merged: dict[str, object] = dict(low)
+    for key, value in high.items():
+        before = merged.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
 def _assign(tree: dict[str, object], keys: Sequence[str], value: object, text: str) -> None:
     """Put ``value`` at the dotted place in ``tree``, in place."""
     for key in keys[:-1]:
         inner = tree.get(key)
-        if not isinstance(inner, dict):
-            inner = {}
-            tree[key] = inner
+        inner = dict(inner) if isinstance(inner, Mapping) else {}
+        tree[key] = inner
         tree = inner
     if not keys[-1]:
         raise ConfigError(f"setting {text!r} ends its key with a dot", expected="key.sub=value")

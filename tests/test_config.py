@@ -54,6 +54,15 @@ def test_precedence_is_defaults_then_yaml_then_settings(tmp_path: Path) -> None:
     assert job == Job(market="aapl.csv", costs=Costs(3.0, 8, "target_long"))
 
 
+def test_a_base_lies_between_defaults_and_file(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("costs:\n  lots: 5\n")
+    base = {"market": "nasdaq", "costs": {"lots": 4, "mode": "target_long"}}
+    job = load_config(Job, file, ["costs.commission_bps=9"], base)
+    assert job == Job(market="nasdaq", costs=Costs(9.0, 5, "target_long"))
+    assert base == {"market": "nasdaq", "costs": {"lots": 4, "mode": "target_long"}}
+
+
 def test_a_partial_nested_mapping_keeps_the_fields_own_default() -> None:
     assert from_dict(Job, {"costs": {"lots": 2}}).costs.commission_bps == 3.0
 
