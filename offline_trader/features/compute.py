@@ -30,30 +30,44 @@ class Features:
     schema: FeatureSchema
     warmup: int
 
+    def __len__(self) -> int:
+        return len(self.values)
+
     def column(self, name: str) -> FloatArray:
         """[T] one feature by name."""
         return self.values[:, self.schema.names.index(name)]
 
 
 def compute_features(bars: Bars) -> Features:
-    """The 32 features of every bar.
+    """The 32 features of every bar of one instrument.
+
+    Causality: row t reads bars 0 to t. All but the five recursive features (RSI, MACD and its
+    histogram, ATR, ADX) read no bar before ``t - 252``; those five remember the first bar, with a
+    weight that falls by 13/14 a bar or faster.
 
     Raises:
-        DataError: fewer bars than the longest window needs.
+        DataError: fewer bars than the longest window needs, or prices so far apart that a ratio
+            of two of them is no number.
     """
+    name = bars.source or bars.symbol
     if len(bars) <= WARMUP_BARS:
         raise DataError(
-            f"{bars.source or bars.symbol}: {len(bars)} bars",
+            f"{name}: {len(bars)} bars",
             expected=f"at least {WARMUP_BARS + 1}, since the features look {WARMUP_BARS} bars back",
             hint="load a longer history",
         )
     schema = FeatureSchema()
-    columns = window_features(
-        bars.timestamps, bars.open, bars.high, bars.low, bars.close, bars.volume
-    )
-    columns |= recursive_features(bars.high, bars.low, bars.close)
-    values = np.stack([columns[name] for name in schema.names], axis=1)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        columns = window_features(bars)
+        columns |= recursive_features(bars.high, bars.low, bars.close)
+    values = np.stack([columns[feature] for feature in schema.names], axis=1)
     values[:WARMUP_BARS] = np.nan
-    assert np.isfinite(values[WARMUP_BARS:]).all(), "a feature without a value after the warm-up"
+    row, column = (i[:1] for i in np.nonzero(~np.isfinite(values[WARMUP_BARS:])))
+    if row.size:
+        raise DataError(
+            f"{name}, bar {int(row[0]) + WARMUP_BARS}: {schema.names[int(column[0])]} has no value",
+            expected="prices and volumes whose ratios and sums are finite numbers",
+            hint="check the bars around it, or quote prices or volumes in another unit",
+        )
     values.setflags(write=False)
     return Features(values, schema, WARMUP_BARS)

@@ -4,83 +4,150 @@ from __future__ import annotations
 
 import numpy as np
 
-from offline_trader.features.recursions import RecursiveState
-from offline_trader.features.schema import WARMUP_BARS, FeatureSchema
-from offline_trader.features.windows import window_features
-from offline_trader.markets import Bars
+from offline_trader.errors import DataError
+from offline_trader.features.calendar import CALENDAR_NAMES, calendar_phases
+from offline_trader.features.recursions import RECURSIVE_NAMES, RecursiveState
+from offline_trader.features.schema import FEATURE_NAMES, RETURN_BARS, WARMUP_BARS, FeatureSchema
+from offline_trader.features.windows import DONCHIAN_LIMITS, FLAT
+from offline_trader.markets import Bar, Bars, check_bar
 from offline_trader.types import FloatArray
 
 __all__ = ["StreamingFeatures"]
 
 _WINDOW = WARMUP_BARS + 1
+_OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _RETURN = range(6)
+
+# The logarithms of one bar, taken in one call; the ratios in this order.
+_LOG_NAMES = (
+    *(f"return_{k}" for k in RETURN_BARS),
+    *(f"sma_distance_{w}" for w in (20, 50, 200)),
+    "sma_cross_50_200",
+    "high_distance_252",
+    "gap",
+    "volatility_ratio",
+)
+_PLAIN_NAMES = (
+    "volatility_20",
+    "volatility_60",
+    "bollinger_position",
+    "bollinger_width",
+    "donchian_position_20",
+    "donchian_position_55",
+    "volume_ratio_20",
+    "close_location",
+)
+_ORDER = np.array(
+    [
+        (*_LOG_NAMES, *_PLAIN_NAMES, *RECURSIVE_NAMES, *CALENDAR_NAMES).index(name)
+        for name in FEATURE_NAMES
+    ]
+)
+
+
+def _sum(x: FloatArray) -> float:
+    """Sum, oldest value first, as the batch adds them (``np.sum`` adds in pairs)."""
+    return float(x.cumsum()[-1])
+
+
+def _deviation(x: FloatArray) -> float:
+    part = x - _sum(x) / len(x)
+    return float(np.sqrt(_sum(part * part) / len(x)))
+
+
+def _position(x: float, bottom: float, top: float) -> float:
+    return (x - bottom) / (top - bottom) if top > bottom else 0.5
 
 
 class StreamingFeatures:
     """Features of the latest bar, from a buffer of the last 253 bars and the recursions' state.
 
     Feed it from the same first bar as the batch: averages after Wilder remember their seed (the
-    difference decays by 13/14 a bar).
+    difference decays by 13/14 a bar). An object holds one instrument; it can be copied and pickled.
+
+    Attributes:
+        schema: names and hash of the features.
+        count: bars seen.
     """
 
     def __init__(self) -> None:
         self.schema = FeatureSchema()
         self.count = 0
-        self._bars = np.zeros((5, 2 * _WINDOW))
-        self._times = np.zeros(2 * _WINDOW, dtype="datetime64[ns]")
+        self._rows = np.zeros((6, 2 * _WINDOW))
         self._end = 0
+        self._last_time: np.datetime64 | None = None
         self._recursions = RecursiveState()
 
-    def update(
-        self,
-        timestamp: np.datetime64 | str,
-        open_: float,
-        high: float,
-        low: float,
-        close: float,
-        volume: float = 0.0,
-    ) -> FloatArray:
-        """[F] float64 after this bar; NaN in the first 252 bars.
+    @classmethod
+    def after(cls, bars: Bars) -> StreamingFeatures:
+        """A stream that has seen ``bars``, ready for the next one."""
+        stream = cls()
+        for bar in bars:
+            stream.update(bar)
+        return stream
+
+    def update(self, bar: Bar) -> FloatArray:
+        """[F] float64 after ``bar``; NaN in the first 252 bars.
+
+        A refused bar leaves the stream as it was.
 
         Raises:
-            DataError: a bar that :class:`~offline_trader.markets.Bars` would refuse, or one that
-                is not later than the bar before.
+            DataError: a bar that :class:`~offline_trader.markets.Bars` would refuse, one that is
+                not later than the bar before, or one without finite features.
         """
-        stamp = np.datetime64(timestamp, "ns")
-        self._check(stamp, open_, high, low, close, volume)
+        check_bar(bar, self._last_time, f"streamed bar {self.count}")
+        self._push(bar)
+        recursive = self._recursions.update(bar.high, bar.low, bar.close)
+        if self.count <= WARMUP_BARS:
+            return np.full(len(FEATURE_NAMES), np.nan)
+        window = self._rows[:, self._end - _WINDOW : self._end]
+        ratios, plain = self._window_features(window)
+        angle = 2.0 * np.pi * calendar_phases(np.array([bar.timestamp]))[:, 0]
+        calendar = np.stack([np.sin(angle), np.cos(angle)], axis=1).ravel()
+        values: FloatArray = np.concatenate([np.log(ratios), plain, recursive, calendar])[_ORDER]
+        if not np.isfinite(values).all():
+            name = FEATURE_NAMES[int(np.flatnonzero(~np.isfinite(values))[0])]
+            raise DataError(
+                f"streamed bar {self.count - 1}: {name} has no value",
+                expected="prices and volumes whose ratios and sums are finite numbers",
+            )
+        return values
+
+    def _push(self, bar: Bar) -> None:
+        """Append a bar and its log return; when the buffer is full its second half moves down."""
         if self._end == 2 * _WINDOW:
-            self._bars[:, : _WINDOW - 1] = self._bars[:, _WINDOW + 1 :]
-            self._times[: _WINDOW - 1] = self._times[_WINDOW + 1 :]
+            self._rows[:, : _WINDOW - 1] = self._rows[:, _WINDOW + 1 :]
             self._end = _WINDOW - 1
-        self._bars[:, self._end] = (open_, high, low, close, volume)
-        self._times[self._end] = stamp
+        column = self._rows[:, self._end]
+        column[:5] = bar[1:]
+        if self.count:
+            before = self._rows[_CLOSE, self._end - 1 : self._end]
+            column[_RETURN] = np.log(bar.close / before)[0]
         self._end += 1
         self.count += 1
-        recursive = self._recursions.update(high, low, close)
-        if self.count <= WARMUP_BARS:
-            return np.full(len(self.schema.names), np.nan)
-        window = slice(self._end - _WINDOW, self._end)
-        columns = window_features(self._times[window], *self._bars[:, window])
-        latest = {name: column[-1] for name, column in columns.items()} | recursive
-        return np.array([latest[name] for name in self.schema.names])
+        self._last_time = bar.timestamp
 
-    def _check(
-        self,
-        stamp: np.datetime64,
-        open_: float,
-        high: float,
-        low: float,
-        close: float,
-        volume: float,
-    ) -> None:
-        times = [stamp] if self._end == 0 else [self._times[self._end - 1], stamp]
-        repeat = len(times)
-        Bars(
-            symbol=f"streamed bar {self.count}",
-            timestamps=np.array(times),
-            periods_per_year=252.0,
-            open=np.full(repeat, open_),
-            high=np.full(repeat, high),
-            low=np.full(repeat, low),
-            close=np.full(repeat, close),
-            volume=np.full(repeat, volume),
-        )
+    @staticmethod
+    def _window_features(window: FloatArray) -> tuple[list[float], list[float]]:
+        """Arguments of the logarithms, and the features without one, from [6, 253] rows."""
+        high, low, close, volume = (window[i] for i in (_HIGH, _LOW, _CLOSE, _VOLUME))
+        last = float(close[-1])
+        sma20, sma50, sma200 = (_sum(close[-w:]) / w for w in (20, 50, 200))
+        vol20, vol60 = (_deviation(window[_RETURN, -w:]) for w in (20, 60))
+        moves = vol20 > FLAT and vol60 > FLAT
+        half = 2.0 * _deviation(close[-20:])
+        half = 0.0 if half <= FLAT * sma20 else half
+        mean_volume = _sum(volume[-20:]) / 20
+        ratios = [last / float(close[-1 - k]) for k in RETURN_BARS]
+        ratios += [last / sma20, last / sma50, last / sma200, sma50 / sma200]
+        ratios += [last / float(high[-252:].max()), float(window[_OPEN, -1]) / float(close[-2])]
+        ratios.append(vol20 / vol60 if moves else 1.0)
+        plain = [vol20, vol60]
+        plain.append((last - (sma20 - half)) / (2.0 * half) if half > 0.0 else 0.5)
+        plain.append(2.0 * half / sma20)
+        for bars in (20, 55):
+            bottom, top = float(low[-1 - bars : -1].min()), float(high[-1 - bars : -1].max())
+            floor, ceiling = DONCHIAN_LIMITS
+            plain.append(min(max(_position(last, bottom, top), floor), ceiling))
+        plain.append(float(volume[-1]) / mean_volume if mean_volume > 0.0 else 1.0)
+        plain.append(_position(last, float(low[-1]), float(high[-1])))
+        return ratios, plain

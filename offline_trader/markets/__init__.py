@@ -10,12 +10,15 @@ from offline_trader.markets.loading import (
     parse_source,
 )
 from offline_trader.markets.splits import BarRange, Splits, split_bars
+from offline_trader.markets.validation import Bar, check_bar
 
 __all__ = [
     "BUILTIN_MARKETS",
+    "Bar",
     "BarRange",
     "Bars",
     "Splits",
+    "check_bar",
     "load_market",
     "load_markets",
     "parse_source",

@@ -1,0 +1,182 @@
+"""What makes bars acceptable: the checks, and messages that name the row and the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.errors import DataError
+from offline_trader.types import BoolArray, FloatArray
+
+__all__ = ["PRICES", "Bar", "Locate", "check_bar", "check_columns"]
+
+PRICES = ("open", "high", "low", "close")
+Locate = Callable[[int], str]
+
+
+class Bar(NamedTuple):
+    """One bar.
+
+    Attributes:
+        timestamp: UTC, datetime64[ns].
+        open, high, low, close: quote currency.
+        volume: units traded; 0 where it is not known.
+    """
+
+    timestamp: np.datetime64
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float = 0.0
+
+
+class _Rule(NamedTuple):
+    """One way to be wrong: which rows are, why (for one row), and what would be right."""
+
+    bad: BoolArray
+    reason: Callable[[int], str]
+    expected: str
+    hint: str
+
+
+def _show(x: float) -> str:
+    return f"{x:.12g}"
+
+
+def _time(t: np.datetime64) -> str:
+    return str(t.astype("datetime64[s]")).replace("T00:00:00", "")
+
+
+def check_columns(
+    timestamps: NDArray[np.datetime64], columns: Mapping[str, FloatArray], name: str, locate: Locate
+) -> None:
+    """Refuse columns [T] that are not bars, naming the first row that is wrong.
+
+    Args:
+        timestamps: [T] datetime64[ns].
+        columns: open, high, low, close, volume, each [T].
+        name: the file or instrument, for the message.
+        locate: what to call row i in the message.
+
+    Raises:
+        DataError: timestamps missing, repeated or out of order; a price that is not finite and
+            positive; ``high < max(open, close)``; ``low > min(open, close)``; a volume that is
+            negative or not finite.
+    """
+    rules = [*_time_rules(timestamps), *_price_rules(columns), _volume_rule(columns["volume"])]
+    wrong = [rule for rule in rules if rule.bad.any()]
+    if not wrong:
+        return
+    rule = min(wrong, key=lambda r: int(np.argmax(r.bad)))
+    row = int(np.argmax(rule.bad))
+    count = int(np.count_nonzero(np.logical_or.reduce([r.bad for r in wrong])))
+    more = "" if count == 1 else f" (and {count - 1} more row{'s' if count > 2 else ''} refused)"
+    raise DataError(
+        f"{name} {locate(row)}: {rule.reason(row)}{more}", expected=rule.expected, hint=rule.hint
+    )
+
+
+def _time_rules(t: NDArray[np.datetime64]) -> list[_Rule]:
+    ns = t.astype(np.int64)
+    missing = np.isnat(t)
+    later = np.ones(len(t), dtype=bool)
+    later[1:] = (ns[1:] > ns[:-1]) | missing[1:] | missing[:-1]
+    same = np.zeros(len(t), dtype=bool)
+    same[1:] = (ns[1:] == ns[:-1]) & ~missing[1:]
+    newest_first = len(t) > 2 and bool(np.all(ns[1:] < ns[:-1]))
+    return [
+        _Rule(
+            missing,
+            lambda i: "the time is missing",
+            "a date or time in every row",
+            "fill it or drop the row",
+        ),
+        _Rule(
+            same,
+            lambda i: f"time {_time(t[i])} appears twice",
+            "each time once for an instrument",
+            "drop one of the two; if they are two instruments, add a column `symbol`",
+        ),
+        _Rule(
+            ~later & ~same,
+            lambda i: f"time {_time(t[i])} comes after {_time(t[i - 1])}",
+            "rows in time order, oldest first",
+            "the file runs newest first: reverse it" if newest_first else "sort the file by time",
+        ),
+    ]
+
+
+def _price_rules(columns: Mapping[str, FloatArray]) -> list[_Rule]:
+    def broken(name: str, x: FloatArray) -> _Rule:
+        def reason(i: int) -> str:
+            return f"{name} is missing" if math.isnan(x[i]) else f"{name} is {_show(x[i])}"
+
+        return _Rule(
+            ~np.isfinite(x) | (x <= 0.0),
+            reason,
+            "finite prices above 0 in every row",
+            "drop rows without a trade; shift or back-adjust series that cross zero",
+        )
+
+    open_, high, low, close = (columns[name] for name in PRICES)
+    top, bottom = np.maximum(open_, close), np.minimum(open_, close)
+
+    def beyond(i: int, x: float, sign: str) -> str:
+        edge = (top if sign == "<" else bottom)[i]
+        which, side = ("close" if close[i] == edge else "open"), "high" if sign == "<" else "low"
+        return f"{side} {_show(x)} {sign} {which} {_show(edge)}"
+
+    hint = "look at the row; if many are refused, check that no two columns are swapped"
+    return [
+        *(broken(name, columns[name]) for name in PRICES),
+        _Rule(
+            high < top, lambda i: beyond(i, high[i], "<"), "high at or above open and close", hint
+        ),
+        _Rule(
+            low > bottom, lambda i: beyond(i, low[i], ">"), "low at or below open and close", hint
+        ),
+    ]
+
+
+def _volume_rule(volume: FloatArray) -> _Rule:
+    return _Rule(
+        ~np.isfinite(volume) | (volume < 0.0),
+        lambda i: "volume is missing" if math.isnan(volume[i]) else f"volume is {_show(volume[i])}",
+        "a finite volume of 0 or more in every row",
+        "write 0 where nothing was traded, or leave the column out",
+    )
+
+
+def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
+    """Refuse one bar by the rules of :func:`check_columns`.
+
+    Args:
+        bar: the bar.
+        previous: time of the bar before it, None for the first.
+        name: what to call the bar in the message.
+
+    Raises:
+        DataError: as :func:`check_columns`.
+    """
+    low, high, volume = bar.low, bar.high, bar.volume
+    good = (
+        0.0 < low <= min(bar.open, bar.close)
+        and max(bar.open, bar.close) <= high < math.inf
+        and 0.0 <= volume < math.inf
+        and not np.isnat(bar.timestamp)
+        and (previous is None or bar.timestamp > previous)
+    )
+    if good:
+        return
+    before = [] if previous is None else [previous]
+    times = np.array([*before, bar.timestamp], dtype="datetime64[ns]")
+    columns = {
+        field: np.full(len(times), getattr(bar, field), dtype=np.float64)
+        for field in (*PRICES, "volume")
+    }
+    check_columns(times, columns, name, lambda i: "refused")
