@@ -1,0 +1,166 @@
+"""Walks one policy through one instrument's bars in the simulator that training uses.
+
+One lane, the whole range, no random start, deterministic actions: the loop is closed, so the
+policy sees the portfolio that its own orders made. A late order (``delay_bars``) is a decision
+executed that many bars after it was taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.evaluation.trades import Fills
+from offline_trader.experts import Behaviour, Expert, ExpertPolicy
+from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+from offline_trader.types import FloatArray, IntArray, Observations, Policy
+
+__all__ = ["Backtest", "Subject", "backtest", "with_cost"]
+
+Subject: TypeAlias = Policy | Expert | Behaviour
+Decider: TypeAlias = Callable[[Observations, IntArray], NDArray[np.floating]]
+_GONE = 1e-6
+"""Share of the initial cash that stands for an equity that is gone, so that returns exist."""
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """One policy on one instrument: T decisions, T + 1 marks.
+
+    Attributes:
+        symbol: the instrument.
+        timestamps: [T + 1] datetime64[ns], closes of the first bar and of every bar after it.
+        close: [T + 1] float64.
+        equity: [T + 1] float64; after ruin it stays where it fell to.
+        exposure: [T + 1] float64 signed position value / equity.
+        actions: [D] float64, D ≤ T decisions until the end or ruin.
+        observations: [D, F + P] float32 that they were taken on.
+        traded: [D] bool, an order was filled.
+        fills: the filled orders; bars count marks, prices hold spread, slippage and impact, costs
+            are commissions.
+        costs_paid: commissions, spread, slippage and borrow cost, quote currency.
+        ruined: the run ended before the bars did.
+    """
+
+    symbol: str
+    timestamps: NDArray[np.datetime64]
+    close: FloatArray
+    equity: FloatArray
+    exposure: FloatArray
+    actions: FloatArray
+    observations: Observations
+    traded: NDArray[np.bool_]
+    fills: Fills
+    costs_paid: float
+    ruined: bool
+
+
+def backtest(
+    subject: Subject, market: MarketTensor, config: SimulatorConfig, *, delay_bars: int = 0
+) -> Backtest:
+    """The run of ``subject`` over all bars of a market with one instrument.
+
+    Args:
+        subject: a policy over raw observations, or an expert.
+        market: one instrument.
+        config: the trading rules.
+        delay_bars: bars by which every action comes late; until then nothing is done.
+    """
+    assert len(market.symbols) == 1, "one instrument at a time"
+    decide = _decider(subject, market, config)
+    simulator = Simulator(market, config, 1, auto_reset=False)
+    n_steps = len(market) - 1
+    waiting = deque([0.0] * delay_bars)
+    recorder = _Recorder(n_steps, simulator.observation_size, config.initial_cash)
+    observation = simulator.reset()
+    for t in range(n_steps):
+        action = float(np.asarray(decide(observation, simulator.bar_index)).reshape(-1)[0])
+        recorder.decided(t, observation, action)
+        waiting.append(action)
+        result = simulator.step(np.array([waiting.popleft()]))
+        recorder.stepped(t, simulator)
+        observation = result.observations
+        if result.terminated[0]:
+            break
+    return recorder.finish(market, config, ruined=bool(result.terminated[0]))
+
+
+def with_cost(config: SimulatorConfig, cost_bps: float) -> SimulatorConfig:
+    """The same rules at a total cost a side of ``cost_bps``, its parts in the same proportion."""
+    total = config.commission_bps + config.half_spread_bps + config.slippage_bps
+    if total == 0:
+        return replace(config, commission_bps=cost_bps)
+    factor = cost_bps / total
+    return replace(
+        config,
+        commission_bps=config.commission_bps * factor,
+        half_spread_bps=config.half_spread_bps * factor,
+        slippage_bps=config.slippage_bps * factor,
+    )
+
+
+def _decider(subject: Subject, market: MarketTensor, config: SimulatorConfig) -> Decider:
+    """The subject as a function of observations [1, O] and market rows [1]."""
+    if isinstance(subject, Expert | Behaviour):
+        policy = ExpertPolicy(subject, market.layout, config, market=market)
+        return lambda observations, rows: policy(observations, rows)
+    plain: Policy = subject
+    return lambda observations, rows: plain(observations)
+
+
+class _Recorder:
+    """Arrays that fill up while the run goes on."""
+
+    def __init__(self, n_steps: int, width: int, initial_cash: float) -> None:
+        self.n = 0
+        self.actions = np.zeros(n_steps)
+        self.observations = np.zeros((n_steps, width), dtype=np.float32)
+        self.equity = np.full(n_steps + 1, initial_cash)
+        self.exposure = np.zeros(n_steps + 1)
+        self.units = np.zeros(n_steps)
+        self.prices = np.zeros(n_steps)
+        self.costs_paid = 0.0
+
+    def decided(self, t: int, observation: Observations, action: float) -> None:
+        self.actions[t] = action
+        self.observations[t] = observation[0]
+
+    def stepped(self, t: int, simulator: Simulator) -> None:
+        found = simulator.outcome()
+        self.equity[t + 1] = found["equity"][0]
+        self.exposure[t + 1] = found["exposure"][0]
+        self.units[t] = found["fill_units"][0]
+        self.prices[t] = found["fill_price"][0]
+        self.costs_paid = float(found["costs_paid"][0])
+        self.n = t + 1
+
+    def finish(self, market: MarketTensor, config: SimulatorConfig, *, ruined: bool) -> Backtest:
+        n = self.n
+        self.equity[n + 1 :] = self.equity[n]
+        rows = np.flatnonzero(self.units[:n])
+        lag = 1 if config.fill == "next_open" else 0
+        notional = np.abs(self.units[rows] * self.prices[rows])
+        fills = Fills(
+            bar=rows + lag,
+            units=self.units[rows],
+            price=self.prices[rows],
+            cost=notional * config.commission_bps * 1e-4,
+        )
+        return Backtest(
+            symbol=market.symbols[0],
+            timestamps=market.timestamps,
+            close=market.prices[:, 3],
+            equity=np.maximum(self.equity, _GONE * config.initial_cash),
+            exposure=self.exposure,
+            actions=self.actions[:n],
+            observations=self.observations[:n],
+            traded=self.units[:n] != 0.0,
+            fills=fills,
+            costs_paid=self.costs_paid,
+            ruined=ruined,
+        )
