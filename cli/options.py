@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
-from offline_trader.config import load_config
+from offline_trader.cli.console import Terminal
+from offline_trader.config import config_hash, load_config, to_dict, to_yaml
 
 __all__ = [
     "Config",
@@ -17,10 +19,13 @@ __all__ = [
     "Quiet",
     "Resume",
     "Root",
+    "RunName",
     "Seed",
     "Settings",
     "examples",
+    "listed",
     "resolve",
+    "show_settings",
 ]
 
 T = TypeVar("T")
@@ -53,6 +58,9 @@ DryRun: TypeAlias = Annotated[
 Resume: TypeAlias = Annotated[
     bool, typer.Option("--resume", help="Go on where an interrupted run of this name stopped.")
 ]
+RunName: TypeAlias = Annotated[
+    Path, typer.Option("--run", metavar="FOLDER", help="The run directory to write.")
+]
 Root: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -64,21 +72,38 @@ Root: TypeAlias = Annotated[
 
 
 def resolve(
-    cls: type[T], config: Path | None, settings: Sequence[str] | None, **options: object
+    cls: type[T],
+    config: Path | None,
+    settings: Sequence[str] | None,
+    base: Mapping[str, Any] | None = None,
+    **options: object,
 ) -> T:
-    """The configuration: defaults, then the file, then the options given, then ``--set``.
+    """The configuration: defaults, then ``base``, the file, the options given, ``--set``.
 
     Args:
         cls: the command's configuration.
         config: ``--config``.
         settings: ``--set`` texts.
+        base: settings that a parent run passes on.
         options: values of the command's own options by dotted key with ``__`` for the dot;
             None means not given.
     """
     given = [
         f"{key.replace('__', '.')}={value}" for key, value in options.items() if value is not None
     ]
-    return load_config(cls, config, [*given, *(settings or [])])
+    return load_config(cls, config, [*given, *(settings or [])], base)
+
+
+def listed(values: Sequence[str] | None) -> str | None:
+    """A repeated option as the text of a list setting; None stays None."""
+    return json.dumps(list(values)) if values else None
+
+
+def show_settings(terminal: Terminal, config: object) -> None:
+    """What ``--dry-run`` prints: the resolved settings and their hash."""
+    terminal.line(to_yaml(config).rstrip())
+    terminal.line(f"# settings {config_hash(config)[:12]}; nothing was done (--dry-run)")
+    terminal.result({"config": to_dict(config), "config_hash": config_hash(config)})
 
 
 def examples(*lines: str) -> str:

@@ -20,8 +20,8 @@ def file_sha256(path: Path) -> str:
 def content_sha256(path: Path) -> str:
     """SHA-256 (hex) of a file, or of the names and bytes of all files in a directory.
 
-    Of a run directory (one with ``manifest.json`` and ``checkpoints``) only the configuration
-    and the checkpoints count: manifests, events and reports hold clock times.
+    Of a run directory (one with ``manifest.json`` and ``checkpoints``) only the configuration,
+    the checkpoints and the policy count: manifests, events and reports hold clock times.
 
     Raises:
         DataError: nothing is at ``path``.
@@ -35,7 +35,8 @@ def content_sha256(path: Path) -> str:
     hashes: dict[str, str] = {}
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
-        if is_run and name != "config.yaml" and not name.startswith("checkpoints/"):
+        counts = name in ("config.yaml", "policy.d3") or name.startswith("checkpoints/")
+        if is_run and not counts:
             continue
         if file.is_file() and not file.name.startswith("."):
             hashes[name] = file_sha256(file)

@@ -1,0 +1,188 @@
+"""``offline-trader export``: a run's policy as one ONNX file with its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.options import DryRun, Json, Quiet, examples
+from offline_trader.coercion import from_dict
+from offline_trader.errors import DataError, GateFailed
+
+__all__ = ["EXAMPLES", "Exported", "command", "export_run"]
+
+EXAMPLES = examples(
+    "offline-trader export runs/finetune",
+    "offline-trader export runs/finetune --output policy/sp500.onnx",
+    "offline-trader export runs/finetune --force",
+)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        model, manifest: the files.
+        sha256: of the model.
+        size_bytes: of the model.
+        max_abs_difference: largest difference from the torch actor over the parity probes.
+        collapse: collapse measures of the deterministic policy.
+        verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
+    """
+
+    model: Path
+    manifest: Path
+    sha256: str
+    size_bytes: int
+    max_abs_difference: float
+    collapse: Mapping[str, Any]
+    verdicts: tuple[str, ...]
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A finished run, as runs/finetune.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The ONNX file; by default RUN/export/policy.onnx."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a COLLAPSED policy, too; the manifest says so.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the policy with its scaler as one ONNX file, compare it with torch, hash it.
+
+    A policy with the verdict COLLAPSED is refused (exit code 4) unless --force is given.
+    """
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    target = output or run / "export" / "policy.onnx"
+    if dry_run:
+        _open(run)
+        terminal.line(f"{run} would be exported to {target}; nothing was done (--dry-run)")
+        terminal.result({"run": str(run), "model": str(target)})
+        return
+    exported = export_run(run, target, force=force)
+    if exported.verdicts:
+        terminal.line(f"verdicts: {', '.join(exported.verdicts)}")
+    terminal.line(
+        f"parity with torch: {exported.max_abs_difference:.1e} at most; "
+        f"{exported.size_bytes:,} bytes, sha256 {exported.sha256[:16]}…"
+    )
+    terminal.line(f"model: {exported.model}")
+    terminal.line(f"manifest: {exported.manifest}")
+    terminal.result({**vars(exported), "verdicts": list(exported.verdicts)})
+
+
+def _open(run: Path) -> Any:
+    from offline_trader.cli.phases import POLICY_FILE
+    from offline_trader.runs import Run
+
+    opened = Run.open(run)
+    if opened.status != "done" or not (run / POLICY_FILE).is_file():
+        raise DataError(
+            f"{run} has status {opened.status!r} and no finished policy",
+            expected="a finished run of pretrain or finetune",
+            hint="finish it with --resume first",
+        )
+    return opened
+
+
+def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
+    """Export ``run``'s policy to ``target``.
+
+    Raises:
+        DataError: no finished run.
+        SchemaMismatch: the run was trained with another observation layout.
+        GateFailed: a collapsed policy without ``force``, or one that differs from torch.
+    """
+    from offline_trader.cli.phases import POLICY_FILE
+    from offline_trader.cli.validation import roll_once
+    from offline_trader.envs import EnvConfig
+    from offline_trader.export import (
+        ManifestFacts,
+        OnnxPolicy,
+        export_onnx,
+        parity,
+        refuse_collapsed,
+        torch_policy,
+        write_manifest,
+    )
+    from offline_trader.learning.actor import DeterministicActor
+    from offline_trader.learning.learner import load_learner
+    from offline_trader.types import ObservationLayout
+
+    facts = _open(run).facts
+    layout = ObservationLayout.from_dict(facts["layout"])
+    learner = load_learner(run / POLICY_FILE)
+    env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
+    rollout = roll_once(learner, env)
+    measures = rollout.collapse(env.simulator.hold_threshold)
+    collapse = {**measures.to_dict(), "verdicts": list(measures.verdicts)}
+    refuse_collapsed(collapse, force=force)
+    scales, actor = learner.preprocessing, DeterministicActor(learner)
+    described = _description(run, facts)
+    result = export_onnx(actor, scales, layout, target, described)
+    report = parity(
+        OnnxPolicy(target, expected_layout=layout),
+        torch_policy(actor, scales, layout),
+        observations=rollout.observations,
+    )
+    if not report.holds:
+        raise GateFailed(
+            f"the model differs from torch by {report.max_abs_difference:.2e}",
+            expected=f"at most {report.tolerance:.0e}",
+        )
+    written = write_manifest(
+        target,
+        ManifestFacts(
+            layout_hash=layout.hash,
+            parents={"policy": run / POLICY_FILE, **_parents(run)},
+            collapse=collapse,
+            parity=report,
+            force=force,
+            facts=described,
+        ),
+    )
+    return Exported(
+        model=target,
+        manifest=written,
+        sha256=result.sha256,
+        size_bytes=result.size_bytes,
+        max_abs_difference=report.max_abs_difference,
+        collapse=collapse,
+        verdicts=measures.verdicts,
+    )
+
+
+def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
+    from offline_trader.runs import Run
+
+    manifest = Run.open(run).manifest
+    env = facts["env"]
+    return {
+        "command": manifest["command"],
+        "seed": manifest["seed"],
+        "config_hash": manifest["config_hash"],
+        "market_sha256": manifest["data_hash"],
+        "market": [Path(source).name for source in env["market"]],
+        "train_range": [env["start"], env["end"]],
+        "simulator": env["simulator"],
+        "experts": [expert["label"] for expert in facts["experts"]],
+        "privileged": facts["privileged"],
+    }
+
+
+def _parents(run: Path) -> dict[str, str]:
+    """Hashes of what the run was made from, by the name of the file or folder."""
+    from offline_trader.runs import Run
+
+    return {Path(p["path"]).name: p["sha256"] for p in Run.open(run).manifest["parents"]}

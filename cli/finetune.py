@@ -1,0 +1,208 @@
+"""``offline-trader finetune``: go on learning online, in the simulator, from a pretrained run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.options import (
+    Config,
+    DryRun,
+    Json,
+    Quiet,
+    Resume,
+    Root,
+    RunName,
+    Seed,
+    Settings,
+    examples,
+    resolve,
+    show_settings,
+)
+from offline_trader.cli.pretrain import print_training
+from offline_trader.cli.validation import ValidationConfig, Validator
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.learning.settings import LearnerConfig, OnlineConfig
+from offline_trader.runs import Run
+
+__all__ = ["EXAMPLES", "FinetuneConfig", "command", "finetune_run", "parent_settings"]
+
+EXAMPLES = examples(
+    "offline-trader finetune runs/pretrain",
+    "offline-trader finetune runs/pretrain --steps 50000 --run runs/online --seed 3",
+    "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
+)
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """One online training; what is not set comes from the parent run.
+
+    Attributes:
+        dataset: offline transitions in every batch; empty: none.
+        env: the training environment.
+        learner: SAC and its networks; the network shapes must be the parent's.
+        online: length, update ratio, share of offline data.
+        lanes: environments side by side.
+        validation: the bars by which the policy is chosen.
+        seed: of exploration, starts and batches.
+    """
+
+    dataset: str = ""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    learner: LearnerConfig = field(default_factory=lambda: LearnerConfig(algorithm="sac"))
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    lanes: int = 16
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1:
+            raise ValueError(f"lanes={self.lanes}: one or more")
+
+
+def command(
+    parent: Annotated[Path, typer.Argument(help="The run to start from, as runs/pretrain.")],
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Environment steps, over all lanes.")
+    ] = None,
+    lanes: Annotated[int | None, typer.Option("--lanes", help="Environments side by side.")] = None,
+    run: RunName = Path("runs/finetune"),
+    root: Root = None,
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a pretrained policy on with SAC in the simulator, offline data in every batch.
+
+    Market, rules, networks, dataset and validation range are the parent run's, unless set.
+    """
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    base = parent_settings(parent)
+    plan = resolve(
+        FinetuneConfig, config, settings, base, online__steps=steps, lanes=lanes, seed=seed
+    )
+    if dry_run:
+        plan.validation.env(plan.env)
+        show_settings(terminal, plan)
+        return
+    finished = finetune_run(plan, parent, run, terminal, root=root, resume=resume)
+    print_training(terminal, finished)
+    terminal.result({"run": str(finished.path), **finished.facts})
+
+
+def parent_settings(parent: Path) -> dict[str, Any]:
+    """The settings that a parent run passes on.
+
+    Raises:
+        DataError: no run there, or one that is not done.
+    """
+    run = Run.open(parent)
+    if run.status != "done":
+        raise DataError(
+            f"{parent} has status {run.status!r}",
+            expected="a finished run",
+            hint="finish it with --resume first",
+        )
+    config, facts = run.config(), run.facts
+    return {
+        "dataset": config.get("dataset", ""),
+        "env": facts["env"],
+        "learner": {**config["learner"], "algorithm": "sac"},
+        "validation": config["validation"],
+        "seed": config["seed"],
+    }
+
+
+def finetune_run(
+    config: FinetuneConfig,
+    parent: Path,
+    path: Path,
+    terminal: Terminal,
+    *,
+    root: Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train online from ``parent``'s policy; the finished run.
+
+    Raises:
+        ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
+    """
+    from offline_trader.config import to_dict
+
+    facts = Run.open(parent).facts
+    validation_env = config.validation.env(config.env)
+    run = Run.create(
+        path,
+        to_dict(config),
+        command="finetune",
+        seed=config.seed,
+        parents=[parent],
+        data_hash=Run.open(parent).manifest["data_hash"],
+        resume=resume,
+    )
+    with run:
+        if run.status == "done":
+            terminal.note(f"{path} is done already")
+            return run
+        trained = _train(config, run, parent, terminal, validation_env, root)
+        kept = ("layout", "layout_hash", "experts", "privileged", "dataset")
+        run.finish(
+            env=to_dict(config.env),
+            validation_env=None if validation_env is None else to_dict(validation_env),
+            **{key: facts[key] for key in kept},
+            **trained,
+        )
+    return run
+
+
+def _train(
+    config: FinetuneConfig,
+    run: Run,
+    parent: Path,
+    terminal: Terminal,
+    validation_env: EnvConfig | None,
+    root: Path | None,
+) -> Mapping[str, Any]:
+    from offline_trader.cli.phases import POLICY_FILE, Phases, stage_seeds
+    from offline_trader.datasets import load_transitions
+    from offline_trader.envs import make_simulator
+    from offline_trader.learning.learner import load_learner, online_learner
+    from offline_trader.learning.online import finetune
+
+    source = load_learner(parent / POLICY_FILE)
+    if source.config.hidden != config.learner.hidden:
+        raise ConfigError(
+            f"learner.hidden is {list(config.learner.hidden)}",
+            expected=f"the parent's, {list(source.config.hidden)}",
+        )
+    learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
+    learner = online_learner(source, config.learner, learner_seed)
+    offline = load_transitions(config.dataset, root) if config.dataset else None
+    validator = None if validation_env is None else Validator(validation_env, config.validation)
+    phases = Phases(run, ("online",))
+    with terminal.progress("online sac", config.online.steps) as advance:
+        trained = finetune(
+            learner,
+            make_simulator(config.env, config.lanes, lane_seed),
+            offline,
+            config.online,
+            phases.log(advance),
+            validator,
+            phases.checkpoint("online"),
+            seed=train_seed,
+            resume=phases.resume("online"),
+        )
+    phases.finish("online", config.online.steps, asdict(trained))
+    phases.save_policy(learner.save)
+    return phases.facts

@@ -1,0 +1,113 @@
+"""The phases of a training run: checkpoints of each, and where a resumed run goes on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from offline_trader.cli.console import Advance
+from offline_trader.errors import DataError
+from offline_trader.runs import Run, atomic_write
+
+__all__ = ["POLICY_FILE", "Phases", "stage_seeds"]
+
+POLICY_FILE = "policy.d3"
+
+
+def stage_seeds(seed: int, count: int) -> list[int]:
+    """``count`` independent seeds of one run's stages, derived from its seed."""
+    return [int(word) for word in np.random.SeedSequence(seed).generate_state(count)]
+
+
+class Phases:
+    """Named phases, one after another, over the steps of one run.
+
+    Steps of the run count on from phase to phase, so that metrics and checkpoints are in order.
+    A checkpoint holds the state of the phase it was made in and the facts of those before.
+    """
+
+    def __init__(self, run: Run, names: tuple[str, ...]) -> None:
+        self._run = run
+        self._names = names
+        self._offset = 0
+        self._current, self._state = "", None
+        self.facts: dict[str, Any] = {}
+        latest = run.latest_checkpoint()
+        if latest is not None:
+            payload = self._read(latest[1])
+            self._current, self._state = payload["phase"], payload["state"]
+            self.facts = payload["facts"]
+
+    def finished(self, name: str) -> bool:
+        """Whether a phase lies wholly before the checkpoint that the run goes on from."""
+        if not self._current:
+            return False
+        return self._names.index(name) < self._names.index(self._current)
+
+    def resume(self, name: str) -> Mapping[str, Any] | None:
+        """The state to go on from within ``name``, or None: from its beginning."""
+        return self._state if name == self._current else None
+
+    def checkpoint(self, name: str) -> Callable[[int, dict[str, Any]], None]:
+        """Saves (step of the phase, state) as the run's newest checkpoint."""
+        offset = self._offset
+
+        def save(step: int, state: dict[str, Any]) -> None:
+            payload = {"phase": name, "state": state, "facts": self.facts}
+            buffer = io.BytesIO()  # a path's name would get into the bytes
+            torch.save(payload, buffer)
+
+            def write(path: Path) -> None:
+                path.write_bytes(buffer.getvalue())
+
+            self._run.save_checkpoint(offset + step, write)
+
+        return save
+
+    def log(self, advance: Advance) -> Callable[[int, Mapping[str, float]], None]:
+        """Logs (step of the phase, values) and moves the progress bar there."""
+        offset = self._offset
+
+        def write(step: int, values: Mapping[str, float]) -> None:
+            self._run.log(offset + step, values)
+            advance(step)
+
+        return write
+
+    def finish(self, name: str, steps: int, facts: Mapping[str, Any]) -> None:
+        """Store a phase's facts and let the next one's steps begin after ``steps``."""
+        self.facts = {**self.facts, name: dict(facts)}
+        self._offset += steps
+
+    def skip(self, steps: int) -> None:
+        """Let the next phase's steps begin after those of one that was finished before."""
+        self._offset += steps
+
+    def save_policy(self, save: Callable[[Path], None]) -> Path:
+        """Write the trained policy beside the checkpoints, whole or not at all."""
+        temporary = self._run.path / ".policy.tmp.d3"
+        save(temporary)
+        target = self._run.path / POLICY_FILE
+        atomic_write(target, temporary.read_bytes())
+        temporary.unlink()
+        return target
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            payload: dict[str, Any] = torch.load(path, weights_only=True)
+        except Exception as error:  # torch raises what the bytes suggest
+            raise DataError(
+                f"checkpoint {path} cannot be read: {error}",
+                hint="delete it; the run then goes on from the one before",
+            ) from error
+        if payload.get("phase") not in self._names:
+            raise DataError(
+                f"checkpoint {path} is of phase {payload.get('phase')!r}",
+                expected=f"one of {', '.join(self._names)}",
+            )
+        return payload
