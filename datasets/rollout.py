@@ -32,11 +32,14 @@ INFO_NAMES: tuple[str, ...] = (
     "fill_units",
     # price of that fill, quote currency; 0 without one
     "fill_price",
-    # costs of that fill, quote currency
-    "fill_costs",
+    # commission, spread, slippage, impact and borrow since the episode's start, quote currency
+    "costs_paid",
+    # row of the collected range that the observation is of
+    "bar_index",
     # the expert's own action for the step, before noise
     "expert_action",
 )
+_OUTCOMES = INFO_NAMES[:-2]
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Part:
         rewards: [S] float64.
         terminations, truncations: [S] bool; an episode cut by the end of the rollout is truncated.
         behaviours: [E] index of the behaviour that acted.
-        infos: name → [S + E] float64; the first entry of an episode is that of its reset.
+        infos: name → [S + E]; the first entry of an episode is that of its reset.
     """
 
     lengths: IntArray
@@ -60,7 +63,7 @@ class Part:
     terminations: BoolArray
     truncations: BoolArray
     behaviours: IntArray
-    infos: dict[str, FloatArray] = field(default_factory=dict)
+    infos: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -97,9 +100,11 @@ def roll(
     record = _Record(simulator, n_steps)
     observations = simulator.reset()
     for t in range(n_steps):
+        rows = simulator.bar_index
         record.observations[t] = observations
+        record.bars[t] = rows
         record.behaviours[t] = actor.behaviour
-        executed, own = actor.act(observations, simulator.bar_index)
+        executed, own = actor.act(observations, rows)
         result = simulator.step(executed)
         record.store(t, executed, own, result)
         actor.begin(record.ended[t])
@@ -117,12 +122,13 @@ class _Record:
         n, width = simulator.n_lanes, simulator.observation_size
         self._simulator = simulator
         self.observations = np.empty((n_steps + 1, n, width), dtype=np.float32)
+        self.bars = np.empty((n_steps, n), dtype=np.int64)
         self.behaviours = np.empty((n_steps, n), dtype=np.int64)
         self.ended = np.zeros((n_steps, n), dtype=np.bool_)
         self._terminated = np.zeros((n_steps, n), dtype=np.bool_)
         self._actions = np.empty((n_steps, n), dtype=np.float32)
         self._rewards = np.empty((n_steps, n), dtype=np.float64)
-        self._infos = {name: np.zeros((n_steps, n)) for name in INFO_NAMES}
+        self._infos = {name: np.empty((n_steps, n)) for name in (*_OUTCOMES, "expert_action")}
         self._finals: list[tuple[int, IntArray, Float32Array]] = []
 
     def store(self, t: int, executed: Float32Array, own: Float32Array, result: StepResult) -> None:
@@ -131,8 +137,9 @@ class _Record:
         self._rewards[t] = result.rewards
         self._terminated[t] = result.terminated
         self.ended[t] = result.terminated | result.truncated
-        for name, values in _outcome(self._simulator).items():
-            self._infos[name][t] = values
+        outcome = self._simulator.outcome()
+        for name in _OUTCOMES:
+            self._infos[name][t] = outcome[name]
         self._infos["expert_action"][t] = own
         lanes = np.flatnonzero(self.ended[t])
         if lanes.size:
@@ -151,10 +158,15 @@ class _Record:
         row = np.arange(n * n_steps) + np.cumsum(last) - last
         terminated = self._terminated.T.ravel()
         observations = self._with_finals(row, complete)
-        infos = {}
+        infos: dict[str, NDArray[np.generic]] = {}
         for name, values in self._infos.items():
-            infos[name] = np.zeros(len(row) + len(stops))
-            infos[name][row + 1] = values.T.ravel()
+            shifted = np.zeros(len(row) + len(stops))
+            shifted[row + 1] = values.T.ravel()
+            infos[name] = shifted
+        bars = np.empty(len(row) + len(stops), dtype=np.int64)
+        bars[row + 1] = self.bars.T.ravel() + 1
+        bars[row] = self.bars.T.ravel()
+        infos["bar_index"] = bars
         return Part(
             lengths=lengths.astype(np.int64),
             observations=observations,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from offline_trader.experts.interface import Columns, Expert
 from offline_trader.experts.mixture import Behaviour, Mixture, mixture, parse_behaviour
 from offline_trader.experts.noise import Noise
-from offline_trader.experts.policy import ExpertPolicy
+from offline_trader.experts.policy import ExpertPolicy, MixtureActor
 from offline_trader.experts.registry import get_expert, list_experts
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Expert",
     "ExpertPolicy",
     "Mixture",
+    "MixtureActor",
     "Noise",
     "get_expert",
     "list_experts",

@@ -15,12 +15,12 @@ __all__ = ["DonchianParams", "decide", "make"]
 @dataclass(frozen=True)
 class DonchianParams(ExpertParams):
     """Attributes:
-    edge: distance from the channel's edge, as a share of its width, that counts as touching.
+    edge: distance inside the channel's edge, as a share of its width, that counts as a break.
     long_weight: target weight after a break upwards.
     short_weight: magnitude of the short weight after a break downwards; 0 is flat.
     """
 
-    edge: float = 0.02
+    edge: float = 0.0
     long_weight: float = 1.0
     short_weight: float = 0.0
 
@@ -34,8 +34,8 @@ class DonchianParams(ExpertParams):
 def decide(features: Columns, portfolio: Columns, params: DonchianParams) -> FloatArray:
     """Target weights [N]; between the channels the position is kept as it is.
 
-    Reads ``donchian_position_55`` to enter and ``donchian_position_20`` to leave, both 0 at the
-    low and 1 at the high of their window.
+    Reads ``donchian_position_55`` to enter and ``donchian_position_20`` to leave: 0 at the low
+    and 1 at the high of the bars before t, beyond them outside.
     """
     slow, fast = features["donchian_position_55"], features["donchian_position_20"]
     exposure = portfolio["exposure"]

@@ -1,0 +1,128 @@
+"""Collecting: experts trade in the simulator, the result is a Minari dataset."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from offline_trader.datasets.catalog import datasets_root, own_metadata
+from offline_trader.datasets.metadata import describe
+from offline_trader.datasets.minari_files import DatasetWriter
+from offline_trader.datasets.parts import PartStore
+from offline_trader.datasets.plan import CollectConfig
+from offline_trader.datasets.stage import Stage
+from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
+from offline_trader.errors import ConfigError
+from offline_trader.runs import atomic_write
+
+__all__ = ["CollectConfig", "Progress", "collect"]
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the transitions done and all that are planned."""
+
+_SUMMARY, _PLOT = "summary.json", "collection.png"
+
+
+def collect(
+    config: CollectConfig,
+    progress: Progress | None = None,
+    *,
+    root: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> CollectSummary:
+    """Let experts trade and store what happened as a Minari dataset.
+
+    Finished parts are kept beside the datasets until the end, and every part has its own seeds:
+    a killed collection loses the part it was at, and a resumed one has the arrays of one that was
+    never stopped. The dataset appears by one rename.
+
+    Args:
+        config: what to collect.
+        progress: told the transitions done and planned.
+        root: folder of all datasets; by default where Minari looks.
+        resume: continue an unfinished collection of the same settings; a finished one is left
+            as it is and its summary returned.
+        overwrite: replace a dataset of this id, and forget an unfinished collection of it.
+
+    Raises:
+        ConfigError: the id exists, an unfinished collection is there, or its settings differ.
+        DataError: a market that cannot be used.
+    """
+    begun = time.perf_counter()
+    base = datasets_root(root)
+    stage = Stage.build(config)
+    store = PartStore(base, config.dataset_id)
+    if (base / config.dataset_id / "data").exists() and not overwrite:
+        return _existing(base, stage, resume=resume)
+    if overwrite and not resume:
+        store.remove()
+    store.open(stage.identity, resume=resume)
+    _collect_parts(stage, store, progress)
+    facts = _publish(stage, store, base, overwrite=overwrite)
+    store.remove()
+    summary = CollectSummary(**facts, seconds=time.perf_counter() - begun)
+    stored = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
+    atomic_write(base / config.dataset_id / _SUMMARY, stored.encode())
+    return summary
+
+
+def _existing(base: Path, stage: Stage, *, resume: bool) -> CollectSummary:
+    """The summary of a finished collection of the same settings, if it may be taken as it is."""
+    dataset_id = stage.config.dataset_id
+    if resume and own_metadata(dataset_id, base).get("identity") == stage.identity:
+        file = base / dataset_id / _SUMMARY
+        if file.is_file():
+            return CollectSummary.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    raise ConfigError(
+        f"dataset {dataset_id!r} exists in {base}"
+        + (" and was collected with other settings" if resume else ""),
+        expected="an id of its own",
+        hint="another version, as in name-v1, or --overwrite",
+    )
+
+
+def _collect_parts(stage: Stage, store: PartStore, progress: Progress | None) -> None:
+    done = 0
+    for plan in stage.parts:
+        steps = plan.lanes * stage.episode_steps
+        if not store.has(plan.index):
+            before = done
+
+            def within(steps_done: int, before: int = before) -> None:
+                if progress is not None:
+                    progress(before + steps_done, stage.total)
+
+            store.save(plan.index, stage.collect(plan, within))
+        done += steps
+        if progress is not None:
+            progress(done, stage.total)
+
+
+def _publish(stage: Stage, store: PartStore, base: Path, *, overwrite: bool) -> dict[str, Any]:
+    """Write the dataset from its parts; the facts of its summary."""
+    dataset_id = stage.config.dataset_id
+    spec, spaces = stage.environment()
+    tally = Tally(stage.labels)
+    writer = DatasetWriter(base, dataset_id, spaces, spec, stage.labels)
+    for plan in stage.parts:
+        part = store.load(plan.index)
+        writer.append(part)
+        tally.add(part)
+    metadata = describe(stage, stage.scores())
+    facts = tally.facts()
+    plot_summary(writer.folder / _PLOT, dataset_id, facts, tally.returns, tally.owners)
+    size_mb = writer.publish(metadata, overwrite=overwrite)
+    path = base / dataset_id
+    return {
+        "dataset_id": dataset_id,
+        "path": str(path),
+        **facts,
+        "ref_min_score": metadata["ref_min_score"],
+        "ref_max_score": metadata["ref_max_score"],
+        "size_mb": size_mb,
+        "plot": str(path / _PLOT),
+    }

@@ -1,0 +1,61 @@
+"""Reference scores: what every rule, random actions included, earns on the collected market."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offline_trader.datasets.rollout import roll
+from offline_trader.experts import Expert, MixtureActor, list_experts, mixture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+    from offline_trader.types import ObservationLayout
+
+__all__ = ["expert_scores", "reference_range"]
+
+
+def expert_scores(
+    make: Callable[[], Simulator],
+    market: MarketTensor,
+    config: SimulatorConfig,
+    layout: ObservationLayout,
+    n_steps: int,
+    *,
+    experts: Sequence[Expert] | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Mean episode return (log growth of equity) of every expert, without noise, by name.
+
+    Args:
+        make: a fresh simulator; all experts get the same one, so the same starts.
+        market: its bars, for privileged experts.
+        config: its rules.
+        layout: of its observations.
+        n_steps: steps a lane.
+        experts: by default all of the registry, with their default parameters.
+        seed: of the random expert's draws.
+    """
+    scores = {}
+    for expert in list_experts() if experts is None else experts:
+        simulator = make()
+        actor = MixtureActor(
+            mixture([expert]), layout, config, simulator.n_lanes, seed=seed, market=market
+        )
+        part = roll(simulator, actor, n_steps)
+        starts = np.cumsum(part.lengths) - part.lengths
+        scores[expert.name] = float(np.add.reduceat(part.rewards, starts).mean())
+    return scores
+
+
+def reference_range(scores: dict[str, float], *, privileged: bool) -> tuple[float, float]:
+    """(minimum, maximum): random actions, and the best rule that does not read the future.
+
+    A privileged dataset's maximum is the oracle's. So 0 is chance and 1 is the best known rule in
+    Minari's normalised score.
+    """
+    allowed = [score for name, score in scores.items() if privileged or name != "oracle"]
+    return scores["random"], max(allowed)

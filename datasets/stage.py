@@ -1,0 +1,148 @@
+"""A collection made ready: market, simulators, environment spec, parts, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.config import to_dict
+from offline_trader.datasets.plan import CollectConfig, PartPlan, plan_parts
+from offline_trader.datasets.rollout import Part, roll
+from offline_trader.datasets.scores import expert_scores
+from offline_trader.envs import ENV_ID, TradingEnv, make_market, make_simulator
+from offline_trader.experts import Mixture, MixtureActor
+from offline_trader.experts.draws import stream_seed
+from offline_trader.markets import load_markets, parse_source
+from offline_trader.simulator import MarketTensor
+from offline_trader.types import ObservationLayout
+
+if TYPE_CHECKING:
+    import gymnasium
+    from gymnasium.envs.registration import EnvSpec
+
+__all__ = ["Stage"]
+
+_STARTS, _ACTIONS, _SCORES = 1, 2, 3
+"""Purposes of a collection's seed: streams of their own."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that a collection needs, built once.
+
+    Attributes:
+        config: what to collect.
+        market: packed bars and features of the range.
+        market_sha256: hash of all bars of every instrument, by symbol.
+        episode_steps: steps of a whole episode.
+        parts: the parts, in order.
+        mixture: the experts with their noise and weights.
+    """
+
+    config: CollectConfig
+    market: MarketTensor
+    market_sha256: dict[str, str]
+    episode_steps: int
+    parts: list[PartPlan]
+    mixture: Mixture
+
+    @classmethod
+    def build(cls, config: CollectConfig) -> Stage:
+        """Load the market and plan the parts.
+
+        Raises:
+            ConfigError, DataError: settings or a market that cannot be used.
+        """
+        env = config.env
+        market = make_market(env)
+        longest = int((market.stop - market.start).max()) - 1
+        steps = min(env.episode_bars or longest, longest)
+        return cls(
+            config=config,
+            market=market,
+            market_sha256={
+                bars.symbol: bars.sha256 for bars in load_markets(env.market, tz=env.tz)
+            },
+            episode_steps=steps,
+            parts=plan_parts(config.transitions, config.lanes, steps),
+            mixture=config.mixture,
+        )
+
+    @property
+    def layout(self) -> ObservationLayout:
+        """Of the observations."""
+        return self.market.layout
+
+    @property
+    def labels(self) -> list[str]:
+        """Name of every behaviour."""
+        return [one.label for one in self.mixture.behaviours]
+
+    @property
+    def total(self) -> int:
+        """Transitions of all parts."""
+        return sum(part.lanes for part in self.parts) * self.episode_steps
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Settings and market hashes: equal identities give equal arrays."""
+        return {**to_dict(self.config), "market_sha256": self.market_sha256}
+
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """Arguments of the environment; files by their full path, so that it opens anywhere."""
+        kwargs = self.config.env.to_kwargs()
+        kwargs["market"] = [_anywhere(source) for source in self.config.env.market]
+        return kwargs
+
+    def environment(self) -> tuple[EnvSpec, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]]:
+        """What Minari stores to rebuild the environment, and its two spaces."""
+        import gymnasium
+
+        env = gymnasium.make(ENV_ID, **self.env_kwargs)
+        assert isinstance(env.unwrapped, TradingEnv)
+        assert env.spec is not None
+        spaces = (env.observation_space, env.action_space)
+        env.close()  # type: ignore[no-untyped-call]
+        return env.spec, spaces
+
+    def collect(self, plan: PartPlan, progress: Callable[[int], None] | None = None) -> Part:
+        """Roll one part out; it depends on the collection's settings and its own number alone.
+
+        Args:
+            plan: which part.
+            progress: told the steps done in it.
+        """
+        seed = stream_seed(self.config.seed, _STARTS, plan.index)
+        simulator = make_simulator(self.config.env, plan.lanes, seed)
+        actor = MixtureActor(
+            self.mixture,
+            self.layout,
+            self.config.env.simulator,
+            plan.lanes,
+            seed=stream_seed(self.config.seed, _ACTIONS, plan.index),
+            market=self.market,
+        )
+        return roll(simulator, actor, self.episode_steps, progress)
+
+    def scores(self) -> dict[str, float]:
+        """Mean return of every expert on the same episodes of this market."""
+        seed = stream_seed(self.config.seed, _SCORES)
+        lanes = self.config.score_episodes if self.config.env.random_start else 1
+        return expert_scores(
+            lambda: make_simulator(self.config.env, lanes, seed),
+            self.market,
+            self.config.env.simulator,
+            self.layout,
+            self.episode_steps,
+            seed=seed,
+        )
+
+
+def _anywhere(source: str) -> str:
+    kind, name, _ = parse_source(source)
+    if kind != "file":
+        return source
+    return str(Path(name).resolve()) + source[len(name) :]
