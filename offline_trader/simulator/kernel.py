@@ -176,113 +176,128 @@ def _fillable_units(t: Any, asked: Any, cash: Any, units: Any, price: Any, volum
 
 
 @_compile
-def _advance(t: Any, table: Any, borrow: Any, action: Any, s: Any) -> Any:
+def _advance(t: Any, table: Any, borrow: Any, action: Any, s: Any, n: Any) -> Any:
     """Carry one lane from the close of its bar to the close of the next; growth of equity.
 
     Args:
-        s: [STATE_SIZE], changed in place.
+        s: [N, STATE_SIZE]; row n is changed in place.
     """
-    row = int(s[ROW])
-    cash = s[CASH]
-    units = s[UNITS]
-    before = s[EQUITY]
+    row = int(s[n, ROW])
+    cash = s[n, CASH]
+    units = s[n, UNITS]
+    before = s[n, EQUITY]
     action = min(max(action, -1.0), 1.0)
     if t.alpha < 1.0:
-        action = t.alpha * action + (1.0 - t.alpha) * s[SMOOTHED]
-        s[SMOOTHED] = action
+        action = t.alpha * action + (1.0 - t.alpha) * s[n, SMOOTHED]
+        s[n, SMOOTHED] = action
     close = table[row + 1, CLOSE]
     price = table[row, CLOSE] if t.at_close != 0.0 else table[row + 1, OPEN]
     volume = table[row, VOLUME]
-    quantity = _asked_units(t, action, cash, units, s[EXPOSURE], price, volume)
+    quantity = _asked_units(t, action, cash, units, s[n, EXPOSURE], price, volume)
     if quantity != 0.0 and (volume > 0.0 or (t.volume_cap == 0.0 and t.impact == 0.0)):
         quantity = _fillable_units(t, quantity, cash, units, price, volume)
     else:
         quantity = 0.0
-    s[FILLED] = quantity
+    s[n, FILLED] = quantity
     if quantity != 0.0:
         friction = _friction(t, quantity, volume)
         fill = price * (1.0 + math.copysign(friction, quantity))
         fee = abs(quantity) * fill * t.commission
         left = units + quantity if quantity != -units else 0.0
         if left == 0.0:
-            s[ENTRY] = 0.0
-            s[LOG_ENTRY] = 0.0
-            s[HELD] = 0.0
+            s[n, ENTRY] = 0.0
+            s[n, LOG_ENTRY] = 0.0
+            s[n, HELD] = 0.0
         elif units * left <= 0.0:
-            s[ENTRY] = fill
-            s[LOG_ENTRY] = math.log(fill)
-            s[HELD] = 0.0
+            s[n, ENTRY] = fill
+            s[n, LOG_ENTRY] = math.log(fill)
+            s[n, HELD] = 0.0
         elif abs(left) > abs(units):
-            entry = (units * s[ENTRY] + quantity * fill) / left
-            s[ENTRY] = entry
-            s[LOG_ENTRY] = math.log(entry)
-        s[FILL_PRICE] = fill
-        s[COSTS] += fee + abs(quantity) * price * friction
+            entry = (units * s[n, ENTRY] + quantity * fill) / left
+            s[n, ENTRY] = entry
+            s[n, LOG_ENTRY] = math.log(entry)
+        s[n, FILL_PRICE] = fill
+        s[n, COSTS] += fee + abs(quantity) * price * friction
         cash = max(cash - quantity * fill - fee, 0.0)
         units = left
-        s[UNITS] = units
+        s[n, UNITS] = units
     if units < 0.0:
         charge = min(-units * close * borrow, cash)
         cash -= charge
-        s[COSTS] += charge
+        s[n, COSTS] += charge
     equity = cash + units * close
-    s[CASH] = cash
-    s[EQUITY] = equity
-    s[PEAK] = max(s[PEAK], equity)
-    s[EXPOSURE] = units * close / equity if equity > 0.0 else 0.0
+    s[n, CASH] = cash
+    s[n, EQUITY] = equity
+    s[n, PEAK] = max(s[n, PEAK], equity)
+    s[n, EXPOSURE] = units * close / equity if equity > 0.0 else 0.0
     if units != 0.0:
-        s[HELD] += 1.0
-    s[ROW] = row + 1
+        s[n, HELD] += 1.0
+    s[n, ROW] = row + 1
     return equity / before
 
 
 @_compile
-def _observe(t: Any, features: Any, table: Any, hold_scale: Any, s: Any, out: Any) -> None:
-    """Write the F features of the lane's row and its five portfolio fields into ``out``."""
-    row = int(s[ROW])
-    width = features.shape[1]
-    for j in range(width):
-        out[j] = features[row, j]
-    units = s[UNITS]
-    held = int(s[HELD])
-    out[width] = s[EXPOSURE]
-    if units != 0.0:
-        gain = table[row, LOG_CLOSE] - s[LOG_ENTRY]
-        out[width + 1] = gain if units > 0.0 else -gain
-        out[width + 2] = hold_scale[min(held, hold_scale.shape[0] - 1)]
-    else:
-        out[width + 1] = 0.0
-        out[width + 2] = 0.0
-    out[width + 3] = max(s[EQUITY] / s[PEAK] - 1.0, -1.0)
-    out[width + 4] = s[SMOOTHED]
+def _observe_features(features: Any, s: Any, n: Any, out: Any) -> None:
+    """Write the F features of lane n's row into row n of ``out``."""
+    row = int(s[n, ROW])
+    for j in range(features.shape[1]):
+        out[n, j] = features[row, j]
 
 
 @_compile
-def _start(t: Any, instruments: Any, schedule: Any, lane: Any, s: Any) -> None:
+def _observe_portfolio(table: Any, hold_scale: Any, s: Any, n: Any, width: Any, out: Any) -> None:
+    """Write the five portfolio fields of lane n behind its ``width`` features."""
+    row = int(s[n, ROW])
+    units = s[n, UNITS]
+    out[n, width] = s[n, EXPOSURE]
+    if units != 0.0:
+        gain = table[row, LOG_CLOSE] - s[n, LOG_ENTRY]
+        out[n, width + 1] = gain if units > 0.0 else -gain
+        out[n, width + 2] = hold_scale[min(int(s[n, HELD]), hold_scale.shape[0] - 1)]
+    else:
+        out[n, width + 1] = 0.0
+        out[n, width + 2] = 0.0
+    out[n, width + 3] = max(s[n, EQUITY] / s[n, PEAK] - 1.0, -1.0)
+    out[n, width + 4] = s[n, SMOOTHED]
+
+
+@_compile
+def _observe_all(features: Any, table: Any, hold_scale: Any, s: Any, out: Any) -> None:
+    """Observations of every lane. Two plain passes: one loop with both is not vectorised, and
+    took six times as long."""
+    width = features.shape[1]
+    for n in range(s.shape[0]):
+        _observe_features(features, s, n, out)
+    for n in range(s.shape[0]):
+        _observe_portfolio(table, hold_scale, s, n, width, out)
+
+
+@_compile
+def _start(t: Any, instruments: Any, schedule: Any, s: Any, n: Any) -> None:
     """Begin the lane's next episode: instrument and first row from the lane's own counters."""
-    episode = int(s[EPISODE]) + 1
+    episode = int(s[n, EPISODE]) + 1
     n_instruments = instruments.shape[0]
     seed = schedule[SEED]
     random_start = schedule[RANDOM_START] != 0
     if n_instruments == 1:
         k = 0
     elif random_start:
-        k = int(_uniform(seed, lane, episode, 0) * n_instruments)
+        k = int(_uniform(seed, n, episode, 0) * n_instruments)
     else:
-        k = (lane + episode) % n_instruments
+        k = (n + episode) % n_instruments
     first = int(instruments[k, START])
     last = int(instruments[k, STOP]) - 1
     length = min(schedule[EPISODE_BARS], last - first)
     if random_start:
-        first += int(_uniform(seed, lane, episode, 1) * (last - length - first + 1))
-    s[:] = 0.0
-    s[CASH] = t.initial_cash
-    s[EQUITY] = t.initial_cash
-    s[PEAK] = t.initial_cash
-    s[ROW] = first
-    s[END_ROW] = first + length
-    s[INSTRUMENT] = k
-    s[EPISODE] = episode
+        first += int(_uniform(seed, n, episode, 1) * (last - length - first + 1))
+    s[n, :] = 0.0
+    s[n, CASH] = t.initial_cash
+    s[n, EQUITY] = t.initial_cash
+    s[n, PEAK] = t.initial_cash
+    s[n, ROW] = first
+    s[n, END_ROW] = first + length
+    s[n, INSTRUMENT] = k
+    s[n, EPISODE] = episode
 
 
 @_compile
@@ -310,8 +325,8 @@ def reset_lanes(
     """
     t = _read_terms(terms)
     for lane in range(state.shape[0]):
-        _start(t, instruments, schedule, lane, state[lane])
-        _observe(t, features, table, hold_scale, state[lane], observations[lane])
+        _start(t, instruments, schedule, state, lane)
+    _observe_all(features, table, hold_scale, state, observations)
 
 
 @_compile
@@ -349,44 +364,46 @@ def step_lanes(
     t = _read_terms(terms)
     auto_reset = schedule[AUTO_RESET] != 0
     for lane in range(n_lanes):
-        s = state[lane]
-        borrow = instruments[int(s[INSTRUMENT]), BORROW]
-        growth = _advance(t, table, borrow, actions[lane], s)
+        borrow = instruments[int(state[lane, INSTRUMENT]), BORROW]
+        growth = _advance(t, table, borrow, actions[lane], state, lane)
         rewards[lane] = math.log(max(growth, SMALLEST_GROWTH)) if growth != 1.0 else 0.0
-        terminated = s[EQUITY] <= t.ruin_equity
-        truncated = s[ROW] >= s[END_ROW] and not terminated
+        terminated = state[lane, EQUITY] <= t.ruin_equity
+        truncated = state[lane, ROW] >= state[lane, END_ROW] and not terminated
         ended[0, lane] = terminated
         ended[1, lane] = truncated
         if auto_reset and (terminated or truncated):
-            final_state[lane] = s
-            _observe(t, features, table, hold_scale, s, final_observations[lane])
-            _start(t, instruments, schedule, lane, s)
-        _observe(t, features, table, hold_scale, s, observations[lane])
+            final_state[lane, :] = state[lane, :]
+            _observe_features(features, state, lane, final_observations)
+            _observe_portfolio(
+                table, hold_scale, state, lane, features.shape[1], final_observations
+            )
+            _start(t, instruments, schedule, state, lane)
+    _observe_all(features, table, hold_scale, state, observations)
     return -1
 
 
 @_compile
-def _count_trip(t: Any, cash: Any, units: Any, row: Any, s: Any, c: Any) -> None:
+def _count_trip(t: Any, cash: Any, units: Any, row: Any, s: Any, c: Any, n: Any) -> None:
     """Book a round trip that this bar's fill ended, and the beginning of the next.
 
     A trip's net profit is the cash when flat after it less the cash when flat before it.
     ``cash`` and ``units`` are those before the fill.
     """
-    quantity = s[FILLED]
-    c[ORDERS] += 1.0
-    c[NOTIONAL] += abs(quantity) * s[FILL_PRICE]
-    left = s[UNITS]
+    quantity = s[n, FILLED]
+    c[n, ORDERS] += 1.0
+    c[n, NOTIONAL] += abs(quantity) * s[n, FILL_PRICE]
+    left = s[n, UNITS]
     flat_cash = cash
     if units != 0.0 and units * left <= 0.0:
-        fill = s[FILL_PRICE]
+        fill = s[n, FILL_PRICE]
         flat_cash = cash + units * fill - abs(units) * fill * t.commission
-        c[TRIPS] += 1.0
-        c[TRIP_BARS] += row - c[TRIP_START]
-        if flat_cash > c[TRIP_CASH]:
-            c[WINS] += 1.0
+        c[n, TRIPS] += 1.0
+        c[n, TRIP_BARS] += row - c[n, TRIP_START]
+        if flat_cash > c[n, TRIP_CASH]:
+            c[n, WINS] += 1.0
     if left != 0.0 and units * left <= 0.0:
-        c[TRIP_CASH] = flat_cash
-        c[TRIP_START] = row
+        c[n, TRIP_CASH] = flat_cash
+        c[n, TRIP_START] = row
 
 
 @_compile
@@ -424,45 +441,44 @@ def run_columns(
     record_equity = equity.shape[0] > 0
     record_fills = fills.shape[0] > 0
     for k in range(n_columns):
-        s = state[k]
-        s[:] = 0.0
-        s[CASH] = t.initial_cash
-        s[EQUITY] = t.initial_cash
-        s[PEAK] = t.initial_cash
-        s[ROW] = first
-        s[END_ROW] = first + n_rows
+        state[k, :] = 0.0
+        state[k, CASH] = t.initial_cash
+        state[k, EQUITY] = t.initial_cash
+        state[k, PEAK] = t.initial_cash
+        state[k, ROW] = first
+        state[k, END_ROW] = first + n_rows
         statistics[k, :] = 0.0
         statistics[k, RUIN_ROW] = -1.0
         if record_equity:
             equity[0, k] = t.initial_cash
     for i in range(n_rows):
         for k in range(n_columns):
-            s = state[k]
-            c = statistics[k]
             if math.isnan(actions[i, k]):
                 return i * n_columns + k
             quantity = 0.0
-            if c[RUIN_ROW] < 0.0:
-                cash = s[CASH]
-                units = s[UNITS]
-                growth = _advance(t, table, borrow, actions[i, k], s)
-                quantity = s[FILLED]
+            if statistics[k, RUIN_ROW] < 0.0:
+                cash = state[k, CASH]
+                units = state[k, UNITS]
+                growth = _advance(t, table, borrow, actions[i, k], state, k)
+                quantity = state[k, FILLED]
                 if quantity != 0.0:
-                    _count_trip(t, cash, units, i, s, c)
+                    _count_trip(t, cash, units, i, state, statistics, k)
                 if growth != 1.0:
                     log_growth = math.log(max(growth, SMALLEST_GROWTH))
-                    c[SUM_LOG] += log_growth
-                    c[SUM_LOG_SQUARED] += log_growth * log_growth
-                c[MAX_DRAWDOWN] = min(c[MAX_DRAWDOWN], s[EQUITY] / s[PEAK] - 1.0)
-                c[ABS_EXPOSURE] += abs(s[EXPOSURE])
-                c[ROWS] += 1.0
-                if s[UNITS] != 0.0:
-                    c[BARS_HELD] += 1.0
-                if s[EQUITY] <= t.ruin_equity:
-                    c[RUIN_ROW] = first + i + 1
+                    statistics[k, SUM_LOG] += log_growth
+                    statistics[k, SUM_LOG_SQUARED] += log_growth * log_growth
+                statistics[k, MAX_DRAWDOWN] = min(
+                    statistics[k, MAX_DRAWDOWN], state[k, EQUITY] / state[k, PEAK] - 1.0
+                )
+                statistics[k, ABS_EXPOSURE] += abs(state[k, EXPOSURE])
+                statistics[k, ROWS] += 1.0
+                if state[k, UNITS] != 0.0:
+                    statistics[k, BARS_HELD] += 1.0
+                if state[k, EQUITY] <= t.ruin_equity:
+                    statistics[k, RUIN_ROW] = first + i + 1
             if record_equity:
-                equity[i + 1, k] = s[EQUITY]
+                equity[i + 1, k] = state[k, EQUITY]
             if record_fills:
                 fills[i, k] = quantity
-                fill_prices[i, k] = s[FILL_PRICE] if quantity != 0.0 else 0.0
+                fill_prices[i, k] = state[k, FILL_PRICE] if quantity != 0.0 else 0.0
     return -1
