@@ -42,8 +42,8 @@ def check_dataset_id(dataset_id: str) -> None:
     if not _ID.fullmatch(dataset_id):
         raise ConfigError(
             f"dataset id {dataset_id!r}",
-            expected="name-v0 or namespace/name-v0: letters, digits, - and _, a namespace of two or "
-            "more of them, then a version",
+            expected="name-v0 or namespace/name-v0: letters, digits, - and _ (two or more of them "
+            "in a namespace), then a version",
         )
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offline_trader.datasets.rollout import roll
-from offline_trader.experts import Expert, MixtureActor, list_experts, mixture
+from offline_trader.experts import Expert, ExpertPolicy, list_experts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,14 +40,22 @@ def expert_scores(
     """
     scores = {}
     for expert in list_experts() if experts is None else experts:
-        simulator = make()
-        actor = MixtureActor(
-            mixture([expert]), layout, config, simulator.n_lanes, seed=seed, market=market
-        )
-        part = roll(simulator, actor, n_steps)
-        starts = np.cumsum(part.lengths) - part.lengths
-        scores[expert.name] = float(np.add.reduceat(part.rewards, starts).mean())
+        policy = ExpertPolicy(expert, layout, config, market=market, seed=seed)
+        scores[expert.name] = _mean_return(make(), policy, n_steps)
     return scores
+
+
+def _mean_return(simulator: Simulator, policy: ExpertPolicy, n_steps: int) -> float:
+    """Mean sum of rewards of the episodes of ``n_steps`` steps, an unfinished last one included."""
+    observations = simulator.reset()
+    total, episodes = 0.0, simulator.n_lanes
+    for t in range(n_steps):
+        result = simulator.step(policy(observations, rows=simulator.bar_index))
+        observations = result.observations
+        total += float(result.rewards.sum())
+        if t + 1 < n_steps:
+            episodes += int(np.count_nonzero(result.terminated | result.truncated))
+    return total / episodes
 
 
 def reference_range(scores: dict[str, float], *, privileged: bool) -> tuple[float, float]:

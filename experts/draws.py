@@ -6,6 +6,8 @@ lane, and a part of a collection can be repeated alone.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,12 +27,16 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
+@lru_cache(maxsize=4096)
 def stream_seed(*keys: int) -> int:
     """A 63-bit seed from integer keys; any changed key gives an unrelated stream."""
-    state = np.zeros(1, dtype=np.uint64)
+    state = 0
     for key in keys:
-        state = _mix((state ^ np.uint64(key & _MASK)) * _LANE + _GOLDEN)
-    return int(state[0] >> np.uint64(1))
+        state = ((state ^ (key & _MASK)) * int(_LANE) + int(_GOLDEN)) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state >> 1
 
 
 def uniform_draws(seed: int, lanes: IntArray, steps: IntArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -35,7 +36,7 @@ class Columns(Mapping[str, FloatArray]):
                 f"observations of shape {values.shape}",
                 expected=f"[N, {len(names)}] for the columns {', '.join(names)}",
             )
-        self._index = {name: column for column, name in enumerate(names)}
+        self._index = _index_of(tuple(names))
         self._values = values
 
     def __getitem__(self, name: str) -> FloatArray:
@@ -69,6 +70,11 @@ class ExpertParams:
         """Raise :class:`ConfigError` unless ``condition`` holds."""
         if not condition:
             raise ConfigError(f"{type(self).__name__}: {found}", expected=expected)
+
+
+@lru_cache(maxsize=64)
+def _index_of(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: column for column, name in enumerate(names)}
 
 
 Decision: TypeAlias = Callable[[Columns, Columns, Any], FloatArray]
