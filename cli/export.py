@@ -11,6 +11,7 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import DryRun, Json, Quiet, examples
+from offline_trader.cli.subjects import source_experts
 from offline_trader.coercion import from_dict
 from offline_trader.errors import DataError, GateFailed
 
@@ -167,7 +168,7 @@ def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     from offline_trader.runs import Run
 
     manifest = Run.open(run).manifest
-    env = facts["env"]
+    env, validation = facts["env"], facts["validation_env"] or {}
     return {
         "command": manifest["command"],
         "seed": manifest["seed"],
@@ -175,8 +176,9 @@ def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "market_sha256": manifest["data_hash"],
         "market": [Path(source).name for source in env["market"]],
         "train_range": [env["start"], env["end"]],
+        "validation_range": [validation.get("start"), validation.get("end")],
         "simulator": env["simulator"],
-        "experts": [expert["label"] for expert in facts["experts"]],
+        "experts": list(source_experts(facts["experts"])),
         "privileged": facts["privileged"],
     }
 

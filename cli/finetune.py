@@ -139,8 +139,11 @@ def finetune_run(
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
     """
     from offline_trader.config import to_dict
+    from offline_trader.datasets import dataset_path
 
     facts = Run.open(parent).facts
+    if config.dataset:
+        dataset_path(config.dataset, root)  # refused before anything is written
     validation_env = config.validation.env(config.env)
     run = Run.create(
         path,

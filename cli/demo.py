@@ -1,0 +1,251 @@
+"""``offline-trader demo``: the whole line on real prices, from bars to a policy and a report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.evaluate import EvaluateConfig, evaluate_candidate, print_evaluation
+from offline_trader.cli.export import Exported, export_run
+from offline_trader.cli.finetune import FinetuneConfig, finetune_run
+from offline_trader.cli.options import (
+    Config,
+    DryRun,
+    Json,
+    Quiet,
+    Resume,
+    RunName,
+    Seed,
+    Settings,
+    examples,
+    resolve,
+    show_settings,
+)
+from offline_trader.cli.pretrain import PretrainConfig, pretrain
+from offline_trader.cli.subjects import open_candidate
+from offline_trader.cli.validation import ValidationConfig
+from offline_trader.config import to_dict
+from offline_trader.datasets import CollectConfig, collect
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError, GateFailed
+from offline_trader.evaluation.evaluate import EvaluateOptions
+from offline_trader.learning.settings import (
+    CloneConfig,
+    LearnerConfig,
+    OfflineConfig,
+    OnlineConfig,
+)
+from offline_trader.runs import atomic_write
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.record import Evaluation
+
+__all__ = ["EXAMPLES", "DemoConfig", "command", "run_demo"]
+
+EXAMPLES = examples(
+    "offline-trader demo",
+    "offline-trader demo --seed 3 --run runs/demo-3",
+    "offline-trader demo --set market=prices.csv --set train_end=2019-12-31 "
+    "--set validation_end=2021-12-31",
+)
+MARKER = "demo.json"
+MIN_TRADES_PER_1000 = 20.0
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole line in one configuration.
+
+    Attributes:
+        market: a built-in market or a file of bars.
+        train_end: last day of training; the experts' data and the scaler end here.
+        validation_end: last day of the bars that choose the policy; what follows is the test.
+        experts: the behaviour mixture.
+        transitions: expert steps to collect.
+        learner, clone, offline: the pretraining.
+        online, lanes: the fine-tuning.
+        options: the evaluation's comparisons and robustness runs.
+        seed: of everything.
+    """
+
+    market: str = "sp500"
+    train_end: str = "2012-12-31"
+    validation_end: str = "2014-12-31"
+    experts: tuple[str, ...] = field(default_factory=lambda: CollectConfig().experts)
+    transitions: int = 100_000
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    clone: CloneConfig = field(default_factory=CloneConfig)
+    offline: OfflineConfig = field(default_factory=OfflineConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    lanes: int = 16
+    options: EvaluateOptions = field(default_factory=EvaluateOptions)
+    seed: int = 0
+
+    def collecting(self) -> CollectConfig:
+        """What the first stage does."""
+        return CollectConfig(
+            dataset_id="demo/experts-v0",
+            env=EnvConfig(market=(self.market,), end=self.train_end),
+            experts=self.experts,
+            transitions=self.transitions,
+            seed=self.seed,
+        )
+
+    def pretraining(self) -> PretrainConfig:
+        """What the second stage does."""
+        return PretrainConfig(
+            dataset=self.collecting().dataset_id,
+            learner=self.learner,
+            clone=self.clone,
+            offline=self.offline,
+            validation=ValidationConfig(end=self.validation_end),
+            seed=self.seed,
+        )
+
+    def finetuning(self) -> FinetuneConfig:
+        """What the third stage does."""
+        return FinetuneConfig(
+            dataset=self.collecting().dataset_id,
+            env=self.collecting().env,
+            learner=replace(self.learner, algorithm="sac"),
+            online=self.online,
+            lanes=self.lanes,
+            validation=ValidationConfig(end=self.validation_end),
+            seed=self.seed,
+        )
+
+
+def command(
+    run: RunName = Path("runs/demo"),
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run collect, pretrain, finetune, export and evaluate on S&P 500 prices.
+
+    Training ends in 2012, the policy is chosen on 2013 and 2014, and judged on what follows.
+    What an earlier demo left in the folder is replaced, unless --resume is given.
+    """
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    plan = resolve(DemoConfig, config, settings, seed=seed)
+    if dry_run:
+        plan.pretraining().validation.env(plan.collecting().env)
+        show_settings(terminal, plan)
+        return
+    begun = time.perf_counter()
+    exported, evaluation = run_demo(plan, run, terminal, resume=resume)
+    report = run / "evaluation" / "report.html"
+    print_evaluation(terminal, evaluation)
+    terminal.line(f"model:  {exported.model}")
+    terminal.line(f"report: {report}")
+    terminal.line(f"time:   {(time.perf_counter() - begun) / 60:.1f} minutes")
+    terminal.result(
+        {
+            "model": str(exported.model),
+            "report": str(report),
+            "sha256": exported.sha256,
+            "measures": evaluation.measures,
+            "intervals": evaluation.intervals,
+            "collapse": evaluation.collapse,
+            "verdicts": list(evaluation.verdicts),
+            "comparators": {c.name: c.measures for c in evaluation.comparators},
+        }
+    )
+    _refuse_inactive(evaluation)
+
+
+def run_demo(
+    config: DemoConfig, folder: Path, terminal: Terminal, *, resume: bool = False
+) -> tuple[Exported, Evaluation]:
+    """All five stages under ``folder``.
+
+    Raises:
+        ConfigError: the folder holds something that no demo wrote.
+    """
+    _prepare(folder, config, resume=resume)
+    datasets = folder / "datasets"
+    stage = _Stages(terminal)
+    stage("collect: experts trade in the simulator")
+    with terminal.progress("collecting", config.transitions) as advance:
+        collect(config.collecting(), advance, root=datasets, resume=resume)
+    stage("pretrain: clone the experts, then learn offline")
+    pretrain(config.pretraining(), folder / "pretrain", terminal, root=datasets, resume=resume)
+    stage("finetune: learn on in the simulator")
+    finetune_run(
+        config.finetuning(),
+        folder / "pretrain",
+        folder / "finetune",
+        terminal,
+        root=datasets,
+        resume=resume,
+    )
+    stage("export: one ONNX file")
+    exported = export_run(folder / "finetune", folder / "export" / "policy.onnx")
+    stage("evaluate: bars that nothing has seen")
+    candidate = open_candidate(str(exported.model))
+    env = replace(config.collecting().env, start=_day_after(config.validation_end), end=None)
+    options = replace(config.options, experts=candidate.experts, name="policy", seed=config.seed)
+    judged = evaluate_candidate(
+        candidate, EvaluateConfig(env, options), folder / "evaluation", terminal
+    )
+    return exported, judged
+
+
+class _Stages:
+    """Announces the stages with the time that has passed."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._note: Callable[[str], None] = terminal.note
+        self._begun = time.perf_counter()
+        self._count = 0
+
+    def __call__(self, text: str) -> None:
+        self._count += 1
+        self._note(f"[{time.perf_counter() - self._begun:4.0f} s] {self._count}/5 {text}")
+
+
+def _prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
+    """Make ``folder`` a demo's: empty it of an earlier one, unless that goes on."""
+    marker = folder / MARKER
+    settings: dict[str, Any] = json.loads(json.dumps(to_dict(config)))
+    if marker.exists():
+        same = json.loads(marker.read_text(encoding="utf-8")) == settings
+        if resume and not same:
+            raise ConfigError(
+                f"{folder} holds a demo with other settings",
+                hint="run it without --resume, or choose another --run",
+            )
+        if not resume:
+            shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} holds something else", hint="choose another --run")
+    atomic_write(marker, json.dumps(settings, indent=1).encode())
+
+
+def _day_after(day: str) -> str:
+    import numpy as np
+
+    return str(np.datetime64(day, "D") + 1)
+
+
+def _refuse_inactive(evaluation: Evaluation) -> None:
+    """Raise unless the policy acts on the test range, and by what it sees."""
+    bad = [verdict for verdict in evaluation.verdicts if verdict in ("COLLAPSED", "STATE-BLIND")]
+    trades = (evaluation.collapse or {}).get("trades_per_1000") or 0.0
+    if bad or trades <= MIN_TRADES_PER_1000:
+        raise GateFailed(
+            f"on the test range the policy is {', '.join(bad) or 'hardly active'}: "
+            f"{trades:.0f} trades per 1,000 steps",
+            expected=f"no collapse and more than {MIN_TRADES_PER_1000:.0f}",
+            hint="try another --seed, or more updates (--set offline.updates=20000)",
+        )
