@@ -106,10 +106,15 @@ class Bars:
             )
         if (start, stop) == (0, len(self)):
             return self
+        rows = slice(start, stop)
         return Bars(
-            self.symbol,
-            self.timestamps[start:stop],
-            *(getattr(self, name)[start:stop] for name in _FIELDS),
+            symbol=self.symbol,
+            timestamps=self.timestamps[rows],
+            open=self.open[rows],
+            high=self.high[rows],
+            low=self.low[rows],
+            close=self.close[rows],
+            volume=self.volume[rows],
             periods_per_year=self.periods_per_year,
             source=self.source,
             notes=self.notes,

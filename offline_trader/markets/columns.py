@@ -1,135 +1,99 @@
-"""Names under which files hold bars, and how their times are read. No file is touched here."""
+"""Names under which files hold bars. No file is touched here."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import numpy as np
+from offline_trader.errors import DataError
+from offline_trader.markets.times import to_utc
 
-from offline_trader.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["SPELLINGS", "recognise", "to_utc"]
+__all__ = ["ADJUSTED", "REQUIRED", "SPELLINGS", "plain", "recognise", "to_utc"]
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "timestamp": (
-        "timestamp", "date", "datetime", "time", "opentime", "ts", "t", "index", "bartime",
-        "dt", "unix", "unixtime", "epoch", "gmttime", "localtime", "tradedate", "unnamed0",
+        "timestamp", "datetime", "opentime", "date", "time", "bartime", "ts", "dt", "unix",
+        "unixtime", "unixtimestamp", "epoch", "gmttime", "localtime", "utctime", "timestamputc",
+        "datetimeutc", "dateutc", "timeutc", "tradedate", "tradingdate", "tradingday",
+        "dateandtime", "t", "index", "unnamed0", "level0",
     ),
-    "open": ("open", "o", "openprice", "priceopen", "px_open", "pxopen", "first"),
-    "high": ("high", "h", "highprice", "pricehigh", "max", "pxhigh"),
-    "low": ("low", "l", "lowprice", "pricelow", "min", "pxlow"),
-    "close": ("close", "c", "closeprice", "priceclose", "last", "closelast", "pxlast", "price"),
-    "volume": ("volume", "v", "vol", "qty", "tickvol", "tickvolume", "totalvolume", "basevolume",
-               "volumeusd", "sharesvolume", "volumebtc"),
-    "symbol": ("symbol", "ticker", "instrument", "asset", "sym", "secid", "code", "name", "tic"),
+    "open": ("open", "o", "openprice", "priceopen", "pxopen", "openingprice", "first"),
+    "high": ("high", "h", "highprice", "pricehigh", "pxhigh", "max"),
+    "low": ("low", "l", "lowprice", "pricelow", "pxlow", "min"),
+    "close": ("close", "c", "closeprice", "priceclose", "pxlast", "pxclose", "closelast",
+              "closingprice", "last", "price"),
+    "volume": ("volume", "v", "vol", "realvolume", "basevolume", "totalvolume", "tradevolume",
+               "pxvolume", "qty", "quantity", "tickvolume", "tickvol"),
+    "symbol": ("symbol", "ticker", "tic", "instrument", "asset", "sym", "pair", "secid", "code",
+               "name"),
 }  # fmt: skip
-"""Column → spellings, compared without case, spaces and punctuation; earlier ones win."""
+"""Column → spellings, compared without case, spaces, punctuation and leading numbers; earlier
+ones win."""
 
-_REQUIRED = ("timestamp", "open", "high", "low", "close")
+ADJUSTED = ("adjclose", "adjustedclose", "adjcloseprice", "closeadj", "closeadjusted")
+REQUIRED = ("timestamp", "open", "high", "low", "close")
+
+_NOT_VOLUME = re.compile(r"ma\d*$|avg|average|change|pct|sma|ratio|weighted")
 
 
-def _plain(name: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+def plain(name: object) -> str:
+    """A column's name reduced to what spellings are compared by: ``"1. Open"`` → ``open``."""
+    if isinstance(name, tuple):
+        name = next((part for part in name if str(part)), "")
+    text = re.sub(r"^\s*\d+[.)]\s*", "", str(name).lower())
+    return re.sub(r"[^a-z0-9]", "", text)
 
 
-def recognise(columns: Sequence[object], source: str) -> dict[str, object]:
-    """The file's own name for each of our columns; volume and symbol may be missing.
+def recognise(columns: Sequence[object], source: str) -> dict[str, int]:
+    """Position of each of our columns among ``columns``.
 
-    ``Adj Close`` is not used: adjusted closes beside unadjusted opens would invent returns.
+    Volume and symbol may be missing. ``clock`` is there where ``Date`` and ``Time`` are two
+    columns, ``adjusted`` where there is an adjusted close beside the close.
 
     Raises:
         DataError: a needed column is missing; the message lists what the file has.
     """
-    plain = {name: _plain(name) for name in columns}
-    found: dict[str, object] = {}
-    for ours, spellings in SPELLINGS.items():
-        for spelling in map(_plain, spellings):
-            match = [name for name, text in plain.items() if text == spelling]
-            if match and match[0] not in found.values():
-                found[ours] = match[0]
-                break
-    if "timestamp" not in found and "date" in found:
-        found["timestamp"] = found["date"]
-    missing = [name for name in _REQUIRED if name not in found]
+    found = _find([plain(name) for name in columns])
+    missing = [name for name in REQUIRED if name not in found]
     if missing:
+        listed = ", ".join(str(name) for name in columns) or "nothing"
         raise DataError(
-            f"{source}: no column for {', '.join(missing)} among "
-            f"{', '.join(map(str, columns)) or 'nothing'}",
-            expected="a header with " + ", ".join(_REQUIRED) + " (usual spellings are recognised)",
-            hint=f"rename the column, for example to `{missing[0]}`",
+            f"{source}: no column for {', '.join(missing)} among {listed}",
+            expected="columns " + ", ".join(REQUIRED) + " (the usual spellings are recognised)",
+            hint=_hint(missing[0], [str(name) for name in columns], found),
         )
     return found
 
 
-def _epoch_unit(values: np.ndarray) -> str:
-    """Unit of epoch numbers, from their size: years 1970–2200 overlap in no two units."""
-    size = float(np.nanmedian(np.abs(values)))
-    for unit, limit in (("s", 1e10), ("ms", 1e13), ("us", 1e16)):
-        if size < limit:
-            return unit
-    return "ns"
+def _find(names: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for ours, spellings in SPELLINGS.items():
+        for spelling in spellings:
+            if spelling in names and names.index(spelling) not in found.values():
+                found[ours] = names.index(spelling)
+                break
+    if "volume" not in found:
+        volumes = (n for n in names if n.startswith("volume") and not _NOT_VOLUME.search(n))
+        if name := next(volumes, ""):
+            found["volume"] = names.index(name)
+    stamp = names[found["timestamp"]] if "timestamp" in found else ""
+    if stamp in ("date", "tradedate", "tradingdate") and "time" in names:
+        found["clock"] = names.index("time")
+    adjusted = next((name for name in ADJUSTED if name in names), "")
+    if adjusted and "close" in found:
+        found["adjusted"] = names.index(adjusted)
+    return found
 
 
-def to_utc(column: pd.Series, tz: str | None, source: str, first_line: int) -> pd.Series:
-    """UTC times of a column of text, epoch numbers or datetimes.
-
-    Times with an offset are converted; times without one are read in ``tz`` (UTC if None).
-    Eight-digit numbers such as 20180131 are dates.
-
-    Raises:
-        DataError: a value that is no time, with its line.
-        ConfigError: an unknown time zone, or a local time that the zone does not have.
-    """
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(dtype=np.float64)
-        if np.all((values >= 1.8e7) & (values < 2.3e7)):
-            column = column.astype("int64").astype(str)
-        else:
-            return pd.to_datetime(column, unit=_epoch_unit(values), utc=True)
-    text = column.astype(str) if column.dtype == object else column
-    parsed = (
-        pd.to_datetime(text, errors="coerce", utc=False, format=None)
-        if _uniform(text)
-        else pd.to_datetime(text, errors="coerce", utc=True, format="mixed")
-    )
-    bad = np.flatnonzero(parsed.isna().to_numpy())
-    if bad.size:
-        raise DataError(
-            f"{source}, line {first_line + int(bad[0])}: "
-            f"{column.iloc[int(bad[0])]!r} is not a date or time",
-            expected="dates such as 2018-01-31, times such as 2018-01-31 09:30, or epoch numbers",
+def _hint(missing: str, columns: Sequence[str], found: dict[str, int]) -> str:
+    free = {plain(name): name for i, name in enumerate(columns) if i not in found.values()}
+    if missing == "close" and (adjusted := next((a for a in ADJUSTED if a in free), "")):
+        return (
+            f"rename `{free[adjusted]}` to `close` if open, high and low are adjusted as well; "
+            "mixing both invents returns"
         )
-    if parsed.dt.tz is not None:
-        return parsed.dt.tz_convert("UTC")
-    try:
-        return parsed.dt.tz_localize(tz or "UTC", ambiguous="infer").dt.tz_convert("UTC")
-    except Exception as error:
-        raise ConfigError(
-            f"{source}: the times cannot be read in time zone {tz}: {error}",
-            expected="an IANA name such as America/New_York, and times that exist there",
-            hint="store the times with their offset or in UTC",
-        ) from None
-
-
-def _uniform(text: pd.Series) -> bool:
-    """True where pandas can infer one format for all rows (no mixed offsets)."""
-    import warnings
-
-    import pandas as pd
-
-    if not pd.api.types.is_string_dtype(text):
-        return True
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            pd.to_datetime(text, errors="raise")
-        except (ValueError, UserWarning, FutureWarning, TypeError):
-            return False
-    return True
+    near = difflib.get_close_matches(missing, list(free), 1, 0.6)
+    if near:
+        return f"rename `{free[near[0]]}` to `{missing}`"
+    return f"name the column `{missing}`; the first lines must hold the header"

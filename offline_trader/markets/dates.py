@@ -33,7 +33,8 @@ def parse_date(text: object) -> np.datetime64:
     Raises:
         ConfigError: the text is no ISO date.
     """
-    return _parse(text).astype("datetime64[ns]")
+    moment: np.datetime64 = _parse(text).astype("datetime64[ns]")
+    return moment
 
 
 def parse_end(text: object) -> np.datetime64:
@@ -42,4 +43,5 @@ def parse_end(text: object) -> np.datetime64:
     Raises:
         ConfigError: the text is no ISO date.
     """
-    return (_parse(text) + 1).astype("datetime64[ns]")
+    moment: np.datetime64 = (_parse(text) + np.timedelta64(1)).astype("datetime64[ns]")
+    return moment

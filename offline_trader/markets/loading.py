@@ -1,35 +1,30 @@
 """Loading bars: built-in markets, CSV and Parquet files, synthetic sources.
 
-A source is a string: a built-in name (``sp500``), a path (``prices.csv``), or
-``synthetic:KIND?key=value&…``. The built-in bars come with the ``arch`` package (daily S&P 500
-and NASDAQ composite, 1999–2018); nothing is fetched.
+A source is a string: a built-in name (``sp500``), a path (``prices.csv``, or ``prices.csv#AAPL``
+for one instrument of a file that holds several), or ``synthetic:KIND?key=value&…``.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets.bars import Bars
-from offline_trader.markets.columns import recognise, to_utc
+from offline_trader.markets.builtin import BUILTIN_MARKETS, load_builtin
+from offline_trader.markets.numbers import read_numbers
+from offline_trader.markets.tables import Table, read_table
+from offline_trader.markets.times import read_times
+from offline_trader.markets.validation import PRICES
+from offline_trader.types import FloatArray, IntArray
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["load_market", "load_markets", "parse_source"]
 
-__all__ = ["BUILTIN_MARKETS", "load_market", "load_markets", "parse_source"]
-
-BUILTIN_MARKETS: dict[str, str] = {
-    "sp500": "S&P 500 index, daily bars 1999-2018",
-    "nasdaq": "NASDAQ composite index, daily bars 1999-2018",
-}
-
-_PRICES = ("open", "high", "low", "close")
+_ROUNDING = 1e-9
+"""A high this share below the close (or a low above it) is rounding of the file's maker."""
 
 
 def load_market(
@@ -39,31 +34,35 @@ def load_market(
     tz: str | None = None,
     start: str | None = None,
     end: str | None = None,
+    adjust: bool = False,
 ) -> Bars:
-    """One instrument's bars; see :func:`load_markets`.
+    """One instrument's bars.
 
     Args:
         source: built-in name, CSV or Parquet path, or ``synthetic:…``.
         symbol: which instrument of a file that holds several.
         tz: time zone of times that carry none; UTC by default.
-        start, end: first and last day, included.
+        start, end: first and last date, included.
+        adjust: scale prices by the file's adjusted close ÷ close, for dividends and splits. Off
+            by default: adjustment uses dividends paid after the bar.
 
     Raises:
         DataError: a missing, unreadable or wrong file (with the row), or several instruments in
             it and no ``symbol``.
         ConfigError: an unknown market, date or time zone.
     """
-    found = _load(str(source), tz)
+    found = _load(str(source), tz, adjust)
     names = [bars.symbol for bars in found]
     if symbol is not None:
         found = [bars for bars in found if bars.symbol == symbol]
         if not found:
-            raise DataError(f"{source}: no instrument {symbol!r}", expected=", ".join(names))
+            raise DataError(f"{source}: no instrument {symbol!r}", expected=", ".join(names[:20]))
     if len(found) > 1:
+        listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         raise DataError(
-            f"{source}: {len(found)} instruments ({', '.join(names[:8])})",
+            f"{source}: {len(found)} instruments ({listed})",
             expected="one instrument here",
-            hint="name one of them with symbol, as in prices.csv#AAPL",
+            hint=f"name one of them, as in {source}#{names[0]}",
         )
     return found[0].between(start, end)
 
@@ -74,13 +73,14 @@ def load_markets(
     tz: str | None = None,
     start: str | None = None,
     end: str | None = None,
+    adjust: bool = False,
 ) -> list[Bars]:
-    """All instruments of all ``sources``, in order; ``file.csv#SYMBOL`` picks one of a file.
+    """All instruments of all ``sources``, in order; arguments as for :func:`load_market`.
 
     Raises:
         DataError, ConfigError: as :func:`load_market`.
     """
-    return [bars.between(start, end) for s in sources for bars in _load(str(s), tz)]
+    return [bars.between(start, end) for s in sources for bars in _load(str(s), tz, adjust)]
 
 
 def parse_source(source: str) -> tuple[str, str, dict[str, str]]:
@@ -94,7 +94,9 @@ def parse_source(source: str) -> tuple[str, str, dict[str, str]]:
         return "synthetic", name, dict(parse_qsl(query, keep_blank_values=True))
     if source in BUILTIN_MARKETS:
         return "builtin", source, {}
-    path, _, symbol = source.partition("#")
+    path, symbol = source, ""
+    if not Path(source).exists():
+        path, _, symbol = source.partition("#")
     if "." not in Path(path).name and not Path(path).exists():
         raise ConfigError(
             f"unknown market {source!r}",
@@ -103,118 +105,116 @@ def parse_source(source: str) -> tuple[str, str, dict[str, str]]:
     return "file", path, {"symbol": symbol} if symbol else {}
 
 
-def _load(source: str, tz: str | None) -> list[Bars]:
+def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
     kind, name, parameters = parse_source(source)
     if kind == "builtin":
-        return [_load_builtin(name)]
+        return [load_builtin(name)]
     if kind == "synthetic":
         from offline_trader.markets.synthetic import make_synthetic
 
         return [make_synthetic(name, parameters)]
-    found = _load_file(Path(name), tz)
+    found = _load_file(Path(name), tz, adjust)
     symbol = parameters.get("symbol")
-    chosen = [b for b in found if symbol is None or b.symbol == symbol]
+    chosen = [bars for bars in found if symbol is None or bars.symbol == symbol]
     if not chosen:
-        names = ", ".join(b.symbol for b in found)
-        raise DataError(f"{name}: no instrument {symbol!r}", expected=names)
+        listed = ", ".join(bars.symbol for bars in found[:20])
+        raise DataError(f"{name}: no instrument {symbol!r}", expected=listed)
     return chosen
 
 
-def _load_builtin(name: str) -> Bars:
-    """Built-in daily bars; a high or low that rounding left inside the body is widened to it."""
-    frame = importlib.import_module(f"arch.data.{name}").load()
-    columns = {c.lower(): frame[c].to_numpy(dtype=np.float64) for c in frame.columns}
-    columns["high"] = np.maximum.reduce([columns[c] for c in _PRICES])
-    columns["low"] = np.minimum.reduce([columns[c] for c in _PRICES])
-    return Bars(
-        symbol=name,
-        timestamps=frame.index.to_numpy().astype("datetime64[ns]"),
-        volume=columns["volume"],
-        periods_per_year=252.0,
-        source=name,
-        **{c: columns[c] for c in _PRICES},
-    )
-
-
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if not path.exists():
-        raise DataError(
-            f"{path}: no such file",
-            expected="a CSV or Parquet file, or a built-in market: " + ", ".join(BUILTIN_MARKETS),
-        )
-    suffixes = [s.lower() for s in path.suffixes]
-    try:
-        if suffixes and suffixes[-1] in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
-            if frame.index.name or isinstance(frame.index, pd.DatetimeIndex | pd.MultiIndex):
-                frame = frame.reset_index()
-            return frame
-        if not suffixes or not {".csv", ".txt", ".tsv"} & set(suffixes):
-            raise DataError(f"{path}: unknown file type", expected=".csv, .csv.gz or .parquet")
-        return pd.read_csv(path, sep=None, engine="python", skip_blank_lines=False, comment=None)
-    except DataError:
-        raise
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: empty file", expected="a header and rows") from None
-    except Exception as error:
-        raise DataError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]})",
-            expected="a CSV with a header, or a Parquet file",
-        ) from None
-
-
-def _load_file(path: Path, tz: str | None) -> list[Bars]:
-    frame = _read(path)
-    source = str(path)
-    if len(frame) == 0:
-        raise DataError(f"{source}: no rows", expected="a header and at least one bar")
-    names = recognise(list(frame.columns), source)
-    csv = path.suffix.lower() not in (".parquet", ".pq")
-    first = 2 if csv else 0
-    locate: Callable[[int], str] = (lambda i: f"line {i + 2}") if csv else (lambda i: f"row {i}")
-    times = to_utc(frame[names["timestamp"]], tz, source, first)
-    stamps = times.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
-    columns = {n: _numbers(frame[names[n]], n, source, locate) for n in _PRICES}
-    volume = names.get("volume")
-    columns["volume"] = (
-        np.zeros(len(frame))
-        if volume is None
-        else _numbers(frame[volume], "volume", source, locate)
-    )
-    if "symbol" not in names:
-        stem = path.name.split(".")[0]
-        return [Bars(stem, stamps, source=source, locate=locate, **columns)]
-    symbols = frame[names["symbol"]].astype(str).to_numpy()
+def _load_file(path: Path, tz: str | None, adjust: bool) -> list[Bars]:
+    table = read_table(path)
+    times = read_times(table.frame["timestamp"], tz, table.source, table.locate)
+    stamps = times.utc
+    columns = {name: read_numbers(table, name) for name in PRICES}
+    notes = [*table.notes, *_adjust(table, columns, adjust), *_absorb_rounding(columns)]
+    columns["volume"], remarks = _volume(table)
+    notes += remarks
+    if tz is None and not times.zoned and not times.dates:
+        notes.append("times without a zone are read as UTC")
+    groups = _instruments(table)
     found = []
-    for name in dict.fromkeys(symbols.tolist()):
-        rows = np.flatnonzero(symbols == name)
-
-        def where(i: int, rows: Any = rows) -> str:
-            return locate(int(rows[i]))
-
-        part = {key: values[rows] for key, values in columns.items()}
-        label = f"{source}#{name}"
-        found.append(Bars(str(name), stamps[rows], source=label, locate=where, **part))
+    for symbol, rows in groups:
+        part = {name: values[rows] for name, values in columns.items()}
+        found.append(
+            Bars(
+                symbol=symbol,
+                timestamps=stamps[rows],
+                open=part["open"],
+                high=part["high"],
+                low=part["low"],
+                close=part["close"],
+                volume=part["volume"],
+                source=table.source if len(groups) == 1 else f"{table.source}#{symbol}",
+                notes=tuple(notes),
+                locate=_Place(table, rows),
+            )
+        )
     return found
 
 
-def _numbers(
-    column: pd.Series, name: str, source: str, locate: Callable[[int], str]
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """[T] float64 of a column; text such as ``$1,234.50`` is read, ``n/a`` becomes NaN."""
-    import pandas as pd
+def _volume(table: Table) -> tuple[FloatArray, list[str]]:
+    """Volumes [T], and a note where there are none."""
+    if "volume" not in table.frame:
+        return np.zeros(len(table.frame)), ["no volume column: volume is 0 in every bar"]
+    volume = read_numbers(table, "volume")
+    if np.isnan(volume).all():
+        return np.zeros(len(volume)), ["the volume column is empty: volume is 0 in every bar"]
+    return volume, [] if volume.any() else ["volume is 0 in every bar"]
 
-    if not pd.api.types.is_numeric_dtype(column):
-        text = column.astype(str).str.replace(r"[$€£,\s]", "", regex=True)
-        numbers = pd.to_numeric(text, errors="coerce")
-        given = ~column.isna() & ~text.str.lower().isin(["", "nan", "na", "n/a", "null", "none"])
-        bad = np.flatnonzero((numbers.isna() & given).to_numpy())
-        if bad.size:
-            row = int(bad[0])
+
+class _Place:
+    """What messages call row i of one instrument: its row in the file."""
+
+    def __init__(self, table: Table, rows: IntArray) -> None:
+        self.table, self.rows = table, rows
+
+    def __call__(self, i: int) -> str:
+        return self.table.locate(int(self.rows[i]))
+
+
+def _instruments(table: Table) -> list[tuple[str, IntArray]]:
+    """Each instrument with its rows, in the order of their first rows."""
+    if "symbol" not in table.frame:
+        return [(table.symbol, np.arange(len(table.frame)))]
+    symbols = table.frame["symbol"].astype("string").str.strip()
+    blank = np.flatnonzero((symbols.isna() | (symbols == "")).to_numpy(dtype=bool))
+    if blank.size:
+        raise DataError(
+            f"{table.source} {table.locate(int(blank[0]))}: the symbol is missing",
+            expected="the instrument in every row",
+        )
+    codes, names = symbols.factorize()
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    return [(str(name), order[edges[k] : edges[k + 1]]) for k, name in enumerate(names)]
+
+
+def _adjust(table: Table, columns: dict[str, FloatArray], adjust: bool) -> list[str]:
+    """Scale prices in place by adjusted close ÷ close where that is asked for."""
+    if "adjusted" not in table.frame:
+        if adjust:
             raise DataError(
-                f"{source}, {locate(row)}: {name} is {column.iloc[row]!r}", expected="a number"
+                f"{table.source}: no adjusted close", expected="a column `Adj Close` to adjust by"
             )
-        column = numbers
-    return np.asarray(column.to_numpy(dtype=np.float64))
+        return []
+    if not adjust:
+        return ["the adjusted close is not used"]
+    factor = read_numbers(table, "adjusted") / columns["close"]
+    for name in PRICES:
+        columns[name] = columns[name] * factor
+    return ["prices are adjusted by the adjusted close"]
+
+
+def _absorb_rounding(columns: dict[str, FloatArray]) -> list[str]:
+    """Widen, in place, highs and lows that miss the body by no more than rounding."""
+    top = np.maximum(columns["open"], columns["close"])
+    bottom = np.minimum(columns["open"], columns["close"])
+    high, low = columns["high"], columns["low"]
+    lift = (high < top) & (high >= top * (1.0 - _ROUNDING))
+    drop = (low > bottom) & (low <= bottom * (1.0 + _ROUNDING))
+    count = int(np.count_nonzero(lift | drop))
+    if not count:
+        return []
+    columns["high"], columns["low"] = np.where(lift, top, high), np.where(drop, bottom, low)
+    return [f"{count} bars: high or low widened to the body by less than {_ROUNDING:g} (rounding)"]

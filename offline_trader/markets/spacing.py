@@ -30,12 +30,14 @@ def infer_periods_per_year(timestamps: NDArray[np.datetime64]) -> float:
     Daily bars: 365 if they include week-ends, else 252. Intraday bars: 365 or 252 times the bars
     of a typical day with trading (390 for minutes of a 6.5-hour session, 1,440 round the clock);
     with fewer than four days, the fullest one. Longer spacing: 52 for weeks, 12 for months, 4 for
-    quarters, else the year divided by the spacing. Fewer than three bars: 252.
+    quarters, else the year divided by the spacing. The spacing is the median step, of fewer than
+    ten steps the shortest. Fewer than three bars: 252.
     """
     if len(timestamps) < 3:
         return _TRADING_DAYS
     ns = timestamps.astype(np.int64)
-    usual = float(np.median(np.diff(ns)))
+    steps = np.diff(ns)
+    usual = float(np.median(steps) if len(steps) >= 10 else np.min(steps))
     days_a_year = 365.0 if _trades_at_week_ends(ns) else _TRADING_DAYS
     if usual < 0.9 * _DAY_NS:
         _, bars_a_day = np.unique(ns // _DAY_NS, return_counts=True)
