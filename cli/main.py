@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "finetune": "Go on learning online, in the simulator, from a pretrained run.",
     "export": "Write a run's policy as one ONNX file with its manifest.",
     "evaluate": "Judge a policy or an expert on a market range, with a report.",
+    "audit": "Find outputs of a feature or rule that read the future.",
 }
 
 _INTERRUPTED = 130
