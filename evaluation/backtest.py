@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 
 from offline_trader.evaluation.trades import Fills
 from offline_trader.experts import Behaviour, Expert, ExpertPolicy
-from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+from offline_trader.simulator import (
+    MarketTensor,
+    Simulator,
+    SimulatorConfig,
+    simulate_actions,
+)
 from offline_trader.types import FloatArray, IntArray, Observations, Policy
 
-__all__ = ["Backtest", "Subject", "backtest", "with_cost"]
+__all__ = ["Backtest", "Subject", "backtest", "replayed", "with_cost"]
 
 Subject: TypeAlias = Policy | Expert | Behaviour
 Decider: TypeAlias = Callable[[Observations, IntArray], NDArray[np.floating]]
@@ -87,7 +92,44 @@ def backtest(
         observation = result.observations
         if result.terminated[0]:
             break
+    recorder.costs_paid = float(simulator.outcome()["costs_paid"][0])
     return recorder.finish(market, config, ruined=bool(result.terminated[0]))
+
+
+def replayed(run: Backtest, market: MarketTensor, config: SimulatorConfig) -> Backtest:
+    """The recorded actions of ``run`` traded again under other rules, in one compiled pass.
+
+    It is what the subject would have done only if its decisions do not depend on the rules, as
+    those of buy-and-hold do not.
+    """
+    done = simulate_actions(market, config, run.actions)
+    assert done.equity is not None
+    assert done.fills is not None
+    assert done.fill_prices is not None
+    marks = len(done.equity)
+    equity = np.full(len(run.equity), done.equity[-1, 0])
+    equity[:marks] = done.equity[:, 0]
+    equity = np.maximum(equity, _GONE * config.initial_cash)
+    units, prices = done.fills[:, 0], done.fill_prices[:, 0]
+    held = np.zeros(len(equity))
+    held[1:marks] = np.cumsum(units) * run.close[1:marks]
+    return replace(
+        run,
+        equity=equity,
+        exposure=held / equity,
+        traded=units != 0.0,
+        fills=_fills(units, prices, config),
+        costs_paid=float(done.costs[0]),
+        ruined=bool(done.ruined_at[0] >= 0),
+    )
+
+
+def _fills(units: FloatArray, prices: FloatArray, config: SimulatorConfig) -> Fills:
+    """Fills from [D] signed units and prices of each decision's order."""
+    rows = np.flatnonzero(units)
+    notional = np.abs(units[rows] * prices[rows])
+    lag = 1 if config.fill == "next_open" else 0
+    return Fills(rows + lag, units[rows], prices[rows], notional * config.commission_bps * 1e-4)
 
 
 def with_cost(config: SimulatorConfig, cost_bps: float) -> SimulatorConfig:
@@ -131,26 +173,17 @@ class _Recorder:
         self.observations[t] = observation[0]
 
     def stepped(self, t: int, simulator: Simulator) -> None:
-        found = simulator.outcome()
-        self.equity[t + 1] = found["equity"][0]
-        self.exposure[t + 1] = found["exposure"][0]
-        self.units[t] = found["fill_units"][0]
-        self.prices[t] = found["fill_price"][0]
-        self.costs_paid = float(found["costs_paid"][0])
+        self.equity[t + 1] = simulator.equity[0]
+        self.exposure[t + 1] = simulator.weight[0]
         self.n = t + 1
+        if simulator.traded[0]:
+            found = simulator.outcome()
+            self.units[t] = found["fill_units"][0]
+            self.prices[t] = found["fill_price"][0]
 
     def finish(self, market: MarketTensor, config: SimulatorConfig, *, ruined: bool) -> Backtest:
         n = self.n
         self.equity[n + 1 :] = self.equity[n]
-        rows = np.flatnonzero(self.units[:n])
-        lag = 1 if config.fill == "next_open" else 0
-        notional = np.abs(self.units[rows] * self.prices[rows])
-        fills = Fills(
-            bar=rows + lag,
-            units=self.units[rows],
-            price=self.prices[rows],
-            cost=notional * config.commission_bps * 1e-4,
-        )
         return Backtest(
             symbol=market.symbols[0],
             timestamps=market.timestamps,
@@ -160,7 +193,7 @@ class _Recorder:
             actions=self.actions[:n],
             observations=self.observations[:n],
             traded=self.units[:n] != 0.0,
-            fills=fills,
+            fills=_fills(self.units[:n], self.prices[:n], config),
             costs_paid=self.costs_paid,
             ruined=ruined,
         )

@@ -6,7 +6,7 @@ instrument; buy-and-hold and the source experts run on the same bars with the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.evaluation.backtest import Backtest, Subject, backtest
+from offline_trader.evaluation.backtest import Backtest, Subject, backtest, replayed
 from offline_trader.evaluation.collapse import (
     N_BINS,
     CollapseMeasures,
@@ -35,6 +35,7 @@ from offline_trader.evaluation.record import (
 )
 from offline_trader.evaluation.robustness import (
     DEFAULT_COSTS_BPS,
+    Runner,
     cost_sweep,
     delayed,
     noisy,
@@ -134,10 +135,14 @@ def evaluate(
         legs = [backtest(who, market, config, delay_bars=delay_bars) for market in markets]
         return combine(legs, periods)
 
+    def held_growth(config: SimulatorConfig) -> float | None:
+        again = [replayed(leg, m, config) for leg, m in zip(held, markets, strict=True)]
+        return performance(combine(again, periods).curve.returns, periods)["cagr"]
+
     legs = [backtest(subject, market, rules) for market in markets]
     account = combine(legs, periods)
-    hold = get_expert("buy_and_hold")
-    rivals = [Rival("buy_and_hold", "benchmark", run(hold, rules, 0).curve.equity)]
+    held = [backtest(get_expert("buy_and_hold"), market, rules) for market in markets]
+    rivals = [Rival("buy_and_hold", "benchmark", combine(held, periods).curve.equity)]
     name, kind, fingerprint = _identity(subject, options.name)
     rivals += [
         Rival(expert, "expert", run(get_expert(expert), rules, 0).curve.equity)
@@ -187,7 +192,7 @@ def evaluate(
             for leg, each in zip(legs, instruments, strict=True)
         ),
         trades=trade_rows(legs),
-        robustness=_robustness(run, subject, hold, instruments, rules, periods, options),
+        robustness=_robustness(run, subject, held_growth, instruments, rules, periods, options),
         action_map=_action_map(legs, markets[0].layout),
         oracle=_oracle(run, rules, account) if options.oracle else (),
         notes=(*judged.notes, *_remarks(legs, instruments)),
@@ -273,9 +278,9 @@ def _action_map(legs: Sequence[Backtest], layout: ObservationLayout) -> ActionMa
 
 
 def _robustness(
-    run: Any,
+    run: Runner,
     subject: Subject,
-    hold: Subject,
+    held_growth: Callable[[SimulatorConfig], float | None],
     instruments: Sequence[_Instrument],
     rules: SimulatorConfig,
     periods: float,
@@ -283,7 +288,7 @@ def _robustness(
 ) -> Robustness | None:
     if not (options.costs_bps or options.delay_bars or options.noise_draws):
         return None
-    costs = cost_sweep(run, subject, hold, rules, periods, options.costs_bps)
+    costs = cost_sweep(run, subject, held_growth, rules, periods, options.costs_bps)
     delay = None
     if options.delay_bars:
         delay = delayed(run, subject, rules, periods, options.delay_bars)
@@ -303,7 +308,7 @@ def _robustness(
     return summary(costs, delay, options.noise_bps, noise)
 
 
-def _oracle(run: Any, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
+def _oracle(run: Runner, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
     """Log growth as a share of that of the perfect-foresight path."""
     best = run(get_expert("oracle"), rules, 0).curve.equity
     growth = float(np.log(best[-1] / best[0]))

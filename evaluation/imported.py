@@ -27,7 +27,7 @@ from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.record import Curve, Evaluation, InstrumentRow, TradeRow
 from offline_trader.evaluation.trades import trip_outcome
 from offline_trader.markets import load_market
-from offline_trader.markets.bars import infer_periods_per_year
+from offline_trader.markets.spacing import infer_periods_per_year
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:

@@ -50,9 +50,18 @@ def combine(legs: Sequence[Backtest], periods_per_year: float) -> Account:
         close=single.close if single is not None else None,
         exposure=exposure,
         actions=single.actions if single is not None and complete else None,
+        fill_units=_at_marks(single, single.fills.units) if single is not None else None,
+        fill_price=_at_marks(single, single.fills.price, np.nan) if single is not None else None,
     )
     measures, interval = _trade_measures(legs, values, equity, periods_per_year)
     return Account(curve, measures, interval)
+
+
+def _at_marks(leg: Backtest, values: FloatArray, empty: float = 0.0) -> FloatArray:
+    """[T + 1] a value of each fill at its mark; there is at most one fill a bar."""
+    marks = np.full(len(leg.timestamps), empty)
+    marks[leg.fills.bar] = values
+    return marks
 
 
 def _on(times: NDArray[np.datetime64], leg: Backtest, series: FloatArray) -> FloatArray:

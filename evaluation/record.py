@@ -52,6 +52,9 @@ class Curve:
         close: [T + 1] float64 price of the instrument; None for several instruments or imports.
         exposure: [T + 1] float64 position value / equity; None where unknown.
         actions: [T] float64 in [-1, 1]; None where unknown.
+        fill_units: [T + 1] signed units filled in the bar that ends at the mark, 0 for none; None
+            for several instruments or imports.
+        fill_price: [T + 1] their average price; NaN for none.
     """
 
     timestamps: tuple[str, ...]
@@ -59,6 +62,8 @@ class Curve:
     close: FloatArray | None = None
     exposure: FloatArray | None = None
     actions: FloatArray | None = None
+    fill_units: FloatArray | None = None
+    fill_price: FloatArray | None = None
 
     @property
     def returns(self) -> FloatArray:

@@ -27,24 +27,23 @@ Runner: TypeAlias = Callable[[Subject, SimulatorConfig, int], Account]
 def cost_sweep(
     run: Runner,
     subject: Subject,
-    benchmark: Subject,
+    benchmark_growth: Callable[[SimulatorConfig], float | None],
     config: SimulatorConfig,
     periods_per_year: float,
     costs_bps: Sequence[float] = DEFAULT_COSTS_BPS,
 ) -> tuple[CostPoint, ...]:
-    """The subject and the benchmark run again at each cost a side; the subject decides anew."""
+    """The subject run again at each cost a side, deciding anew, beside the benchmark's growth."""
     points = []
     for cost in sorted(costs_bps):
         rules = with_cost(config, float(cost))
         account = run(subject, rules, 0)
         found = performance(account.curve.returns, periods_per_year)
-        held = performance(run(benchmark, rules, 0).curve.returns, periods_per_year)
         points.append(
             CostPoint(
                 cost_bps=float(cost),
                 cagr=found["cagr"],
                 sharpe=found["sharpe"],
-                benchmark_cagr=held["cagr"],
+                benchmark_cagr=benchmark_growth(rules),
                 trades=int(account.trade_measures["trades"] or 0),
             )
         )

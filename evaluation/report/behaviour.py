@@ -42,14 +42,9 @@ def behaviour_sections(evaluation: Evaluation) -> list[Section]:
     return [_trades(evaluation), _actions(evaluation), _collapse(evaluation)]
 
 
-def _seconds(stamps: list[str]) -> np.ndarray:
-    plain = np.array([stamp.removesuffix("Z") for stamp in stamps], dtype="datetime64[ms]")
-    return plain.astype(np.float64) / 1e3
-
-
 def _trades(evaluation: Evaluation) -> Section:
     title = "Trades"
-    lead = "Where positions were opened and closed, on the price; below, the share of equity held."
+    lead = "What was bought and sold, on the price; below, the share of equity held."
     blocks: list[Figure | Table] = []
     curve, trades = evaluation.curve, evaluation.trades
     if curve.close is not None:
@@ -66,24 +61,22 @@ def _trades(evaluation: Evaluation) -> Section:
 
 
 def _price_chart(evaluation: Evaluation) -> LineChart:
-    curve, trades = evaluation.curve, evaluation.trades
+    curve = evaluation.curve
     assert curve.close is not None
-    groups: tuple[tuple[str, Role, list[tuple[str, float]]], ...] = (
-        ("long opened", "good", [(t.entry_time, t.entry_price) for t in trades if t.direction > 0]),
-        ("short opened", "bad", [(t.entry_time, t.entry_price) for t in trades if t.direction < 0]),
-        ("closed", "expert", [(t.exit_time, t.exit_price) for t in trades]),
-    )
-    dots = tuple(
-        Dots(label, _seconds([stamp for stamp, _ in marks]), np.array([p for _, p in marks]), role)
-        for label, role, marks in groups
-        if marks
-    )
+    dots: list[Dots] = []
+    if curve.fill_units is not None and curve.fill_price is not None:
+        for label, sign in (("bought", 1.0), ("sold", -1.0)):
+            rows = np.flatnonzero(np.sign(curve.fill_units) == sign)
+            role: Role = "good" if sign > 0 else "bad"
+            if len(rows):
+                dots.append(Dots(label, curve.seconds[rows], curve.fill_price[rows], role))
+    n_fills = sum(len(each.x) for each in dots)
     return LineChart(
         "trades",
-        f"{len(trades)} closed trades on the price",
+        f"{n_fills:,} filled orders on the price",
         curve.seconds,
         (Line("close", curve.close, "muted"),),
-        dots=dots,
+        dots=tuple(dots),
         log_y=True,
         unit="number",
     )

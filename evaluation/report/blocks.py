@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from offline_trader.evaluation.report.charts import Chart
 
-__all__ = ["Block", "Cell", "Figure", "Section", "Table", "Tile", "Tiles", "Tone"]
+__all__ = ["Block", "Cell", "Figure", "Pairs", "Section", "Table", "Tile", "Tiles", "Tone"]
 
 Tone: TypeAlias = Literal["good", "bad", "warn", "plain"]
 
@@ -48,13 +48,21 @@ class Tiles:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Names with their values, in as many columns as fit."""
+
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Figure:
     """A chart."""
 
     chart: Chart
 
 
-Block: TypeAlias = Table | Tiles | Figure
+Block: TypeAlias = Table | Tiles | Pairs | Figure
 
 
 @dataclass(frozen=True)

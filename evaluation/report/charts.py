@@ -157,7 +157,9 @@ def format_number(value: float | None, unit: NumberFormat) -> str:
     if value is None or not np.isfinite(value):
         return "–"
     if unit == "percent":
-        digits = 0 if abs(value) >= 0.995 else 1 if abs(value) >= 0.00995 else 2
+        limits = (0.995, 0.00995, 0.000995)
+        digits = next((d for d, limit in enumerate(limits) if abs(value) >= limit), 3)
+        digits = 1 if value == 0 else digits
         return f"{100 * value:.{digits}f} %".replace("-", "−")
     if unit == "money":
         return f"{value:,.0f}".replace("-", "−")

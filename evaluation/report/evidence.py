@@ -74,9 +74,9 @@ def evidence_sections(evaluation: Evaluation) -> list[Section]:
 def _statistics(evaluation: Evaluation) -> Section:
     title = "Against self-deception"
     lead = (
-        f"Whoever tries many configurations finds a good one by luck. {evaluation.trials:,} "
-        "evaluated so far in this project (the trial ledger counts them); the deflated Sharpe "
-        "ratio asks whether the result beats what the best of that many worthless ones would show."
+        "Whoever tries many configurations finds a good one by luck. The trial ledger counts "
+        f"{evaluation.trials:,} so far in this project; the deflated Sharpe ratio asks whether "
+        "the result beats what the best of that many worthless ones would show."
     )
     rows = []
     for name, value in evaluation.statistics.items():

@@ -17,21 +17,23 @@ class Label:
         text: its name.
         unit: number format.
         better: 1 if more is better, -1 if less is, 0 if neither.
+        short: name in a narrow column; empty: the same.
     """
 
     text: str
     unit: NumberFormat
     better: int = 0
+    short: str = ""
 
 
 LABELS: dict[str, Label] = {
-    "total_return": Label("Total return", "percent", 1),
-    "cagr": Label("Annual growth", "percent", 1),
-    "volatility": Label("Volatility a year", "percent"),
-    "sharpe": Label("Sharpe ratio", "ratio", 1),
-    "sortino": Label("Sortino ratio", "ratio", 1),
+    "total_return": Label("Total return", "percent", 1, short="Return"),
+    "cagr": Label("Annual growth", "percent", 1, short="Growth"),
+    "volatility": Label("Volatility a year", "percent", short="Volatility"),
+    "sharpe": Label("Sharpe ratio", "ratio", 1, short="Sharpe"),
+    "sortino": Label("Sortino ratio", "ratio", 1, short="Sortino"),
     "calmar": Label("Calmar ratio", "ratio", 1),
-    "max_drawdown": Label("Maximum drawdown", "percent", 1),
+    "max_drawdown": Label("Maximum drawdown", "percent", 1, short="Drawdown"),
     "omega": Label("Omega ratio", "ratio", 1),
     "tail_ratio": Label("Tail ratio, 95th ÷ 5th percentile", "ratio", 1),
     "value_at_risk": Label("Value at risk, 5 % a bar", "percent", 1),

@@ -8,6 +8,7 @@ from offline_trader.evaluation.record import Comparator, Evaluation
 from offline_trader.evaluation.report.blocks import (
     Cell,
     Figure,
+    Pairs,
     Section,
     Table,
     Tile,
@@ -67,12 +68,12 @@ def _summary(evaluation: Evaluation) -> Section:
             note = f"95 %: {low} to {high}"
         value = evaluation.measures[name]
         tiles.append(Tile(label_of(name).text, value_text(name, value), note, _tone(name, value)))
-    others = [name for name in evaluation.measures if name not in SUMMARY]
-    rows = tuple(
-        (Cell(label_of(n).text, numeric=False), Cell(value_text(n, evaluation.measures[n])))
-        for n in others
+    pairs = tuple(
+        (label_of(name).text, value_text(name, value))
+        for name, value in evaluation.measures.items()
+        if name not in SUMMARY
     )
-    blocks = (Tiles(tuple(tiles)), *((Table(("Further measures", ""), rows),) if rows else ()))
+    blocks = (Tiles(tuple(tiles)), *((Pairs("Further measures", pairs),) if pairs else ()))
     return Section(
         "summary",
         "Summary",
@@ -219,6 +220,7 @@ def _monthly(evaluation: Evaluation) -> Section:
     months = stamps.astype("datetime64[M]").astype(int)
     title, lead = "Months", "Return of every month and year. Partial months at the ends included."
     last = np.flatnonzero(np.append(months[1:] != months[:-1], True))
+    last = last[last > 0]  # the start alone has no return
     if len(last) < 2:
         return Section("months", title, lead, (), "The range lies within one month.")
     ends = evaluation.curve.equity[last]
@@ -251,7 +253,7 @@ def _comparison(evaluation: Evaluation) -> Section:
     if not evaluation.comparators:
         return Section("comparison", title, lead, (), "Nothing to compare with was evaluated.")
     shown = [n for n in COMPARED if n in evaluation.measures]
-    head = ("", *(label_of(n).text for n in shown), "Sharpe difference", "p-value")
+    head = ("", *(label_of(n).short or label_of(n).text for n in shown), "Δ Sharpe", "p")
     policy = tuple(Cell(value_text(n, evaluation.measures[n])) for n in shown)
     rows = [(Cell(_named(evaluation.name), numeric=False), *policy, Cell("–"), Cell("–"))]
     for each in evaluation.comparators:

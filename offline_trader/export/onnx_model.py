@@ -74,7 +74,7 @@ class ExportResult:
 
 
 class _ScaledActor(torch.nn.Module):
-    """``actor((observation - mean) / scale)`` clipped to [-1, 1] float32."""
+    """``actor((observation - mean) / scale)`` in float32, as the training scales."""
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -82,8 +82,8 @@ class _ScaledActor(torch.nn.Module):
     def __init__(self, actor: torch.nn.Module, mean: FloatArray, scale: FloatArray) -> None:
         super().__init__()
         self.actor = actor
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
+        self.register_buffer("mean", torch.from_numpy(np.array(mean, dtype=np.float32)))
+        self.register_buffer("scale", torch.from_numpy(np.array(scale, dtype=np.float32)))
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Actions [B, A] for raw observations [B, F + P]."""
@@ -139,7 +139,9 @@ def torch_policy(actor: torch.nn.Module, scaler: Scaler, layout: ObservationLayo
 
     def act(observations: NDArray[np.float32], /) -> NDArray[np.float32]:
         with torch.no_grad(), _evaluating(model):
-            result: NDArray[np.float32] = model(torch.from_numpy(observations)).numpy()
+            result: NDArray[np.float32] = model(
+                torch.from_numpy(np.array(observations, dtype=np.float32))
+            ).numpy()
         return result
 
     return act
@@ -161,7 +163,7 @@ def _wrap(actor: torch.nn.Module, scaler: Scaler, layout: ObservationLayout) -> 
         )
     model = _ScaledActor(actor, mean, scale)
     with torch.no_grad(), _evaluating(model):
-        action = model(torch.as_tensor(mean, dtype=torch.float32).repeat(2, 1))
+        action = model(model.mean.repeat(2, 1))
     if action.ndim != 2 or len(action) != 2 or not bool(torch.isfinite(action).all()):
         raise ConfigError(
             f"the actor answers two observations with shape {tuple(action.shape)} "

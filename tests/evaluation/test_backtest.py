@@ -1,0 +1,184 @@
+"""The closed-loop backtest: by hand, against the compiled replay, late, at other costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from offline_trader.evaluation.backtest import backtest, replayed, with_cost
+from offline_trader.evaluation.portfolio import combine, trade_rows
+from offline_trader.evaluation.record import CostPoint
+from offline_trader.evaluation.robustness import break_even, noisy
+from offline_trader.evaluation.trades import trade_measures
+from offline_trader.experts import get_expert
+from offline_trader.features import compute_features
+from offline_trader.markets import BarRange, Bars
+from offline_trader.simulator import MarketTensor, SimulatorConfig
+from offline_trader.types import Observations
+
+
+def make_bars(n: int = 520, seed: int = 0, symbol: str = "made") -> Bars:
+    rng = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(2e-4, 0.012, n)))
+    opened = close * np.exp(rng.normal(0.0, 0.003, n))
+    days = np.busday_offset(np.datetime64("2010-01-04"), np.arange(n)).astype("datetime64[ns]")
+    return Bars(
+        symbol=symbol,
+        timestamps=days,
+        open=opened,
+        high=np.maximum(opened, close) * 1.004,
+        low=np.minimum(opened, close) * 0.996,
+        close=close,
+        volume=rng.uniform(1e5, 2e5, n),
+    )
+
+
+def make_market(bars: Bars, start: int = 260) -> MarketTensor:
+    return MarketTensor.from_bars([bars], [compute_features(bars)], [BarRange(start, len(bars))])
+
+
+@pytest.fixture(scope="module")
+def market() -> MarketTensor:
+    return make_market(make_bars())
+
+
+class Scripted:
+    """A policy that reads its actions from a list."""
+
+    def __init__(self, actions: NDArray[np.float64]) -> None:
+        self._next: Iterator[float] = iter(actions.tolist())
+
+    def __call__(self, observations: Observations, /) -> NDArray[np.float32]:
+        return np.full((len(observations), 1), next(self._next), dtype=np.float32)
+
+
+def test_one_purchase_by_hand(market: MarketTensor) -> None:
+    config = SimulatorConfig(commission_bps=10.0, half_spread_bps=0.0, slippage_bps=0.0)
+    actions = np.zeros(len(market) - 1)
+    actions[2] = 0.5
+    actions[5] = -1.0
+    run = backtest(Scripted(actions), market, config)
+    bought, sold = market.prices[3, 0], market.prices[6, 0]
+    units = 5_000.0 / bought
+    np.testing.assert_allclose(run.fills.units, [units, -units], rtol=1e-12)
+    np.testing.assert_array_equal(run.fills.bar, [3, 6])
+    cash = 10_000.0 - 5_000.0 - 5.0
+    np.testing.assert_allclose(run.equity[4], cash + units * market.prices[4, 3], rtol=1e-12)
+    after = cash + units * sold * (1.0 - 1e-3)
+    np.testing.assert_allclose(run.equity[6:], after, rtol=1e-12)
+    assert run.exposure[2] == 0.0
+    np.testing.assert_allclose(run.exposure[3], units * market.prices[3, 3] / run.equity[3])
+    np.testing.assert_allclose(run.costs_paid, 5.0 + units * sold * 1e-3, rtol=1e-9)
+    (trade,) = trade_rows([run])
+    np.testing.assert_allclose(trade.net_profit, after - 10_000.0, rtol=1e-9)
+    assert (trade.bars, trade.direction) == (3, 1)
+    assert trade.entry_time == str(market.timestamps[3].astype("datetime64[s]"))
+
+
+@pytest.mark.parametrize("mode", ["order", "target_long", "target_long_short"])
+def test_closed_loop_equals_the_compiled_replay_of_its_actions(
+    market: MarketTensor, mode: str
+) -> None:
+    config = SimulatorConfig(action_mode=mode)  # type: ignore[arg-type]
+    run = backtest(get_expert("reversion"), market, config)
+    again = replayed(run, market, config)
+    assert run.traded.sum() > 4
+    np.testing.assert_allclose(again.equity, run.equity, rtol=1e-12)
+    np.testing.assert_allclose(again.exposure, run.exposure, atol=1e-9)
+    np.testing.assert_array_equal(again.fills.bar, run.fills.bar)
+    np.testing.assert_allclose(again.costs_paid, run.costs_paid, rtol=1e-12)
+
+
+def test_buy_and_hold_replayed_at_another_cost_is_buy_and_hold_at_that_cost(
+    market: MarketTensor,
+) -> None:
+    cheap, dear = SimulatorConfig(), with_cost(SimulatorConfig(), 40.0)
+    hold = get_expert("buy_and_hold")
+    replay = replayed(backtest(hold, market, cheap), market, dear)
+    np.testing.assert_allclose(replay.equity, backtest(hold, market, dear).equity, rtol=1e-9)
+
+
+def test_a_late_action_is_the_action_list_shifted(market: MarketTensor) -> None:
+    actions = np.random.default_rng(3).uniform(-1, 1, len(market) - 1)
+    late = backtest(Scripted(actions), market, SimulatorConfig(), delay_bars=2)
+    shifted = np.concatenate([[0.0, 0.0], actions[:-2]])
+    expected = backtest(Scripted(shifted), market, SimulatorConfig())
+    np.testing.assert_array_equal(late.equity, expected.equity)
+    np.testing.assert_array_equal(late.actions, actions.astype(np.float32))
+
+
+def test_ruin_ends_the_run_and_leaves_a_flat_curve(market: MarketTensor) -> None:
+    config = SimulatorConfig(commission_bps=2_000.0, min_notional=0.0)
+    actions = np.tile([1.0, -1.0], len(market))[: len(market) - 1]
+    run = backtest(Scripted(actions), market, config)
+    assert run.ruined
+    steps = len(run.actions)
+    assert steps < len(market) - 1
+    assert run.equity[steps] <= 0.05 * 10_000.0
+    assert (run.equity[steps:] == run.equity[steps]).all()
+    assert len(run.equity) == len(market)
+    assert (run.equity > 0).all()
+
+
+def test_costs_keep_their_proportions() -> None:
+    config = SimulatorConfig(commission_bps=1.0, half_spread_bps=2.0, slippage_bps=1.0)
+    found = with_cost(config, 40.0)
+    assert (found.commission_bps, found.half_spread_bps, found.slippage_bps) == (10.0, 20.0, 10.0)
+    free = SimulatorConfig(commission_bps=0.0, half_spread_bps=0.0, slippage_bps=0.0)
+    assert with_cost(free, 7.0).commission_bps == 7.0
+
+
+def test_one_instrument_has_the_measures_of_its_trades(market: MarketTensor) -> None:
+    run = backtest(get_expert("reversion"), market, SimulatorConfig())
+    account = combine([run], 252.0)
+    expected = trade_measures(run.fills, run.exposure[1:], run.equity[1:], 252.0)
+    for name, value in expected.to_dict().items():
+        assert account.trade_measures[name] == pytest.approx(value, rel=1e-9), name
+    assert account.win_rate_interval == expected.win_rate_interval
+    np.testing.assert_array_equal(account.curve.equity, run.equity)
+
+
+def test_two_instruments_are_the_mean_of_their_curves() -> None:
+    first = make_market(make_bars(seed=1, symbol="a"))
+    second = make_market(make_bars(n=500, seed=2, symbol="b"), start=270)
+    hold, rules = get_expert("buy_and_hold"), SimulatorConfig()
+    legs = [backtest(hold, each, rules) for each in (first, second)]
+    account = combine(legs, 252.0)
+    assert len(account.curve.equity) == len(first)
+    offset = 10  # the second begins ten bars later and ends twenty earlier
+    np.testing.assert_allclose(account.curve.equity[offset - 1], (legs[0].equity[9] + 1e4) / 2)
+    np.testing.assert_allclose(
+        account.curve.equity[offset + 30], (legs[0].equity[offset + 30] + legs[1].equity[30]) / 2
+    )
+    np.testing.assert_allclose(
+        account.curve.equity[-1], (legs[0].equity[-1] + legs[1].equity[-1]) / 2
+    )
+    assert account.curve.close is None
+
+
+def cost_points(*growth: float | None) -> list[CostPoint]:
+    return [CostPoint(float(5 * i), g, None, None, 0) for i, g in enumerate(growth)]
+
+
+def test_break_even_cost() -> None:
+    value, note = break_even(cost_points(0.06, 0.02, -0.02))
+    assert value == pytest.approx(7.5)
+    assert note == ""
+    value, note = break_even(cost_points(0.06, 0.02))
+    assert value is None
+    assert note == "above 5 bp"
+    value, note = break_even(cost_points(-0.01, -0.02))
+    assert value is None
+    assert "already at 0 bp" in note
+
+
+def test_noise_keeps_bars_valid_and_is_seeded() -> None:
+    bars = make_bars()
+    first, again = (noisy(bars, 20.0, np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(first.close, again.close)
+    factor = first.close / bars.close
+    np.testing.assert_allclose(first.open / bars.open, factor)
+    np.testing.assert_allclose(np.std(np.log(factor)), 20e-4, rtol=0.15)
