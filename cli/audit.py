@@ -174,12 +174,13 @@ def _expert(name: str) -> Callable[[pd.DataFrame], Any]:
         policy = ExpertPolicy(expert, market.layout, rules, market=market)
         simulator = Simulator(market, rules, auto_reset=False)
         seen = simulator.reset().copy()
-        actions, equity = np.empty(len(market) - 1), np.empty(len(market) - 1)
-        for t in range(len(market) - 1):
+        actions, equity = np.empty(len(market)), np.empty(len(market))
+        for t in range(len(market)):
             equity[t] = simulator.equity[0]
             actions[t] = policy.decide(seen, simulator.bar_index)[0]
-            seen = simulator.step(actions[t : t + 1]).observations.copy()
-        index = pd.DatetimeIndex(market.timestamps[:-1], tz="UTC")
+            if t + 1 < len(market):
+                seen = simulator.step(actions[t : t + 1]).observations.copy()
+        index = pd.DatetimeIndex(market.timestamps, tz="UTC")
         return pd.DataFrame({"action": actions, "equity": equity}, index=index)
 
     return walk
