@@ -17,13 +17,14 @@ __all__ = [
     "action_gradient",
     "action_relu",
     "action_relu_backward",
-    "column_sums",
     "head_backward",
     "head_values",
     "norm_backward",
     "norm_forward",
     "relu",
     "relu_backward",
+    "repeat_rows",
+    "sum_rows",
 ]
 
 Array = NDArray[np.float32]
@@ -71,7 +72,8 @@ def relu_backward(gradient: Array, hidden: Array, bias_gradient: Array) -> None:
             bias_gradient[e, j] = ZERO
         for b in range(rows):
             for j in range(units):
-                d = gradient[e, b, j] if hidden[e, b, j] > ZERO else ZERO
+                d = gradient[e, b, j]
+                d = d if hidden[e, b, j] > ZERO else ZERO
                 gradient[e, b, j] = d
                 bias_gradient[e, j] += d
 
@@ -92,7 +94,8 @@ def action_relu_backward(
         for b in range(rows):
             a = actions[b, 0]
             for j in range(units):
-                d = gradient[e, b, j] if hidden[e, b, j] > ZERO else ZERO
+                d = gradient[e, b, j]
+                d = d if hidden[e, b, j] > ZERO else ZERO
                 gradient[e, b, j] = d
                 bias_gradient[e, j] += d
                 weight_gradient[e, 0, j] += a * d
@@ -150,20 +153,33 @@ def action_gradient(gradient: Array, hidden: Array, weight: Array, out: Array) -
             total = ZERO
             for e in range(nets):
                 for j in range(units):
-                    if hidden[e, b, j] > ZERO:
-                        total += gradient[e, b, j] * weight[e, k, j]
+                    d = gradient[e, b, j] * weight[e, k, j]
+                    total += d if hidden[e, b, j] > ZERO else ZERO
             out[b, k] = total
 
 
 @kernel
-def column_sums(matrix: Array, out: Array) -> None:
-    """Sums [N] of the columns of matrix [B, N]."""
-    rows, units = matrix.shape
-    for j in range(units):
-        out[j] = ZERO
-    for b in range(rows):
-        for j in range(units):
-            out[j] += matrix[b, j]
+def repeat_rows(share: Array, fan: int, out: Array) -> None:
+    """Every row of share [E, B, H] ``fan`` times into out [E, B·fan, H]."""
+    nets, rows, units = share.shape
+    for e in range(nets):
+        for b in range(rows):
+            for k in range(fan):
+                for j in range(units):
+                    out[e, b * fan + k, j] = share[e, b, j]
+
+
+@kernel
+def sum_rows(gradient: Array, fan: int, out: Array) -> None:
+    """Backward of :func:`repeat_rows`: sums over every ``fan`` rows, into out [E, B, H]."""
+    nets, rows, units = out.shape
+    for e in range(nets):
+        for b in range(rows):
+            for j in range(units):
+                out[e, b, j] = gradient[e, b * fan, j]
+            for k in range(1, fan):
+                for j in range(units):
+                    out[e, b, j] += gradient[e, b * fan + k, j]
 
 
 @kernel
@@ -198,7 +214,7 @@ def norm_backward(
     gain_gradient: Array,
     shift_gradient: Array,
 ) -> None:
-    """Backward of :func:`norm_forward`: gradient [E, B, H] in place, the parameters' into theirs."""
+    """Backward of :func:`norm_forward`: gradient [E, B, H] in place, and the parameters'."""
     nets, rows, units = gradient.shape
     count = np.float32(units)
     for e in range(nets):

@@ -120,7 +120,7 @@ def td_target(
 
 
 @kernel
-def td_gradient(values: Array, target: Array, out: Array) -> float:
+def td_gradient(values: Array, target: Array, out: Array) -> Any:
     """Σ_e mean_b (Q − y)² and its gradient [E, B]."""
     nets, rows = values.shape
     share = TWO / np.float32(rows)
@@ -134,7 +134,7 @@ def td_gradient(values: Array, target: Array, out: Array) -> float:
 
 
 @kernel
-def least_value(values: Array, out: Array) -> float:
+def least_value(values: Array, out: Array) -> Any:
     """mean_b min_e Q and the gradient [E, B] of its negative."""
     nets, rows = values.shape
     share = -ONE / np.float32(rows)

@@ -14,7 +14,7 @@ from offline_trader.learning.fast import bindings, dense_kernels, policy_kernels
 from offline_trader.learning.fast.storage import FlatAdam
 from offline_trader.learning.fast.tower import Tower
 
-__all__ = ["Batch", "SACUpdate"]
+__all__ = ["Batch", "SACBuffers", "SACUpdate"]
 
 Array = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ class Batch(Protocol):
 
 
 @dataclass(frozen=True)
-class _Buffers:
+class SACBuffers:
     """Everything that depends on the batch size."""
 
     actor: Tower
@@ -73,7 +73,7 @@ class SACUpdate:
         self._actor_adam = FlatAdam(modules.actor_optim, [self._actor.flat])
         self._critic_adam = FlatAdam(modules.critic_optim, [self._critic.flat])
         self._temperature = bindings.bind_scalar(modules.log_temp, modules.temp_optim)
-        self._buffers: dict[int, _Buffers] = {}
+        self._buffers: dict[int, SACBuffers] = {}
         self._head = self._actor.stack.head_weight[0]
         self._head_bias = self._actor.stack.head_bias[0].numpy()
         self._critic_head = _flat_head(self._critic.stack)
@@ -96,17 +96,17 @@ class SACUpdate:
         scalars = [self._temperature.adam]
         return [self._actor_adam, self._critic_adam, *(s for s in scalars if s is not None)]
 
-    def _prepare(self, batch: Batch) -> _Buffers:
+    def _prepare(self, batch: Batch) -> SACBuffers:
         rows = int(batch.observations.shape[0])
         if rows not in self._buffers:
             self._buffers[rows] = self._allocate(rows)
         return self._buffers[rows]
 
-    def _allocate(self, rows: int) -> _Buffers:
+    def _allocate(self, rows: int) -> SACBuffers:
         size, width = self._size, self._width
         nets = len(self._critic.stack.head_bias)
         actor, critic, target = self._actor, self._critic, self._target
-        return _Buffers(
+        return SACBuffers(
             actor=Tower(actor.stack, actor.gradients, size, 0, (rows, rows), rows),
             critic=Tower(critic.stack, critic.gradients, size, width, (rows,)),
             target=Tower(target.stack, None, size, width, (rows,)),
@@ -125,7 +125,7 @@ class SACUpdate:
         )
 
     def _update_critic(
-        self, batch: Batch, buffers: _Buffers, generator: torch.Generator | None
+        self, batch: Batch, buffers: SACBuffers, generator: torch.Generator | None
     ) -> dict[str, float]:
         self._forward_actor(batch, buffers)
         self._compute_target(batch, buffers, generator)
@@ -146,13 +146,13 @@ class SACUpdate:
         self._critic_adam.step([self._target.flat], self._tau)
         return {"critic_loss": float(loss)}
 
-    def _forward_actor(self, batch: Batch, buffers: _Buffers) -> None:
+    def _forward_actor(self, batch: Batch, buffers: SACBuffers) -> None:
         """One pass of the actor over both observations: neither sees a step in between."""
         buffers.actor.forward((batch.observations, batch.next_observations))
         torch.mm(buffers.actor.output[0], self._head.t(), out=buffers.head)
 
     def _compute_target(
-        self, batch: Batch, buffers: _Buffers, generator: torch.Generator | None
+        self, batch: Batch, buffers: SACBuffers, generator: torch.Generator | None
     ) -> None:
         rows = buffers.returns.shape[0]
         buffers.noise.normal_(generator=generator)
@@ -167,7 +167,7 @@ class SACUpdate:
         )
         self._evaluate_target(batch, buffers, math.exp(self._temperature.value))
 
-    def _evaluate_target(self, batch: Batch, buffers: _Buffers, temperature: float) -> None:
+    def _evaluate_target(self, batch: Batch, buffers: SACBuffers, temperature: float) -> None:
         """Returns from the target critics at the next actions that the buffers hold."""
         buffers.target.forward((batch.next_observations,), buffers.next_actions)
         output = buffers.target.output.numpy()
@@ -184,7 +184,7 @@ class SACUpdate:
         )
 
     def _update_actor(
-        self, batch: Batch, buffers: _Buffers, generator: torch.Generator | None
+        self, batch: Batch, buffers: SACBuffers, generator: torch.Generator | None
     ) -> dict[str, float]:
         rows = buffers.returns.shape[0]
         head, noise = buffers.head[:rows].numpy(), buffers.noise.normal_(generator=generator)
@@ -213,8 +213,8 @@ class SACUpdate:
             "temp": temperature,
         }
 
-    def _least_value_gradient(self, batch: Batch, buffers: _Buffers) -> float:
-        """mean min_e Q(s, a) at the sampled actions; the gradient of its negative by the actions."""
+    def _least_value_gradient(self, batch: Batch, buffers: SACBuffers) -> float:
+        """mean min_e Q(s, a) at the sampled actions, and −∂/∂a of it into the buffers."""
         critic = buffers.critic
         critic.forward((batch.observations,), buffers.actions)
         hidden = critic.output.numpy()
@@ -228,7 +228,7 @@ class SACUpdate:
         critic.backward_to_actions(buffers.action_gradient)
         return float(value)
 
-    def _backward_actor(self, batch: Batch, buffers: _Buffers) -> None:
+    def _backward_actor(self, batch: Batch, buffers: SACBuffers) -> None:
         rows = buffers.returns.shape[0]
         gradient, actor = buffers.head_gradient, buffers.actor
         hidden = actor.output[0, :rows]

@@ -7,6 +7,7 @@ observation's and the action's share of the first layer are kept apart,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,7 +71,7 @@ class Tower:
         starts = np.concatenate([[0], np.cumsum(blocks)])
         self._first: list[list[tuple[torch.Tensor, torch.Tensor]]] = [
             [(first[e, :, : self._size].t(), self._hidden[0][e, start:stop]) for e in nets]
-            for start, stop in zip(starts[:-1], starts[1:], strict=True)
+            for start, stop in itertools.pairwise(starts)
         ]
         self._middle: list[list[Product]] = [
             [(self._outputs[i][e], layer.weight[e].t(), self._hidden[i + 1][e]) for e in nets]
@@ -136,9 +137,7 @@ class Tower:
 
         actions: [rows, A], for networks of observation and action.
         """
-        for block, products in zip(observations, self._first, strict=True):
-            for weight, out in products:
-                torch.mm(block, weight, out=out)
+        self._first_forward(observations)
         if actions is not None:
             self.action_weight.copy_(self._action_columns)
         for i, (hidden, bias, gain, shift, epsilon, output, scale) in enumerate(self._layers):
@@ -151,6 +150,15 @@ class Tower:
                 kernels.action_relu(hidden, bias, self.action_weight.numpy(), actions)
             if gain is not None and shift is not None:
                 kernels.norm_forward(hidden, gain, shift, epsilon, output, scale)
+
+    def _first_forward(self, observations: Sequence[torch.Tensor]) -> None:
+        for block, products in zip(observations, self._first, strict=True):
+            for weight, out in products:
+                torch.mm(block, weight, out=out)
+
+    def _first_backward(self, observations: torch.Tensor) -> None:
+        for left, out in self._first_products:
+            torch.mm(left, observations, out=out)
 
     def backward(self, observations: torch.Tensor, actions: Array | None = None) -> None:
         """Parameter gradients of the hidden layers from :attr:`delta`, which is used up.
@@ -173,8 +181,7 @@ class Tower:
                     torch.mm(left, right, out=out)
                 for left, right, out in self._down[i - 1]:
                     torch.mm(left, right, out=out)
-        for left, out in self._first_products:
-            torch.mm(left, observations, out=out)
+        self._first_backward(observations)
         if actions is not None:
             self._first_action_columns.copy_(self._action_gradient)
 
