@@ -21,7 +21,8 @@ __all__ = ["Times", "is_clock", "read_times", "to_utc"]
 Locate = Callable[[int], str]
 
 EXPECTED = "dates such as 2018-01-31, times such as 2018-01-31 09:30, or epoch numbers"
-_EPOCH_UNITS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", np.inf))
+# Epoch numbers below this limit count units of so many nanoseconds: s, ms, µs, ns.
+_EPOCH_UNITS = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (np.inf, 1))
 # Digits only: name, lowest and highest value, format.
 _COMPACT = (
     (19000101, 22001231, "%Y%m%d"),
@@ -56,6 +57,7 @@ _CLOCKS: tuple[tuple[str, str], ...] = (
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
 _OFFSET = r"\s*(?:Z|(?:UTC|GMT)?[+-]\d{2}:?\d{2}|[+-]\d{2}|UTC|GMT)$"
 _OFFSET_AFTER_CLOCK = r"(?<=\d)" + _OFFSET
+_ISO_OFFSET = re.compile(_ISO.pattern + r"(?:Z|[+-]\d{2}:?\d{2})")
 
 
 class Times(NamedTuple):
@@ -148,19 +150,20 @@ def _parse(column: pd.Series, source: str, locate: Locate) -> _Parsed:
     if pd.api.types.is_bool_dtype(column):
         return _Parsed(pd.DatetimeIndex([pd.NaT] * len(column)), False)
     if pd.api.types.is_numeric_dtype(column):
-        return _from_numbers(column.to_numpy(dtype=np.float64, na_value=np.nan), source, locate)
+        return _from_numbers(column, source, locate)
     text = column.astype("string").str.strip()
+    text = text.mask(text == "")
     given = text.dropna()
     if len(given) and bool(given.str.fullmatch(r"\d+(\.\d+)?").all()):
-        numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        return _from_numbers(numbers, source, locate)
+        return _from_numbers(pd.to_numeric(text, errors="coerce"), source, locate)
     return _from_text(text, source, locate)
 
 
-def _from_numbers(values: FloatArray, source: str, locate: Locate) -> _Parsed:
+def _from_numbers(column: pd.Series, source: str, locate: Locate) -> _Parsed:
     """Compact dates such as 20180131, else epoch numbers in the unit that their size tells."""
     import pandas as pd
 
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     known = values[np.isfinite(values)]
     if known.size == 0:
         return _Parsed(pd.DatetimeIndex([pd.NaT] * len(values)), False)
@@ -177,12 +180,15 @@ def _from_numbers(values: FloatArray, source: str, locate: Locate) -> _Parsed:
             expected=EXPECTED,
             hint="format the column as a date and save the file again",
         )
-    unit = next(unit for unit, limit in _EPOCH_UNITS if float(np.median(np.abs(known))) < limit)
-    scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[unit]
+    size = float(np.median(np.abs(known)))
+    scale = next(ns for limit, ns in _EPOCH_UNITS if size < limit)
     good = np.isfinite(values) & (np.abs(values) * scale < 9.2e18)
-    whole = np.floor(np.where(good, values, 0.0))
-    fraction = np.where(good, values, 0.0) - whole
-    ns = whole.astype(np.int64) * scale + np.rint(fraction * scale).astype(np.int64)
+    if pd.api.types.is_integer_dtype(column) and bool(good.all()):
+        ns = column.to_numpy(dtype=np.int64) * scale  # 19 digits do not fit into a float
+    else:
+        whole = np.floor(np.where(good, values, 0.0))
+        fraction = np.where(good, values, 0.0) - whole
+        ns = whole.astype(np.int64) * scale + np.rint(fraction * scale).astype(np.int64)
     stamps = ns.astype("datetime64[ns]")
     stamps[~good] = np.datetime64("NaT")
     return _Parsed(pd.DatetimeIndex(stamps, tz="UTC"), True)
@@ -192,8 +198,7 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> _Parsed:
     """Text with one spelling in every row: all with an offset, or all without."""
     import pandas as pd
 
-    has_clock = text.str.contains(":", regex=False).fillna(False)
-    offset = has_clock & text.str.contains(_OFFSET_AFTER_CLOCK, regex=True).fillna(False)
+    offset = _has_offset(text)
     if bool(offset.any()):
         mixed = np.flatnonzero((~offset & text.notna()).to_numpy(dtype=bool))
         if mixed.size:
@@ -202,6 +207,10 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> _Parsed:
                 f"{source} {locate(row)}: {text.iloc[row]!r} has no offset, other rows have one",
                 expected="an offset in every row, or in none",
             )
+        if _ISO_OFFSET.fullmatch(str(text.dropna().iloc[0])):
+            iso = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+            if bool((iso.isna() == text.isna()).all()):
+                return _Parsed(pd.DatetimeIndex(iso), True)
         shift = text.str.extract("(" + _OFFSET_AFTER_CLOCK + ")", expand=False).str.strip()
         shift = shift.str.replace(r"^(?:UTC|GMT)(?=.)", "", regex=True)
         minutes = _offset_minutes(shift)
@@ -209,6 +218,15 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> _Parsed:
         moved = local - pd.to_timedelta(minutes, unit="min")
         return _Parsed(pd.DatetimeIndex(moved).tz_localize("UTC"), True)
     return _Parsed(_without_zone(text, source, locate), False)
+
+
+def _has_offset(text: pd.Series) -> pd.Series:
+    """[T] True where a time of day ends in an offset; plain searches, since patterns are slow."""
+    end = text.str.slice(-6)
+    sign = end.str.contains("+", regex=False) | end.str.contains("-", regex=False)
+    named = text.str.endswith(("Z", "UTC", "GMT"))
+    found: pd.Series = (text.str.contains(":", regex=False) & (sign | named)).fillna(False)
+    return found
 
 
 def _offset_minutes(shift: pd.Series) -> FloatArray:
