@@ -7,8 +7,8 @@ algorithm to another). An ``algo`` here is a ``d3rlpy.algos`` object with its ne
 
 from __future__ import annotations
 
-import copy
 import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -264,8 +264,11 @@ def load_state(algo: Any, saved: Mapping[str, Any]) -> None:
     """
     try:
         for name, module in algo.impl._checkpointer.modules.items():
-            # load_state_dict of an optimizer keeps the tensors that it is given
-            module.load_state_dict(copy.deepcopy(saved["modules"][name]))
+            values = saved["modules"][name]
+            if isinstance(module, torch.optim.Optimizer):
+                _load_moments(module, values)
+            else:
+                module.load_state_dict(values)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"a checkpoint of another algorithm or network: {error}",
@@ -274,3 +277,26 @@ def load_state(algo: Any, saved: Mapping[str, Any]) -> None:
     algo._grad_step = int(saved["grad_step"])
     if saved["reward"] is not None:
         set_reward_scale(algo, RewardScale(*saved["reward"]))
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Copies of saved moments; the settings stay those of the live optimizer.
+
+    The names are interned and the settings' objects kept, because a pickle's bytes depend on
+    which objects are the same: a resumed run saves the bytes that an uninterrupted one does.
+    """
+    moments = {
+        index: {
+            sys.intern(name): value.clone() if isinstance(value, torch.Tensor) else value
+            for name, value in values.items()
+        }
+        for index, values in saved["state"].items()
+    }
+    groups = optimizer.state_dict()["param_groups"]
+    sizes = [[len(group["params"]) for group in side] for side in (groups, saved["param_groups"])]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"an optimizer of {sizes[1]} parameters instead of {sizes[0]}")
+    kept = [dict(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for group, settings in zip(optimizer.param_groups, kept, strict=True):
+        group.update(settings)

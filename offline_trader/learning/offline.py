@@ -21,6 +21,7 @@ from offline_trader.learning.selection import (
     Log,
     Selection,
     TrainResult,
+    naming_divergence,
     require_finite,
 )
 from offline_trader.learning.settings import OfflineConfig
@@ -81,7 +82,8 @@ def train_offline(
         selection.consider(0, learner)
     while step < total:
         stop = _next_stop(step, config)
-        _update(learner, sampler, stop - step, train_actor=step >= config.critic_updates)
+        with naming_divergence(step):
+            _update(learner, sampler, stop - step, train_actor=step >= config.critic_updates)
         step = stop
         if step % config.log_interval == 0 or step == total:
             _log_losses(step, learner, log)

@@ -24,6 +24,7 @@ from offline_trader.learning.selection import (
     Log,
     Selection,
     TrainResult,
+    naming_divergence,
     require_finite,
 )
 from offline_trader.learning.settings import OnlineConfig
@@ -223,7 +224,7 @@ class _Loop:
             self._learner.fit_reward_scale(self._buffer.rewards())
             self._buffer.rescale(self._learner.preprocessing)
         engine = self._learner.engine
-        with self._learner.randomness():
+        with naming_divergence(self.step), self._learner.randomness():
             for _ in range(updates):
                 engine.update(
                     self._sampler.sample(),

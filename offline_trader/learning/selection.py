@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,17 @@ from offline_trader.errors import OfflineTraderError
 from offline_trader.learning.learner import Learner
 from offline_trader.types import Policy
 
-__all__ = ["Checkpoint", "Evaluate", "Log", "Selection", "TrainResult", "require_finite"]
+__all__ = [
+    "Checkpoint",
+    "Evaluate",
+    "Log",
+    "Selection",
+    "TrainResult",
+    "naming_divergence",
+    "require_finite",
+]
+
+_DIVERGED = "lower the learning rates, raise the conservative weight, or turn on layer_norm"
 
 # (step, values)
 Log = Callable[[int, Mapping[str, float]], None]
@@ -99,6 +110,23 @@ class Selection:
         self._best_step, self._best = int(state["best_step"]), dict(state["best"])
 
 
+@contextmanager
+def naming_divergence(step: int) -> Iterator[None]:
+    """Inside, torch's refusal of a distribution with NaN becomes an error that a user can read.
+
+    Raises:
+        OfflineTraderError: the policy has become NaN somewhere after ``step``.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "invalid values" not in str(error):
+            raise
+        raise OfflineTraderError(
+            f"training diverged: the policy became NaN after step {step}", hint=_DIVERGED
+        ) from error
+
+
 def require_finite(step: int, losses: Mapping[str, float]) -> None:
     """Stop a training that has diverged, at the first row of losses that shows it.
 
@@ -109,5 +137,5 @@ def require_finite(step: int, losses: Mapping[str, float]) -> None:
     if bad:
         raise OfflineTraderError(
             f"training diverged: {', '.join(bad)} not finite at step {step}",
-            hint="lower the learning rates, raise the conservative weight, or turn on layer_norm",
+            hint=_DIVERGED,
         )
