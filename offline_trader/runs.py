@@ -17,6 +17,7 @@ off on resume: their steps are done again.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -217,7 +218,10 @@ class Run:
         return found[-1] if found else None
 
     def finish(self, **facts: Any) -> None:
-        """Mark the run done and store ``facts`` (JSON-able) in its manifest."""
+        """Mark the run done and store ``facts`` (JSON-able) in its manifest.
+
+        A number that is not finite is stored as null.
+        """
         self._log.close()
         self._update(status="done", finished=_now(), facts={**self.facts, **facts})
 
@@ -252,9 +256,19 @@ class Run:
         return sorted((int(p.name), p) for p in folder.iterdir() if p.name.isdigit())
 
     def _update(self, **entries: Any) -> None:
-        self.manifest.update(entries)
-        text = json.dumps(self.manifest, indent=2, allow_nan=False) + "\n"
+        manifest = {**self.manifest, **entries}
+        text = json.dumps(_finite(manifest), indent=2, allow_nan=False) + "\n"
         atomic_write(self.path / MANIFEST, text.encode())
+        self.manifest = json.loads(text)
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for numbers that JSON lacks."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _now() -> str:

@@ -48,6 +48,18 @@ def test_finish_stores_facts_and_the_status(tmp_path: Path) -> None:
     assert (again.status, again.facts) == ("done", {"score": 1.5})
 
 
+def test_facts_that_json_lacks_are_stored_as_null(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.finish(score=float("-inf"), curve=(1.0, float("nan")))
+    assert run.facts == Run.open(tmp_path / "r").facts == {"score": None, "curve": [1.0, None]}
+
+
+def test_facts_that_are_no_json_leave_the_run_failed(tmp_path: Path) -> None:
+    with pytest.raises(TypeError), make(tmp_path / "r") as run:
+        run.finish(score=object())
+    assert Run.open(tmp_path / "r").status == "failed"
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt, "interrupted"), (ZeroDivisionError, "failed")]
 )
