@@ -32,9 +32,9 @@ _ID = re.compile(r"(?:[-_\w][-_\w/]*[-_\w]/)?[-_\w]+-v\d+")
 def datasets_root(root: Path | str | None = None) -> Path:
     """``root``, else ``$MINARI_DATASETS_PATH``, else ``~/.minari/datasets``: Minari's own rule."""
     if root is not None:
-        return Path(root)
+        return Path(root).absolute()  # Minari joins relative paths twice
     named = os.environ.get("MINARI_DATASETS_PATH")
-    return Path(named) if named else Path.home() / ".minari" / "datasets"
+    return Path(named).absolute() if named else Path.home() / ".minari" / "datasets"
 
 
 def check_dataset_id(dataset_id: str) -> None:
