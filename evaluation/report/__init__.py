@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from offline_trader.evaluation.report.page import render_page, render_report, write_report
+from offline_trader.evaluation.report.compared import render_comparison
+from offline_trader.evaluation.report.page import render_report, write_report
 
-__all__ = ["render_page", "render_report", "write_report"]
+__all__ = ["render_comparison", "render_report", "write_report"]

@@ -1,0 +1,161 @@
+"""Two or more evaluations side by side: their measures, and paired differences where bars agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.bootstrap import sharpe_difference
+from offline_trader.evaluation.record import Evaluation
+
+__all__ = ["PairedDifference", "SideBySide", "side_by_side"]
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Annualised Sharpe ratio of ``name`` minus that of the first evaluation.
+
+    Attributes:
+        value, interval: with its 95 % paired bootstrap interval; None where not comparable.
+        n: bars that both have.
+        reason: why there is no value.
+    """
+
+    name: str
+    value: float | None
+    interval: tuple[float, float] | None
+    n: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The comparison.
+
+    Attributes:
+        names: K distinct names; equal ones are numbered.
+        measures: measure → K values.
+        statistics: PSR, DSR … → K values.
+        verdicts: K lists of collapse verdicts.
+        settings: rules and facts that are not the same for all → K texts.
+        differences: K − 1, against the first.
+        notes: what makes them hard to compare.
+    """
+
+    names: tuple[str, ...]
+    measures: dict[str, tuple[float | None, ...]]
+    statistics: dict[str, tuple[float | None, ...]]
+    verdicts: tuple[tuple[str, ...], ...]
+    settings: dict[str, tuple[str, ...]]
+    differences: tuple[PairedDifference, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def side_by_side(
+    evaluations: Sequence[Evaluation], *, seed: int = 0, replicates: int = 1000
+) -> SideBySide:
+    """Compares K evaluations, each with the first.
+
+    Raises:
+        ConfigError: fewer than two.
+    """
+    if len(evaluations) < 2:
+        raise ConfigError(f"{len(evaluations)} evaluation to compare", expected="two or more")
+    first = evaluations[0]
+    names = _distinct([each.name for each in evaluations])
+    rng = np.random.default_rng(seed)
+    differences = tuple(
+        _paired(name, each, first, rng, replicates)
+        for name, each in zip(names[1:], evaluations[1:], strict=True)
+    )
+    return SideBySide(
+        names=names,
+        measures=_table([each.measures for each in evaluations]),
+        statistics=_table([each.statistics for each in evaluations]),
+        verdicts=tuple(each.verdicts for each in evaluations),
+        settings=_settings(evaluations),
+        differences=differences,
+        notes=_notes(evaluations),
+    )
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    repeated = {name for name in names if names.count(name) > 1}
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(f"{name} ({seen[name]})" if name in repeated else name)
+    return tuple(found)
+
+
+def _table(columns: list[dict[str, float | None]]) -> dict[str, tuple[float | None, ...]]:
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {key: tuple(column.get(key) for column in columns) for key in keys}
+
+
+def _paired(
+    name: str,
+    evaluation: Evaluation,
+    first: Evaluation,
+    rng: np.random.Generator,
+    replicates: int,
+) -> PairedDifference:
+    mine = {stamp: i for i, stamp in enumerate(evaluation.curve.timestamps[1:])}
+    theirs = {stamp: i for i, stamp in enumerate(first.curve.timestamps[1:])}
+    shared = [stamp for stamp in theirs if stamp in mine]
+    n = len(shared)
+    if n < 30:
+        return PairedDifference(name, None, None, n, "fewer than 30 bars in both")
+    found = sharpe_difference(
+        evaluation.curve.returns[[mine[stamp] for stamp in shared]],
+        first.curve.returns[[theirs[stamp] for stamp in shared]],
+        first.periods_per_year,
+        rng=rng,
+        replicates=replicates,
+    )
+    if found is None:
+        return PairedDifference(name, None, None, n, "equal returns, or returns that do not vary")
+    return PairedDifference(name, found.value, found.ends, n)
+
+
+def _settings(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
+    rows: list[dict[str, str]] = []
+    for each in evaluations:
+        facts = {
+            "kind": each.kind,
+            "range": f"{each.start[:10]} to {each.end[:10]}",
+            "bars": f"{each.n_bars:,}",
+            "instruments": ", ".join(row.symbol for row in each.instruments) or "–",
+            "data SHA-256": each.data_hash[:12],
+            "model SHA-256": each.fingerprint[:12] or "–",
+            "trials": f"{each.trials:,}",
+        }
+        rows.append(facts | {key.replace("_", " "): str(v) for key, v in each.simulator.items()})
+    keys = dict.fromkeys(key for row in rows for key in row)
+    table = {key: tuple(row.get(key, "–") for row in rows) for key in keys}
+    return {key: values for key, values in table.items() if len(set(values)) > 1}
+
+
+def _notes(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
+    notes = []
+    if len({each.data_hash for each in evaluations}) > 1:
+        notes.append(
+            "The evaluations are not on the same data: only the bars that two of them share enter "
+            "their paired difference, and the other numbers are of each one's own range."
+        )
+    rules = [
+        {key: value for key, value in each.simulator.items() if key.endswith("_bps")}
+        for each in evaluations
+    ]
+    if any(each != rules[0] for each in rules[1:]):
+        notes.append("The evaluations do not pay the same costs.")
+    return tuple(notes)

@@ -1,0 +1,245 @@
+"""Others' results: every usual form gives the same numbers, and what is wrong is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.imported import ImportOptions, evaluate_imported
+from offline_trader.evaluation.ledger import TrialLedger
+from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.report import render_comparison, render_report
+from offline_trader.evaluation.side_by_side import side_by_side
+
+N = 400
+DAYS = pd.bdate_range("2016-01-04", periods=N)
+
+
+def returns(seed: int = 0) -> pd.Series:
+    values = np.random.default_rng(seed).normal(5e-4, 0.01, N)
+    return pd.Series(values, index=DAYS, name="returns")
+
+
+def write_csv(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def as_series(path: Path) -> object:
+    return returns()
+
+
+def as_frame(path: Path) -> object:
+    return returns().rename("Strategy Return").to_frame()
+
+
+def as_csv(path: Path) -> object:
+    returns().to_csv(path / "r.csv", index_label="Date")
+    return path / "r.csv"
+
+
+def as_semicolons(path: Path) -> object:
+    frame = returns().rename_axis("Datetime").reset_index()
+    frame.to_csv(path / "r.csv", sep=";", index=False)
+    return path / "r.csv"
+
+
+def as_percent_text(path: Path) -> object:
+    frame = pd.DataFrame({"date": DAYS, "ret": [f"{100 * r:.14f}%" for r in returns()]})
+    frame.to_csv(path / "r.csv", index=False)
+    return path / "r.csv"
+
+
+def as_epoch(path: Path) -> object:
+    seconds = DAYS.as_unit("s").asi8
+    pd.DataFrame({"timestamp": seconds, "returns": returns().to_numpy()}).to_csv(
+        path / "r.csv", index=False
+    )
+    return path / "r.csv"
+
+
+def as_parquet(path: Path) -> object:
+    returns().to_frame().to_parquet(path / "r.parquet")
+    return path / "r.parquet"
+
+
+def as_equity(path: Path) -> object:
+    equity = np.concatenate([[50_000.0], 50_000.0 * np.cumprod(1.0 + returns().to_numpy())])
+    days = [DAYS[0] - pd.Timedelta(days=1), *DAYS]
+    pd.DataFrame({"Date": days, "Portfolio Value": equity}).to_csv(path / "e.csv", index=False)
+    return path / "e.csv"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [as_series, as_frame, as_csv, as_semicolons, as_percent_text, as_epoch, as_parquet, as_equity],
+)
+def test_every_form_gives_the_same_numbers(form: Callable[[Path], object], tmp_path: Path) -> None:
+    found = evaluate_imported(form(tmp_path))  # type: ignore[arg-type]
+    values = returns().to_numpy()
+    np.testing.assert_allclose(found.curve.returns, values, atol=1e-12)
+    assert found.periods_per_year == 252.0
+    expected = values.mean() / values.std(ddof=1) * np.sqrt(252.0)
+    assert found.measures["sharpe"] == pytest.approx(expected, rel=1e-9)
+    assert found.end[:10] == "2017-07-14"
+    assert found.n_bars == N
+    assert found.collapse is None
+    assert found.robustness is None
+
+
+def test_percent_is_asked_for() -> None:
+    found = evaluate_imported(returns() * 100.0, ImportOptions(percent=True))
+    np.testing.assert_allclose(found.curve.returns, returns().to_numpy(), atol=1e-12)
+    doubtful = evaluate_imported(returns().clip(-0.009, None) * 100.0)
+    assert any("per cent" in note for note in doubtful.notes)
+
+
+def trades() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Entry Timestamp": ["2016-01-04", "2016-01-06", "2016-01-12"],
+            "Exit Timestamp": ["2016-01-05", "2016-01-11", "2016-01-16"],
+            "Direction": ["Long", "Short", "Long"],
+            "Size": [10.0, 5.0, 2.0],
+            "Avg Entry Price": [100.0, 104.0, 90.0],
+            "Avg Exit Price": [103.0, 106.0, 95.0],
+            "Fees": [1.0, 1.0, 0.0],
+        }
+    )
+
+
+def test_a_trade_list_by_hand() -> None:
+    found = evaluate_imported(trades(), ImportOptions(initial_cash=1_000.0))
+    assert [trade.net_profit for trade in found.trades] == [29.0, -11.0, 10.0]
+    assert [trade.direction for trade in found.trades] == [1, -1, 1]
+    assert found.measures["win_rate"] == pytest.approx(2 / 3)
+    assert found.measures["payoff_ratio"] == pytest.approx(19.5 / 11.0)
+    equity = dict(zip(found.curve.timestamps, found.curve.equity.tolist(), strict=True))
+    assert equity["2016-01-03T00:00:00"] == 1_000.0
+    assert equity["2016-01-05T00:00:00"] == 1_029.0
+    assert equity["2016-01-08T00:00:00"] == 1_029.0
+    assert equity["2016-01-11T00:00:00"] == 1_018.0
+    assert equity["2016-01-16T00:00:00"] == 1_028.0  # a Saturday on which a trade closed
+    assert "2016-01-09T00:00:00" not in equity
+    assert any("when a trade closes" in note for note in found.notes)
+
+
+def test_profit_and_return_columns() -> None:
+    by_profit = trades().drop(columns=["Size", "Avg Entry Price", "Avg Exit Price"])
+    by_profit["PnL"] = [29.0, -11.0, 10.0]
+    given = evaluate_imported(by_profit, ImportOptions(initial_cash=1_000.0))
+    assert [trade.net_profit for trade in given.trades] == [29.0, -11.0, 10.0]
+    by_return = pd.DataFrame({"exit_time": ["2016-01-08", "2016-01-06"], "return": [0.1, 0.5]})
+    compounded = evaluate_imported(by_return, ImportOptions(initial_cash=100.0))
+    assert [trade.net_profit for trade in compounded.trades] == pytest.approx([50.0, 15.0])
+
+
+def test_an_open_trade_does_not_count() -> None:
+    frame = trades()
+    frame.loc[2, "Exit Timestamp"] = None
+    assert len(evaluate_imported(frame).trades) == 2
+
+
+def test_buy_and_hold_of_a_benchmark_is_aligned_by_date() -> None:
+    found = evaluate_imported(returns(), ImportOptions(benchmark="sp500"))
+    (rival,) = found.comparators
+    assert len(rival.equity) == N + 1
+    from offline_trader.markets import load_market
+
+    bars = load_market("sp500")
+    days = bars.timestamps.astype("datetime64[D]")
+    by_day = dict(zip(days.tolist(), bars.close.tolist(), strict=True))
+    start, end = DAYS[5].date(), DAYS[300].date()
+    ratio = rival.equity[301] / rival.equity[6]
+    assert ratio == pytest.approx(by_day[end] / by_day[start])
+    assert rival.spa_p_value is not None
+    late = pd.Series(returns().to_numpy(), index=DAYS + pd.Timedelta(days=900), name="returns")
+    with pytest.raises(DataError, match="covers"):
+        evaluate_imported(late, ImportOptions(benchmark="sp500"))
+
+
+def test_it_enters_the_ledger(tmp_path: Path) -> None:
+    ledger = TrialLedger(tmp_path)
+    counts = [evaluate_imported(returns(seed), ledger=ledger).trials for seed in (1, 2, 1)]
+    assert counts == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("date,returns\n2016-01-04,0.1\n2016-01-05,-1.5\n", "2016-01-05.*is -1.5"),
+        ("date,returns\n2016-01-04,0.1\n2016-01-05,x\n", "row 2: returns is 'x'"),
+        ("date,returns\n2016-01-04,0.1\n2016-01-05,\n2016-01-06,0.1\n", "2016-01-05.*is nan"),
+        ("date,returns\n2016-01-05,0.1\n2016-01-04,0.1\n", "follows"),
+        ("date,returns\n2016-01-04,0.1\n", "1 rows"),
+        ("date,equity\n2016-01-04,100\n2016-01-05,-3\n", "equity at 2016-01-05.*is -3"),
+        ("returns,b\n0.1,1\n0.2,2\n", "no column of times"),
+        ("date,returns\n2016-01-04,0.1\nyesterday,0.1\n", "'yesterday' is not a date"),
+        ("exit_time,entry_time,pnl\n2016-01-04,2016-01-05,3\n", "row 1: it exits before it enters"),
+        ("exit_time,pnl,side\n2016-01-04,3,up\n", "row 1: side is 'up'"),
+        ("exit_time,pnl\n2016-01-04,-20000\n2016-01-05,1\n", "lose all"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate_imported(write_csv(tmp_path / "x.csv", text))
+
+
+def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "x.csv", "date,foo,bar\n2016-01-04,1,2\n2016-01-05,1.1,2\n")
+    with pytest.raises(ConfigError, match="foo, bar"):
+        evaluate_imported(path)
+    found = evaluate_imported(path, ImportOptions(kind="equity", column="foo"))
+    assert found.measures["total_return"] == pytest.approx(0.1)
+    with pytest.raises(ConfigError, match="no column 'baz'"):
+        evaluate_imported(path, ImportOptions(kind="equity", column="baz"))
+    with pytest.raises(DataError, match="no file"):
+        evaluate_imported(tmp_path / "absent.csv")
+
+
+def test_the_report_says_what_is_not_known() -> None:
+    html = render_report(evaluate_imported(returns()))
+    assert "The actions are not known." in html
+    assert "could not be checked" in html
+
+
+@pytest.fixture(scope="module")
+def pair() -> list[Evaluation]:
+    return [evaluate_imported(returns(seed), ImportOptions(name="run")) for seed in (1, 2)]
+
+
+def test_two_results_side_by_side(pair: list[Evaluation]) -> None:
+    found = side_by_side(pair, replicates=200)
+    assert found.names == ("run (1)", "run (2)")
+    assert found.measures["sharpe"] == tuple(each.measures["sharpe"] for each in pair)
+    (difference,) = found.differences
+    assert difference.n == N
+    first, second = found.measures["sharpe"]
+    assert first is not None
+    assert second is not None
+    assert difference.value == pytest.approx(second - first)
+    assert difference.interval is not None
+    assert difference.interval[0] < difference.interval[1]
+    assert set(found.settings) == {"data SHA-256"}
+    html = render_comparison(pair, found)
+    assert "run (2)" in html
+    assert html.count('class="banner') == 2
+
+
+def test_only_shared_bars_are_paired(pair: list[Evaluation]) -> None:
+    late = pd.Series(returns(1).to_numpy(), index=DAYS + pd.Timedelta(days=364), name="returns")
+    other = evaluate_imported(late)
+    found = side_by_side([pair[0], other], replicates=200)
+    shared = len(set(pair[0].curve.timestamps[1:]) & set(other.curve.timestamps[1:]))
+    assert 0 < found.differences[0].n == shared < N
+    assert any("not on the same data" in note for note in found.notes)
+    same = side_by_side([pair[0], pair[0]], replicates=200)
+    assert same.differences[0].value is None
+    assert "equal returns" in same.differences[0].reason
+    with pytest.raises(ConfigError, match="two or more"):
+        side_by_side(pair[:1])

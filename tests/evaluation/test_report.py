@@ -1,0 +1,332 @@
+"""The report: whole, self-contained, honest about what is missing; its charts lose no extreme."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offline_trader.evaluation.record import (
+    ActionMap,
+    Comparator,
+    CostPoint,
+    Curve,
+    Evaluation,
+    GateRow,
+    InstrumentRow,
+    RegimeRow,
+    Robustness,
+    ScoreRow,
+    TradeRow,
+    WindowRow,
+)
+from offline_trader.evaluation.report import render_report, write_report
+from offline_trader.evaluation.report.axes import date_axis, linear_axis, log_axis
+from offline_trader.evaluation.report.charts import HeatMap, format_number, thin
+from offline_trader.evaluation.report.page import report_sections
+from offline_trader.evaluation.report.performance import rolling_sharpe
+from offline_trader.evaluation.report.verdict import banner
+
+SECTIONS = [
+    *("summary", "equity", "underwater", "rolling", "months", "comparison", "statistics"),
+    *("trades", "actions", "collapse", "regimes", "costs", "walk-forward", "seeds", "oracle"),
+    *("known-optimum", "gates"),
+]
+
+
+def bare(n: int = 600, seed: int = 0) -> Evaluation:
+    """An evaluation of which only the curve is known."""
+    rng = np.random.default_rng(seed)
+    equity = 1e4 * np.concatenate([[1.0], np.cumprod(1.0 + rng.normal(4e-4, 0.01, n))])
+    days = np.busday_offset(np.datetime64("2015-01-02"), np.arange(n + 1))
+    stamps = tuple(f"{day}T00:00:00" for day in days)
+    measures: dict[str, float | None] = {"total_return": 0.1, "cagr": 0.05, "sharpe": 0.6}
+    return Evaluation(
+        name="thing",
+        kind="imported",
+        fingerprint="",
+        data_hash="ab" * 32,
+        start=stamps[0],
+        end=stamps[-1],
+        n_bars=n,
+        periods_per_year=252.0,
+        trials=17,
+        simulator={},
+        curve=Curve(stamps, equity),
+        measures=measures,
+    )
+
+
+def full() -> Evaluation:
+    """An evaluation that has everything."""
+    found = bare()
+    curve, n = found.curve, found.n_bars
+    units = np.zeros(n + 1)
+    units[[5, 50]] = 3.0, -3.0
+    price = np.where(units != 0, 100.0, np.nan)
+    whole = Curve(
+        curve.timestamps,
+        curve.equity,
+        close=curve.equity / 90.0,
+        exposure=np.full(n + 1, 0.5),
+        actions=np.linspace(-1, 1, n),
+        fill_units=units,
+        fill_price=price,
+    )
+    measures: dict[str, float | None] = {"total_return": 0.2, "sharpe": 0.4}
+    stamps = curve.timestamps
+    return replace(
+        found,
+        kind="policy",
+        fingerprint="cd" * 32,
+        simulator={"commission_bps": 1.0, "action_mode": "order", "fill": "next_open"},
+        curve=whole,
+        intervals={"sharpe": (-0.4, 1.6)},
+        statistics={"psr": 0.9, "dsr": 0.3, "n_trials": 17.0},
+        collapse={"n_effective": 9.0, "mi_norm": 0.2},
+        comparators=(
+            Comparator(
+                "buy_and_hold", "benchmark", curve.equity[::-1], measures, 0.2, (-1, 1), 0.4
+            ),
+            Comparator("technical", "expert", curve.equity * 2, measures),
+        ),
+        spa_p_value=0.4,
+        instruments=(InstrumentRow("sp500", "ab" * 32, measures),),
+        trades=(TradeRow("sp500", stamps[5], stamps[50], 1, 100.0, 101.0, 3.0, 45),),
+        regimes=(
+            RegimeRow("bull", 500, 0.8, 1.0, 5e-4, 4e-4),
+            RegimeRow("bear", 10, 0.2, None, None, None, "not enough data"),
+        ),
+        robustness=Robustness(
+            (CostPoint(0.0, 0.1, 1.0, 0.07, 9), CostPoint(50.0, -0.1, -1.0, 0.06, 9)),
+            25.0,
+            "",
+            {"sharpe": 0.5, "cagr": 0.04},
+            10.0,
+            (0.5, 0.7),
+        ),
+        action_map=ActionMap(("rsi_14",), np.linspace(-1, 1, 10)[None, :], np.full(21, 1 / 21)),
+        gates=(
+            GateRow("sharpe", "pass", 0.6, (0.1, 1.1), 600, "> 0.5"),
+            GateRow("action_entropy", "not evaluable", None, None, None, "> 0.6", "no such market"),
+        ),
+        windows=(
+            WindowRow("1", stamps[0], stamps[250], 250, 0.5, (-1.5, 2.5), 0.1, 0.05, -0.1),
+            WindowRow("2", stamps[250], stamps[500], 250, -0.5, None, -0.1, 0.05, -0.2),
+        ),
+        seeds=(ScoreRow("seed 1", 0.5, (0.1, 0.9)),),
+        oracle=(ScoreRow("log growth", 0.02, None, "perfect foresight: 40"),),
+        known_optimum=(ScoreRow("M1-wide", 96.0, (94.0, 98.0)),),
+        notes=("A note for the reader.",),
+    )
+
+
+class Page(HTMLParser):
+    """Collects text, attributes and whether tags are balanced."""
+
+    VOID = frozenset({"meta", "path", "rect", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.mark.parametrize("evaluation", [bare(), full()], ids=["bare", "full"])
+def test_the_page_is_whole_and_loads_nothing(evaluation: Evaluation) -> None:
+    html = render_report(evaluation)
+    page = Page(html)
+    assert page.stack == []
+    assert [value for tag, name, value in page.attributes if (tag, name) == ("section", "id")][
+        : len(SECTIONS)
+    ] == SECTIONS
+    links = [value for _, name, value in page.attributes if name in ("href", "src", "srcset")]
+    assert set(links) == {f"#{key}" for key in SECTIONS}
+    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    assert "url(" not in html
+    assert "@import" not in html
+    assert len(html.encode()) < 6e6
+    assert re.search(r"\bnan\b", html, re.IGNORECASE) is None
+
+
+def test_a_section_without_data_says_so() -> None:
+    shown = {section.key: section for section in report_sections(bare())}
+    missing = {key for key, section in shown.items() if not section.blocks}
+    assert missing == set(SECTIONS) - {"summary", "equity", "underwater", "rolling", "months"}
+    text = Page(render_report(bare())).text
+    assert all(shown[key].missing in text for key in missing)
+    assert all(len(shown[key].missing) > 10 for key in missing)
+    assert all(section.blocks for section in report_sections(full()))
+
+
+def test_what_was_measured_is_on_the_page() -> None:
+    text = Page(render_report(full())).text
+    for part in (
+        "abababababababab",  # data hash
+        "Trials 17",
+        "95 %: −0.40 to 1.60",
+        "Break-even cost a side 25.0 bp",
+        "not enough data",
+        "no such market",
+        "A note for the reader.",
+        "perfect foresight: 40",
+        "Sharpe ratio above 0 in 50 % of 2 windows",
+        "0.60 (from 0.50 to 0.70, 2 draws)",
+        "M1-wide",
+        "buy-and-hold",
+    ):
+        assert part in text, part
+
+
+def test_names_cannot_inject_markup() -> None:
+    attack = "<script>alert(1)</script>"
+    found = full()
+    hostile = replace(
+        found,
+        name=attack,
+        notes=(attack,),
+        comparators=(replace(found.comparators[0], name=attack),),
+        regimes=(replace(found.regimes[0], name=attack),),
+        seeds=(ScoreRow(attack, 0.5, None, attack),),
+        gates=(replace(found.gates[0], name=attack, reason=attack),),
+    )
+    html = render_report(hostile)
+    assert attack not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_every_chart_becomes_a_png(tmp_path: Path) -> None:
+    found = full()
+    write_report(found, tmp_path / "report.html", png_directory=tmp_path / "png")
+    names = [chart.name for section in report_sections(found) for chart in section.charts]
+    assert len(names) == len(set(names)) == 14
+    written = sorted((tmp_path / "png").iterdir())
+    assert [path.stem for path in written] == sorted(names)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+    first = (tmp_path / "report.html").read_bytes()
+    write_report(found, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "headline"),
+    [
+        ({"verdicts": ("COLLAPSED", "STATE-BLIND")}, "Collapsed"),
+        ({"verdicts": ("STATE-BLIND",)}, "State-blind"),
+        ({"statistics": {"dsr": None}}, "Not evaluable"),
+        ({"statistics": {"dsr": 0.95}}, "No evidence of skill"),
+        ({"statistics": {"dsr": 0.99}}, "Profitable, but not shown to beat buy-and-hold"),
+        ({"statistics": {"dsr": 0.99}, "p": 0.01}, "Evidence of skill"),
+        ({"statistics": {"dsr": 0.99}, "p": 0.01, "verdicts": ("COLLAPSED",)}, "Collapsed"),
+    ],
+)
+def test_the_verdict(changes: dict[str, object], headline: str) -> None:
+    found = full()
+    if "p" in changes:
+        p_value = changes.pop("p")
+        rival = replace(found.comparators[0], spa_p_value=p_value)  # type: ignore[arg-type]
+        found = replace(found, comparators=(rival,))
+    assert banner(replace(found, **changes)).headline == headline  # type: ignore[arg-type]
+
+
+def test_months_compound_to_the_curve() -> None:
+    found = full()
+    (section,) = [each for each in report_sections(found) if each.key == "months"]
+    (chart,) = section.charts
+    assert isinstance(chart, HeatMap)
+    months = chart.values[:, :12]
+    total = np.prod(1.0 + months[np.isfinite(months)]) - 1.0
+    assert total == pytest.approx(found.curve.equity[-1] / found.curve.equity[0] - 1.0)
+    assert np.prod(1.0 + chart.values[:, 12]) - 1.0 == pytest.approx(total)
+    january = found.curve.seconds < datetime(2015, 2, 1, tzinfo=UTC).timestamp()
+    last = found.curve.equity[np.flatnonzero(january)[-1]]
+    assert chart.values[0, 0] == pytest.approx(last / found.curve.equity[0] - 1.0)
+
+
+def test_rolling_sharpe_is_the_ratio_of_each_window() -> None:
+    returns = np.random.default_rng(1).normal(1e-3, 0.01, 200)
+    ratio, error = rolling_sharpe(returns, 50, 252.0)
+    window = returns[120:170]
+    one_bar = window.mean() / window.std(ddof=1)
+    assert ratio[169] == pytest.approx(one_bar * np.sqrt(252.0), rel=1e-9)
+    assert error[169] == pytest.approx(np.sqrt((1 + one_bar**2 / 2) / 50 * 252.0), rel=1e-9)
+    assert np.isnan(ratio[:49]).all()
+    assert np.isfinite(ratio[49:]).all()
+    assert np.isnan(rolling_sharpe(np.full(200, 1e-3), 50, 252.0)[0]).all()
+
+
+def test_thinning_keeps_every_extreme() -> None:
+    rng = np.random.default_rng(2)
+    y = rng.normal(size=20_000)
+    y[12_345], y[777] = 50.0, -60.0
+    y[3_000:3_100] = np.nan
+    rows = thin(np.arange(20_000.0), [y], 700)
+    assert len(rows) <= 3 * 700 + 1
+    assert {0, 777, 12_345, 19_999} <= set(rows.tolist())
+    assert (np.diff(rows) > 0).all()
+    assert len(thin(np.arange(100.0), [y[:100]], 700)) == 100
+
+
+def test_ticks_are_round_and_cover_the_data() -> None:
+    axis = linear_axis(np.array([-0.034, 0.181]), "percent")
+    assert [text for _, text in axis.ticks] == ["−10 %", "0 %", "10 %", "20 %"]
+    assert axis(np.array([axis.lower, axis.upper])).tolist() == [0.0, 1.0]
+    assert [text for _, text in log_axis(np.array([0.9, 40.0]), "number").ticks] == [
+        "1.00",
+        "2.00",
+        "5.00",
+        "10.0",
+        "20.0",
+    ]
+    start, end = (datetime(y, 6, 1, tzinfo=UTC).timestamp() for y in (2012, 2018))
+    assert [text for _, text in date_axis(np.array([start, end])).ticks] == [
+        str(year) for year in range(2013, 2019)
+    ]
+    flat = linear_axis(np.array([2.0, 2.0]), "number")
+    assert flat.lower < 2.0 < flat.upper
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (None, "percent", "–"),
+        (float("nan"), "number", "–"),
+        (-0.0314, "percent", "−3.1 %"),
+        (0.00032, "percent", "0.032 %"),
+        (1.234, "percent", "123 %"),
+        (-12345.6, "money", "−12,346"),
+        (0.5, "ratio", "0.50"),
+        (0.0064, "number", "0.0064"),
+    ],
+)
+def test_numbers_are_written_short(value: float | None, unit: str, text: str) -> None:
+    assert format_number(value, unit) == text  # type: ignore[arg-type]
