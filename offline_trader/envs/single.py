@@ -112,7 +112,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
             self._ready = False
         return (
             self._observation.copy(),
-            float(self._rewards[0]),
+            float(self._rewards[0, 0]),
             terminated,
             truncated,
             self._info(),

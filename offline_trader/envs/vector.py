@@ -77,7 +77,7 @@ class VectorTradingEnv(gymnasium.vector.VectorEnv):
         self._ready = True
         return self.simulator.reset(seed).copy(), {}
 
-    def step(
+    def step(  # type: ignore[override]  # the vector base is typed as a single environment
         self, actions: NDArray[np.float32]
     ) -> tuple[Observations, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """One bar for every lane.

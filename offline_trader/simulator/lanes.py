@@ -22,7 +22,7 @@ _HOLD_TABLE = 4096
 
 def hold_scale() -> FloatArray:
     """[4096] float64: ``log(1 + h) / log(253)`` for h bars held; longer holds read as 4,095."""
-    return np.log1p(np.arange(_HOLD_TABLE)) / np.log(253.0)
+    return np.asarray(np.log1p(np.arange(_HOLD_TABLE)) / np.log(253.0))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Simulator:
         self._final_state = np.zeros((n_lanes, k.STATE_SIZE))
         self._observations = np.zeros((n_lanes, self.observation_size), dtype=np.float32)
         self.final_observations = np.zeros_like(self._observations)
-        self._rewards = np.zeros(n_lanes)
+        self._rewards = np.zeros((2, n_lanes))  # the second row is the kernel's own
         self._ended = np.zeros((2, n_lanes), dtype=np.bool_)
         self._shared = (
             self._terms,
@@ -115,7 +115,9 @@ class Simulator:
             self._observations,
         )
         self._outputs = (self._rewards, self._ended, self.final_observations, self._final_state)
-        self._result = StepResult(self._observations, self._rewards, self._ended[0], self._ended[1])
+        self._result = StepResult(
+            self._observations, self._rewards[0], self._ended[0], self._ended[1]
+        )
         self._state[:, k.EPISODE] = -1.0
         self._started = False
 

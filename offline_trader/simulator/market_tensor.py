@@ -118,9 +118,8 @@ class MarketTensor:
 
     @cached_property
     def table(self) -> FloatArray:
-        """[S, 4] float64 as the kernel reads it: open, close, log close, volume."""
-        p = self.prices
-        return np.ascontiguousarray(np.stack([p[:, 0], p[:, 3], np.log(p[:, 3]), p[:, 4]], axis=1))
+        """[S, 3] float64 as the kernel reads it: open, close, volume."""
+        return np.ascontiguousarray(self.prices[:, [0, 3, 4]])
 
     def instruments(self, borrow_bps_per_year: float) -> FloatArray:
         """[K, 3] float64: first row, row behind the last, borrow cost a bar as a fraction."""
