@@ -107,7 +107,7 @@ def _publish(stage: Stage, store: PartStore, base: Path, *, overwrite: bool) -> 
     dataset_id = stage.config.dataset_id
     spec, spaces = stage.environment()
     tally = Tally(stage.labels)
-    writer = DatasetWriter(base, dataset_id, spaces, spec, stage.labels)
+    writer = DatasetWriter(base, dataset_id, spaces, spec)
     for plan in stage.parts:
         part = store.load(plan.index)
         writer.append(part)

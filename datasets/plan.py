@@ -9,7 +9,7 @@ from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.experts import Mixture, mixture
 
-__all__ = ["DEFAULT_EXPERTS", "CollectConfig", "PartPlan", "plan_parts"]
+__all__ = ["DEFAULT_EXPERTS", "PART_TRANSITIONS", "CollectConfig", "PartPlan", "plan_parts"]
 
 DEFAULT_EXPERTS: tuple[str, ...] = (
     "technical?weight=3&epsilon=0.1",
@@ -19,6 +19,10 @@ DEFAULT_EXPERTS: tuple[str, ...] = (
     "volatility_target?epsilon=0.1",
     "random?weight=2",
 )
+
+
+PART_TRANSITIONS = 1 << 20
+"""Most transitions of a part (but one episode): what is in memory at once, 260 MB, and at risk."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class CollectConfig:
         experts: the mixture; each ``name?weight=2&epsilon=0.1&parameter=value``
             (:func:`offline_trader.experts.parse_behaviour`).
         transitions: at least so many steps, rounded up to whole episodes.
-        lanes: episodes that run at once, so what a kill can cost.
+        lanes: episodes that run at once, at most; fewer where they would be longer than
+            :data:`PART_TRANSITIONS` together. Part of the collection's identity.
         seed: of starts, draws and noise.
         score_episodes: episodes of every rule for the reference scores.
         author, description: for Minari's metadata; may be empty.
@@ -41,7 +46,7 @@ class CollectConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     experts: tuple[str, ...] = DEFAULT_EXPERTS
     transitions: int = 100_000
-    lanes: int = 256
+    lanes: int = 1024
     seed: int = 0
     score_episodes: int = 64
     author: str = ""
@@ -75,7 +80,8 @@ class PartPlan:
 
 
 def plan_parts(transitions: int, lanes: int, episode_steps: int) -> list[PartPlan]:
-    """Parts of ``lanes`` episodes of ``episode_steps`` steps that hold ``transitions`` or more."""
+    """Parts of whole episodes of ``episode_steps`` steps that hold ``transitions`` or more."""
     episodes = -(-transitions // episode_steps)
-    starts = range(0, episodes, lanes)
-    return [PartPlan(i, min(lanes, episodes - first)) for i, first in enumerate(starts)]
+    together = min(lanes, max(PART_TRANSITIONS // episode_steps, 1))
+    starts = range(0, episodes, together)
+    return [PartPlan(i, min(together, episodes - first)) for i, first in enumerate(starts)]

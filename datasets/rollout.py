@@ -101,91 +101,119 @@ def roll(
     observations = simulator.reset()
     for t in range(n_steps):
         rows = simulator.bar_index
-        record.observations[t] = observations
-        record.bars[t] = rows
-        record.behaviours[t] = actor.behaviour
+        record.decide(t, observations, rows, actor.behaviour)
         executed, own = actor.act(observations, rows)
         result = simulator.step(executed)
-        record.store(t, executed, own, result)
-        actor.begin(record.ended[t])
+        ended = record.store(t, executed, own, result)
+        actor.begin(ended)
         observations = result.observations
         if progress is not None and (t + 1) % 100 == 0:
             progress((t + 1) * simulator.n_lanes)
-    record.observations[n_steps] = observations
+    record.decide(n_steps, observations, simulator.bar_index, actor.behaviour)
     return record.part()
 
 
 class _Record:
-    """Time-major buffers of a rollout, turned lane-major once at the end."""
+    """Lane-major buffers of a rollout of L steps, one row more where Minari has one more.
+
+    While every lane has one episode, which is the rule, the buffers are the part as they lie.
+    """
 
     def __init__(self, simulator: Simulator, n_steps: int) -> None:
         n, width = simulator.n_lanes, simulator.observation_size
         self._simulator = simulator
-        self.observations = np.empty((n_steps + 1, n, width), dtype=np.float32)
-        self.bars = np.empty((n_steps, n), dtype=np.int64)
-        self.behaviours = np.empty((n_steps, n), dtype=np.int64)
-        self.ended = np.zeros((n_steps, n), dtype=np.bool_)
-        self._terminated = np.zeros((n_steps, n), dtype=np.bool_)
-        self._actions = np.empty((n_steps, n), dtype=np.float32)
-        self._rewards = np.empty((n_steps, n), dtype=np.float64)
-        self._infos = {name: np.empty((n_steps, n)) for name in (*_OUTCOMES, "expert_action")}
-        self._finals: list[tuple[int, IntArray, Float32Array]] = []
+        self._observations = np.empty((n, n_steps + 1, width), dtype=np.float32)
+        self._infos: dict[str, NDArray[np.generic]] = {
+            name: np.zeros((n, n_steps + 1)) for name in INFO_NAMES
+        }
+        self._infos["bar_index"] = np.zeros((n, n_steps + 1), dtype=np.int64)
+        self._behaviours = np.empty((n, n_steps + 1), dtype=np.int16)
+        self._actions = np.empty((n, n_steps), dtype=np.float32)
+        self._rewards = np.empty((n, n_steps), dtype=np.float64)
+        self._terminated = np.zeros((n, n_steps), dtype=np.bool_)
+        self._ended = np.zeros((n, n_steps), dtype=np.bool_)
+        self._finals: list[tuple[int, IntArray, Float32Array, IntArray]] = []
 
-    def store(self, t: int, executed: Float32Array, own: Float32Array, result: StepResult) -> None:
-        """Keep step ``t``: what was done, and what came of it."""
-        self._actions[t] = executed
-        self._rewards[t] = result.rewards
-        self._terminated[t] = result.terminated
-        self.ended[t] = result.terminated | result.truncated
+    def decide(
+        self, t: int, observations: Float32Array, rows: IntArray, behaviours: IntArray
+    ) -> None:
+        """Keep what step ``t`` starts from."""
+        self._observations[:, t] = observations
+        self._infos["bar_index"][:, t] = rows
+        self._behaviours[:, t] = behaviours
+
+    def store(
+        self, t: int, executed: Float32Array, own: Float32Array, result: StepResult
+    ) -> BoolArray:
+        """Keep what step ``t`` did and what came of it; which lanes [N] it ended."""
+        ended = result.terminated | result.truncated
+        self._actions[:, t] = executed
+        self._rewards[:, t] = result.rewards
+        self._terminated[:, t] = result.terminated
+        self._ended[:, t] = ended
         outcome = self._simulator.outcome()
         for name in _OUTCOMES:
-            self._infos[name][t] = outcome[name]
-        self._infos["expert_action"][t] = own
-        lanes = np.flatnonzero(self.ended[t])
+            self._infos[name][:, t + 1] = outcome[name]
+        self._infos["expert_action"][:, t + 1] = own
+        lanes = np.flatnonzero(ended)
         if lanes.size:
-            self._finals.append((t, lanes, self._simulator.final_observations[lanes].copy()))
+            final = self._simulator.final_observations[lanes].copy()
+            bars = self._infos["bar_index"][lanes, t] + 1
+            self._finals.append((t, lanes, final, bars))
+        return ended
 
     def part(self) -> Part:
         """The recorded episodes, lane after lane."""
-        n_steps, n = self.ended.shape
-        complete = self.ended[-1].copy()
-        ends = self.ended.copy()
-        ends[-1] = True
-        last = ends.T.ravel()
+        n, n_steps = self._ended.shape
+        for t, lanes, final, bars in self._finals:
+            if t == n_steps - 1:  # the next episode's start was recorded there
+                self._observations[lanes, n_steps] = final
+                self._infos["bar_index"][lanes, n_steps] = bars
+        last = self._ended.copy()
+        last[:, -1] = True
         stops = np.flatnonzero(last)
-        lengths = np.diff(np.concatenate([[-1], stops]))
-        # Step i of the flat order is row i + (episodes that ended before it) of the observations.
-        row = np.arange(n * n_steps) + np.cumsum(last) - last
-        terminated = self._terminated.T.ravel()
-        observations = self._with_finals(row, complete)
-        infos: dict[str, NDArray[np.generic]] = {}
-        for name, values in self._infos.items():
-            shifted = np.zeros(len(row) + len(stops))
-            shifted[row + 1] = values.T.ravel()
-            infos[name] = shifted
-        bars = np.empty(len(row) + len(stops), dtype=np.int64)
-        bars[row + 1] = self.bars.T.ravel() + 1
-        bars[row] = self.bars.T.ravel()
-        infos["bar_index"] = bars
+        observations, infos = self._observations, self._infos
+        if len(stops) > n:
+            observations, infos = self._with_inner_ends(last)
+        terminations = self._terminated.ravel()
         return Part(
-            lengths=lengths.astype(np.int64),
-            observations=observations,
-            actions=np.ascontiguousarray(self._actions.T).reshape(-1, 1),
-            rewards=np.ascontiguousarray(self._rewards.T).ravel(),
-            terminations=terminated,
-            truncations=last & ~terminated,
-            behaviours=self.behaviours.T.ravel()[stops],
-            infos=infos,
+            lengths=np.diff(np.concatenate([[-1], stops])).astype(np.int64),
+            observations=observations.reshape(-1, observations.shape[-1]),
+            actions=self._actions.reshape(-1, 1),
+            rewards=self._rewards.ravel(),
+            terminations=terminations,
+            truncations=last.ravel() & ~terminations,
+            behaviours=self._behaviours[:, :n_steps].ravel()[stops].astype(np.int64),
+            infos={name: values.ravel() for name, values in infos.items()},
         )
 
-    def _with_finals(self, row: IntArray, complete: BoolArray) -> Float32Array:
-        """Observations [S + E]: those of the steps at ``row``, each episode's final one after."""
-        n_steps = self.ended.shape[0]
-        width = self.observations.shape[2]
-        flat = np.empty((int(row[-1]) + 2, width), dtype=np.float32)
-        flat[row] = self.observations[:-1].transpose(1, 0, 2).reshape(-1, width)
-        for t, lanes, final in self._finals:
-            flat[row[lanes * n_steps + t] + 1] = final
-        cut = np.flatnonzero(~complete)
-        flat[row[cut * n_steps + n_steps - 1] + 1] = self.observations[n_steps, cut]
-        return flat
+    def _with_inner_ends(
+        self, last: BoolArray
+    ) -> tuple[Float32Array, dict[str, NDArray[np.generic]]]:
+        """Observations and infos [S + E, …] with room for the ends within a lane's rows.
+
+        After such an end the buffers hold the next episode's start where the final observation
+        belongs: every later row of the lane moves down by one, and a reset's info is zeros.
+        """
+        n, n_steps = last.shape
+        rows = np.arange(n * (n_steps + 1)).reshape(n, n_steps + 1)
+        before = np.cumsum(last.ravel()).reshape(n, n_steps) - last
+        moved = rows[:, :-1] - rows[:, :1] // (n_steps + 1) + before
+        total = n * n_steps + int(last.sum())
+        finals = [(moved[lanes, t] + 1, final, bars) for t, lanes, final, bars in self._finals]
+        cut = moved[:, -1] + 1
+        observations = np.empty((total, self._observations.shape[2]), dtype=np.float32)
+        observations[moved] = self._observations[:, :-1]
+        observations[cut] = self._observations[:, -1]
+        infos: dict[str, NDArray[np.generic]] = {}
+        for name, values in self._infos.items():
+            infos[name] = np.zeros(total, dtype=values.dtype)
+            if name == "bar_index":
+                infos[name][moved] = values[:, :-1]
+                infos[name][cut] = values[:, -1]
+            else:
+                infos[name][moved + 1] = values[:, 1:]
+        for places, final, bars in finals:
+            observations[places] = final
+            infos["bar_index"][places] = bars
+        return observations, infos

@@ -15,6 +15,8 @@ __all__ = ["Noise", "NoiseKind"]
 
 NoiseKind: TypeAlias = Literal["gaussian", "epsilon", "sticky"]
 
+_KINDS: tuple[str, ...] = get_args(NoiseKind)
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -33,7 +35,7 @@ class Noise:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        kinds = get_args(NoiseKind)
+        kinds = _KINDS
         if self.kind not in kinds:
             raise ConfigError(f"noise kind {self.kind!r}", expected=f"one of {', '.join(kinds)}")
         top = np.inf if self.kind == "gaussian" else 1.0
@@ -58,7 +60,7 @@ class Noise:
             steps: [N] steps that each lane has done since the beginning.
             seed: of the whole collection, mixed with the noise's own.
         """
-        stream = stream_seed(seed, self.seed, get_args(NoiseKind).index(self.kind))
+        stream = stream_seed(seed, self.seed, _KINDS.index(self.kind))
         if self.kind == "gaussian":
             return np.clip(actions + self.scale * normal_draws(stream, lanes, steps), -1.0, 1.0)
         hit = uniform_draws(stream_seed(stream, 3), lanes, steps) < self.scale

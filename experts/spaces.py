@@ -32,11 +32,11 @@ def target_to_order(
         exposure: [N] position value / equity now.
         max_position_pct: m, the simulator's share of cash a full buy may spend.
     """
-    held = np.clip(exposure, 0.0, 1.0)
-    change = np.clip(target, 0.0, 1.0) - held
+    held = _clipped(exposure, 0.0)
+    change = _clipped(target, 0.0) - held
     cash = np.maximum((1.0 - held) * max_position_pct, KEEP)
     order = np.where(change > 0.0, change / cash, change / np.maximum(held, KEEP))
-    return np.where(np.abs(change) < KEEP, 0.0, np.clip(order, -1.0, 1.0))
+    return np.where(np.abs(change) < KEEP, 0.0, _clipped(order, -1.0))
 
 
 def order_to_target(
@@ -65,9 +65,14 @@ def to_actions(
     portion = config.max_position_pct
     if config.action_mode == "order":
         if space == "order":
-            return np.clip(decisions, -1.0, 1.0)
+            return _clipped(decisions, -1.0)
         return target_to_order(decisions, exposure, portion)
     if space == "order":
         decisions = order_to_target(decisions, exposure, config.hold_threshold, portion)
     low = -1.0 if config.action_mode == "target_long_short" else 0.0
-    return np.asarray(np.clip(decisions / portion, low, 1.0))
+    return _clipped(decisions / portion, low)
+
+
+def _clipped(values: FloatArray, low: float) -> FloatArray:
+    """Values in [low, 1]; a third of ``np.clip``'s time on the few hundred lanes of a step."""
+    return np.minimum(np.maximum(values, low), 1.0)

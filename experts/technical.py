@@ -40,7 +40,7 @@ class TechnicalParams(ExpertParams):
 
 
 def decide(features: Columns, portfolio: Columns, params: TechnicalParams) -> FloatArray:
-    """Orders [N]; the first rule that holds wins.
+    """Orders [N]; the first rule in this list that holds wins.
 
     Flat: RSI < 30, MACD histogram > 0, Bollinger position < .2, volume > 1.5 × its 20-bar mean →
     ``large``; RSI < 40, MACD > 0, ADX/100 > .5 → ``medium``; RSI < 50, MACD > 0 → ``small``.
@@ -56,16 +56,15 @@ def decide(features: Columns, portfolio: Columns, params: TechnicalParams) -> Fl
     held = np.abs(portfolio["exposure"]) > HELD
     winning = portfolio["unrealised_return"] > 0.0
     flat = ~held
-    rules = [
-        flat & (rsi < 30) & (histogram > 0) & (band < 0.2) & (volume > 1.5),
-        flat & (rsi < 40) & (macd > 0) & (adx > 0.5),
-        flat & (rsi < 50) & (macd > 0),
-        held & (rsi > 70) & (macd < 0) & (band > 0.8),
-        held & (rsi > 65) & (macd < 0),
-        held & winning & (rsi < 50) & (macd > 0) & (adx > 0.7),
-    ]
-    sizes = [params.large, params.medium, params.small, -1.0, -params.part, params.add]
-    return np.select(rules, sizes, default=0.0).astype(np.float64)
+    order = np.zeros(len(rsi))
+    # From the weakest rule to the strongest, so that the strongest that holds is what stays.
+    order[flat & (rsi < 50) & (macd > 0)] = params.small
+    order[flat & (rsi < 40) & (macd > 0) & (adx > 0.5)] = params.medium
+    order[flat & (rsi < 30) & (histogram > 0) & (band < 0.2) & (volume > 1.5)] = params.large
+    order[held & winning & (rsi < 50) & (macd > 0) & (adx > 0.7)] = params.add
+    order[held & (rsi > 65) & (macd < 0)] = -params.part
+    order[held & (rsi > 70) & (macd < 0) & (band > 0.8)] = -1.0
+    return order
 
 
 def make(**params: object) -> Expert:

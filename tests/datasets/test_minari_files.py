@@ -35,7 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(root: Path, parts: list[Part], spaces: Spaces, spec: EnvSpec, **options: Any) -> None:
-    writer = DatasetWriter(root, ID, spaces, spec, ["first", "second"])
+    writer = DatasetWriter(root, ID, spaces, spec)
     for part in parts:
         writer.append(part)
     writer.publish({"algorithm_name": "experts"}, overwrite=options.get("overwrite", False))
@@ -87,6 +87,7 @@ def test_same_files_as_minaris_own_storage(
             np.testing.assert_array_equal(mine[name][()], values[()])
         for key in ("id", "total_steps"):
             assert a["episode_2"].attrs[key] == b["episode_2"].attrs[key]
+        assert [a[f"episode_{i}"].attrs["behaviour"] for i in range(3)] == [0, 1, 0]
 
 
 def test_minari_alone_reads_and_extends_it(
@@ -165,7 +166,7 @@ def test_every_minari_format_loads(
 def test_nothing_shows_before_it_is_published(
     root: Path, make_part: MakePart, spaces: Spaces, spec: EnvSpec
 ) -> None:
-    writer = DatasetWriter(root, ID, spaces, spec, ["first", "second"])
+    writer = DatasetWriter(root, ID, spaces, spec)
     writer.append(make_part(5))
     assert minari.list_local_datasets() == {}
     assert list_datasets() == {}
