@@ -30,9 +30,11 @@ from offline_trader.evaluation.record import (
     ActionMap,
     Evaluation,
     InstrumentRow,
+    RegimeRow,
     Robustness,
     ScoreRow,
 )
+from offline_trader.evaluation.regimes import regime_labels, regime_rows
 from offline_trader.evaluation.robustness import (
     DEFAULT_COSTS_BPS,
     Runner,
@@ -46,7 +48,7 @@ from offline_trader.export import OnnxPolicy, sha256_of
 from offline_trader.features import compute_features
 from offline_trader.markets import BarRange, Bars, load_markets
 from offline_trader.simulator import MarketTensor, SimulatorConfig
-from offline_trader.types import ObservationLayout, digest
+from offline_trader.types import FloatArray, ObservationLayout, digest
 
 __all__ = ["EvaluateOptions", "evaluate"]
 
@@ -192,6 +194,8 @@ def evaluate(
             for leg, each in zip(legs, instruments, strict=True)
         ),
         trades=trade_rows(legs),
+        regimes=_regimes(legs, held, instruments, periods),
+        regimes=_regimes(account, rivals[0].equity, instruments, periods),
         robustness=_robustness(run, subject, held_growth, instruments, rules, periods, options),
         action_map=_action_map(legs, markets[0].layout),
         oracle=_oracle(run, rules, account) if options.oracle else (),
@@ -241,6 +245,24 @@ def _returns(leg: Backtest) -> np.ndarray:
     return np.asarray(leg.equity[1:] / leg.equity[:-1] - 1.0)
 
 
+def _regimes(
+    legs: Sequence[Backtest],
+    held: Sequence[Backtest],
+    instruments: Sequence[_Instrument],
+    periods: float,
+) -> tuple[RegimeRow, ...]:
+    """By the regime of each instrument's own bars, all instruments pooled."""
+    labels = [
+        regime_labels(each.bars.close, each.range.start, each.range.stop) for each in instruments
+    ]
+    return regime_rows(
+        np.concatenate([_returns(leg) for leg in legs]),
+        np.concatenate(labels),
+        periods,
+        np.concatenate([_returns(leg) for leg in held]),
+    )
+
+
 def _collapse(legs: Sequence[Backtest], rules: SimulatorConfig, seed: int) -> CollapseMeasures:
     """Over the actions of all instruments together.
 
@@ -256,6 +278,20 @@ def _collapse(legs: Sequence[Backtest], rules: SimulatorConfig, seed: int) -> Co
         traded=traded,
         hold_threshold=rules.hold_threshold,
     )
+
+
+def _regimes(
+    account: Account, held: FloatArray, instruments: Sequence[_Instrument], periods: float
+) -> tuple[RegimeRow, ...]:
+    """By the instrument's closes, past included; of several instruments by buy-and-hold's equity,
+    whose first year is its own warm-up."""
+    market = held[1:] / held[:-1] - 1.0
+    if len(instruments) == 1:
+        one = instruments[0]
+        labels = regime_labels(one.bars.close, one.range.start, one.range.stop)
+    else:
+        labels = regime_labels(held, 0, len(held))
+    return regime_rows(account.curve.returns, labels, periods, market)
 
 
 def _action_map(legs: Sequence[Backtest], layout: ObservationLayout) -> ActionMap:

@@ -15,6 +15,7 @@ is stripped, after which equal weights give equal bytes.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import logging
@@ -133,14 +134,23 @@ def export_onnx(
     )
 
 
-def torch_policy(actor: torch.nn.Module, scaler: Scaler, layout: ObservationLayout) -> Policy:
-    """The same decision in torch: the reference that the ONNX file is compared with."""
+def torch_policy(
+    actor: torch.nn.Module, scaler: Scaler, layout: ObservationLayout, *, exact: bool = False
+) -> Policy:
+    """The same decision in torch: the reference that the ONNX file is compared with.
+
+    Args:
+        exact: compute in float64 from the same float32 weights and scaler, answering float64.
+    """
     model = _wrap(actor, scaler, layout)
+    dtype = np.float64 if exact else np.float32
+    if exact:
+        model = copy.deepcopy(model).double()
 
     def act(observations: NDArray[np.float32], /) -> NDArray[np.float32]:
         with torch.no_grad(), _evaluating(model):
             result: NDArray[np.float32] = model(
-                torch.from_numpy(np.array(observations, dtype=np.float32))
+                torch.from_numpy(np.array(observations, dtype=dtype))
             ).numpy()
         return result
 

@@ -79,6 +79,7 @@ def test_it_holds_every_part(evaluation: Evaluation) -> None:
     sweep = [point.cagr for point in evaluation.robustness.costs if point.cagr is not None]
     assert len(sweep) == 12
     assert sweep[0] > sweep[-1]
+    assert sum(row.n for row in evaluation.regimes) == evaluation.n_bars
     (capture,) = evaluation.oracle
     assert capture.value is not None
     assert capture.value < 1.0

@@ -71,6 +71,25 @@ def test_parity_with_torch_over_100_000_observations(tmp_path: Path, norm: bool)
     assert report.holds
 
 
+def test_parity_tells_rounding_of_a_steep_actor_from_a_wrong_one(tmp_path: Path) -> None:
+    actor, scaler = MlpActor(3), make_scaler()
+    with torch.no_grad():
+        for weights in actor.parameters():
+            weights.mul_(6.0)
+    path = tmp_path / "policy.onnx"
+    export_onnx(actor, scaler, LAYOUT, path)
+    reference = torch_policy(actor, scaler, LAYOUT)
+    exact = torch_policy(actor, scaler, LAYOUT, exact=True)
+    report = parity(OnnxPolicy(path), reference, exact=exact, n=20_000)
+    assert report.max_abs_difference > 1e-5
+    assert report.n_rounding > 0
+    assert report.holds
+    assert not parity(OnnxPolicy(path), reference, n=20_000).holds
+    wrong = ArrayScaler(scaler.mean + 1e-3 * scaler.scale, scaler.scale)
+    others = [torch_policy(actor, wrong, LAYOUT, exact=each) for each in (False, True)]
+    assert not parity(OnnxPolicy(path), others[0], exact=others[1], n=20_000).holds
+
+
 def test_parity_sees_a_wrong_scaler(tmp_path: Path) -> None:
     actor, scaler = MlpActor(3), make_scaler()
     path = tmp_path / "policy.onnx"
