@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from offline_trader.datasets.metadata import describe
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.plan import CollectConfig
+from offline_trader.datasets.rollout import Part
 from offline_trader.datasets.stage import Stage
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
 from offline_trader.errors import ConfigError
@@ -61,8 +62,13 @@ def collect(
     if overwrite and not resume:
         store.remove()
     store.open(stage.identity, resume=resume)
-    _collect_parts(stage, store, progress)
-    facts = _publish(stage, store, base, overwrite=overwrite)
+    spec, spaces = stage.environment()
+    writer = DatasetWriter(base, config.dataset_id, spaces, spec)
+    tally = Tally(stage.labels)
+    for part in _parts(stage, store, progress):
+        writer.append(part)
+        tally.add(part)
+    facts = _publish(stage, writer, tally, base, overwrite=overwrite)
     store.remove()
     summary = CollectSummary(**facts, seconds=time.perf_counter() - begun)
     stored = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
@@ -85,33 +91,33 @@ def _existing(base: Path, stage: Stage, *, resume: bool) -> CollectSummary:
     )
 
 
-def _collect_parts(stage: Stage, store: PartStore, progress: Progress | None) -> None:
+def _parts(stage: Stage, store: PartStore, progress: Progress | None) -> Iterator[Part]:
+    """Every part in order: kept ones from disk, the others collected, and kept but for the last."""
     done = 0
     for plan in stage.parts:
         steps = plan.lanes * stage.episode_steps
-        if not store.has(plan.index):
-            before = done
+        if store.has(plan.index):
+            part = store.load(plan.index)
+        else:
 
-            def within(steps_done: int, before: int = before) -> None:
+            def within(steps_done: int, before: int = done) -> None:
                 if progress is not None:
                     progress(before + steps_done, stage.total)
 
-            store.save(plan.index, stage.collect(plan, within))
+            part = stage.collect(plan, within)
+            if plan is not stage.parts[-1]:
+                store.save(plan.index, part)
         done += steps
         if progress is not None:
             progress(done, stage.total)
+        yield part
 
 
-def _publish(stage: Stage, store: PartStore, base: Path, *, overwrite: bool) -> dict[str, Any]:
-    """Write the dataset from its parts; the facts of its summary."""
+def _publish(
+    stage: Stage, writer: DatasetWriter, tally: Tally, base: Path, *, overwrite: bool
+) -> dict[str, Any]:
+    """Finish the dataset with metadata and plot; the facts of its summary."""
     dataset_id = stage.config.dataset_id
-    spec, spaces = stage.environment()
-    tally = Tally(stage.labels)
-    writer = DatasetWriter(base, dataset_id, spaces, spec)
-    for plan in stage.parts:
-        part = store.load(plan.index)
-        writer.append(part)
-        tally.add(part)
     metadata = describe(stage, stage.scores())
     facts = tally.facts()
     plot_summary(writer.folder / _PLOT, dataset_id, facts, tally.returns, tally.owners)

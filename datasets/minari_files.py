@@ -75,7 +75,7 @@ class DatasetWriter:
     def append(self, part: Part) -> None:
         """Add the episodes of ``part``."""
         arrays = {name: np.ascontiguousarray(values) for name, values in part.arrays().items()}
-        infos = {name: arrays[f"info.{name}"] for name in part.infos}
+        infos = {name: arrays[f"info.{name}"] for name in sorted(part.infos)}
         stops = np.cumsum(part.lengths)
         for index, (stop, length) in enumerate(zip(stops.tolist(), part.lengths, strict=True)):
             first = stop - int(length)

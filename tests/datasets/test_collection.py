@@ -138,7 +138,7 @@ def test_minari_alone_loads_it_and_rebuilds_the_environment(
     code = (
         "import sys, json, minari\n"
         "d = minari.load_dataset('tests/small-v0')\n"
-        "assert 'offline_trader' not in sys.modules\n"
+        "assert 'offline_trader.envs.single' not in sys.modules\n"
         "e = d.recover_environment()\n"
         "o, _ = e.reset(seed=1)\n"
         "s = e.step(e.action_space.sample())\n"
