@@ -5,3 +5,8 @@ place, so that a policy trained by it is a d3rlpy policy.
 """
 
 from __future__ import annotations
+
+from offline_trader.learning.fast.engine import FastEngine, make_fast_engine
+from offline_trader.learning.fast.updates import make_update, unsupported
+
+__all__ = ["FastEngine", "make_fast_engine", "make_update", "unsupported"]

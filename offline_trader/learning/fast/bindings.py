@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from offline_trader.learning.fast.stacks import LayerModules, NetworkModules, NetworkStack
 from offline_trader.learning.fast.storage import FlatAdam, FlatParameters, unsupported_optimizer
 
-__all__ = ["BoundScalar", "BoundStack", "actor_modules", "bind_scalar", "bind_stack",
-           "critic_modules", "unsupported_impl", "value_modules"]  # fmt: skip
+__all__ = ["BoundScalar", "BoundStack", "actor_modules", "algorithm_name", "bind_scalar",
+           "bind_stack", "count_step",
+           "critic_modules", "scalar_head", "unsupported_impl", "value_modules"]  # fmt: skip
+
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,12 @@ def bind_scalar(parameter: nn.Module, optimizer: torch.optim.Optimizer | None) -
     return BoundScalar(flat, None if optimizer is None else FlatAdam(optimizer, [flat]))
 
 
-def critic_modules(q_functions: nn.ModuleList) -> list[NetworkModules]:
+def scalar_head(stack: NetworkStack) -> tuple[Array, Array]:
+    """Weight [E, H] and bias [E] of one-output heads."""
+    return stack.head_weight[:, 0].numpy(), stack.head_bias[:, 0].numpy()
+
+
+def critic_modules(q_functions: Any) -> list[NetworkModules]:
     """The critics of an ensemble of mean Q functions."""
     return [NetworkModules(_layers(q._encoder), (q._fc,)) for q in q_functions]
 
@@ -80,6 +91,24 @@ def _layers(encoder: Any) -> tuple[LayerModules, ...]:
         elif isinstance(module, nn.LayerNorm):
             layers[-1] = LayerModules(layers[-1].linear, module)
     return tuple(layers)
+
+
+def algorithm_name(impl: Any) -> str | None:
+    """``sac``, ``cql``, ``cal_ql`` or ``iql``: d3rlpy's or the toolkit's own; None for others."""
+    from d3rlpy.algos.qlearning.torch.cal_ql_impl import CalQLImpl
+    from d3rlpy.algos.qlearning.torch.cql_impl import CQLImpl
+    from d3rlpy.algos.qlearning.torch.iql_impl import IQLImpl
+    from d3rlpy.algos.qlearning.torch.sac_impl import SACImpl
+
+    if type(impl).__module__.split(".")[0] not in ("d3rlpy", "offline_trader"):
+        return None
+    known = {"cal_ql": CalQLImpl, "cql": CQLImpl, "sac": SACImpl, "iql": IQLImpl}
+    return next((name for name, kind in known.items() if isinstance(impl, kind)), None)
+
+
+def count_step(algo: Any) -> None:
+    """Add one to the number of gradient steps that the algorithm saves."""
+    algo._grad_step += 1
 
 
 def unsupported_impl(impl: Any) -> str | None:

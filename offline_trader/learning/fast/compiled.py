@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numba
 
 __all__ = ["kernel"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 # Sums may be reordered and multiply-adds contracted, which is what vectorises them. NaN and
 # infinity keep their meaning: a diverging run has to show.
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
 
-def kernel(function: F) -> F:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` compiled by numba on its first call, kept on disk, and run without the GIL."""
     compiled = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
-    return cast("F", compiled(function))
+    return cast("Callable[..., Any]", compiled(function))

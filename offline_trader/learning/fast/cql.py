@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from offline_trader.learning.fast import bindings, node_kernels, policy_kernels
-from offline_trader.learning.fast.line import ConservativePass, Nodes, conservative_pass
-from offline_trader.learning.fast.sac import Batch, SACBuffers, SACUpdate
+from offline_trader.learning.fast.batches import Batch
+from offline_trader.learning.fast.conservative import ConservativePass, Nodes, conservative_pass
+from offline_trader.learning.fast.sac import SACBuffers, SACUpdate
 from offline_trader.learning.fast.storage import FlatAdam
 
 __all__ = ["CQLUpdate"]
@@ -69,7 +70,7 @@ class CQLUpdate(SACUpdate):
             self._deterministic_target(batch, buffers)
         rows = buffers.returns.shape[0]
         room = self._node_room(rows)
-        self._draw_nodes(batch, buffers, room, generator)
+        self._draw_nodes(buffers, room, generator)
         factor = min(math.exp(self._alpha.value), 1e6) * self._weight
         self._scale[:] = factor / rows
         losses = room.critics(batch.observations, room.nodes, buffers.returns, self._scale)
@@ -97,11 +98,7 @@ class CQLUpdate(SACUpdate):
         self._evaluate_target(batch, buffers, 0.0)
 
     def _draw_nodes(
-        self,
-        batch: Batch,
-        buffers: SACBuffers,
-        room: _NodeBuffers,
-        generator: torch.Generator | None,
+        self, buffers: SACBuffers, room: _NodeBuffers, generator: torch.Generator | None
     ) -> None:
         """Samples of the policy at both observations and of the uniform density, stock's draws."""
         for noise in room.noise:
@@ -116,14 +113,14 @@ class CQLUpdate(SACUpdate):
             room.raw.numpy(),
             room.log_prob,
         )
-        returns = batch.returns_to_go.numpy().reshape(-1) if self._calibrated else room.no_floor
+        returns = buffers.columns.returns_to_go if self._calibrated else room.no_floor
         soft = torch.nn.functional.softplus(room.raw * -2.0)
         node_kernels.collect_nodes(
             torch.tanh_(room.raw).numpy(),
             room.log_prob,
             soft.numpy(),
             room.uniform.numpy(),
-            batch.actions.numpy(),
+            buffers.columns.actions,
             returns,
             room.nodes.actions,
             room.nodes.shifts,

@@ -50,7 +50,8 @@ def line_open(
             for k in range(count):
                 a = actions[b, k]
                 for j in range(units):
-                    on[j] += np.int32(pre[e, b, j] + slope[e, j] * a > ZERO)
+                    # A NaN counts as on, so that it goes on into the loss.
+                    on[j] += np.int32(not pre[e, b, j] + slope[e, j] * a <= ZERO)
             for j in range(units):
                 z, w = pre[e, b, j], slope[e, j]
                 # On at the least action: on everywhere, or on for the first on[j] of them.

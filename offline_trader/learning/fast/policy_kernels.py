@@ -15,6 +15,7 @@ from offline_trader.learning.fast.compiled import kernel
 
 __all__ = [
     "actor_gradient",
+    "behaviour_gradient",
     "least_value",
     "squashed_mean",
     "squashed_sample",
@@ -95,6 +96,28 @@ def actor_gradient(
             out[b, width + k] = d * spread - share if inside else ZERO
             out_bias[k] += d
             out_bias[width + k] += out[b, width + k]
+
+
+@kernel
+def behaviour_gradient(
+    head: Array, bias: Array, data: Array, strength: Any, out: Array, out_bias: Array
+) -> Any:
+    """mean_b ‖tanh μ − a‖² to the data's actions [B, A]; strength times its gradient is added.
+
+    head [B or more, 2A] and bias [2A] as above; out [B, 2A] and out_bias [2A] get the gradient.
+    """
+    rows, width = data.shape
+    share = TWO * strength / np.float32(rows)
+    total = 0.0
+    for b in range(rows):
+        for k in range(width):
+            mean = np.tanh(head[b, k] + bias[k])
+            gap = mean - data[b, k]
+            d = share * gap * (ONE - mean * mean)
+            out[b, k] += d
+            out_bias[k] += d
+            total += np.float64(gap * gap)
+    return total / rows
 
 
 @kernel

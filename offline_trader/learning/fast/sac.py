@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from offline_trader.learning.fast import bindings, dense_kernels, policy_kernels
+from offline_trader.learning.fast.batches import Batch, BatchColumns
 from offline_trader.learning.fast.storage import FlatAdam
 from offline_trader.learning.fast.tower import Tower
 
-__all__ = ["Batch", "SACBuffers", "SACUpdate"]
+__all__ = ["SACBuffers", "SACUpdate"]
 
 Array = NDArray[np.float32]
-
-
-class Batch(Protocol):
-    """What an update reads of a mini-batch; d3rlpy's ``TorchMiniBatch`` is one.
-
-    observations and next_observations [B, O], actions [B, A], the rest [B, 1]; float32.
-    """
-
-    observations: Any
-    actions: torch.Tensor
-    rewards: torch.Tensor
-    next_observations: Any
-    returns_to_go: torch.Tensor
-    terminals: torch.Tensor
-    intervals: torch.Tensor
 
 
 @dataclass(frozen=True)
 class SACBuffers:
     """Everything that depends on the batch size."""
 
+    columns: BatchColumns
     actor: Tower
     critic: Tower
     target: Tower
@@ -73,22 +60,33 @@ class SACUpdate:
         self._actor_adam = FlatAdam(modules.actor_optim, [self._actor.flat])
         self._critic_adam = FlatAdam(modules.critic_optim, [self._critic.flat])
         self._temperature = bindings.bind_scalar(modules.log_temp, modules.temp_optim)
+        self._impl = impl
         self._buffers: dict[int, SACBuffers] = {}
         self._head = self._actor.stack.head_weight[0]
         self._head_bias = self._actor.stack.head_bias[0].numpy()
-        self._critic_head = _flat_head(self._critic.stack)
-        self._critic_head_gradient = _flat_head(self._critic.gradients)
-        self._target_head = _flat_head(self._target.stack)
+        self._critic_head = bindings.scalar_head(self._critic.stack)
+        self._critic_head_gradient = bindings.scalar_head(self._critic.gradients)
+        self._target_head = bindings.scalar_head(self._target.stack)
 
-    def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, float]:
-        """One update of critics, temperature, actor and targets; the losses by d3rlpy's names.
+    def __call__(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        *,
+        train_actor: bool = True,
+    ) -> dict[str, float]:
+        """One update of critics and targets, temperature and actor; losses by d3rlpy's names.
 
-        generator: of the random numbers; torch's default one draws what stock d3rlpy would.
+        Args:
+            batch: B transitions.
+            generator: of the random numbers; torch's default one draws what stock d3rlpy would.
+            train_actor: False leaves actor and temperature as they are.
         """
         with torch.no_grad():
             buffers = self._prepare(batch)
             metrics = self._update_critic(batch, buffers, generator)
-            metrics.update(self._update_actor(batch, buffers, generator))
+            if train_actor:
+                metrics.update(self._update_actor(batch, buffers, generator))
         return metrics
 
     def adams(self) -> list[FlatAdam]:
@@ -100,6 +98,7 @@ class SACUpdate:
         rows = int(batch.observations.shape[0])
         if rows not in self._buffers:
             self._buffers[rows] = self._allocate(rows)
+        self._buffers[rows].columns.load(batch)
         return self._buffers[rows]
 
     def _allocate(self, rows: int) -> SACBuffers:
@@ -107,6 +106,7 @@ class SACUpdate:
         nets = len(self._critic.stack.head_bias)
         actor, critic, target = self._actor, self._critic, self._target
         return SACBuffers(
+            columns=BatchColumns(rows, width),
             actor=Tower(actor.stack, actor.gradients, size, 0, (rows, rows), rows),
             critic=Tower(critic.stack, critic.gradients, size, width, (rows,)),
             target=Tower(target.stack, None, size, width, (rows,)),
@@ -129,7 +129,7 @@ class SACUpdate:
     ) -> dict[str, float]:
         self._forward_actor(batch, buffers)
         self._compute_target(batch, buffers, generator)
-        actions = batch.actions.numpy()
+        actions = buffers.columns.actions
         buffers.critic.forward((batch.observations,), actions)
         hidden = buffers.critic.output.numpy()
         dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
@@ -176,9 +176,9 @@ class SACUpdate:
             buffers.target_values,
             buffers.next_log_prob,
             np.float32(temperature),
-            batch.rewards.numpy().reshape(-1),
-            batch.terminals.numpy().reshape(-1),
-            batch.intervals.numpy().reshape(-1),
+            buffers.columns.rewards,
+            buffers.columns.terminals,
+            buffers.columns.intervals,
             self._gamma,
             buffers.returns,
         )
@@ -196,6 +196,7 @@ class SACUpdate:
             temp_loss = -math.exp(self._temperature.value) * (mean_log_prob - self._width)
             self._temperature.step(temp_loss)
         temperature = math.exp(self._temperature.value)
+        size = self._value_size(batch, buffers)
         value = self._least_value_gradient(batch, buffers)
         policy_kernels.actor_gradient(
             head,
@@ -206,12 +207,37 @@ class SACUpdate:
             buffers.head_gradient.numpy(),
             self._actor.gradients.head_bias[0].numpy(),
         )
+        pull = self._pull_to_data(buffers, size)
         self._backward_actor(batch, buffers)
         return {
-            "actor_loss": temperature * mean_log_prob - value,
+            "actor_loss": temperature * mean_log_prob - value + pull,
             "temp_loss": temp_loss,
             "temp": temperature,
         }
+
+    def _value_size(self, batch: Batch, buffers: SACBuffers) -> float:
+        """mean |min_e Q| at the data's actions, which the behaviour term is scaled by."""
+        if getattr(self._impl, "behaviour_weight", 0.0) == 0.0:
+            return 0.0
+        buffers.critic.forward((batch.observations,), buffers.columns.actions)
+        hidden = buffers.critic.output.numpy()
+        dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
+        return float(np.abs(buffers.values.min(axis=0)).mean())
+
+    def _pull_to_data(self, buffers: SACBuffers, size: float) -> float:
+        """Add the behaviour term's gradient to the head's; its share of the loss."""
+        if size == 0.0:
+            return 0.0
+        strength = float(self._impl.behaviour_weight) * size
+        distance = policy_kernels.behaviour_gradient(
+            buffers.head.numpy(),
+            self._head_bias,
+            buffers.columns.actions,
+            np.float32(strength),
+            buffers.head_gradient.numpy(),
+            self._actor.gradients.head_bias[0].numpy(),
+        )
+        return strength * float(distance)
 
     def _least_value_gradient(self, batch: Batch, buffers: SACBuffers) -> float:
         """mean min_e Q(s, a) at the sampled actions, and −∂/∂a of it into the buffers."""
@@ -236,8 +262,3 @@ class SACUpdate:
         torch.mm(gradient, self._head, out=actor.delta[0])
         actor.backward(batch.observations)
         self._actor_adam.step()
-
-
-def _flat_head(stack: Any) -> tuple[Array, Array]:
-    """Weight [E, H] and bias [E] of one-output heads."""
-    return stack.head_weight[:, 0].numpy(), stack.head_bias[:, 0].numpy()

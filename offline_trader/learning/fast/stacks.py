@@ -73,17 +73,16 @@ class NetworkStack:
         networks: Sequence[NetworkModules],
     ) -> tuple[FlatParameters, NetworkStack, NetworkStack]:
         """Put the networks into one buffer: the buffer, its parameter and its gradient views."""
-        stacks: list[list[nn.Parameter]] = []
+        stacks: list[list[torch.Tensor]] = []
         for index in range(len(networks[0].layers)):
             layers = [network.layers[index] for network in networks]
-            stacks.append([layer.linear.weight for layer in layers])
-            stacks.append([layer.linear.bias for layer in layers])
+            linears = [layer.linear for layer in layers]
+            stacks += [[x.weight for x in linears], [x.bias for x in linears]]
             norms = [layer.norm for layer in layers if layer.norm is not None]
             if norms:
-                stacks.append([norm.weight for norm in norms])
-                stacks.append([norm.bias for norm in norms])
-        stacks.append([head.weight for network in networks for head in network.heads])
-        stacks.append([head.bias for network in networks for head in network.heads])
+                stacks += [[x.weight for x in norms], [x.bias for x in norms]]
+        heads = [head for network in networks for head in network.heads]
+        stacks += [[x.weight for x in heads], [x.bias for x in heads]]
         for index in range(len(networks[0].extra)):
             stacks.append([network.extra[index] for network in networks])
         flat = FlatParameters(stacks)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from offline_trader.learning.fast.optimizer_kernels import adam, adam_with_target
 
@@ -28,7 +27,7 @@ class FlatParameters:
             stack i is a view [E, *shape].
     """
 
-    def __init__(self, stacks: Sequence[Sequence[nn.Parameter]]) -> None:
+    def __init__(self, stacks: Sequence[Sequence[torch.Tensor]]) -> None:
         self._stacks = [list(stack) for stack in stacks]
         offsets, size = [], 0
         for stack in self._stacks:
@@ -52,7 +51,7 @@ class FlatParameters:
         """Their gradient, [E, *shape], a view."""
         return self._stack_view(self.gradient, index)
 
-    def views(self, buffer: torch.Tensor) -> list[tuple[nn.Parameter, torch.Tensor]]:
+    def views(self, buffer: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Every parameter with its part of ``buffer`` (one of the four), in its shape."""
         pairs = []
         for index, stack in enumerate(self._stacks):

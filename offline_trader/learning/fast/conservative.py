@@ -75,7 +75,7 @@ class LinePass:
         nets, units, width = len(first.bias), first.bias.shape[1], second.bias.shape[1]
         self._z = torch.zeros(nets, rows, units)
         self._slope = torch.zeros(nets, units)
-        self._flips = np.zeros((nets, rows, units), np.int16)
+        self.flips = np.zeros((nets, rows, units), np.int16)
         self._start = torch.zeros(nets, 2 * rows, units)
         self._projected = torch.zeros(nets, 2 * rows, width)
         self._suffix = torch.zeros(nets, 2 * rows, width)
@@ -96,12 +96,11 @@ class LinePass:
             nodes.actions[:, :, 0], nodes.shifts, nodes.floors, *self._sorted, self._data
         )
         self._open(observations)
-        first, second = self._gradients.layers
-        stack = self._stack
+        stack, second = self._stack, self._gradients.layers[1]
         line_kernels.line_pass(
             self._z.numpy(),
             self._slope.numpy(),
-            self._flips,
+            self.flips,
             self._by_moment(self._projected),
             self._transposed.numpy(),
             stack.layers[1].bias.numpy(),
@@ -133,7 +132,7 @@ class LinePass:
             first.bias.numpy(),
             self._slope.numpy(),
             self._sorted[0],
-            self._flips,
+            self.flips,
             self._by_moment(self._start),
         )
         for e, matrix in enumerate(self._transposed):
@@ -146,7 +145,7 @@ class LinePass:
             self._transposed_gradient[e].addmm_(self._start[e].t(), self._suffix[e])
         second.weight.copy_(self._transposed_gradient.transpose(1, 2))
         line_kernels.line_close(
-            self._flips,
+            self.flips,
             self._by_moment(self._start_gradient),
             self._unit_gradient,
             self._z_gradient.numpy(),
