@@ -4,8 +4,8 @@ The state classes repeat TA-Lib's recursions with its seeding and its order of o
 both ways give the same numbers; a test holds them to 1e-9 of each other.
 
 Prices are divided by the first close before anything else. The results are ratios and do not
-change, but TA-Lib takes sums below 1e-14 for zero, which would make an instrument quoted in
-billionths look flat.
+change, but some versions of TA-Lib take sums below 1e-14 for zero, which would make an instrument
+quoted in billionths look flat.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from offline_trader.features.schema import WARMUP_BARS
 from offline_trader.types import FloatArray
 
 __all__ = ["RECURSIVE_NAMES", "RecursiveState", "recursive_features"]
 
 RECURSIVE_NAMES = ("rsi_14", "macd", "macd_hist", "atr_14", "adx_14")
 
-_ZERO = 1e-14  # TA-Lib's own
 _SEEDED_AT = 34  # bars until the last of the recursions, the MACD's signal, has its seed
 
 
@@ -31,7 +31,8 @@ def recursive_features(
     """[T] columns of the five features whose averages reach back to the first bar.
 
     RSI is read off Chande's oscillator, which has the same averages, ``RSI = 50 + CMO / 2``, but
-    says "neither" (50) where TA-Lib's RSI calls a series without movement oversold (0).
+    says "neither" (50) where TA-Lib's RSI calls a series without movement oversold (0). A series
+    that stopped moving keeps its last value for 252 bars and is neutral from then on.
 
     Args:
         high, low, close: [T] quote currency.
@@ -44,8 +45,9 @@ def recursive_features(
     macd = talib.EMA(close, 12) - talib.EMA(close, 26)
     signal = np.full(len(close), np.nan)
     signal[25:] = talib.EMA(macd[25:], 9)
+    still = talib.MAX(close, WARMUP_BARS) == talib.MIN(close, WARMUP_BARS)
     return {
-        "rsi_14": 0.5 + talib.CMO(close, 14) / 200.0,
+        "rsi_14": np.where(still, 0.5, 0.5 + talib.CMO(close, 14) / 200.0),
         "macd": macd / close,
         "macd_hist": (macd - signal) / close,
         "atr_14": talib.ATR(high, low, close, 14) / close,
@@ -123,10 +125,10 @@ class _DirectionalIndex:
         """ADX after this bar; a bar without range or direction adds 0 to the first mean and
         leaves a running one as it is, as TA-Lib does."""
         index = None
-        if abs(self.true_range) >= _ZERO:
+        if self.true_range > 0.0:
             plus = 100.0 * (self.plus / self.true_range)
             minus = 100.0 * (self.minus / self.true_range)
-            if abs(plus + minus) >= _ZERO:
+            if plus + minus > 0.0:
                 index = 100.0 * (abs(minus - plus) / (plus + minus))
         if index is None and self.average.count >= self.bars:
             return self.average.value
@@ -139,6 +141,7 @@ class RecursiveState:
 
     base: float = math.nan
     previous: tuple[float, float, float] | None = None
+    equal_closes: int = 0
     gain: _Wilder = field(default_factory=_Wilder)
     loss: _Wilder = field(default_factory=_Wilder)
     fast: _Exponential = field(default_factory=lambda: _Exponential(12))
@@ -161,6 +164,7 @@ class RecursiveState:
         if self.previous is not None:
             last_high, last_low, last_close = self.previous
             change = close - last_close
+            self.equal_closes = self.equal_closes + 1 if change == 0.0 else 0
             rsi = self._strength(max(change, 0.0), max(-change, 0.0))
             span = max(high - low, abs(high - last_close), abs(low - last_close))
             atr = self.true_range.update(span)
@@ -174,4 +178,6 @@ class RecursiveState:
         if math.isnan(gain):
             return math.nan
         total = gain + loss
-        return 0.5 + 100.0 * ((gain - loss) / total) / 200.0 if abs(total) >= _ZERO else 0.5
+        if total == 0.0 or self.equal_closes >= WARMUP_BARS - 1:
+            return 0.5
+        return 0.5 + 100.0 * ((gain - loss) / total) / 200.0

@@ -30,7 +30,7 @@ FEATURE_FORMULAS: dict[str, str] = {
     "volatility_20": "population standard deviation of the last 20 values of return_1",
     "volatility_60": "population standard deviation of the last 60 values of return_1",
     "volatility_ratio": "log(volatility_20 / volatility_60); 0 where either is 0",
-    "rsi_14": "Wilder's RSI over 14 bars / 100; 0.5 where nothing moved",
+    "rsi_14": "Wilder's RSI over 14 bars / 100; 0.5 where the last 252 closes are equal",
     "macd": "(EMA12 - EMA26 of close) / close",
     "macd_hist": "(MACD - EMA9 of MACD) / close",
     "bollinger_position": "(close - lower) / (upper - lower), SMA20 ± 2 sd; 0.5 where sd is 0",

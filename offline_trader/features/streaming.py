@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from offline_trader.errors import DataError
@@ -54,8 +56,10 @@ def _deviation(x: FloatArray) -> float:
     return float(np.sqrt(_sum(part * part) / len(x)))
 
 
-def _position(x: float, bottom: float, top: float) -> float:
-    return (x - bottom) / (top - bottom) if top > bottom else 0.5
+def _quotient(numerator: float, denominator: float, otherwise: float) -> float:
+    if not math.isfinite(denominator):
+        return math.nan
+    return numerator / denominator if denominator > 0.0 else otherwise
 
 
 class StreamingFeatures:
@@ -88,13 +92,24 @@ class StreamingFeatures:
     def update(self, bar: Bar) -> FloatArray:
         """[F] float64 after ``bar``; NaN in the first 252 bars.
 
-        A refused bar leaves the stream as it was.
+        A bar that is refused as such leaves the stream as it was.
 
         Raises:
             DataError: a bar that :class:`~offline_trader.markets.Bars` would refuse, one that is
                 not later than the bar before, or one without finite features.
         """
         check_bar(bar, self._last_time, f"streamed bar {self.count}")
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            values = self._next_row(bar)
+        if self.count > WARMUP_BARS and not np.isfinite(values).all():
+            name = FEATURE_NAMES[int(np.flatnonzero(~np.isfinite(values))[0])]
+            raise DataError(
+                f"streamed bar {self.count - 1}: {name} has no value",
+                expected="prices and volumes whose ratios and sums are finite numbers",
+            )
+        return values
+
+    def _next_row(self, bar: Bar) -> FloatArray:
         self._push(bar)
         recursive = self._recursions.update(bar.high, bar.low, bar.close)
         if self.count <= WARMUP_BARS:
@@ -104,12 +119,6 @@ class StreamingFeatures:
         angle = 2.0 * np.pi * calendar_phases(np.array([bar.timestamp]))[:, 0]
         calendar = np.stack([np.sin(angle), np.cos(angle)], axis=1).ravel()
         values: FloatArray = np.concatenate([np.log(ratios), plain, recursive, calendar])[_ORDER]
-        if not np.isfinite(values).all():
-            name = FEATURE_NAMES[int(np.flatnonzero(~np.isfinite(values))[0])]
-            raise DataError(
-                f"streamed bar {self.count - 1}: {name} has no value",
-                expected="prices and volumes whose ratios and sums are finite numbers",
-            )
         return values
 
     def _push(self, bar: Bar) -> None:
@@ -142,12 +151,13 @@ class StreamingFeatures:
         ratios += [last / float(high[-252:].max()), float(window[_OPEN, -1]) / float(close[-2])]
         ratios.append(vol20 / vol60 if moves else 1.0)
         plain = [vol20, vol60]
-        plain.append((last - (sma20 - half)) / (2.0 * half) if half > 0.0 else 0.5)
+        plain.append(_quotient(last - (sma20 - half), 2.0 * half, 0.5))
         plain.append(2.0 * half / sma20)
         for bars in (20, 55):
             bottom, top = float(low[-1 - bars : -1].min()), float(high[-1 - bars : -1].max())
             floor, ceiling = DONCHIAN_LIMITS
-            plain.append(min(max(_position(last, bottom, top), floor), ceiling))
-        plain.append(float(volume[-1]) / mean_volume if mean_volume > 0.0 else 1.0)
-        plain.append(_position(last, float(low[-1]), float(high[-1])))
+            position = _quotient(last - bottom, top - bottom, 0.5)
+            plain.append(min(max(position, floor), ceiling))
+        plain.append(_quotient(float(volume[-1]), mean_volume, 1.0))
+        plain.append(_quotient(last - float(low[-1]), float(high[-1] - low[-1]), 0.5))
         return ratios, plain

@@ -67,10 +67,10 @@ def lag(x: FloatArray, bars: int) -> FloatArray:
 
 
 def quotient(numerator: FloatArray, denominator: FloatArray, otherwise: float) -> FloatArray:
-    """Quotient where the denominator is positive, ``otherwise`` where it is 0, NaN kept."""
+    """Quotient where the denominator is positive, ``otherwise`` where it is 0, else NaN."""
     safe = np.where(denominator > 0.0, denominator, 1.0)
     out: FloatArray = np.where(denominator > 0.0, numerator / safe, otherwise)
-    return np.where(np.isnan(denominator), np.nan, out)
+    return np.where(np.isfinite(denominator), out, np.nan)
 
 
 def _volatility(log_return: FloatArray) -> dict[str, FloatArray]:

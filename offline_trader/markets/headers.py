@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offline_trader.errors import DataError
-from offline_trader.markets.columns import REQUIRED, plain, recognise
+from offline_trader.markets.columns import REQUIRED, SPELLINGS, plain, recognise
 from offline_trader.markets.times import is_clock
+from offline_trader.markets.validation import PRICES
 
 __all__ = ["Header", "find_header"]
 
@@ -101,8 +102,7 @@ def _names_prices(names: Sequence[str]) -> bool:
     if any(_NUMBER.fullmatch(name) for name in names):
         return False
     known = {plain(name) for name in names}
-    words = (("open", "o"), ("high", "h"), ("low", "l"), ("close", "c", "price", "last"))
-    return sum(any(word in known for word in spellings) for spellings in words) >= 3
+    return sum(not known.isdisjoint(SPELLINGS[price]) for price in PRICES) >= 3
 
 
 def _stacked(lines: Sequence[str], line: int, delimiter: str, source: str) -> Header | None:

@@ -165,8 +165,8 @@ def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
     """
     low, high, volume = bar.low, bar.high, bar.volume
     good = (
-        0.0 < low <= min(bar.open, bar.close)
-        and max(bar.open, bar.close) <= high < math.inf
+        0.0 < low <= bar.open <= high < math.inf
+        and low <= bar.close <= high
         and 0.0 <= volume < math.inf
         and not np.isnat(bar.timestamp)
         and (previous is None or bar.timestamp > previous)
