@@ -14,20 +14,13 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.actions import action_map, collapse_of
 from offline_trader.evaluation.backtest import Backtest, Subject, backtest, replayed
-from offline_trader.evaluation.collapse import (
-    N_BINS,
-    CollapseMeasures,
-    action_bins,
-    collapse_measures,
-    quantile_codes,
-)
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.measures import performance
 from offline_trader.evaluation.portfolio import Account, combine, trade_rows
 from offline_trader.evaluation.record import (
-    ActionMap,
     Evaluation,
     InstrumentRow,
     RegimeRow,
@@ -51,8 +44,6 @@ from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.types import FloatArray, ObservationLayout, digest
 
 __all__ = ["EvaluateOptions", "evaluate"]
-
-MAP_COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -164,7 +155,7 @@ def evaluate(
         seed=options.seed,
         replicates=options.replicates,
     )
-    collapse = _collapse(legs, rules, options.seed)
+    collapse = collapse_of(legs, rules, options.seed)
     intervals = dict(judged.intervals)
     if account.win_rate_interval is not None:
         intervals["win_rate"] = account.win_rate_interval
@@ -194,10 +185,9 @@ def evaluate(
             for leg, each in zip(legs, instruments, strict=True)
         ),
         trades=trade_rows(legs),
-        regimes=_regimes(legs, held, instruments, periods),
         regimes=_regimes(account, rivals[0].equity, instruments, periods),
         robustness=_robustness(run, subject, held_growth, instruments, rules, periods, options),
-        action_map=_action_map(legs, markets[0].layout),
+        action_map=action_map(legs, markets[0].layout),
         oracle=_oracle(run, rules, account) if options.oracle else (),
         notes=(*judged.notes, *_remarks(legs, instruments)),
     )
@@ -246,41 +236,6 @@ def _returns(leg: Backtest) -> np.ndarray:
 
 
 def _regimes(
-    legs: Sequence[Backtest],
-    held: Sequence[Backtest],
-    instruments: Sequence[_Instrument],
-    periods: float,
-) -> tuple[RegimeRow, ...]:
-    """By the regime of each instrument's own bars, all instruments pooled."""
-    labels = [
-        regime_labels(each.bars.close, each.range.start, each.range.stop) for each in instruments
-    ]
-    return regime_rows(
-        np.concatenate([_returns(leg) for leg in legs]),
-        np.concatenate(labels),
-        periods,
-        np.concatenate([_returns(leg) for leg in held]),
-    )
-
-
-def _collapse(legs: Sequence[Backtest], rules: SimulatorConfig, seed: int) -> CollapseMeasures:
-    """Over the actions of all instruments together.
-
-    In the target modes an action of zero is a decision to be flat, so a hold is a bar on which
-    nothing was filled.
-    """
-    traded = np.concatenate([leg.traded for leg in legs])
-    return collapse_measures(
-        np.concatenate([leg.actions for leg in legs]),
-        np.concatenate([leg.observations for leg in legs]),
-        rng=np.random.default_rng(seed),
-        holds=None if rules.action_mode == "order" else ~traded,
-        traded=traded,
-        hold_threshold=rules.hold_threshold,
-    )
-
-
-def _regimes(
     account: Account, held: FloatArray, instruments: Sequence[_Instrument], periods: float
 ) -> tuple[RegimeRow, ...]:
     """By the instrument's closes, past included; of several instruments by buy-and-hold's equity,
@@ -292,25 +247,6 @@ def _regimes(
     else:
         labels = regime_labels(held, 0, len(held))
     return regime_rows(account.curve.returns, labels, periods, market)
-
-
-def _action_map(legs: Sequence[Backtest], layout: ObservationLayout) -> ActionMap:
-    """Mean action by decile of the ten columns over which it varies most."""
-    actions = np.concatenate([leg.actions for leg in legs])
-    observations = np.concatenate([leg.observations for leg in legs])
-    codes = quantile_codes(observations)
-    means = np.full((layout.size, 10), np.nan)
-    for column in range(layout.size):
-        counts = np.bincount(codes[:, column], minlength=10)
-        sums = np.bincount(codes[:, column], actions, 10)
-        means[column, counts > 0] = sums[counts > 0] / counts[counts > 0]
-    spread = np.nanmax(means, axis=1) - np.nanmin(means, axis=1)
-    chosen = np.argsort(-spread, kind="stable")[:MAP_COLUMNS]
-    return ActionMap(
-        columns=tuple(layout.names[i] for i in chosen),
-        mean_action=means[chosen],
-        histogram=np.bincount(action_bins(actions), minlength=N_BINS) / len(actions),
-    )
 
 
 def _robustness(
