@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import Json, Quiet, examples
-
-if TYPE_CHECKING:
-    from offline_trader.markets import Bars
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -38,29 +35,24 @@ def command(
 
     A file that is refused is named with the row and the reason (exit code 3).
     """
-    from offline_trader.markets import BUILTIN_MARKETS, load_markets
+    from offline_trader.markets import BUILTIN_MARKETS, check_market
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    rows = []
-    for source in sources or list(BUILTIN_MARKETS):
-        rows += [_facts(source, b) for b in load_markets([source], tz=tz, start=start, end=end)]
+    facts = [
+        found
+        for source in sources or list(BUILTIN_MARKETS)
+        for found in check_market(source, tz=tz, start=start, end=end)
+    ]
     terminal.table(
         "",
         ["market", "symbol", "bars", "from", "to", "gaps", "bars a year", "last close", "sha256"],
-        [[*list(row.values())[:-1], row["sha256"][:12]] for row in rows],
+        [
+            [f.source, f.symbol, f.bars, f.first, f.last, f.gaps, f.periods_per_year, f.last_close]
+            + [f.sha256[:12]]
+            for f in facts
+        ],
     )
-    terminal.result({"markets": rows})
-
-
-def _facts(source: str, bars: Bars) -> dict[str, Any]:
-    return {
-        "source": source,
-        "symbol": bars.symbol,
-        "bars": len(bars),
-        "start": str(bars.timestamps[0].astype("datetime64[D]")),
-        "end": str(bars.timestamps[-1].astype("datetime64[D]")),
-        "gaps": bars.gaps,
-        "periods_per_year": round(bars.periods_per_year, 2),
-        "last_close": float(bars.close[-1]),
-        "sha256": bars.sha256,
-    }
+    for found in facts:
+        for note in found.notes:
+            terminal.note(f"{found.source}, {found.symbol}: {note}")
+    terminal.result({"markets": [found.to_dict() for found in facts]})
