@@ -91,23 +91,15 @@ class StockEngine:
 def make_engine(algo: Any, config: LearnerConfig) -> Engine:
     """The engine that ``config.engine`` asks for.
 
-    ``fast`` falls back to stock where no hand-written update exists: an algorithm, network or
-    device outside ``offline_trader.learning.fast``, or a behaviour term in the actor's loss.
+    ``fast`` falls back to stock where ``offline_trader.learning.fast`` holds no hand-written
+    update for the algorithm, network or device.
     ``learner.engine.name`` says which one works.
     """
     if config.engine == "stock":
         return StockEngine(algo)
     if config.engine != "fast":
         raise ConfigError(f"engine {config.engine!r}", expected="fast or stock")
-    fast = _fast_engine(algo, config)
+    from offline_trader.learning.fast import make_fast_engine
+
+    fast: Engine | None = make_fast_engine(algo, config)
     return fast if fast is not None else StockEngine(algo)
-
-
-def _fast_engine(algo: Any, config: LearnerConfig) -> Engine | None:
-    """The hand-written engine, or None where it does not cover ``algo`` with ``config``."""
-    from offline_trader.learning import fast
-
-    # ``make_fast_engine(algo, config) -> Engine | None`` is the package's one entry.
-    factory = getattr(fast, "make_fast_engine", None)
-    engine: Engine | None = None if factory is None else factory(algo, config)
-    return engine

@@ -41,9 +41,10 @@ class TrainResult:
         kept: ``best`` checkpoint by validation; ``warm_start`` if none was better; ``last`` where
             nothing was validated.
         kept_step: step of the kept policy, 0 for the warm start.
-        warm_score: validation score of the policy that the stage began with.
-        kept_score: validation score of the kept policy.
-        last_score: validation score of the last policy.
+        warm_score: validation score of the policy that the stage began with; None where there
+            was no validation, or its score was not finite.
+        kept_score: the same of the kept policy.
+        last_score: the same of the last policy.
     """
 
     updates: int
@@ -95,10 +96,14 @@ class Selection:
             updates,
             "best" if self._best_step > 0 else "warm_start",
             self._best_step,
-            self._scores.get(0),
-            self._scores[self._best_step],
-            self._scores[max(self._scores)],
+            self._score_of(0),
+            self._score_of(self._best_step),
+            self._score_of(max(self._scores)),
         )
+
+    def _score_of(self, step: int) -> float | None:
+        score = self._scores.get(step, -math.inf)
+        return score if math.isfinite(score) else None
 
     def state_dict(self) -> dict[str, Any]:
         """Scores so far and the best state."""

@@ -71,6 +71,17 @@ def test_the_warm_start_is_kept_when_nothing_beats_it(uniform_data: Transitions)
     np.testing.assert_array_equal(learner.act(GRID), actions)
 
 
+def test_a_score_that_is_not_finite_never_wins(uniform_data: Transitions) -> None:
+    scores = iter([float("nan"), -5.0, float("inf"), -7.0])
+    config = OfflineConfig(critic_updates=5, updates=25, evaluate_interval=10)
+    result = train_offline(
+        learner_of(), uniform_data, config, evaluate=lambda _: {"score": next(scores)}
+    )
+    # validated after the critics' phase and at updates 10, 20 and 30
+    assert (result.kept, result.kept_step) == ("best", 10)
+    assert (result.warm_score, result.kept_score, result.last_score) == (None, -5.0, -7.0)
+
+
 def test_critics_are_fitted_to_the_warm_policy_before_the_actor_moves(
     uniform_data: Transitions,
 ) -> None:
