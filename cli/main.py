@@ -35,6 +35,9 @@ COMMANDS: dict[str, str] = {
     "finetune": "Go on learning online, in the simulator, from a pretrained run.",
     "export": "Write a run's policy as one ONNX file with its manifest.",
     "evaluate": "Judge a policy or an expert on a market range, with a report.",
+    "walk-forward": "Train and judge on windows that move through time.",
+    "compare": "Put two or more evaluations side by side.",
+    "judge": "Judge returns, an equity curve or trades that were made elsewhere.",
     "audit": "Find outputs of a feature or rule that read the future.",
 }
 

@@ -1,0 +1,83 @@
+"""``offline-trader compare``: evaluations side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.options import Json, Quiet, examples
+from offline_trader.errors import DataError
+from offline_trader.runs import atomic_write
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.record import Evaluation
+
+__all__ = ["EXAMPLES", "command", "read_evaluation"]
+
+EXAMPLES = examples(
+    "offline-trader compare runs/demo/evaluation runs/evaluation-technical",
+    "offline-trader compare a/evaluation.json b/evaluation.json -o comparison.html",
+)
+_MEASURES = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "volatility", "turnover")
+
+
+def command(
+    evaluations: Annotated[
+        list[Path],
+        typer.Argument(help="Folders that evaluate or judge wrote, or their evaluation.json."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+        "runs/comparison.html"
+    ),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two or more evaluations: measures, curves, and differences with intervals.
+
+    Differences are to the first one, over the bars that both cover.
+    """
+    from offline_trader.config import to_dict
+    from offline_trader.evaluation.report import render_comparison
+    from offline_trader.evaluation.side_by_side import side_by_side
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    read = [read_evaluation(path) for path in evaluations]
+    compared = side_by_side(read, seed=seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(output, render_comparison(read, compared).encode())
+    rows = [[name, *compared.measures[name]] for name in _MEASURES if name in compared.measures]
+    rows += [[name, *values] for name, values in compared.statistics.items()]
+    terminal.table("", ["", *compared.names], rows)
+    for note in compared.notes:
+        terminal.line(f"note: {note}")
+    terminal.line(f"page: {output}")
+    terminal.result(to_dict(compared))
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in a folder or file.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    from offline_trader.evaluation.record import Evaluation
+
+    file = path / "evaluation.json" if path.is_dir() else path
+    if not file.is_file() and (path / "evaluation" / "evaluation.json").is_file():
+        file = path / "evaluation" / "evaluation.json"
+    try:
+        payload = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} holds no evaluation.json",
+            expected="a folder that evaluate or judge wrote",
+            hint="run offline-trader evaluate first",
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{file} cannot be read: {error}", expected="evaluation.json") from None
+    return Evaluation.from_dict(payload)

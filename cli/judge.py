@@ -1,0 +1,68 @@
+"""``offline-trader judge``: the same measures and report for results that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.evaluate import LEDGER_FOLDER, print_evaluation
+from offline_trader.cli.options import (
+    Config,
+    Json,
+    Quiet,
+    Seed,
+    Settings,
+    examples,
+    resolve,
+)
+
+__all__ = ["EXAMPLES", "command"]
+
+EXAMPLES = examples(
+    "offline-trader judge returns.csv --benchmark sp500",
+    "offline-trader judge equity.parquet --kind equity",
+    "offline-trader judge trades.csv --kind trades --set initial_cash=100000",
+)
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help="CSV or Parquet: returns, equity, or trades.")],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="returns, equity, trades; told by the columns.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="The column of returns or equity.")
+    ] = None,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", help="Market to compare with.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the report; runs/judge-NAME.")
+    ] = None,
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge a returns series, an equity curve or a trade list like one of our own results."""
+    from offline_trader.evaluation.imported import ImportOptions, evaluate_imported
+    from offline_trader.evaluation.ledger import TrialLedger
+    from offline_trader.evaluation.report import write_report
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    options = resolve(
+        ImportOptions, config, settings, kind=kind, column=column, benchmark=benchmark, seed=seed
+    )
+    folder = output or Path("runs") / f"judge-{source.stem}"
+    with terminal.progress("judging") as advance:
+        evaluation = evaluate_imported(source, options, ledger=TrialLedger(LEDGER_FOLDER))
+        advance(1, 1)
+    evaluation.save(folder / "evaluation.json")
+    write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
+    print_evaluation(terminal, evaluation)
+    terminal.line(f"report: {folder / 'report.html'}")
+    terminal.result(evaluation.to_dict())
