@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offline_trader.coercion import from_dict
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.features import compute_features
-from offline_trader.markets import BarRange, load_markets
-from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+from offline_trader.simulator import SimulatorConfig
+
+if TYPE_CHECKING:
+    from offline_trader.simulator import MarketTensor, Simulator
 
 __all__ = ["EnvConfig", "make_market", "make_simulator"]
 
@@ -57,6 +58,10 @@ class EnvConfig:
 def _market(
     sources: tuple[str, ...], tz: str | None, start: str | None, end: str | None
 ) -> MarketTensor:
+    from offline_trader.features import compute_features
+    from offline_trader.markets import BarRange, load_markets
+    from offline_trader.simulator import MarketTensor
+
     bars = load_markets(sources, tz=tz)
     features = [compute_features(b) for b in bars]
     ranges = []
@@ -87,6 +92,8 @@ def make_simulator(
     config: EnvConfig, n_lanes: int, seed: int = 0, *, auto_reset: bool = True
 ) -> Simulator:
     """A simulator of ``n_lanes`` lanes over :func:`make_market`."""
+    from offline_trader.simulator import Simulator
+
     return Simulator(
         make_market(config),
         config.simulator,

@@ -76,7 +76,7 @@ class DiscreteActions(gymnasium.ActionWrapper):  # type: ignore[type-arg]
 
     def action(self, action: Any) -> NDArray[np.float32]:
         """Continuous action [1] of a legacy action, given the position's profit now."""
-        observation = self.env.unwrapped.simulator._observations[0]  # type: ignore[attr-defined]
+        observation = self.env.unwrapped.simulator.observations[0]  # type: ignore[attr-defined]
         profit = observation[self._profit_column : self._profit_column + 1]
         return from_discrete(np.array([int(action)]), profit)
 

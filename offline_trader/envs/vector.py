@@ -27,6 +27,7 @@ class VectorTradingEnv(gymnasium.vector.VectorEnv):
 
     Args:
         num_envs: N.
+        max_episode_steps: Gymnasium's name for ``episode_bars``; goes before it when given.
         Others: as :class:`~offline_trader.envs.single.TradingEnv`.
     """
 
@@ -41,13 +42,14 @@ class VectorTradingEnv(gymnasium.vector.VectorEnv):
         episode_bars: int | None = 1000,
         random_start: bool = True,
         simulator: dict[str, Any] | SimulatorConfig | None = None,
+        max_episode_steps: int | None = None,
     ) -> None:
         self.config = EnvConfig(
             (market,) if isinstance(market, str) else tuple(market),
             tz,
             start,
             end,
-            episode_bars,
+            max_episode_steps or episode_bars,
             random_start,
             simulator or SimulatorConfig(),  # type: ignore[arg-type]
         )

@@ -13,8 +13,10 @@ taken at bar t (row t of ``table``):
 4. the observation reads features of row t+1 and the portfolio; ruin terminates, the last row of
    the range or of the episode truncates.
 
-All arrays are C-contiguous. ``state`` is ``[N, STATE_SIZE] float64``, one lane a row (two cache
-lines), columns named by the constants below; row numbers and counts are stored as exact floats.
+All arrays are C-contiguous. ``state`` is ``[2, N, STATE_SIZE] float64``: the lanes as they are, and
+as the last episode that ended left them; one lane a row (two cache lines), columns named by the
+constants below; row numbers and counts are stored as exact floats. Few arrays, since each costs
+a call from Python 70 ns.
 
 For speed the inner functions are inlined by force, the commonest rules have a copy of the loop
 with the other rules folded away, what happens once an episode is kept out of the loop, and
@@ -31,7 +33,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numba import njit
 
-__all__ = ["STATE_SIZE", "STATISTICS_SIZE", "reset_lanes", "run_columns", "step_lanes"]
+__all__ = ["N_TERMS", "STATE_SIZE", "STATISTICS_SIZE", "reset_lanes", "run_columns", "step_lanes"]
 
 # columns of the state
 CASH, UNITS, EQUITY, PEAK, ENTRY, START_ROW, SMOOTHED, EXPOSURE = range(8)
@@ -43,6 +45,10 @@ OPEN, CLOSE, VOLUME = range(3)
 START, STOP, BORROW = range(3)
 # entries of the schedule
 SEED, EPISODE_BARS, RANDOM_START, AUTO_RESET = range(4)
+# rows of the flows
+ACTION, REWARD, GAIN = range(3)
+# layers of state and observations
+NOW, FINAL = range(2)
 # rows of the statistics of columns of actions
 (
     ORDERS,
@@ -63,6 +69,8 @@ SEED, EPISODE_BARS, RANDOM_START, AUTO_RESET = range(4)
 ) = range(15)
 STATISTICS_SIZE = 15
 
+N_TERMS = 16
+"""Rules in front of the hold scale."""
 ORDER, TARGET_LONG, TARGET_LONG_SHORT = range(3)
 SMALLEST_GROWTH = 1e-6
 """Equity that is gone, or below zero, is rewarded as a fall to this share."""
@@ -304,16 +312,16 @@ def _advance(t: Any, table: Any, borrow: Any, action: Any, s: Any, n: Any) -> An
 
 
 @_inline
-def _observe(features: Any, hold_scale: Any, s: Any, n: Any, gain: Any, out: Any) -> None:
-    """Write lane n's F features and five portfolio fields (``gain`` as the second) into ``out``."""
+def _observe(rules: Any, features: Any, s: Any, n: Any, gain: Any, out: Any) -> None:
+    """Write lane n's F features and five portfolio fields (``gain`` the second) into ``out``."""
     row = np.uintp(s[n, ROW])
     width = features.shape[1]
-    held = np.uintp(min(s[n, HELD], hold_scale.shape[0] - 1.0))
+    held = np.uintp(min(s[n, HELD], rules.shape[0] - N_TERMS - 1.0))
     for j in range(width):
         out[n, j] = features[row, j]
     out[n, width] = s[n, EXPOSURE]
     out[n, width + 1] = gain
-    out[n, width + 2] = hold_scale[held]
+    out[n, width + 2] = rules[np.uintp(N_TERMS) + held]
     out[n, width + 3] = max(s[n, EQUITY] / s[n, PEAK] - 1.0, -1.0)
     out[n, width + 4] = s[n, SMOOTHED]
 
@@ -321,9 +329,9 @@ def _observe(features: Any, hold_scale: Any, s: Any, n: Any, gain: Any, out: Any
 @_apart
 def _start(
     t: Any,
+    rules: Any,
     features: Any,
     instruments: Any,
-    hold_scale: Any,
     schedule: Any,
     s: Any,
     n: Any,
@@ -355,131 +363,126 @@ def _start(
     s[n, END_ROW] = first + length
     s[n, INSTRUMENT] = k
     s[n, EPISODE] = episode
-    _observe(features, hold_scale, s, n, 0.0, out)
+    _observe(rules, features, s, n, 0.0, out)
 
 
 @_apart
-def _finish(
-    features: Any, hold_scale: Any, s: Any, n: Any, gain: Any, out: Any, final_state: Any
-) -> None:
+def _finish(rules: Any, features: Any, s: Any, n: Any, gain: Any, final: Any, out: Any) -> None:
     """Keep what lane n's ended episode led to."""
     for j in range(STATE_SIZE):
-        final_state[n, j] = s[n, j]
-    _observe(features, hold_scale, s, n, _log(gain), out)
+        final[n, j] = s[n, j]
+    _observe(rules, features, s, n, _log(gain), out)
 
 
 @_compile
 def reset_lanes(
-    terms: Any,
+    rules: Any,
     features: Any,
     table: Any,
     instruments: Any,
-    hold_scale: Any,
     schedule: Any,
     state: Any,
     observations: Any,
+    flows: Any,
+    ended: Any,
 ) -> None:
     """Start the next episode of every lane and write its first observation.
 
     Args:
-        terms: [16] float64, ``SimulatorConfig.terms()``.
+        rules: [16 + H] float64: ``SimulatorConfig.terms()``, then what 0 … H - 1 bars held read
+            as in the observation.
         features: [sumT, F] float32.
         table: [sumT, 3] float64: open, close, volume.
         instruments: [K, 3] float64: first row, row behind the last, borrow cost a bar.
-        hold_scale: [H] float64: what h bars held read as in the observation.
         schedule: [4] int64: seed, bars of an episode, random start (0/1), auto-reset (0/1).
-        state: [N, STATE_SIZE] float64, written.
-        observations: [N, F + 5] float32, written.
+        state: [2, N, STATE_SIZE] float64; the first layer is written.
+        observations: [2, N, F + 5] float32; the first layer is written.
+        flows: [3, N] float64, see :func:`step_lanes`; not touched.
+        ended: [2, N] bool, written: False.
     """
-    t = _read_terms(terms)
-    for lane in range(state.shape[0]):
-        _start(t, features, instruments, hold_scale, schedule, state, lane, observations)
+    t = _read_terms(rules)
+    s, out = state[NOW], observations[NOW]
+    for lane in range(s.shape[0]):
+        _start(t, rules, features, instruments, schedule, s, lane, out)
+        ended[0, lane] = False
+        ended[1, lane] = False
 
 
 @_inline
 def _step(
     t: Any,
-    actions: Any,
+    rules: Any,
     features: Any,
     table: Any,
     instruments: Any,
-    hold_scale: Any,
     schedule: Any,
     state: Any,
     observations: Any,
-    rewards: Any,
+    flows: Any,
     ended: Any,
-    final_observations: Any,
-    final_state: Any,
 ) -> None:
     """The loop of :func:`step_lanes`, all but the logarithms."""
     auto_reset = schedule[AUTO_RESET] != 0
-    for lane in range(actions.shape[0]):
-        borrow = instruments[np.uintp(state[lane, INSTRUMENT]), BORROW]
-        growth, gain = _advance(t, table, borrow, actions[lane], state, lane)
-        terminated = state[lane, EQUITY] <= t.ruin_equity
-        truncated = state[lane, ROW] >= state[lane, END_ROW] and not terminated
+    s, final_state = state[NOW], state[FINAL]
+    out, final_out = observations[NOW], observations[FINAL]
+    for lane in range(s.shape[0]):
+        borrow = instruments[np.uintp(s[lane, INSTRUMENT]), BORROW]
+        growth, gain = _advance(t, table, borrow, flows[ACTION, lane], s, lane)
+        terminated = s[lane, EQUITY] <= t.ruin_equity
+        truncated = s[lane, ROW] >= s[lane, END_ROW] and not terminated
         ended[0, lane] = terminated
         ended[1, lane] = truncated
-        rewards[0, lane] = max(growth, SMALLEST_GROWTH)
+        flows[REWARD, lane] = max(growth, SMALLEST_GROWTH)
         if auto_reset and (terminated or truncated):
-            _finish(features, hold_scale, state, lane, gain, final_observations, final_state)
-            _start(t, features, instruments, hold_scale, schedule, state, lane, observations)
-            rewards[1, lane] = 1.0
+            _finish(rules, features, s, lane, gain, final_state, final_out)
+            _start(t, rules, features, instruments, schedule, s, lane, out)
+            flows[GAIN, lane] = 1.0
         else:
-            _observe(features, hold_scale, state, lane, 0.0, observations)
-            rewards[1, lane] = gain
+            _observe(rules, features, s, lane, 0.0, out)
+            flows[GAIN, lane] = gain
 
 
 @_compile
 def step_lanes(
-    actions: Any,
-    terms: Any,
+    rules: Any,
     features: Any,
     table: Any,
     instruments: Any,
-    hold_scale: Any,
     schedule: Any,
     state: Any,
     observations: Any,
-    rewards: Any,
+    flows: Any,
     ended: Any,
-    final_observations: Any,
-    final_state: Any,
 ) -> int:
     """Advance every lane by one bar; lanes that end start their next episode in the same call.
 
     Args (beyond :func:`reset_lanes`):
-        actions: [N] float64.
-        rewards: [2, N] float64, written: log change of equity; log gain of the position's price.
+        state, observations: the second layer's row n is written when lane n ended.
+        flows: [3, N] float64: the action, read; the log change of equity, written; the log gain
+            of the position's price, written.
         ended: [2, N] bool, written: terminated, truncated.
-        final_observations: [N, F + 5] float32; row n is written when lane n ended.
-        final_state: [N, STATE_SIZE] float64; likewise.
 
     Returns:
         -1, or the first lane whose action is not a number; then nothing has been changed.
     """
-    n_lanes = actions.shape[0]
+    n_lanes = state.shape[1]
     for lane in range(n_lanes):
-        if math.isnan(actions[lane]):
+        if math.isnan(flows[ACTION, lane]):
             return lane
-    t = _read_terms(terms)
+    t = _read_terms(rules)
     if _is_plain(t):
         _step(
-            _plain(t), actions, features, table, instruments, hold_scale, schedule,
-            state, observations, rewards, ended, final_observations, final_state,
+            _plain(t), rules, features, table, instruments, schedule,
+            state, observations, flows, ended,
         )  # fmt: skip
     else:
-        _step(
-            t, actions, features, table, instruments, hold_scale, schedule,
-            state, observations, rewards, ended, final_observations, final_state,
-        )  # fmt: skip
-    for row in range(2):
+        _step(t, rules, features, table, instruments, schedule, state, observations, flows, ended)
+    for row in range(REWARD, GAIN + 1):
         for lane in range(n_lanes):
-            rewards[row, lane] = _log(rewards[row, lane])
+            flows[row, lane] = _log(flows[row, lane])
     gain_column = features.shape[1] + 1
     for lane in range(n_lanes):
-        observations[lane, gain_column] = rewards[1, lane]
+        observations[NOW, lane, gain_column] = flows[GAIN, lane]
     return -1
 
 

@@ -43,7 +43,7 @@ class StepResult:
 
 
 class Simulator:
-    """N independent portfolios over a packed market.
+    """N independent portfolios over a packed market (``docs/simulator.md``).
 
     The random starts of lane n depend on (seed, n, episode) alone, so the number of lanes changes
     no lane.
@@ -96,27 +96,26 @@ class Simulator:
         self._schedule = np.array(
             [seed, episode_bars or whole, int(random_start), int(auto_reset)], dtype=np.int64
         )
-        self._terms = config.terms()
-        self._instruments = market.instruments(config.borrow_bps_per_year)
-        self._state = np.zeros((n_lanes, k.STATE_SIZE))
-        self._final_state = np.zeros((n_lanes, k.STATE_SIZE))
-        self._observations = np.zeros((n_lanes, self.observation_size), dtype=np.float32)
-        self.final_observations = np.zeros_like(self._observations)
-        self._rewards = np.zeros((2, n_lanes))  # the second row is the kernel's own
+        self._states = np.zeros((2, n_lanes, k.STATE_SIZE))
+        self._layers = np.zeros((2, n_lanes, self.observation_size), dtype=np.float32)
+        self._flows = np.zeros((3, n_lanes))
         self._ended = np.zeros((2, n_lanes), dtype=np.bool_)
-        self._shared = (
-            self._terms,
+        self._arguments = (
+            np.concatenate([config.terms(), hold_scale()]),
             market.features,
             market.table,
-            self._instruments,
-            hold_scale(),
+            market.instruments(config.borrow_bps_per_year),
             self._schedule,
-            self._state,
-            self._observations,
+            self._states,
+            self._layers,
+            self._flows,
+            self._ended,
         )
-        self._outputs = (self._rewards, self._ended, self.final_observations, self._final_state)
+        self._state, self._final_state = self._states
+        self.observations: Observations = self._layers[0]
+        self.final_observations: Observations = self._layers[1]
         self._result = StepResult(
-            self._observations, self._rewards[0], self._ended[0], self._ended[1]
+            self.observations, self._flows[k.REWARD], self._ended[0], self._ended[1]
         )
         self._state[:, k.EPISODE] = -1.0
         self._started = False
@@ -132,10 +131,9 @@ class Simulator:
                 raise ConfigError(f"seed = {seed}", expected="0 to 2^63 - 1")
             self._schedule[k.SEED] = seed
             self._state[:, k.EPISODE] = -1.0
-        k.reset_lanes(*self._shared)
-        self._ended[:] = False
+        k.reset_lanes(*self._arguments)
         self._started = True
-        return self._observations
+        return self.observations
 
     def step(self, actions: NDArray[np.floating[Any]]) -> StepResult:
         """One bar for every lane.
@@ -144,14 +142,24 @@ class Simulator:
             actions: [N] or [N, 1]; clipped to [−1, 1].
 
         Raises:
-            ConfigError: before a reset, another number of actions, an action that is no number.
+            ConfigError: before a reset, or after the end of a lane that does not restart by
+                itself; another number of actions, or one that is no number (no lane has moved
+                then).
         """
         if not self._started:
             raise ConfigError("the simulator was stepped before its first reset")
-        flat = np.ascontiguousarray(actions, dtype=np.float64).reshape(-1)
-        if flat.shape[0] != self.n_lanes:
-            raise ConfigError(f"{flat.shape[0]} actions", expected=f"{self.n_lanes}, one a lane")
-        bad = k.step_lanes(flat, *self._shared, *self._outputs)
+        actions = np.asarray(actions)
+        if actions.size != self.n_lanes or actions.ndim > 2:
+            raise ConfigError(
+                f"actions of shape {actions.shape}",
+                expected=f"({self.n_lanes},) or ({self.n_lanes}, 1)",
+            )
+        if not self._schedule[k.AUTO_RESET] and self._ended.any():
+            raise ConfigError(
+                f"lane {int(self._ended.any(axis=0).argmax())} has ended", hint="call reset()"
+            )
+        self._flows[k.ACTION] = actions.reshape(-1)
+        bad = k.step_lanes(*self._arguments)
         if bad >= 0:
             raise ConfigError(f"lane {bad}: the action is not a number", expected="-1 to 1")
         return self._result
@@ -161,14 +169,14 @@ class Simulator:
         return {
             "state": self._state.copy(),
             "schedule": self._schedule.copy(),
-            "observations": self._observations.copy(),
+            "observations": self.observations.copy(),
         }
 
     def load_state_dict(self, payload: dict[str, NDArray[Any]]) -> None:
         """Continue from :meth:`state_dict`'s form, of a simulator with the same settings."""
         self._state[:] = payload["state"]
         self._schedule[:] = payload["schedule"]
-        self._observations[:] = payload["observations"]
+        self.observations[:] = payload["observations"]
         self._ended[:] = False
         self._started = True
 
