@@ -100,10 +100,12 @@ def algorithm_name(impl: Any) -> str | None:
     from d3rlpy.algos.qlearning.torch.iql_impl import IQLImpl
     from d3rlpy.algos.qlearning.torch.sac_impl import SACImpl
 
-    if type(impl).__module__.split(".")[0] not in ("d3rlpy", "offline_trader"):
-        return None
-    known = {"cal_ql": CalQLImpl, "cql": CQLImpl, "sac": SACImpl, "iql": IQLImpl}
-    return next((name for name, kind in known.items() if isinstance(impl, kind)), None)
+    kinds = type(impl).__mro__
+    toolkit = kinds[0].__module__ == "offline_trader.learning._objectives"
+    if toolkit:  # its classes derive from exactly one of d3rlpy's
+        kinds = tuple(kind for kind in kinds if kind.__module__.startswith("d3rlpy."))
+    known = {CalQLImpl: "cal_ql", CQLImpl: "cql", SACImpl: "sac", IQLImpl: "iql"}
+    return known.get(kinds[0])
 
 
 def count_step(algo: Any) -> None:
