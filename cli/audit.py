@@ -133,11 +133,13 @@ def find_function(path: str) -> Callable[..., Any]:
 
 def _frame_bars(frame: pd.DataFrame) -> Any:
     """Bars of the rows that hold any; those lost to a gap are not there, as in a file."""
+    import pandas as pd
+
     from offline_trader.markets import Bars
 
     kept = frame.dropna()
-    columns = {name: kept[name].to_numpy() for name in frame.columns}
-    stamps = kept.index.tz_localize(None).to_numpy()
+    columns: dict[str, Any] = {name: kept[name].to_numpy() for name in frame.columns}
+    stamps = pd.DatetimeIndex(kept.index).tz_localize(None).to_numpy()
     return Bars("audit", stamps, periods_per_year=252.0, **columns)
 
 

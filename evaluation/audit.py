@@ -220,11 +220,20 @@ def _perturbations(
     """Versions of the bars that differ only after ``cut``."""
     later = len(frame) - cut - 1
     walk = np.exp(np.cumsum(rng.normal(0.0, 0.03, later)))
-    for name, factor in (("new path", walk), ("prices × 3", 3.0), ("prices ÷ 3", 1.0 / 3.0)):
+    prices = frame[_PRICES].to_numpy(dtype=np.float64)
+    volume = frame["volume"].to_numpy(dtype=np.float64)
+    paths = {
+        "new path": walk,
+        "prices × 3": np.full(later, 3.0),
+        "prices ÷ 3": np.full(later, 1.0 / 3.0),
+    }
+    for name, factor in paths.items():
         changed = frame.copy()
-        scaled = changed[_PRICES].iloc[cut + 1 :].to_numpy() * np.reshape(factor, (-1, 1))
-        changed.iloc[cut + 1 :, [changed.columns.get_loc(c) for c in _PRICES]] = scaled
-        changed.iloc[cut + 1 :, changed.columns.get_loc("volume")] *= rng.uniform(0.1, 8.0, later)
+        scaled, traded = prices.copy(), volume.copy()
+        scaled[cut + 1 :] *= factor[:, None]
+        traded[cut + 1 :] *= rng.uniform(0.1, 8.0, later)
+        changed[_PRICES] = scaled
+        changed["volume"] = traded
         yield name, changed
     yield "bars removed", frame.iloc[: cut + 1]
 

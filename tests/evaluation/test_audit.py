@@ -47,7 +47,7 @@ def _regression_residual(frame: pd.DataFrame) -> Any:
 
 def _target_mean_encoding(frame: pd.DataFrame) -> Any:
     target = _returns(frame).shift(-1)
-    return target.groupby(frame.index.day_of_week).transform("mean")
+    return target.groupby(pd.DatetimeIndex(frame.index).day_of_week).transform("mean")
 
 
 def _nearest_merge(frame: pd.DataFrame) -> Any:
@@ -83,7 +83,9 @@ LEAKS: dict[str, Planted] = {
     "weekly label left, spread over days": lambda f: (
         f["close"].resample("W-FRI", label="left").last().reindex(f.index, method="ffill")
     ),
-    "month's own mean": lambda f: f["close"].groupby(f.index.month).transform("mean"),
+    "month's own mean": lambda f: (
+        f["close"].groupby(pd.DatetimeIndex(f.index).month).transform("mean")
+    ),
     "reversed moving average": lambda f: f["close"][::-1].ewm(span=10).mean()[::-1],
     "numpy gradient": lambda f: np.gradient(f["close"].to_numpy()),
     "zero-phase filter": lambda f: filtfilt([0.2], [1.0, -0.8], f["close"].ffill().to_numpy()),
