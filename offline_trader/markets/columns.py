@@ -73,6 +73,8 @@ def _find(names: Sequence[str]) -> dict[str, int]:
             if spelling in names and names.index(spelling) not in found.values():
                 found[ours] = names.index(spelling)
                 break
+    if "timestamp" not in found and names and names[0] == "":
+        found["timestamp"] = 0  # an index without a name, as pandas writes it
     if "volume" not in found:
         volumes = (n for n in names if n.startswith("volume") and not _NOT_VOLUME.search(n))
         if name := next(volumes, ""):

@@ -66,8 +66,8 @@ def find_header(lines: Sequence[str], source: str) -> Header:
         columns = _columns_by_order(_cells(first, delimiter))
         if columns:
             return _header(source, lines, filled[0], delimiter, columns, [])
-    delimiter = max(_DELIMITERS, key=first.count)
-    recognise(_cells(first, delimiter), source)
+    table = [_cells(lines[i], delimiter) for i in filled for delimiter in _DELIMITERS]
+    recognise(max(table, key=len), source)
     raise DataError(f"{source}: no header found", expected="a header with " + ", ".join(REQUIRED))
 
 

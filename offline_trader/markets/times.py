@@ -29,6 +29,7 @@ _COMPACT = (
     (190001010000, 220012312359, "%Y%m%d%H%M"),
     (19000101000000, 22001231235959, "%Y%m%d%H%M%S"),
 )
+_EARLIEST_EPOCH = 1e8  # seconds: March 1973; smaller numbers are row numbers
 _EXCEL_DAYS = (20_000.0, 80_000.0)
 
 _DATES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -181,6 +182,12 @@ def _from_numbers(column: pd.Series, source: str, locate: Locate) -> _Parsed:
             hint="format the column as a date and save the file again",
         )
     size = float(np.median(np.abs(known)))
+    if size < _EARLIEST_EPOCH:
+        raise DataError(
+            f"{source} {locate(0)}: {known[0]:g} is not a time",
+            expected=EXPECTED,
+            hint="if these are row numbers, add a column with the dates",
+        )
     scale = next(ns for limit, ns in _EPOCH_UNITS if size < limit)
     good = np.isfinite(values) & (np.abs(values) * scale < 9.2e18)
     if pd.api.types.is_integer_dtype(column) and bool(good.all()):

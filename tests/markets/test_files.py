@@ -41,6 +41,7 @@ def seconds(bars: Bars) -> list[str]:
         '"time","open","high","low","close","tick_volume"',
         "unix,open,high,low,close,Volume BTC",
         "Unnamed: 0,Open,High,Low,Last,Vol.",
+        ",Open,High,Low,Close,Volume",
         "ts,first,max,min,last,qty",
     ],
 )

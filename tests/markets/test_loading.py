@@ -36,7 +36,8 @@ def test_built_in_bars_are_those_of_their_package(name: str) -> None:
     for column in ("Open", "High", "Low", "Close", "Volume"):
         np.testing.assert_array_equal(getattr(bars, column.lower()), frame[column].to_numpy())
     assert bars.periods_per_year == 252.0
-    # three closures are longer than a week-end with a holiday: September 11th, and two more
+    # longer than a week-end with a holiday: September 11th 2001, the days of mourning after New
+    # Year 2007, the hurricane of October 2012
     assert bars.gaps == 3
 
 

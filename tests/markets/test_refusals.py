@@ -41,6 +41,7 @@ GOOD = "2020-01-02,10,12,9,11,7\n2020-01-03,10,12,9,11,7\n"
         (HEAD + GOOD.replace("2020", "1020"), "bars.csv row 2: the year of '1020-01-02' is 1020"),
         (HEAD + GOOD + "source: somewhere\n", "bars.csv row 4: 'source: somewhere' is not a date"),
         (HEAD + "43832,10,12,9,11,7\n", "bars.csv row 2: 43832 looks like a day number"),
+        (",Open,High,Low,Close\n0,10,12,9,11\n1,10,12,9,11\n", "bars.csv row 2: 0 is not a time"),
         (HEAD + "03/04/2020,10,12,9,11,7\n03/05/2020,10,12,9,11,7\n",
          "bars.csv row 2: in '03/04/2020' day and month cannot be told apart"),
         (HEAD + "2020-01-02 09:30Z,10,12,9,11,7\n2020-01-02 09:31,10,12,9,11,7\n",
@@ -78,12 +79,13 @@ def test_rows_of_one_instrument_among_several_keep_their_place(tmp_path: Path) -
         ("Date,Open,Hgih,Low,Close", "no column for high", "rename `Hgih` to `high`"),
         ("Date,Open,High,Low,Adj Close", "no column for close", "rename `Adj Close`"),
         ("Day,Open,High,Low,Close", "no column for timestamp", "column `timestamp`"),
-        ("hello", "no column for timestamp, open, high, low, close among hello", "header"),
+        ("Date,P,Q,R,S", "no column for open, high, low, close among Date, P, Q, R, S", "header"),
+        ("x,y", "no column for timestamp, open, high, low, close among x, y", "header"),
     ],
 )
 def test_missing_columns(tmp_path: Path, header: str, found: str, hint: str) -> None:
     file = tmp_path / "bars.csv"
-    file.write_text(header + "\n2020-01-02,10,12,9,11\n")
+    file.write_text("# title\n" + header + "\n")
     with pytest.raises(DataError) as error:
         load_market(file)
     assert found in error.value.found
