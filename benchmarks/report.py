@@ -66,12 +66,13 @@ def main() -> None:
         "report",
         [
             Figure("evaluation", evaluated - start, "s"),
+            Figure("page and PNG files", drawn - evaluated, "s"),
             Figure(
-                "page and PNG files",
-                drawn - evaluated,
+                "all of it",
+                drawn - start,
                 "s",
                 target=f"≤ {LIMIT_S:.0f}",
-                holds=drawn - evaluated <= LIMIT_S,
+                holds=drawn - start <= LIMIT_S,
             ),
             Figure(
                 "page",

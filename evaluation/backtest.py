@@ -8,7 +8,7 @@ executed that many bars after it was taken.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -25,7 +25,7 @@ from offline_trader.simulator import (
 )
 from offline_trader.types import FloatArray, IntArray, Observations, Policy
 
-__all__ = ["Backtest", "Subject", "backtest", "replayed", "with_cost"]
+__all__ = ["Backtest", "Subject", "backtest", "backtests", "replayed", "with_cost"]
 
 Subject: TypeAlias = Policy | Expert | Behaviour
 Decider: TypeAlias = Callable[[Observations, IntArray], NDArray[np.floating]]
@@ -76,24 +76,37 @@ def backtest(
         config: the trading rules.
         delay_bars: bars by which every action comes late; until then nothing is done.
     """
-    assert len(market.symbols) == 1, "one instrument at a time"
-    decide = _decider(subject, market, config)
-    simulator = Simulator(market, config, 1, auto_reset=False)
-    n_steps = len(market) - 1
-    waiting = deque([0.0] * delay_bars)
-    recorder = _Recorder(n_steps, simulator.observation_size, config.initial_cash)
-    observation = simulator.reset()
-    for t in range(n_steps):
-        action = float(np.asarray(decide(observation, simulator.bar_index)).reshape(-1)[0])
-        recorder.decided(t, observation, action)
-        waiting.append(action)
-        result = simulator.step(np.array([waiting.popleft()]))
-        recorder.stepped(t, simulator)
-        observation = result.observations
-        if result.terminated[0]:
+    return backtests(subject, [(market, config, delay_bars)])[0]
+
+
+def backtests(
+    subject: Subject, runs: Sequence[tuple[MarketTensor, SimulatorConfig, int]]
+) -> list[Backtest]:
+    """Several runs of ``subject``, each with its own market, rules and delay, bar by bar together.
+
+    The subject decides for all of them in one call a bar. The markets have equally many bars, and
+    the rules the same action mode. Experts that read the future run one after another, because
+    each market has its own.
+    """
+    if len(runs) > 1 and _privileged(subject):
+        return [backtests(subject, [run])[0] for run in runs]
+    markets = [market for market, _, _ in runs]
+    assert all(len(market.symbols) == 1 for market in markets), "one instrument at a time"
+    assert len({len(market) for market in markets}) == 1, "equally many bars"
+    decide = _decider(subject, markets[0], runs[0][1])
+    lanes = [_Lane(*run) for run in runs]
+    observations = np.concatenate([lane.observation for lane in lanes])
+    rows = np.zeros(len(lanes), dtype=np.int64)
+    for t in range(len(markets[0]) - 1):
+        rows[:] = t
+        actions = np.asarray(decide(observations, rows), dtype=np.float64).reshape(-1)
+        for i, lane in enumerate(lanes):
+            if not lane.ruined:
+                lane.step(t, float(actions[i]))
+                observations[i] = lane.observation[0]
+        if all(lane.ruined for lane in lanes):
             break
-    recorder.costs_paid = float(simulator.outcome()["costs_paid"][0])
-    return recorder.finish(market, config, ruined=bool(result.terminated[0]))
+    return [lane.finish() for lane in lanes]
 
 
 def replayed(run: Backtest, market: MarketTensor, config: SimulatorConfig) -> Backtest:
@@ -147,7 +160,7 @@ def with_cost(config: SimulatorConfig, cost_bps: float) -> SimulatorConfig:
 
 
 def _decider(subject: Subject, market: MarketTensor, config: SimulatorConfig) -> Decider:
-    """The subject as a function of observations [1, O] and market rows [1]."""
+    """The subject as a function of observations [N, O] and market rows [N]."""
     if isinstance(subject, Expert | Behaviour):
         policy = ExpertPolicy(subject, market.layout, config, market=market)
         return lambda observations, rows: policy(observations, rows)
@@ -155,45 +168,57 @@ def _decider(subject: Subject, market: MarketTensor, config: SimulatorConfig) ->
     return lambda observations, rows: plain(observations)
 
 
-class _Recorder:
-    """Arrays that fill up while the run goes on."""
+def _privileged(subject: Subject) -> bool:
+    expert = subject.expert if isinstance(subject, Behaviour) else subject
+    return isinstance(expert, Expert) and expert.privileged
 
-    def __init__(self, n_steps: int, width: int, initial_cash: float) -> None:
-        self.n = 0
+
+class _Lane:
+    """One simulator with one portfolio, and the arrays that fill up while it goes on."""
+
+    def __init__(self, market: MarketTensor, config: SimulatorConfig, delay_bars: int) -> None:
+        n_steps = len(market) - 1
+        self.market, self.config = market, config
+        self.simulator = Simulator(market, config, 1, auto_reset=False)
+        self.observation = self.simulator.reset()
+        self.waiting = deque([0.0] * delay_bars)
+        self.n, self.held, self.ruined = 0, 0.0, False
         self.actions = np.zeros(n_steps)
-        self.observations = np.zeros((n_steps, width), dtype=np.float32)
-        self.equity = np.full(n_steps + 1, initial_cash)
+        self.observations = np.zeros((n_steps, self.simulator.observation_size), dtype=np.float32)
+        self.equity = np.full(n_steps + 1, config.initial_cash)
         self.exposure = np.zeros(n_steps + 1)
         self.units = np.zeros(n_steps)
         self.prices = np.zeros(n_steps)
-        self.costs_paid = 0.0
 
-    def decided(self, t: int, observation: Observations, action: float) -> None:
+    def step(self, t: int, action: float) -> None:
         self.actions[t] = action
-        self.observations[t] = observation[0]
-
-    def stepped(self, t: int, simulator: Simulator) -> None:
+        self.observations[t] = self.observation[0]
+        self.waiting.append(action)
+        simulator = self.simulator
+        result = simulator.step(np.array([self.waiting.popleft()]))
+        self.observation = result.observations
         self.equity[t + 1] = simulator.equity[0]
         self.exposure[t + 1] = simulator.weight[0]
-        self.n = t + 1
-        if simulator.traded[0]:
+        self.n, self.ruined = t + 1, bool(result.terminated[0])
+        held, self.held = self.held, float(simulator.units[0])
+        if self.held != held:
             found = simulator.outcome()
             self.units[t] = found["fill_units"][0]
             self.prices[t] = found["fill_price"][0]
 
-    def finish(self, market: MarketTensor, config: SimulatorConfig, *, ruined: bool) -> Backtest:
+    def finish(self) -> Backtest:
         n = self.n
         self.equity[n + 1 :] = self.equity[n]
         return Backtest(
-            symbol=market.symbols[0],
-            timestamps=market.timestamps,
-            close=market.prices[:, 3],
-            equity=np.maximum(self.equity, _GONE * config.initial_cash),
+            symbol=self.market.symbols[0],
+            timestamps=self.market.timestamps,
+            close=self.market.prices[:, 3],
+            equity=np.maximum(self.equity, _GONE * self.config.initial_cash),
             exposure=self.exposure,
             actions=self.actions[:n],
             observations=self.observations[:n],
             traded=self.units[:n] != 0.0,
-            fills=_fills(self.units[:n], self.prices[:n], config),
-            costs_paid=self.costs_paid,
-            ruined=ruined,
+            fills=_fills(self.units[:n], self.prices[:n], self.config),
+            costs_paid=float(self.simulator.outcome()["costs_paid"][0]),
+            ruined=self.ruined,
         )

@@ -6,16 +6,17 @@ instrument; buy-and-hold and the source experts run on the same bars with the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError
 from offline_trader.evaluation.actions import action_map, collapse_of
-from offline_trader.evaluation.backtest import Backtest, Subject, backtest, replayed
+from offline_trader.evaluation.backtest import Backtest, Subject
+from offline_trader.evaluation.course import Course, Scenario
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.measures import performance
@@ -24,24 +25,14 @@ from offline_trader.evaluation.record import (
     Evaluation,
     InstrumentRow,
     RegimeRow,
-    Robustness,
     ScoreRow,
 )
 from offline_trader.evaluation.regimes import regime_labels, regime_rows
-from offline_trader.evaluation.robustness import (
-    DEFAULT_COSTS_BPS,
-    Runner,
-    cost_sweep,
-    delayed,
-    noisy,
-    summary,
-)
+from offline_trader.evaluation.robustness import DEFAULT_COSTS_BPS, Trials, robustness
 from offline_trader.experts import Expert, get_expert
 from offline_trader.export import OnnxPolicy, sha256_of
-from offline_trader.features import compute_features
-from offline_trader.markets import BarRange, Bars, load_markets
-from offline_trader.simulator import MarketTensor, SimulatorConfig
-from offline_trader.types import FloatArray, ObservationLayout, digest
+from offline_trader.simulator import SimulatorConfig
+from offline_trader.types import FloatArray, digest
 
 __all__ = ["EvaluateOptions", "evaluate"]
 
@@ -72,6 +63,11 @@ class EvaluateOptions:
     seed: int = 0
     replicates: int = 1000
 
+    @property
+    def trials(self) -> Trials:
+        """The robustness runs among these settings."""
+        return Trials(self.costs_bps, self.delay_bars, self.noise_bps, self.noise_draws, self.seed)
+
     def __post_init__(self) -> None:
         if any(not 0 <= cost < 5_000 for cost in self.costs_bps):
             raise ConfigError(f"costs_bps {self.costs_bps}", expected="from 0 to below 5000")
@@ -80,18 +76,6 @@ class EvaluateOptions:
                 raise ConfigError(f"{name} = {getattr(self, name)}", expected="0 or more")
         if not 0 <= self.noise_bps < 5_000:
             raise ConfigError(f"noise_bps = {self.noise_bps}", expected="from 0 to below 5000")
-
-
-@dataclass(frozen=True, eq=False)
-class _Instrument:
-    """One instrument: all its bars (features need the past), and the range to judge."""
-
-    bars: Bars
-    range: BarRange
-
-    @property
-    def market(self) -> MarketTensor:
-        return MarketTensor.from_bars([self.bars], [compute_features(self.bars)], [self.range])
 
 
 def evaluate(
@@ -118,52 +102,35 @@ def evaluate(
         SchemaMismatch: the model was made for another observation layout.
     """
     options = options or EvaluateOptions()
-    instruments = _instruments(env)
-    markets = [each.market for each in instruments]
-    _check_layout(subject, markets[0].layout)
-    rules = env.simulator
-    periods = max(float(market.periods_per_year[0]) for market in markets)
-
-    def run(who: Subject, config: SimulatorConfig, delay_bars: int) -> Account:
-        legs = [backtest(who, market, config, delay_bars=delay_bars) for market in markets]
-        return combine(legs, periods)
-
-    def held_growth(config: SimulatorConfig) -> float | None:
-        again = [replayed(leg, m, config) for leg, m in zip(held, markets, strict=True)]
-        return performance(combine(again, periods).curve.returns, periods)["cagr"]
-
-    legs = [backtest(subject, market, rules) for market in markets]
-    account = combine(legs, periods)
-    held = [backtest(get_expert("buy_and_hold"), market, rules) for market in markets]
-    rivals = [Rival("buy_and_hold", "benchmark", combine(held, periods).curve.equity)]
+    course = Course.from_env(env)
+    layout = course.markets[0].layout
+    if isinstance(subject, OnnxPolicy):
+        subject.require_layout(layout, owner="this version's features")
+    rules, periods = env.simulator, course.periods_per_year
     name, kind, fingerprint = _identity(subject, options.name)
-    rivals += [
-        Rival(expert, "expert", run(get_expert(expert), rules, 0).curve.equity)
-        for expert in dict.fromkeys(options.experts)
-        if expert not in ("buy_and_hold", name)
-    ]
-    data_hash = _data_hash(instruments)
+    (legs,) = course.legs(subject, [Scenario(rules)])
+    (held,) = course.legs(get_expert("buy_and_hold"), [Scenario(rules)])
+    account, holding = combine(legs, periods), combine(held, periods)
     record = None
     if ledger is not None:
         config = {"subject": fingerprint, "simulator": asdict(rules), **(trial or {})}
-        record = TrialRecord(ledger, config, options.seed, data_hash, name)
+        record = TrialRecord(ledger, config, options.seed, course.data_hash, name)
+    rivals = [Rival("buy_and_hold", "benchmark", holding.curve.equity)]
     judged = judge(
         account.curve.returns,
         periods,
-        rivals,
+        rivals + _experts(course, rules, options.experts, name),
         trial=record,
         seed=options.seed,
         replicates=options.replicates,
     )
     collapse = collapse_of(legs, rules, options.seed)
-    intervals = dict(judged.intervals)
-    if account.win_rate_interval is not None:
-        intervals["win_rate"] = account.win_rate_interval
+    win_rate = account.win_rate_interval
     return Evaluation(
         name=name,
         kind=kind,
         fingerprint=fingerprint,
-        data_hash=data_hash,
+        data_hash=course.data_hash,
         start=account.curve.timestamps[0],
         end=account.curve.timestamps[-1],
         n_bars=len(account.curve.returns),
@@ -172,45 +139,28 @@ def evaluate(
         simulator=asdict(rules),
         curve=account.curve,
         measures={**judged.measures, **account.trade_measures},
-        intervals=intervals,
+        intervals=judged.intervals | ({} if win_rate is None else {"win_rate": win_rate}),
         statistics=judged.statistics,
         collapse=collapse.to_dict(),
         verdicts=collapse.verdicts,
         comparators=judged.comparators,
         spa_p_value=judged.spa_p_value,
-        instruments=tuple(
-            InstrumentRow(
-                leg.symbol, each.bars.sha256, performance(_returns(leg), each.bars.periods_per_year)
-            )
-            for leg, each in zip(legs, instruments, strict=True)
-        ),
+        instruments=_instrument_rows(course, legs),
         trades=trade_rows(legs),
-        regimes=_regimes(account, rivals[0].equity, instruments, periods),
-        robustness=_robustness(run, subject, held_growth, instruments, rules, periods, options),
-        action_map=action_map(legs, markets[0].layout),
-        oracle=_oracle(run, rules, account) if options.oracle else (),
-        notes=(*judged.notes, *_remarks(legs, instruments)),
+        regimes=_regimes(account, holding.curve.equity, course),
+        robustness=robustness(subject, course, rules, options.trials, held),
+        action_map=action_map(legs, layout),
+        oracle=_oracle(course, rules, account) if options.oracle else (),
+        notes=(*judged.notes, *_remarks(course, legs)),
     )
 
 
-def _instruments(env: EnvConfig) -> list[_Instrument]:
-    found = []
-    for bars in load_markets(list(env.market), tz=env.tz):
-        start, stop = bars.rows_between(env.start, env.end)
-        start = max(start, compute_features(bars).warmup)
-        if stop - start < 2:
-            raise DataError(
-                f"{bars.source or bars.symbol}: {max(stop - start, 0)} bars from "
-                f"{env.start or 'the start'} to {env.end or 'the end'} after the warm-up",
-                expected="2 or more",
-            )
-        found.append(_Instrument(bars, BarRange(start, stop)))
-    return found
-
-
-def _check_layout(subject: Subject, layout: ObservationLayout) -> None:
-    if isinstance(subject, OnnxPolicy):
-        subject.require_layout(layout, owner="this version's features")
+def _experts(course: Course, rules: SimulatorConfig, names: Sequence[str], own: str) -> list[Rival]:
+    return [
+        Rival(name, "expert", course.accounts(get_expert(name), [Scenario(rules)])[0].curve.equity)
+        for name in dict.fromkeys(names)
+        if name not in ("buy_and_hold", own)
+    ]
 
 
 def _identity(subject: Subject, name: str) -> tuple[str, str, str]:
@@ -222,78 +172,41 @@ def _identity(subject: Subject, name: str) -> tuple[str, str, str]:
     return name or type(subject).__name__, "policy", ""
 
 
-def _data_hash(instruments: Sequence[_Instrument]) -> str:
-    return digest(
-        [
-            [each.bars.symbol, each.bars.slice(each.range.start, each.range.stop).sha256]
-            for each in instruments
-        ]
-    )
+def _instrument_rows(course: Course, legs: Sequence[Backtest]) -> tuple[InstrumentRow, ...]:
+    rows = []
+    for leg, each in zip(legs, course.instruments, strict=True):
+        returns = leg.equity[1:] / leg.equity[:-1] - 1.0
+        measures = performance(returns, each.bars.periods_per_year)
+        rows.append(InstrumentRow(leg.symbol, each.bars.sha256, measures))
+    return tuple(rows)
 
 
-def _returns(leg: Backtest) -> np.ndarray:
-    return np.asarray(leg.equity[1:] / leg.equity[:-1] - 1.0)
-
-
-def _regimes(
-    account: Account, held: FloatArray, instruments: Sequence[_Instrument], periods: float
-) -> tuple[RegimeRow, ...]:
+def _regimes(account: Account, held: FloatArray, course: Course) -> tuple[RegimeRow, ...]:
     """By the instrument's closes, past included; of several instruments by buy-and-hold's equity,
     whose first year is its own warm-up."""
     market = held[1:] / held[:-1] - 1.0
-    if len(instruments) == 1:
-        one = instruments[0]
+    if len(course.instruments) == 1:
+        one = course.instruments[0]
         labels = regime_labels(one.bars.close, one.range.start, one.range.stop)
     else:
         labels = regime_labels(held, 0, len(held))
-    return regime_rows(account.curve.returns, labels, periods, market)
+    return regime_rows(account.curve.returns, labels, course.periods_per_year, market)
 
 
-def _robustness(
-    run: Runner,
-    subject: Subject,
-    held_growth: Callable[[SimulatorConfig], float | None],
-    instruments: Sequence[_Instrument],
-    rules: SimulatorConfig,
-    periods: float,
-    options: EvaluateOptions,
-) -> Robustness | None:
-    if not (options.costs_bps or options.delay_bars or options.noise_draws):
-        return None
-    costs = cost_sweep(run, subject, held_growth, rules, periods, options.costs_bps)
-    delay = None
-    if options.delay_bars:
-        delay = delayed(run, subject, rules, periods, options.delay_bars)
-    noise = []
-    for draw in range(options.noise_draws):
-        rng = np.random.default_rng([options.seed, draw])
-        legs = [
-            backtest(
-                subject,
-                _Instrument(noisy(each.bars, options.noise_bps, rng), each.range).market,
-                rules,
-            )
-            for each in instruments
-        ]
-        returns = combine(legs, periods).curve.returns
-        noise.append(performance(returns, periods)["sharpe"])
-    return summary(costs, delay, options.noise_bps, noise)
-
-
-def _oracle(run: Runner, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
+def _oracle(course: Course, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
     """Log growth as a share of that of the perfect-foresight path."""
-    best = run(get_expert("oracle"), rules, 0).curve.equity
+    best = course.accounts(get_expert("oracle"), [Scenario(rules)])[0].curve.equity
     growth = float(np.log(best[-1] / best[0]))
     own = float(np.log(account.curve.equity[-1] / account.curve.equity[0]))
     note = f"perfect foresight multiplied the capital by {best[-1] / best[0]:,.4g}"
     return (ScoreRow("log growth", own / growth if growth > 0 else None, None, note),)
 
 
-def _remarks(legs: Sequence[Backtest], instruments: Sequence[_Instrument]) -> list[str]:
+def _remarks(course: Course, legs: Sequence[Backtest]) -> list[str]:
     notes = [f"{leg.symbol}: the account was ruined." for leg in legs if leg.ruined]
     if len(legs) > 1:
         notes.append("Equal shares of the capital for every instrument, not rebalanced.")
-    gaps = sum(each.bars.slice(each.range.start, each.range.stop).gaps for each in instruments)
+    gaps = sum(each.judged.gaps for each in course.instruments)
     if gaps:
         notes.append(f"The bars have {gaps} gaps; they were kept.")
     return notes

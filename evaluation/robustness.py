@@ -3,51 +3,95 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from offline_trader.evaluation.backtest import Subject, with_cost
+from offline_trader.evaluation.backtest import Backtest, Subject, replayed, with_cost
+from offline_trader.evaluation.course import Course, Scenario
 from offline_trader.evaluation.measures import performance
-from offline_trader.evaluation.portfolio import Account
+from offline_trader.evaluation.portfolio import Account, combine
 from offline_trader.evaluation.record import CostPoint, Robustness
-from offline_trader.markets import Bars
 from offline_trader.simulator import SimulatorConfig
 
-__all__ = ["DEFAULT_COSTS_BPS", "Runner", "break_even", "cost_sweep", "delayed", "noisy", "summary"]
+__all__ = ["DEFAULT_COSTS_BPS", "Trials", "break_even", "robustness"]
 
 DEFAULT_COSTS_BPS: tuple[float, ...] = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50)
 
-Runner: TypeAlias = Callable[[Subject, SimulatorConfig, int], Account]
-"""Runs a subject with rules and a delay in bars over all instruments."""
+
+@dataclass(frozen=True)
+class Trials:
+    """Which scenarios are run.
+
+    Attributes:
+        costs_bps: costs a side; the subject decides anew at each.
+        delay_bars: bars by which every action comes late in one more run; 0: no such run.
+        noise_bps: standard deviation of the price noise a bar.
+        noise_draws: runs on noisy prices.
+        seed: of the noise.
+    """
+
+    costs_bps: tuple[float, ...] = DEFAULT_COSTS_BPS
+    delay_bars: int = 1
+    noise_bps: float = 10.0
+    noise_draws: int = 5
+    seed: int = 0
 
 
-def cost_sweep(
-    run: Runner,
+def robustness(
     subject: Subject,
-    benchmark_growth: Callable[[SimulatorConfig], float | None],
-    config: SimulatorConfig,
-    periods_per_year: float,
-    costs_bps: Sequence[float] = DEFAULT_COSTS_BPS,
-) -> tuple[CostPoint, ...]:
-    """The subject run again at each cost a side, deciding anew, beside the benchmark's growth."""
-    points = []
-    for cost in sorted(costs_bps):
-        rules = with_cost(config, float(cost))
-        account = run(subject, rules, 0)
-        found = performance(account.curve.returns, periods_per_year)
-        points.append(
-            CostPoint(
-                cost_bps=float(cost),
-                cagr=found["cagr"],
-                sharpe=found["sharpe"],
-                benchmark_cagr=benchmark_growth(rules),
-                trades=int(account.trade_measures["trades"] or 0),
-            )
-        )
-    return tuple(points)
+    course: Course,
+    rules: SimulatorConfig,
+    trials: Trials,
+    held: Sequence[Backtest],
+) -> Robustness | None:
+    """All scenarios, decided together bar by bar; None if none was asked for.
+
+    Args:
+        held: the runs of buy-and-hold under ``rules``, whose actions are traded again at each
+            cost.
+    """
+    costs = sorted(float(cost) for cost in trials.costs_bps)
+    scenarios = [Scenario(with_cost(rules, cost)) for cost in costs]
+    if trials.delay_bars:
+        scenarios.append(Scenario(rules, delay_bars=trials.delay_bars))
+    scenarios += [
+        Scenario(rules, noise_bps=trials.noise_bps, noise_seed=(trials.seed, draw))
+        for draw in range(trials.noise_draws)
+    ]
+    if not scenarios:
+        return None
+    accounts = course.accounts(subject, scenarios)
+    points = tuple(
+        _cost_point(cost, account, _held_growth(held, course, with_cost(rules, cost)), course)
+        for cost, account in zip(costs, accounts, strict=False)
+    )
+    others = [
+        performance(account.curve.returns, course.periods_per_year)
+        for account in accounts[len(costs) :]
+    ]
+    delay = others.pop(0) if trials.delay_bars else None
+    cost_bps, note = break_even(points)
+    noise = tuple(each["sharpe"] for each in others)
+    return Robustness(points, cost_bps, note, delay, trials.noise_bps, noise)
+
+
+def _cost_point(
+    cost_bps: float, account: Account, benchmark_cagr: float | None, course: Course
+) -> CostPoint:
+    found = performance(account.curve.returns, course.periods_per_year)
+    return CostPoint(
+        cost_bps=cost_bps,
+        cagr=found["cagr"],
+        sharpe=found["sharpe"],
+        benchmark_cagr=benchmark_cagr,
+        trades=int(account.trade_measures["trades"] or 0),
+    )
+
+
+def _held_growth(held: Sequence[Backtest], course: Course, rules: SimulatorConfig) -> float | None:
+    again = [replayed(leg, m, rules) for leg, m in zip(held, course.markets, strict=True)]
+    returns = combine(again, course.periods_per_year).curve.returns
+    return performance(returns, course.periods_per_year)["cagr"]
 
 
 def break_even(points: Sequence[CostPoint]) -> tuple[float | None, str]:
@@ -61,37 +105,3 @@ def break_even(points: Sequence[CostPoint]) -> tuple[float | None, str]:
         if below <= 0:
             return low + (high - low) * above / (above - below), ""
     return None, f"above {known[-1][0]:g} bp"
-
-
-def delayed(
-    run: Runner, subject: Subject, config: SimulatorConfig, periods_per_year: float, bars: int
-) -> dict[str, float | None]:
-    """Measures with every action executed ``bars`` bars later."""
-    return performance(run(subject, config, bars).curve.returns, periods_per_year)
-
-
-def noisy(bars: Bars, noise_bps: float, rng: np.random.Generator) -> Bars:
-    """Bars whose four prices are multiplied by one log-normal draw a bar, sd ``noise_bps``.
-
-    One factor a bar keeps low ≤ open, close ≤ high; what is disturbed is the way from bar to bar,
-    which is what features and fills read.
-    """
-    factor = np.exp(rng.normal(0.0, noise_bps * 1e-4, len(bars)))
-    return replace(
-        bars,
-        open=bars.open * factor,
-        high=bars.high * factor,
-        low=bars.low * factor,
-        close=bars.close * factor,
-    )
-
-
-def summary(
-    costs: tuple[CostPoint, ...],
-    delay: dict[str, float | None] | None,
-    noise_bps: float,
-    noise: Sequence[float | None],
-) -> Robustness:
-    """The three together, with the break-even cost."""
-    cost, note = break_even(costs)
-    return Robustness(costs, cost, note, delay, noise_bps, tuple(noise))

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from offline_trader.evaluation.backtest import backtest, replayed, with_cost
+from offline_trader.evaluation.backtest import backtest, backtests, replayed, with_cost
+from offline_trader.evaluation.course import noisy
 from offline_trader.evaluation.portfolio import combine, trade_rows
 from offline_trader.evaluation.record import CostPoint
-from offline_trader.evaluation.robustness import break_even, noisy
+from offline_trader.evaluation.robustness import break_even
 from offline_trader.evaluation.trades import trade_measures
 from offline_trader.experts import get_expert
 from offline_trader.features import compute_features
@@ -108,6 +109,20 @@ def test_a_late_action_is_the_action_list_shifted(market: MarketTensor) -> None:
     expected = backtest(Scripted(shifted), market, SimulatorConfig())
     np.testing.assert_array_equal(late.equity, expected.equity)
     np.testing.assert_array_equal(late.actions, actions.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["reversion", "oracle"])
+def test_runs_together_are_the_runs_alone(name: str) -> None:
+    bars = make_bars()
+    market, other = make_market(bars), make_market(noisy(bars, 50.0, np.random.default_rng(1)))
+    rules, dear = SimulatorConfig(), with_cost(SimulatorConfig(), 30.0)
+    runs = [(market, rules, 0), (market, dear, 0), (market, rules, 1), (other, rules, 0)]
+    together = backtests(get_expert(name), runs)
+    for found, (own, config, delay) in zip(together, runs, strict=True):
+        alone = backtest(get_expert(name), own, config, delay_bars=delay)
+        np.testing.assert_array_equal(found.equity, alone.equity)
+        np.testing.assert_array_equal(found.actions, alone.actions)
+    assert len({found.equity[-1] for found in together}) == 4
 
 
 def test_ruin_ends_the_run_and_leaves_a_flat_curve(market: MarketTensor) -> None:
