@@ -7,12 +7,13 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Advance", "Terminal", "number", "plain_json"]
+__all__ = ["Advance", "Percent", "Terminal", "number", "plain_json"]
 
 _NEVER_WRAPPED = 16
 _FILE_WIDTH = 120
@@ -73,7 +74,7 @@ class Terminal:
 
         table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
         for i, name in enumerate(columns):
-            numeric = all(isinstance(row[i], int | float | None) for row in rows)
+            numeric = all(isinstance(row[i], int | float | Percent | None) for row in rows)
             short = all(len(number(row[i])) <= _NEVER_WRAPPED for row in rows)
             justify: Literal["left", "right"] = "right" if numeric else "left"
             table.add_column(name, justify=justify, overflow="fold", no_wrap=short)
@@ -103,8 +104,18 @@ class Terminal:
             yield Advance(bars, bars.add_task(label, total=total))
 
 
+@dataclass(frozen=True)
+class Percent:
+    """A share (0.05) that a table shows in per cent (5.00 %)."""
+
+    share: float | None
+
+
 def number(value: object) -> str:
     """A table cell: numbers to four significant digits, None as a dash."""
+    if isinstance(value, Percent):
+        share = value.share
+        return "–" if share is None or not math.isfinite(share) else f"{100 * share:.2f} %"
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):

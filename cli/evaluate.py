@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offline_trader.cli.console import Terminal
+from offline_trader.cli.console import Percent, Terminal
 from offline_trader.cli.options import (
     Config,
     DryRun,
@@ -136,20 +137,18 @@ def evaluate_candidate(
 
 def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
     """The short table: the policy, buy-and-hold and the experts; verdicts and evidence."""
-    names = ("total_return", "cagr", "sharpe", "max_drawdown", "volatility")
-    rows: list[list[object]] = [
-        [evaluation.name, *(evaluation.measures.get(name) for name in names)]
-    ]
-    rows += [[c.name, *(c.measures.get(name) for name in names)] for c in evaluation.comparators]
+    rows = [_row(evaluation.name, evaluation.measures)]
+    rows += [_row(each.name, each.measures) for each in evaluation.comparators]
     terminal.table(
         f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars",
         ["", "total return", "a year", "Sharpe", "max drawdown", "volatility"],
         rows,
     )
-    for name, (low, high) in sorted(evaluation.intervals.items()):
-        value = evaluation.measures.get(name)
-        if value is not None:
-            terminal.line(f"{name}: {value:.3f}, 95 % interval {low:.3f} to {high:.3f}")
+    for name, label in (("sharpe", "Sharpe ratio"), ("cagr", "return a year")):
+        value, interval = evaluation.measures.get(name), evaluation.intervals.get(name)
+        if value is not None and interval is not None:
+            low, high = interval
+            terminal.line(f"{label}: {value:.2f}, 95 % interval {low:.2f} to {high:.2f}")
     collapse = evaluation.collapse or {}
     trades = collapse.get("trades_per_1000")
     terminal.line(
@@ -159,6 +158,17 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
     )
     for note in evaluation.notes:
         terminal.line(f"note: {note}")
+
+
+def _row(name: str, measures: Mapping[str, float | None]) -> list[object]:
+    return [
+        name,
+        Percent(measures.get("total_return")),
+        Percent(measures.get("cagr")),
+        measures.get("sharpe"),
+        Percent(measures.get("max_drawdown")),
+        Percent(measures.get("volatility")),
+    ]
 
 
 def _first_unseen(day: str) -> str | None:

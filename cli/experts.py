@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offline_trader.cli.console import Terminal
+from offline_trader.cli.console import Percent, Terminal
 from offline_trader.cli.options import Json, Quiet, examples
+from offline_trader.envs import EnvConfig, make_market
+from offline_trader.errors import ConfigError
 
-__all__ = ["EXAMPLES", "command"]
+if TYPE_CHECKING:
+    from offline_trader.experts import Expert
+
+__all__ = ["EXAMPLES", "command", "score"]
 
 EXAMPLES = examples(
     "offline-trader experts",
@@ -27,13 +32,44 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the experts with their parameters; with --market also what they earned there."""
+    """List the experts with their parameters; with --market also what they earn there.
+
+    The score is that of the expert's own decisions, without noise, with the default costs.
+    """
     from offline_trader.experts import list_experts
 
+    if market is None and (start or end):
+        raise ConfigError("--start and --end say which bars to score on", hint="add --market")
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    rows = [_facts(expert) for expert in list_experts()]
-    _print_list(terminal, rows)
+    experts = list_experts()
+    rows = [_facts(expert) for expert in experts]
+    if market is None:
+        _print_list(terminal, rows)
+    else:
+        env = EnvConfig(market=(market,), start=start, end=end)
+        with terminal.progress("scoring", len(experts)) as advance:
+            for done, (expert, row) in enumerate(zip(experts, rows, strict=True), 1):
+                row["score"] = score(expert, env)
+                advance(done)
+        _print_scores(terminal, rows)
     terminal.result({"experts": rows})
+
+
+def score(expert: Expert, env: EnvConfig) -> dict[str, float | None]:
+    """What ``expert`` earns over ``env``'s bars; several instruments in equal shares."""
+    from offline_trader.evaluation.backtest import backtest
+    from offline_trader.evaluation.measures import performance
+    from offline_trader.evaluation.portfolio import combine
+
+    tensor = make_market(env)
+    markets = [tensor.instrument(k) for k in range(len(tensor.symbols))]
+    legs = [backtest(expert, each, env.simulator) for each in markets]
+    periods = float(max(tensor.periods_per_year))
+    found = performance(combine(legs, periods).curve.returns, periods)
+    steps = sum(len(leg.actions) for leg in legs)
+    trades = sum(int(leg.traded.sum()) for leg in legs)
+    kept = {name: found[name] for name in ("total_return", "cagr", "sharpe", "max_drawdown")}
+    return {**kept, "trades_per_1000": 1000.0 * trades / steps}
 
 
 def _facts(expert: Any) -> dict[str, Any]:
@@ -53,4 +89,23 @@ def _print_list(terminal: Terminal, rows: list[dict[str, Any]]) -> None:
             ]
             for row in rows
         ],
+    )
+
+
+def _print_scores(terminal: Terminal, rows: list[dict[str, Any]]) -> None:
+    def cells(row: dict[str, Any]) -> list[object]:
+        found = row["score"]
+        return [
+            row["name"] + (" (reads the future)" if row["privileged"] else ""),
+            Percent(found["total_return"]),
+            Percent(found["cagr"]),
+            found["sharpe"],
+            Percent(found["max_drawdown"]),
+            found["trades_per_1000"],
+        ]
+
+    terminal.table(
+        "",
+        ["expert", "total return", "a year", "Sharpe", "max drawdown", "trades per 1,000 bars"],
+        [cells(row) for row in rows],
     )

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "walk-forward": "Train and judge on windows that move through time.",
     "compare": "Put two or more evaluations side by side.",
     "judge": "Judge returns, an equity curve or trades that were made elsewhere.",
+    "known-optimum": "Score a policy or a learner where the best policy is known.",
     "audit": "Find outputs of a feature or rule that read the future.",
 }
 

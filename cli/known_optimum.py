@@ -1,0 +1,225 @@
+"""``offline-trader known-optimum``: score a policy or a learner where the best policy is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from offline_trader.cli.audit import find_function
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.options import (
+    Config,
+    Json,
+    Quiet,
+    Seed,
+    Settings,
+    examples,
+    resolve,
+)
+from offline_trader.config import to_dict
+from offline_trader.errors import ConfigError
+from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
+
+__all__ = ["EXAMPLES", "KnownOptimumConfig", "command", "train"]
+
+EXAMPLES = examples(
+    "offline-trader known-optimum",
+    "offline-trader known-optimum M3 --policy optimal",
+    "offline-trader known-optimum M1 --policy my_policies.py:act",
+    "offline-trader known-optimum M1-narrow --train cql --seeds 5",
+    "offline-trader known-optimum M1 --train sac --set online.steps=64000",
+)
+
+
+@dataclass(frozen=True)
+class KnownOptimumConfig:
+    """How a learner is trained and a policy is scored.
+
+    Attributes:
+        learner: algorithm and networks.
+        offline: training on one of the offline datasets.
+        online, lanes: training from scratch where no dataset is named.
+        score_lanes, score_steps: size of the scoring run.
+        seed: the first one.
+    """
+
+    learner: LearnerConfig = field(
+        default_factory=lambda: LearnerConfig(gamma=0.97, reward_scaling="none")
+    )
+    offline: OfflineConfig = field(
+        default_factory=lambda: OfflineConfig(updates=4_000, critic_updates=0, evaluate_interval=0)
+    )
+    online: OnlineConfig = field(
+        default_factory=lambda: OnlineConfig(
+            steps=64_000,
+            update_ratio=0.125,
+            offline_share=0.0,
+            critic_updates=0,
+            evaluate_interval=0,
+        )
+    )
+    lanes: int = 8
+    score_lanes: int = 256
+    score_steps: int = 2_000
+    seed: int = 0
+
+
+def command(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="M0 to M4, or an offline dataset: M1-wide, M1-narrow, M3-wide, …"),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            help="optimal, behaviour, or module:function (observations [N, O] in, "
+            "actions [N] in [-1, 1] out).",
+        ),
+    ] = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Option("--train", help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, score it."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Trainings, each with its own seed.")] = 1,
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a policy, or train a method and score what it learned: 100 is the optimum.
+
+    0 is the market's named base policy. The score comes from the regret in closed form, not from
+    profits, so a short run is precise. Without a name the markets and datasets are listed.
+    """
+    from offline_trader.evaluation.known_optimum import KNOWN_MARKETS, OFFLINE_DATASETS, get_market
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    if name is None:
+        _list(terminal)
+        return
+    if name not in KNOWN_MARKETS and name not in OFFLINE_DATASETS:
+        raise ConfigError(
+            f"unknown market or dataset {name!r}",
+            expected="one of " + ", ".join([*KNOWN_MARKETS, *OFFLINE_DATASETS]),
+        )
+    if (policy is None) == (algorithm is None):
+        raise ConfigError(
+            f"{'both' if policy else 'neither'} --policy and --train",
+            expected="one of the two: what is to be scored",
+        )
+    plan = resolve(KnownOptimumConfig, config, settings, learner__algorithm=algorithm, seed=seed)
+    market = get_market(name.partition("-")[0])
+    if policy is not None:
+        scores = [_score(market, _named(policy, market), plan, plan.seed)]
+    else:
+        scores = []
+        with terminal.progress(f"training {algorithm}", seeds) as advance:
+            for k in range(seeds):
+                one = replace(plan, seed=plan.seed + k)
+                scores.append(_score(market, train(name, one), one, one.seed))
+                advance(k + 1)
+    _print(terminal, name, policy or str(algorithm), market, scores)
+
+
+def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
+    """The policy that ``config.learner`` learns on dataset or market ``name``.
+
+    Raises:
+        ConfigError: online training of another algorithm than SAC.
+    """
+    from offline_trader.evaluation.known_optimum import (
+        OFFLINE_DATASETS,
+        KnownOptimumLanes,
+        get_market,
+        make_dataset,
+    )
+    from offline_trader.learning.learner import make_learner
+    from offline_trader.learning.offline import train_offline
+    from offline_trader.learning.online import finetune
+
+    market = get_market(name.partition("-")[0])
+    learner = make_learner(config.learner, len(market.observation_names), seed=config.seed)
+    if name in OFFLINE_DATASETS:
+        data = make_dataset(name, seed=config.seed).transitions()
+        train_offline(learner, data, config.offline, seed=config.seed)
+    else:
+        lanes = KnownOptimumLanes(market, config.lanes, seed=config.seed)
+        finetune(learner, lanes, None, config.online, seed=config.seed)
+    return learner.act
+
+
+def _named(policy: str, market: KnownMarket) -> KnownPolicy:
+    from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
+
+    if policy == "optimal":
+        return optimal_policy(market)
+    if policy == "behaviour":
+        return behaviour_policy(market)
+    return find_function(policy)
+
+
+def _score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:
+    from offline_trader.evaluation.known_optimum import score_policy
+
+    return score_policy(
+        market, policy, n_lanes=plan.score_lanes, n_steps=plan.score_steps, seed=seed
+    )
+
+
+def _list(terminal: Terminal) -> None:
+    from offline_trader.evaluation.known_optimum import KNOWN_MARKETS, OFFLINE_DATASETS, get_market
+
+    markets = [get_market(name) for name in KNOWN_MARKETS]
+    terminal.table(
+        "",
+        ["market", "what it is", "observation", "scores 0", "optimum"],
+        [
+            [m.name, m.title, ", ".join(m.observation_names), m.base_name, m.optimum]
+            for m in markets
+        ],
+    )
+    terminal.table(
+        "",
+        ["dataset", "market", "noise of the behaviour's actions"],
+        [
+            [key, spec.market, ", ".join(map(str, spec.noise))]
+            for key, spec in OFFLINE_DATASETS.items()
+        ],
+    )
+    terminal.result(
+        {
+            "markets": [{"name": m.name, "title": m.title, "optimum": m.optimum} for m in markets],
+            "datasets": list(OFFLINE_DATASETS),
+        }
+    )
+
+
+def _print(
+    terminal: Terminal, name: str, subject: str, market: KnownMarket, scores: list[Score]
+) -> None:
+    terminal.table(
+        market.title,
+        ["seed", f"{subject} on {name}: {scores[0].unit}", "95 % from", "to"],
+        [[k, s.value, *s.interval] for k, s in enumerate(scores)],
+    )
+    payload: dict[str, Any] = {"name": name, "subject": subject}
+    payload["scores"] = [s.to_dict() for s in scores]
+    if len(scores) > 1:
+        from offline_trader.evaluation.comparison import seed_summary
+
+        summary = seed_summary([s.value for s in scores], rng=np.random.default_rng(0))
+        low, high = summary.interval or (float("nan"), float("nan"))
+        terminal.line(
+            f"interquartile mean over {len(scores)} seeds: {summary.iqm:.1f}, "
+            f"95 % interval {low:.1f} to {high:.1f}"
+        )
+        payload["summary"] = to_dict(summary)
+    terminal.result(payload)
