@@ -197,7 +197,7 @@ class _Record:
         """
         n, n_steps = last.shape
         rows = np.arange(n * (n_steps + 1)).reshape(n, n_steps + 1)
-        before = np.cumsum(last.ravel()).reshape(n, n_steps) - last
+        before: IntArray = np.cumsum(last.ravel()).reshape(n, n_steps) - last
         moved = rows[:, :-1] - rows[:, :1] // (n_steps + 1) + before
         total = n * n_steps + int(last.sum())
         finals = [(moved[lanes, t] + 1, final, bars) for t, lanes, final, bars in self._finals]

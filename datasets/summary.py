@@ -16,6 +16,12 @@ __all__ = ["ACTION_BINS", "BehaviourSummary", "CollectSummary", "Tally", "plot_s
 
 ACTION_BINS = 21
 """Equal bins on [−1, 1], as in the collapse measures."""
+_LABEL_LENGTH = 36
+
+
+def shorten(label: str, length: int) -> str:
+    """``label``, cut to ``length`` characters with an ellipsis."""
+    return label if len(label) <= length else label[: length - 1] + "…"
 
 
 @dataclass(frozen=True)
@@ -171,8 +177,10 @@ def plot_summary(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4))
     left, right = figure.subplots(1, 2)
+    left.set_position((0.06, 0.14, 0.34, 0.74))
+    right.set_position((0.64, 0.14, 0.34, 0.74))
     counts = np.asarray(facts["action_histogram"], dtype=np.float64)
     width = 2.0 / ACTION_BINS
     centres = -1.0 + width * (np.arange(ACTION_BINS) + 0.5)
@@ -180,7 +188,8 @@ def plot_summary(
     left.set(xlabel="executed action", ylabel="share of steps", xlim=(-1, 1))
     used = [i for i in range(len(facts["behaviours"])) if bool((owners == i).any())]
     right.boxplot([returns[owners == i] for i in used], orientation="horizontal")
-    right.set_yticks(range(1, len(used) + 1), [facts["behaviours"][i].label for i in used])
+    labels = [facts["behaviours"][i].label for i in used]
+    right.set_yticks(range(1, len(used) + 1), [shorten(label, _LABEL_LENGTH) for label in labels])
     right.axvline(0.0, linewidth=0.8, color="grey")
     right.set(xlabel="episode return (log growth of equity)")
     figure.suptitle(title)

@@ -9,30 +9,23 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["normal_draws", "stream_seed", "uniform_draws"]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_LANE = np.uint64(0xD1B54A32D192ED03)
 _MASK = (1 << 64) - 1
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser (Steele, Lea, Flood 2014), [N] → [N]; wraps modulo 2⁶⁴."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
 @lru_cache(maxsize=4096)
 def stream_seed(*keys: int) -> int:
-    """A 63-bit seed from integer keys; any changed key gives an unrelated stream."""
+    """A 63-bit seed from integer keys; any changed key gives an unrelated stream.
+
+    Each key passes through SplitMix64's finaliser (Steele, Lea, Flood 2014).
+    """
     state = 0
     for key in keys:
-        state = ((state ^ (key & _MASK)) * int(_LANE) + int(_GOLDEN)) & _MASK
+        state = ((state ^ (key & _MASK)) * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & _MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
@@ -43,13 +36,13 @@ def uniform_draws(seed: int, lanes: IntArray, steps: IntArray) -> FloatArray:
     """Uniform numbers [N] in [0, 1) with 53 bits, one for every (seed, lane, step).
 
     Args:
-        seed: names the stream (:func:`stream_seed`).
+        seed: names the stream (:func:`stream_seed`), 0 to 2⁶³ − 1.
         lanes: [N] lane numbers.
         steps: [N] steps of each lane.
     """
-    state = _mix(lanes.astype(np.uint64) * _LANE + np.uint64(seed & _MASK))
-    state = _mix(state + (steps.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    from offline_trader.experts._draws import uniform
+
+    return np.asarray(uniform(seed, lanes, steps))
 
 
 def normal_draws(seed: int, lanes: IntArray, steps: IntArray) -> FloatArray:

@@ -65,7 +65,9 @@ class Noise:
             return np.clip(actions + self.scale * normal_draws(stream, lanes, steps), -1.0, 1.0)
         hit = uniform_draws(stream_seed(stream, 3), lanes, steps) < self.scale
         if self.kind == "epsilon":
-            return np.where(hit, 2.0 * uniform_draws(stream, lanes, steps) - 1.0, actions)
+            drawn = actions.copy()
+            drawn[hit] = 2.0 * uniform_draws(stream, lanes[hit], steps[hit]) - 1.0
+            return drawn
         return np.where(hit & ~np.isnan(previous), previous, actions)
 
     def to_dict(self) -> dict[str, object]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
 
 from offline_trader.datasets.rollout import INFO_NAMES, Part
 
@@ -24,8 +25,9 @@ def _part(lengths: tuple[int, ...], seed: int) -> Part:
     ends[stops] = True
     terminated = np.zeros(steps, dtype=np.bool_)
     terminated[stops[::2]] = True
-    infos = {name: rng.normal(size=steps + episodes) for name in INFO_NAMES}
-    infos["fill_units"] *= rng.random(steps + episodes) < 0.3
+    rows = steps + episodes
+    infos: dict[str, NDArray[np.generic]] = {name: rng.normal(size=rows) for name in INFO_NAMES}
+    infos["fill_units"] = rng.normal(size=rows) * (rng.random(rows) < 0.3)
     return Part(
         lengths=np.array(lengths),
         observations=rng.normal(size=(steps + episodes, WIDTH)).astype(np.float32),
@@ -44,7 +46,7 @@ def make_part() -> MakePart:
 
 
 @pytest.fixture
-def spaces() -> tuple[gymnasium.Space, gymnasium.Space]:
+def spaces() -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
     observation = gymnasium.spaces.Box(-np.inf, np.inf, (WIDTH,), np.float32)
     return observation, gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
 

@@ -23,7 +23,7 @@ from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.rollout import Part
 from offline_trader.errors import ConfigError, DataError
 
-Spaces = tuple[gymnasium.Space, gymnasium.Space]
+Spaces = tuple[gymnasium.Space[Any], gymnasium.Space[Any]]
 MakePart = Callable[..., Part]
 ID = "space/made-v0"
 

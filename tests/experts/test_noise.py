@@ -26,6 +26,21 @@ def test_draws_are_uniform_and_normal() -> None:
     assert len(np.unique(uniform)) == len(uniform)
 
 
+def splitmix(x: int) -> int:
+    """SplitMix64's finaliser on Python's integers."""
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+    return x ^ (x >> 31)
+
+
+def test_draws_are_the_hash_of_their_counters() -> None:
+    for seed, lane, step in [(0, 0, 0), (7, 3, 11), (2**63 - 1, 4095, 10**9)]:
+        hashed = splitmix((lane * 0xD1B54A32D192ED03 + seed) % 2**64)
+        hashed = splitmix((hashed + (step + 1) * 0x9E3779B97F4A7C15) % 2**64)
+        drawn = uniform_draws(seed, np.array([lane]), np.array([step]))
+        assert drawn[0] == (hashed >> 11) / 2**53
+
+
 def test_a_draw_depends_on_its_counter_alone() -> None:
     every = uniform_draws(7, LANES, STEPS)
     some = np.array([5, 77_777, 3])
