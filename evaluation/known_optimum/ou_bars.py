@@ -1,0 +1,112 @@
+"""M3 as a market: the whole line on bars whose log price reverts, against the optimal band.
+
+Bars, features, observation, simulator and order mode are those of every other evaluation; only
+the bars' law is known. ``score = 100 · net log growth of the policy ÷ that of the optimal band``
+on the same bars with the same rules. This tests the line, not only the learner: a policy that
+scores well on M3's arrays and badly here lost something on the way through features or orders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.backtest import Subject, backtest
+from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion, band_positions
+from offline_trader.evaluation.known_optimum.scoring import Score
+from offline_trader.features import compute_features
+from offline_trader.markets import BarRange
+from offline_trader.markets.synthetic import OuMarket, ou_market
+from offline_trader.simulator import MarketTensor, SimulatorConfig, simulate_actions
+from offline_trader.types import FloatArray
+
+__all__ = ["OU_RULES", "band_actions", "ou_tensor", "score_on_bars"]
+
+OU_RULES = SimulatorConfig(
+    action_mode="target_long_short",
+    commission_bps=40.0,
+    half_spread_bps=0.0,
+    slippage_bps=0.0,
+    borrow_bps_per_year=0.0,
+    min_notional=0.0,
+    rebalance_threshold=0.1,
+)
+"""Long-short target weights at 40 bp a side. A short position's weight drifts with the price; the
+threshold keeps the simulator from trading that drift away at 40 bp."""
+
+
+def ou_tensor(market: OuMarket) -> MarketTensor:
+    """The market's bars with their features, packed, without the features' warm-up."""
+    bars = ou_market(market)
+    features = compute_features(bars)
+    return MarketTensor.from_bars([bars], [features], [BarRange(features.warmup, len(bars))])
+
+
+def band_actions(tensor: MarketTensor, market: OuMarket, cost_bps: float) -> FloatArray:
+    """[T] target weights of the optimal band; row t reads closes up to t.
+
+    Raises:
+        ConfigError: a random walk, which has no band.
+    """
+    if market.k <= 0:
+        raise ConfigError("no optimal band on a random walk", expected="synthetic:ou with k > 0")
+    known = MeanReversion(k=market.k, sigma=market.sigma, cost=cost_bps * 1e-4)
+    deviation = np.log(np.asarray(tensor.prices[:, 3]) / market.level)
+    return band_positions(deviation, known.band)
+
+
+def score_on_bars(
+    subject: Subject,
+    market: OuMarket | None = None,
+    rules: SimulatorConfig | None = None,
+    *,
+    n_paths: int = 10,
+) -> Score:
+    """Score of a policy or an expert through the whole line.
+
+    Args:
+        subject: an ONNX policy, an expert, or a function of raw observations.
+        market: the law of the bars; ``bars`` counts all paths together. By default M3's, 50,000
+            bars, with seeds that training on ``synthetic:ou`` (seed 0, 1, …) does not meet.
+        rules: of the simulator; :data:`OU_RULES` by default.
+        n_paths: independent paths; the interval is a jackknife over them.
+
+    Raises:
+        ConfigError: fewer than 2 paths or too few bars for the features, or a random walk.
+    """
+    law = market or OuMarket(seed=1_000_003)
+    rules = rules or OU_RULES
+    if n_paths < 2 or law.bars < 1_000 * n_paths:
+        raise ConfigError(
+            f"{law.bars} bars on {n_paths} paths", expected="2 or more paths of 1,000 bars"
+        )
+    cost_bps = rules.commission_bps + rules.half_spread_bps + rules.slippage_bps
+    growth, best, n = np.zeros(n_paths), np.zeros(n_paths), 0
+    warmup = 0
+    for path in range(n_paths):
+        each = replace(law, bars=law.bars // n_paths + warmup, seed=law.seed + path)
+        tensor = ou_tensor(each)
+        if path == 0:  # every path is as long as asked for after the features' warm-up
+            warmup = each.bars - len(tensor)
+            each = replace(each, bars=each.bars + warmup)
+            tensor = ou_tensor(each)
+        band = simulate_actions(tensor, rules, band_actions(tensor, each, cost_bps)[:-1])
+        best[path] = band.log_growth[0]
+        equity = backtest(subject, tensor, rules).equity
+        growth[path] = np.log(equity[-1] / equity[0])
+        n += len(tensor) - 1
+    value = 100.0 * growth.sum() / best.sum()
+    left_out = 100.0 * (growth.sum() - growth) / (best.sum() - best)
+    spread = np.sqrt((n_paths - 1) / n_paths * np.sum((left_out - left_out.mean()) ** 2))
+    return Score(
+        market="M3 bars",
+        value=float(value),
+        interval=(float(value - 1.96 * spread), float(value + 1.96 * spread)),
+        unit="score",
+        regret=float((best.sum() - growth.sum()) / n),
+        optimum=float(best.sum() / n),
+        base=0.0,
+        n=n,
+    )
