@@ -80,9 +80,13 @@ class DemoConfig:
     experts: tuple[str, ...] = field(default_factory=lambda: CollectConfig().experts)
     transitions: int = 100_000
     learner: LearnerConfig = field(default_factory=LearnerConfig)
-    clone: CloneConfig = field(default_factory=CloneConfig)
-    offline: OfflineConfig = field(default_factory=OfflineConfig)
-    online: OnlineConfig = field(default_factory=OnlineConfig)
+    clone: CloneConfig = field(default_factory=lambda: CloneConfig(updates=2_000))
+    offline: OfflineConfig = field(
+        default_factory=lambda: OfflineConfig(updates=2_000, evaluate_interval=250)
+    )
+    online: OnlineConfig = field(
+        default_factory=lambda: OnlineConfig(steps=8_000, evaluate_interval=2_000)
+    )
     lanes: int = 16
     options: EvaluateOptions = field(default_factory=EvaluateOptions)
     seed: int = 0
@@ -247,5 +251,5 @@ def _refuse_inactive(evaluation: Evaluation) -> None:
             f"on the test range the policy is {', '.join(bad) or 'hardly active'}: "
             f"{trades:.0f} trades per 1,000 steps",
             expected=f"no collapse and more than {MIN_TRADES_PER_1000:.0f}",
-            hint="try another --seed, or more updates (--set offline.updates=20000)",
+            hint="try another --seed, or more updates (--set offline.updates=5000)",
         )
