@@ -118,8 +118,10 @@ def _unknown(key: str, cls: type, path: str) -> ConfigError:
     dotted = f"{path}.{key}" if path else key
     keys = [f"{path}.{name}" if path else name for name in known_keys(cls)]
     leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
-    near = [leaves[key]] if key in leaves else difflib.get_close_matches(dotted, keys, n=1)
-    near = near or [leaves[m] for m in difflib.get_close_matches(key, leaves, n=1)]
+    here = {name: f"{path}.{name}" if path else name for name in _hints(cls)}
+    near = [leaves[key]] if key in leaves else []
+    for known in (here, {name: name for name in keys}, leaves):
+        near = near or [known[m] for m in difflib.get_close_matches(key, known, n=1)]
     return ConfigError(
         f"unknown setting {dotted!r}",
         expected=f"one of {', '.join(keys)}" if not near else "",
