@@ -134,6 +134,7 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
     report = parity(
         OnnxPolicy(target, expected_layout=layout),
         torch_policy(actor, scales, layout),
+        exact=torch_policy(actor, scales, layout, exact=True),
         observations=rollout.observations,
     )
     if not report.holds:
