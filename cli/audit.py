@@ -24,7 +24,7 @@ EXAMPLES = examples(
     "offline-trader audit features",
     "offline-trader audit my_features.py:momentum --market prices.csv",
     "offline-trader audit my_package.rules:decide --market nasdaq --json",
-    "offline-trader audit expert:trend",
+    "offline-trader audit expert:ma_cross",
 )
 
 
