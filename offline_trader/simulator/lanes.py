@@ -196,8 +196,7 @@ class Simulator:
         ``costs_paid`` since the episode's start.
         """
         s = self._last()
-        close = self.market.prices[s[:, k.ROW].astype(np.int64), 3]
-        unrealised = s[:, k.UNITS] * (close - s[:, k.ENTRY])
+        unrealised = _unrealised(s)
         profit = s[:, k.EQUITY] - self.config.initial_cash
         filled = s[:, k.FILLED]
         return {
@@ -207,7 +206,7 @@ class Simulator:
             "exposure": s[:, k.EXPOSURE].copy(),
             "realised_profit": profit - unrealised,
             "unrealised_profit": unrealised,
-            "drawdown": s[:, k.EQUITY] / s[:, k.PEAK] - 1.0,
+            "drawdown": _drawdown(s),
             "cumulative_return": profit / self.config.initial_cash,
             "fill_units": filled.copy(),
             "fill_price": np.where(filled != 0.0, s[:, k.FILL_PRICE], 0.0),
@@ -250,6 +249,37 @@ class Simulator:
         return self._state[:, k.ENTRY]
 
     @property
+    def episode(self) -> IntArray:
+        """[N] number of each lane's episode, from 0."""
+        return self._state[:, k.EPISODE].astype(np.int64)
+
+    @property
+    def bars_held(self) -> IntArray:
+        """[N] bars since the position was opened, that of the fill included; 0 when flat."""
+        return self._state[:, k.HELD].astype(np.int64)
+
+    @property
+    def unrealised_profit(self) -> FloatArray:
+        """[N] units · (close − entry price)."""
+        return _unrealised(self._state)
+
+    @property
+    def realised_profit(self) -> FloatArray:
+        """[N] profit of the episode's closed units, less commission and borrow cost."""
+        profit = self._state[:, k.EQUITY] - self.config.initial_cash
+        return np.asarray(profit - _unrealised(self._state))
+
+    @property
+    def drawdown(self) -> FloatArray:
+        """[N] equity / running maximum − 1, in [−1, 0]."""
+        return _drawdown(self._state)
+
+    @property
+    def costs_paid(self) -> FloatArray:
+        """[N] commission, friction and borrow cost since the episode's start."""
+        return self._state[:, k.COSTS]
+
+    @property
     def fills(self) -> FloatArray:
         """[N] signed units filled at the last step."""
         return self._last()[:, k.FILLED]
@@ -258,3 +288,17 @@ class Simulator:
     def traded(self) -> BoolArray:
         """[N] whether the last step filled an order."""
         return np.asarray(self.fills != 0.0)
+
+    @property
+    def fill_price(self) -> FloatArray:
+        """[N] price of the fill of the last step, friction included; 0 without one."""
+        last = self._last()
+        return np.where(last[:, k.FILLED] != 0.0, last[:, k.FILL_PRICE], 0.0)
+
+
+def _unrealised(state: FloatArray) -> FloatArray:
+    return np.asarray(state[:, k.EQUITY] - state[:, k.CASH] - state[:, k.UNITS] * state[:, k.ENTRY])
+
+
+def _drawdown(state: FloatArray) -> FloatArray:
+    return np.maximum(state[:, k.EQUITY] / state[:, k.PEAK] - 1.0, -1.0)
