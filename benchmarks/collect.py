@@ -15,11 +15,13 @@ import argparse
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,8 @@ def main() -> None:
     parser.add_argument("--peer-transitions", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    if find_spec("jax") is None:
+        sys.exit("DataCollector needs jax, which Minari has in an extra: pip install jax")
     runs: dict[str, list[Timing]] = {"ours": [], "experts": [], "given": []}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         list_datasets,
     )
     from offline_trader.datasets.collection import CollectConfig, collect
-    from offline_trader.datasets.loading import check_layout, load_transitions
+    from offline_trader.datasets.loading import check_layout, load_info, load_transitions
     from offline_trader.datasets.summary import CollectSummary, plot_summary
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "dataset_path",
     "datasets_root",
     "list_datasets",
+    "load_info",
     "load_transitions",
     "plot_summary",
 ]
@@ -60,6 +61,7 @@ _MODULES = {
     "dataset_path": "catalog",
     "datasets_root": "catalog",
     "list_datasets": "catalog",
+    "load_info": "loading",
     "load_transitions": "loading",
     "plot_summary": "summary",
 }

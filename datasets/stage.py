@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offline_trader import __version__
 from offline_trader.config import to_dict
 from offline_trader.datasets.plan import CollectConfig, PartPlan, plan_parts
 from offline_trader.datasets.rollout import Part, roll
@@ -87,8 +88,13 @@ class Stage:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Settings and market hashes: equal identities give equal arrays."""
-        return {**to_dict(self.config), "market_sha256": self.market_sha256}
+        """Settings, market hashes, layout and version: equal identities give equal arrays."""
+        return {
+            **to_dict(self.config),
+            "market_sha256": self.market_sha256,
+            "layout_hash": self.layout.hash,
+            "version": __version__,
+        }
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
