@@ -13,7 +13,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.markets.bars import Bars
 from offline_trader.types import FloatArray
 
-__all__ = ["SYNTHETIC_MARKETS", "OuMarket", "make_synthetic", "ou_market"]
+__all__ = ["SYNTHETIC_MARKETS", "OuMarket", "make_synthetic", "ou_market", "synthetic_law"]
 
 SYNTHETIC_MARKETS: dict[str, str] = {
     "ou": "log price reverts to its mean: y' = (1 - k) y + sigma e, k = 0.05",
@@ -126,6 +126,15 @@ def make_synthetic(name: str, parameters: Mapping[str, str]) -> Bars:
     """Bars of the synthetic market ``name`` with ``parameters`` as text, as a source has them.
 
     Raises:
+        ConfigError: as :func:`synthetic_law`.
+    """
+    return ou_market(synthetic_law(name, parameters), name)
+
+
+def synthetic_law(name: str, parameters: Mapping[str, str]) -> OuMarket:
+    """The law of the synthetic market ``name`` with ``parameters`` as text.
+
+    Raises:
         ConfigError: an unknown market or parameter, or a value that is no number.
     """
     if name not in SYNTHETIC_MARKETS:
@@ -147,4 +156,4 @@ def make_synthetic(name: str, parameters: Mapping[str, str]) -> Bars:
             values[key] = int(text) if key in ("bars", "seed") else float(text)
         except ValueError:
             raise ConfigError(f"synthetic:{name}: {key} is {text!r}", expected="a number") from None
-    return ou_market(OuMarket(**values), name)  # type: ignore[arg-type]
+    return OuMarket(**values)  # type: ignore[arg-type]
