@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.coercion import from_dict
@@ -56,7 +57,11 @@ class EnvConfig:
 
 @lru_cache(maxsize=16)
 def _market(
-    sources: tuple[str, ...], tz: str | None, start: str | None, end: str | None
+    sources: tuple[str, ...],
+    stamps: tuple[tuple[int, int] | None, ...],
+    tz: str | None,
+    start: str | None,
+    end: str | None,
 ) -> MarketTensor:
     from offline_trader.features import compute_features
     from offline_trader.markets import BarRange, load_markets
@@ -80,12 +85,23 @@ def _market(
 
 
 def make_market(config: EnvConfig) -> MarketTensor:
-    """Packed bars and features of the configured sources and dates (kept for reuse).
+    """Packed bars and features of the sources and dates, kept while the files stay the same.
 
     Raises:
         DataError, ConfigError: as :func:`offline_trader.markets.load_markets`.
     """
-    return _market(config.market, config.tz, config.start, config.end)
+    stamps = tuple(map(_stamp, config.market))
+    return _market(config.market, stamps, config.tz, config.start, config.end)
+
+
+def _stamp(source: str) -> tuple[int, int] | None:
+    """What tells a changed file from the one that was read; None: not a file."""
+    path = Path(source.rpartition("#")[0] or source)
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def make_simulator(

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
@@ -58,7 +59,7 @@ def to_discrete(
     return np.where(np.abs(a) < hold_threshold, 0, nearest).astype(np.int64)
 
 
-class DiscreteActions(gymnasium.ActionWrapper):  # type: ignore[type-arg]
+class DiscreteActions(gymnasium.ActionWrapper, RecordConstructorArgs):  # type: ignore[type-arg]
     """A trading environment in order mode with ``Discrete(7)`` actions.
 
     Raises:
@@ -66,7 +67,8 @@ class DiscreteActions(gymnasium.ActionWrapper):  # type: ignore[type-arg]
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(self)
+        gymnasium.ActionWrapper.__init__(self, env)
         mode = env.unwrapped.config.simulator.action_mode  # type: ignore[attr-defined]
         if mode != "order":
             raise ConfigError(f"action_mode = {mode!r}", expected="'order' for legacy actions")

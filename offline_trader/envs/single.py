@@ -75,25 +75,38 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         self.simulator = make_simulator(self.config, 1, auto_reset=False)
         self.observation_space = observation_space(self.simulator.market.features.shape[1])
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self._initial_cash = self.config.simulator.initial_cash
+        self._seeded = False
+        self._running = False
+        self._bind()
+
+    def _bind(self) -> None:
+        """Keep at hand what a step touches."""
         # A memory view hands out plain numbers at half the price of an array's.
         self._flows: Any = memoryview(self.simulator._flows)  # type: ignore[arg-type]
         self._ended: Any = memoryview(self.simulator._ended)  # type: ignore[arg-type]
         self._arguments = self.simulator._arguments
         self._observation = self.simulator.observations[0]
         self._row = self.simulator._state[0]
-        self._initial_cash = self.config.simulator.initial_cash
-        self._ready = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        bound = ("_flows", "_ended", "_arguments", "_observation", "_row")
+        return {name: value for name, value in vars(self).items() if name not in bound}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._bind()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float32Array, dict[str, Any]]:
         """First observation of the next episode; ``seed`` starts again at its episode 0."""
         super().reset(seed=seed)
-        fresh = None
-        if seed is not None or not self._ready:
-            fresh = int(self.np_random.integers(0, 2**63 - 1))
-        self.simulator.reset(fresh)
-        self._ready = True
+        if seed is not None or not self._seeded:
+            self.simulator.reset(int(self.np_random.integers(0, 2**63 - 1)))
+        else:
+            self.simulator.reset()
+        self._seeded = self._running = True
         return self._observation.copy(), self._info()
 
     def step(self, action: Float32Array) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
@@ -102,7 +115,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         Raises:
             ConfigError: before a reset, after the episode's end, or an action that is no number.
         """
-        if not self._ready:
+        if not self._running:
             raise ConfigError("step() before reset(), or after the end of an episode")
         flows, ended = self._flows, self._ended
         flows[k.ACTION, 0] = float(action[0])
@@ -110,7 +123,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
             raise ConfigError("the action is not a number", expected="-1 to 1")
         terminated, truncated = ended[0, 0], ended[1, 0]
         if terminated or truncated:
-            self._ready = False
+            self._running = False
         return self._observation.copy(), flows[k.REWARD, 0], terminated, truncated, self._info()
 
     def _info(self) -> dict[str, Any]:
@@ -124,7 +137,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
             "equity": equity,
             "realised_profit": profit - unrealised,
             "unrealised_profit": unrealised,
-            "drawdown": equity / peak - 1.0,
+            "drawdown": max(equity / peak - 1.0, -1.0),
             "cumulative_return": profit / self._initial_cash,
             "exposure": exposure,
             "fill_units": filled,

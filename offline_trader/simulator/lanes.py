@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,20 +166,36 @@ class Simulator:
         return self._result
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Copies of everything that the next step depends on."""
+        """Copies of everything that the next step, and reading the last one, depend on."""
         return {
-            "state": self._state.copy(),
             "schedule": self._schedule.copy(),
-            "observations": self.observations.copy(),
+            "states": self._states.copy(),
+            "observations": self._layers.copy(),
+            "ended": self._ended.copy(),
+            "started": np.array(self._started),
         }
 
     def load_state_dict(self, payload: dict[str, NDArray[Any]]) -> None:
         """Continue from :meth:`state_dict`'s form, of a simulator with the same settings."""
-        self._state[:] = payload["state"]
         self._schedule[:] = payload["schedule"]
-        self.observations[:] = payload["observations"]
-        self._ended[:] = False
-        self._started = True
+        self._states[:] = payload["states"]
+        self._layers[:] = payload["observations"]
+        self._ended[:] = payload["ended"]
+        self._started = bool(payload["started"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are built anew and given the state: their arrays share memory."""
+        _, bars, random_start, auto_reset = self._schedule.tolist()
+        settings = {
+            "episode_bars": bars,
+            "random_start": bool(random_start),
+            "auto_reset": bool(auto_reset),
+        }
+        arguments = (self.market, self.config, self.n_lanes)
+        return partial(Simulator, **settings), arguments, self.state_dict()
+
+    def __setstate__(self, payload: dict[str, NDArray[Any]]) -> None:
+        self.load_state_dict(payload)
 
     def _last(self) -> FloatArray:
         """[N, STATE_SIZE] after the last step and before any automatic reset."""

@@ -142,14 +142,11 @@ def test_more_costs_leave_less_equity_for_the_same_round_trip(
     if RULES[name].action_mode != "order":
         actions[:] = np.where((np.arange(39) >= 2) & (np.arange(39) < 20), 0.8, 0.0)
     for rate in ("commission_bps", "half_spread_bps", "slippage_bps"):
-        equity = [
-            simulate_actions(
-                market,
-                replace(RULES[name], **{rate: float(cost)}),
-                actions,  # type: ignore[arg-type]
-            ).final_equity[0]
-            for cost in (0, 2, 10, 60)
-        ]
+        equity = []
+        for cost in (0.0, 2.0, 10.0, 60.0):
+            rules: dict[str, Any] = {rate: cost}
+            done = simulate_actions(market, replace(RULES[name], **rules), actions)
+            equity.append(float(done.final_equity[0]))
         assert equity == sorted(equity, reverse=True)
         assert equity[0] > equity[-1]
 
