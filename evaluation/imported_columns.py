@@ -170,7 +170,8 @@ def series_of(
             hint="name the column",
         )
     values = _numbers(frame[value_column], label, value_column)
-    times = to_utc(frame[time_column], tz, label, 2).dt.tz_localize(None).to_numpy("datetime64[ns]")
+    stamps = to_utc(_month_ends(frame[time_column]), tz, label, 2)
+    times = stamps.dt.tz_localize(None).to_numpy("datetime64[ns]")
     # the first return of a series made by pct_change is empty, and nothing else may be
     if kind == "returns" and len(values) and np.isnan(values[0]):
         times, values = times[1:], values[1:]
@@ -186,6 +187,23 @@ def series_of(
             expected="ascending times, each once",
         )
     return times, values
+
+
+def _month_ends(column: pd.Series) -> pd.Series:
+    """Months written as 192607, as research data has them, as their last days; others as given."""
+    import pandas as pd
+
+    if not pd.api.types.is_integer_dtype(column):
+        return column
+    months = column.to_numpy(dtype=np.int64)
+    if not (
+        ((months >= 190_001) & (months <= 219_912)).all()
+        and np.isin(months % 100, range(1, 13)).all()
+    ):
+        return column
+    first = (months // 100 - 1970) * 12 + months % 100 - 1
+    last = (first + 1).astype("datetime64[M]").astype("datetime64[D]") - np.timedelta64(1, "D")
+    return pd.Series(last.astype("datetime64[s]"), index=column.index)
 
 
 def trades_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,21 @@ def test_every_form_gives_the_same_numbers(form: Callable[[Path], object], tmp_p
     assert found.n_bars == N
     assert found.collapse is None
     assert found.robustness is None
+
+
+def test_months_are_their_last_days(tmp_path: Path) -> None:
+    lines = ["Date,Mkt-RF,SMB", "201511,2.0,0", "201512,-1.0,0", "201601,3.0,0", "201602,0.5,0"]
+    path = write_csv(tmp_path / "months.csv", "\n".join(lines))
+    options = ImportOptions(kind="returns", column="Mkt-RF", percent=True)
+    found = evaluate_imported(path, options)
+    assert [stamp[:10] for stamp in found.curve.timestamps[1:]] == [
+        "2015-11-30",
+        "2015-12-31",
+        "2016-01-31",
+        "2016-02-29",
+    ]
+    assert found.periods_per_year == pytest.approx(12.0, abs=0.3)
+    assert found.measures["total_return"] == pytest.approx(1.02 * 0.99 * 1.03 * 1.005 - 1.0)
 
 
 def test_percent_is_asked_for() -> None:
@@ -243,3 +259,30 @@ def test_only_shared_bars_are_paired(pair: list[Evaluation]) -> None:
     assert "equal returns" in same.differences[0].reason
     with pytest.raises(ConfigError, match="two or more"):
         side_by_side(pair[:1])
+
+
+def test_the_trades_and_equity_of_an_independent_backtester() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # third-party imports and progress bars
+        from backtesting import Backtest, Strategy
+        from backtesting.test import GOOG
+
+        class EveryMonth(Strategy):  # type: ignore[misc]
+            def init(self) -> None:
+                pass
+
+            def next(self) -> None:
+                if len(self.data) % 20 == 0:
+                    self.buy()
+                elif len(self.data) % 20 == 11:
+                    self.position.close()
+
+        test = Backtest(GOOG.iloc[:500], EveryMonth, cash=50_000, commission=0.001)
+        stats = test.run()
+    trades = evaluate_imported(stats["_trades"], ImportOptions(initial_cash=50_000.0))
+    assert len(trades.trades) == stats["# Trades"] > 10
+    assert trades.measures["win_rate"] == pytest.approx(stats["Win Rate [%]"] / 100)
+    assert trades.measures["total_return"] == pytest.approx(stats["Return [%]"] / 100)
+    equity = evaluate_imported(stats["_equity_curve"])
+    assert equity.measures["total_return"] == pytest.approx(stats["Return [%]"] / 100)
+    assert equity.measures["max_drawdown"] == pytest.approx(stats["Max. Drawdown [%]"] / 100)
