@@ -28,6 +28,7 @@ from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
 from offline_trader.evaluation.ledger import TrialLedger
 
 if TYPE_CHECKING:
+    from offline_trader.evaluation.gates import GateSet
     from offline_trader.evaluation.record import Evaluation
 
 __all__ = ["EXAMPLES", "EvaluateConfig", "command", "evaluate_candidate", "print_evaluation"]
@@ -36,6 +37,7 @@ EXAMPLES = examples(
     "offline-trader evaluate runs/finetune/export/policy.onnx --start 2015-01-01",
     "offline-trader evaluate runs/finetune --market nasdaq --json",
     "offline-trader evaluate expert:technical --market sp500 --start 2015-01-01",
+    "offline-trader evaluate policy.onnx --gates default",
 )
 LEDGER_FOLDER = Path("runs")
 
@@ -68,6 +70,13 @@ def command(
         list[str] | None,
         typer.Option("--expert", help="Compare with this expert; the source experts by default."),
     ] = None,
+    gates: Annotated[
+        str | None,
+        typer.Option("--gates", help="Check the gates: default, or a YAML file with your limits."),
+    ] = None,
+    stage: Annotated[
+        int | None, typer.Option("--stage", help="Stage whose limits the gates use.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the report; runs/evaluation-NAME."),
@@ -83,7 +92,8 @@ def command(
 
     The policy runs deterministically with the trading rules of its training. The report is one
     HTML page (report.html); its figures lie beside it as PNG, the numbers in evaluation.json.
-    Every evaluated configuration is counted in runs/trials.jsonl.
+    Every evaluated configuration is counted in runs/trials.jsonl. With --gates the exit code is 4
+    if a gate failed, and the result goes into the model's manifest.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     candidate = open_candidate(policy)
@@ -107,17 +117,35 @@ def command(
     if dry_run:
         show_settings(terminal, plan)
         return
+    limits = None if gates is None and stage is None else _limits(gates, stage)
     folder = output or Path("runs") / f"evaluation-{candidate.name}"
-    evaluation = evaluate_candidate(candidate, plan, folder, terminal)
+    evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result({"report": str(folder / "report.html"), **_without_curves(evaluation)})
+    if limits is not None:
+        from offline_trader.evaluation.gates import require_gates
+
+        require_gates(evaluation.gates)
+
+
+def _limits(gates: str | None, stage: int | None) -> GateSet:
+    from offline_trader.evaluation.gates import load_gates
+
+    return load_gates(None if gates in (None, "default") else gates, stage)
 
 
 def evaluate_candidate(
-    candidate: Candidate, config: EvaluateConfig, folder: Path, terminal: Terminal
+    candidate: Candidate,
+    config: EvaluateConfig,
+    folder: Path,
+    terminal: Terminal,
+    gates: GateSet | None = None,
 ) -> Evaluation:
-    """Evaluate, count the trial, write ``evaluation.json``, ``report.html`` and PNG files."""
+    """Evaluate, count the trial, write ``evaluation.json``, ``report.html`` and PNG files.
+
+    With ``gates`` they are checked too, and noted in the manifest of a model that has one.
+    """
     from offline_trader.evaluation.report import write_report
 
     options = replace(config.options, name=config.options.name or candidate.name)
@@ -129,10 +157,26 @@ def evaluate_candidate(
             ledger=TrialLedger(LEDGER_FOLDER),
             trial=candidate.trial,
         )
+        if gates is not None:
+            evaluation = _gated(candidate, config, evaluation, gates)
         advance(1, 1)
     evaluation.save(folder / "evaluation.json")
     write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
     return evaluation
+
+
+def _gated(
+    candidate: Candidate, config: EvaluateConfig, evaluation: Evaluation, gates: GateSet
+) -> Evaluation:
+    from offline_trader.evaluation.gate_runs import gate_rows
+    from offline_trader.export import OnnxPolicy, record_gates
+
+    rows = gate_rows(candidate.subject, config.env, evaluation, gates)
+    judged = replace(evaluation, gates=rows)
+    model = candidate.subject.path if isinstance(candidate.subject, OnnxPolicy) else None
+    if model is not None and (model.parent / "manifest.json").exists():
+        record_gates(model, judged.to_dict()["gates"])
+    return judged
 
 
 def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
@@ -156,6 +200,12 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
         + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")
         + f"; trial number {evaluation.trials} on these bars"
     )
+    if evaluation.gates:
+        terminal.table(
+            "gates",
+            ["", "verdict", "value", "limit", "n", ""],
+            [[g.name, g.verdict, g.value, g.threshold, g.n, g.reason] for g in evaluation.gates],
+        )
     for note in evaluation.notes:
         terminal.line(f"note: {note}")
 

@@ -129,7 +129,7 @@ def _trades_per_episode(given: GateInput) -> Measured:
         return found
     episodes = float(given.facts.get("episodes", 1.0))
     orders = found.value * found.n / 1000.0
-    return Measured(orders / episodes, n=found.n, reason=f"{episodes:g} episodes")
+    return Measured(orders / episodes, n=found.n, reason=f"episodes: {episodes:g}")
 
 
 def _sharpe(given: GateInput) -> Measured:

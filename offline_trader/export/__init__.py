@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.export.manifest import (
     ManifestFacts,
     read_manifest,
+    record_gates,
     refuse_collapsed,
     sha256_of,
     verify_manifest,
@@ -31,6 +32,7 @@ __all__ = [
     "export_onnx",
     "parity",
     "read_manifest",
+    "record_gates",
     "refuse_collapsed",
     "sha256_of",
     "torch_policy",

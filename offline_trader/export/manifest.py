@@ -18,6 +18,7 @@ __all__ = [
     "COLLAPSED",
     "ManifestFacts",
     "read_manifest",
+    "record_gates",
     "refuse_collapsed",
     "sha256_of",
     "verify_manifest",
@@ -162,6 +163,27 @@ def verify_manifest(model: Path | str) -> dict[str, Any]:
             hint="the model was changed or belongs to another manifest; export it again",
         )
     return manifest
+
+
+def record_gates(model: Path | str, gates: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes the gates of a later evaluation into the manifest beside ``model``.
+
+    Args:
+        model: the exported file.
+        gates: one JSON object a gate, as in :class:`ManifestFacts`; they replace earlier ones.
+
+    Returns:
+        the manifest's path.
+
+    Raises:
+        DataError: as :func:`verify_manifest`.
+    """
+    manifest = verify_manifest(model)
+    manifest["gates"] = _gates(gates)
+    target = Path(model).parent / "manifest.json"
+    text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    atomic_write(target, text.encode())
+    return target
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

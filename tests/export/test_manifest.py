@@ -12,6 +12,7 @@ from offline_trader.errors import ConfigError, DataError, GateFailed
 from offline_trader.export import (
     ManifestFacts,
     read_manifest,
+    record_gates,
     refuse_collapsed,
     sha256_of,
     verify_manifest,
@@ -87,3 +88,16 @@ def test_the_manifest_of_a_run_is_not_overwritten(model: Path) -> None:
         write_manifest(model, ManifestFacts("ab" * 32))
     with pytest.raises(DataError, match="not the manifest"):
         read_manifest(model)
+
+
+def test_gates_of_a_later_evaluation_replace_the_earlier_ones(model: Path) -> None:
+    target = write_manifest(model, ManifestFacts("ab" * 32, {}, [{"name": "a", "verdict": "pass"}]))
+    before = json.loads(target.read_text())
+    gates = [{"name": "sharpe", "verdict": "fail", "value": None}]
+    assert record_gates(model, gates) == target
+    after = verify_manifest(model)
+    assert after["gates"] == {"evaluated": gates, "by_verdict": {"fail": ["sharpe"]}}
+    assert {**after, "gates": None} == {**before, "gates": None}
+    model.write_bytes(b"other")
+    with pytest.raises(DataError, match="SHA-256"):
+        record_gates(model, gates)
