@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from offline_trader.cli.main import main
 from offline_trader.runs import Run
+from offline_trader.types import Policy
 
 COLLECT = [
     *("collect", "--market", "sp500", "--end", "2004-12-31", "--id", "small/experts-v0"),
@@ -108,11 +109,8 @@ def test_the_exported_policy_is_the_runs_policy(line: Path) -> None:
     observations = rng.normal(size=(200, 37)).astype(np.float32) * 0.1
     onnx = open_candidate(str(line / "finetune" / "export" / "policy.onnx"))
     run = open_candidate(str(line / "finetune"))
-    np.testing.assert_allclose(
-        onnx.subject(observations),  # type: ignore[operator]
-        run.subject(observations),  # type: ignore[operator]
-        atol=1e-5,
-    )
+    exported, trained = cast(Policy, onnx.subject), cast(Policy, run.subject)
+    np.testing.assert_allclose(exported(observations), trained(observations), atol=1e-5)
     assert onnx.seen_until == run.seen_until == "2005-12-31"
     assert onnx.experts == run.experts != ()
 
