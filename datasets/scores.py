@@ -47,15 +47,22 @@ def expert_scores(
 
 def _mean_return(simulator: Simulator, policy: ExpertPolicy, n_steps: int) -> float:
     """Mean sum of rewards of the episodes of ``n_steps`` steps, an unfinished last one included."""
+    privileged = policy.behaviour.expert.privileged
+    lanes = np.arange(simulator.n_lanes, dtype=np.int64)
+    fresh = np.full(simulator.n_lanes, np.nan)
     observations = simulator.reset()
-    total, episodes = 0.0, simulator.n_lanes
+    rewards = np.zeros(simulator.n_lanes)
+    begun = np.ones(simulator.n_lanes, dtype=np.int64)
     for t in range(n_steps):
-        result = simulator.step(policy(observations, rows=simulator.bar_index))
+        actions = policy.decide(observations, simulator.bar_index if privileged else None)
+        actions = policy.disturb(actions, fresh, lanes, np.full_like(lanes, t))
+        result = simulator.step(actions)
         observations = result.observations
-        total += float(result.rewards.sum())
+        rewards += result.rewards
         if t + 1 < n_steps:
-            episodes += int(np.count_nonzero(result.terminated | result.truncated))
-    return total / episodes
+            begun += result.terminated
+            begun += result.truncated
+    return float(rewards.sum() / begun.sum())
 
 
 def reference_range(scores: dict[str, float], *, privileged: bool) -> tuple[float, float]:
