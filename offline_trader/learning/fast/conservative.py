@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from offline_trader.learning.fast import dense_kernels, line_kernels, node_kernels
-from offline_trader.learning.fast.bindings import BoundStack
+from offline_trader.learning.fast.bindings import BoundStack, scalar_head
 from offline_trader.learning.fast.fan import FanTower
 
 __all__ = ["ConservativePass", "DensePass", "LinePass", "Nodes", "conservative_pass"]
@@ -66,7 +66,11 @@ def conservative_pass(
 
 
 class LinePass:
-    """Two hidden layers, one action component: see ``line_kernels``."""
+    """Two hidden layers, one action component: see ``line_kernels``.
+
+    Attributes:
+        flipped: [E, B, K + 2], the last being how many units of the first layer flip.
+    """
 
     def __init__(self, critic: BoundStack, observation_size: int, rows: int, count: int) -> None:
         self._stack, self._gradients = critic.stack, critic.gradients
@@ -74,93 +78,113 @@ class LinePass:
         first, second = critic.stack.layers
         nets, units, width = len(first.bias), first.bias.shape[1], second.bias.shape[1]
         self._z = torch.zeros(nets, rows, units)
-        self._slope = torch.zeros(nets, units)
-        self.flips = np.zeros((nets, rows, units), np.int16)
-        self._start = torch.zeros(nets, 2 * rows, units)
-        self._projected = torch.zeros(nets, 2 * rows, width)
-        self._suffix = torch.zeros(nets, 2 * rows, width)
-        self._start_gradient = torch.zeros(nets, 2 * rows, units)
         self._z_gradient = torch.zeros(nets, rows, units)
         self._unit_gradient = np.zeros((nets, rows, 2, units), np.float32)
-        self._total_slope = torch.zeros(nets, units)
-        self._transposed = torch.zeros(nets, units, width)
-        self._transposed_gradient = torch.zeros(nets, units, width)
+        self._slope, self._total_slope = torch.zeros(nets, units), torch.zeros(nets, units)
+        self._signs = np.zeros((nets, rows, units), np.float32)
+        self._order = np.zeros((nets, rows, units), np.int32)
+        self.flipped = np.zeros((nets, rows, count + 2), np.int32)
+        self._start, self._start_gradient = (torch.zeros(nets, 2 * rows, units) for _ in range(2))
+        self._projected, self._suffix = (torch.zeros(nets, 2 * rows, width) for _ in range(2))
+        self._transposed, self._transposed_gradient = (
+            torch.zeros(nets, units, width) for _ in range(2)
+        )
         self._losses = np.zeros((nets, 2), np.float64)
         self._sorted = [np.zeros((rows, count), np.float32) for _ in range(3)]
         self._data = np.zeros(rows, np.int32)
+        self._plan()
 
-    def __call__(
-        self, observations: torch.Tensor, nodes: Nodes, target: Array, scale: Array
-    ) -> NDArray[np.float64]:
-        node_kernels.sort_nodes(
-            nodes.actions[:, :, 0], nodes.shifts, nodes.floors, *self._sorted, self._data
-        )
-        self._open(observations)
-        stack, second = self._stack, self._gradients.layers[1]
-        line_kernels.line_pass(
-            self._z.numpy(),
-            self._slope.numpy(),
-            self.flips,
-            self._by_moment(self._projected),
-            self._transposed.numpy(),
-            stack.layers[1].bias.numpy(),
-            stack.head_weight[:, 0].numpy(),
-            stack.head_bias[:, 0].numpy(),
-            *self._sorted,
-            self._data,
-            target,
-            scale,
-            self._losses,
-            self._by_moment(self._suffix),
-            self._unit_gradient,
-            self._transposed_gradient.numpy(),
-            second.bias.numpy(),
-            self._gradients.head_weight[:, 0].numpy(),
-            self._gradients.head_bias[:, 0].numpy(),
-        )
-        self._close(observations)
-        return self._losses
-
-    def _open(self, observations: torch.Tensor) -> None:
-        first, second = self._stack.layers
-        self._slope.copy_(first.weight[:, :, self._size])
-        self._transposed.copy_(second.weight.transpose(1, 2))
-        for e, weight in enumerate(first.weight):
-            torch.mm(observations, weight[:, : self._size].t(), out=self._z[e])
-        line_kernels.line_open(
+    def _plan(self) -> None:
+        """Views and argument lists, made once."""
+        nets = range(len(self._z))
+        (first, second), gradients = self._stack.layers, self._gradients
+        observed = first.weight[:, :, : self._size]
+        slopes, copies = first.weight[:, :, self._size], second.weight.transpose(1, 2)
+        self._copies = [(self._slope, slopes), (self._transposed, copies)]
+        self._first_products = [(observed[e].t(), self._z[e]) for e in nets]
+        self._project = [(self._start[e], self._transposed[e], self._projected[e]) for e in nets]
+        self._back = [(self._suffix[e], second.weight[e], self._start_gradient[e]) for e in nets]
+        self._outer = [
+            (self._transposed_gradient[e], self._start[e].t(), self._suffix[e]) for e in nets
+        ]
+        first_gradient, second_gradient = gradients.layers
+        observed_gradient = first_gradient.weight[:, :, : self._size]
+        self._first_gradients = [(self._z_gradient[e].t(), observed_gradient[e]) for e in nets]
+        self._results = [
+            (second_gradient.weight, self._transposed_gradient.transpose(1, 2)),
+            (first_gradient.weight[:, :, self._size], self._total_slope),
+        ]
+        self._open_arguments = (
             self._z.numpy(),
             first.bias.numpy(),
             self._slope.numpy(),
             self._sorted[0],
-            self.flips,
-            self._by_moment(self._start),
+            self._signs,
+            self.flipped,
+            self._order,
+            _by_moment(self._start),
         )
-        for e, matrix in enumerate(self._transposed):
-            torch.mm(self._start[e], matrix, out=self._projected[e])
-
-    def _close(self, observations: torch.Tensor) -> None:
-        first, second = self._gradients.layers
-        for e, weight in enumerate(self._stack.layers[1].weight):
-            torch.mm(self._suffix[e], weight, out=self._start_gradient[e])
-            self._transposed_gradient[e].addmm_(self._start[e].t(), self._suffix[e])
-        second.weight.copy_(self._transposed_gradient.transpose(1, 2))
-        line_kernels.line_close(
-            self.flips,
-            self._by_moment(self._start_gradient),
+        self._pass_arguments = (
+            self._z.numpy(),
+            self._slope.numpy(),
+            self._signs,
+            self.flipped,
+            self._order,
+            _by_moment(self._projected),
+            self._transposed.numpy(),
+            second.bias.numpy(),
+            *scalar_head(self._stack),
+            *self._sorted,
+            self._data,
+        )
+        self._pass_results = (
+            self._losses,
+            _by_moment(self._suffix),
+            self._unit_gradient,
+            self._transposed_gradient.numpy(),
+            second_gradient.bias.numpy(),
+            *scalar_head(gradients),
+        )
+        self._close_arguments = (
+            self._signs,
+            _by_moment(self._start_gradient),
             self._unit_gradient,
             self._z_gradient.numpy(),
-            first.bias.numpy(),
+            first_gradient.bias.numpy(),
             self._total_slope.numpy(),
         )
-        for e, weight in enumerate(first.weight):
-            torch.mm(self._z_gradient[e].t(), observations, out=weight[:, : self._size])
-        first.weight[:, :, self._size].copy_(self._total_slope)
 
-    @staticmethod
-    def _by_moment(buffer: torch.Tensor) -> Array:
-        """[E, 2B, ·] as [E, 2, B, ·]."""
-        view: Array = buffer.view(buffer.shape[0], 2, -1, buffer.shape[2]).numpy()
-        return view
+    def __call__(
+        self, observations: torch.Tensor, nodes: Nodes, target: Array, scale: Array
+    ) -> NDArray[np.float64]:
+        """See :class:`ConservativePass`."""
+        node_kernels.sort_nodes(
+            nodes.actions[:, :, 0], nodes.shifts, nodes.floors, *self._sorted, self._data
+        )
+        for out, view in self._copies:
+            out.copy_(view)
+        for matrix, out in self._first_products:
+            torch.mm(observations, matrix, out=out)
+        line_kernels.line_open(*self._open_arguments)
+        for left, right, out in self._project:
+            torch.mm(left, right, out=out)
+        line_kernels.line_pass(*self._pass_arguments, target, scale, *self._pass_results)
+        for left, right, out in self._back:
+            torch.mm(left, right, out=out)
+        for out, left, right in self._outer:
+            out.addmm_(left, right)
+        line_kernels.line_close(*self._close_arguments)
+        for left, out in self._first_gradients:
+            torch.mm(left, observations, out=out)
+        for out, view in self._results:
+            out.copy_(view)
+        return self._losses
+
+
+def _by_moment(buffer: torch.Tensor) -> Array:
+    """[E, 2B, ·] as [E, 2, B, ·]."""
+    view: Array = buffer.view(buffer.shape[0], 2, -1, buffer.shape[2]).numpy()
+    return view
 
 
 class DensePass:
@@ -173,9 +197,8 @@ class DensePass:
             critic.stack, critic.gradients, observation_size, width, (rows,), fan=count
         )
         nets = len(critic.stack.head_bias)
-        self._head = critic.stack.head_weight[:, 0].numpy(), critic.stack.head_bias[:, 0].numpy()
-        gradients = critic.gradients
-        self._head_gradient = gradients.head_weight[:, 0].numpy(), gradients.head_bias[:, 0].numpy()
+        self._head = scalar_head(critic.stack)
+        self._head_gradient = scalar_head(critic.gradients)
         self._values = np.zeros((nets, rows * count), np.float32)
         self._value_gradient = np.zeros((nets, rows * count), np.float32)
         self._shape = (nets, rows, count)
@@ -186,7 +209,7 @@ class DensePass:
     ) -> NDArray[np.float64]:
         actions = nodes.actions.reshape(-1, nodes.actions.shape[2])
         self._tower.forward((observations,), actions)
-        hidden = self._tower.output.numpy()
+        hidden = self._tower.output_array
         dense_kernels.head_values(hidden, *self._head, self._values)
         node_kernels.dense_losses(
             self._values.reshape(self._shape),
@@ -197,7 +220,7 @@ class DensePass:
             self._losses,
             self._value_gradient.reshape(self._shape),
         )
-        delta = self._tower.delta.numpy()
+        delta = self._tower.delta_array
         dense_kernels.head_backward(
             hidden, self._head[0], self._value_gradient, delta, *self._head_gradient
         )

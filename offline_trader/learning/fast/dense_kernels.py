@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from offline_trader.learning.fast.compiled import kernel
 
 __all__ = [
-    "action_gradient",
     "action_relu",
     "action_relu_backward",
     "head_backward",
@@ -138,24 +137,6 @@ def head_backward(
             for j in range(units):
                 gradient[e, b, j] = g * weight[e, j]
                 weight_gradient[e, j] += g * hidden[e, b, j]
-
-
-@kernel
-def action_gradient(gradient: Array, hidden: Array, weight: Array, out: Array) -> None:
-    """Gradient [B, A] of the actions, summed over the networks, from the first layer's.
-
-    gradient [E, B, H] is of the activations; weight [E, A, H].
-    """
-    nets, rows, units = gradient.shape
-    width = out.shape[1]
-    for b in range(rows):
-        for k in range(width):
-            total = ZERO
-            for e in range(nets):
-                for j in range(units):
-                    d = gradient[e, b, j] * weight[e, k, j]
-                    total += d if hidden[e, b, j] > ZERO else ZERO
-            out[b, k] = total
 
 
 @kernel

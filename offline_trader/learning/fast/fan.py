@@ -48,7 +48,7 @@ class FanTower(Tower):
 
     def _first_backward(self, observations: torch.Tensor) -> None:
         assert self._gradients is not None
-        dense_kernels.sum_rows(self._deltas[0].numpy(), self._fan, self._share_gradient.numpy())
+        dense_kernels.sum_rows(self._delta_arrays[0], self._fan, self._share_gradient.numpy())
         for e, gradient in enumerate(self._share_gradient):
             out = self._gradients.layers[0].weight[e, :, : self._size]
             torch.mm(gradient.t(), observations, out=out)

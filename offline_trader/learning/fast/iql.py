@@ -112,7 +112,7 @@ class IQLUpdate:
         rows, actions = buffers.returns.shape[0], buffers.columns.actions
         value_head = bindings.scalar_head(self._value.stack)
         buffers.value.forward((batch.observations, batch.next_observations))
-        dense_kernels.head_values(buffers.value.output.numpy(), *value_head, buffers.state_values)
+        dense_kernels.head_values(buffers.value.output_array, *value_head, buffers.state_values)
         policy_kernels.td_target(
             buffers.state_values[:, rows:],
             buffers.no_entropy,
@@ -126,7 +126,7 @@ class IQLUpdate:
         q_loss = self._critic_gradients(batch, buffers, actions)
         buffers.target.forward((batch.observations,), actions)
         dense_kernels.head_values(
-            buffers.target.output.numpy(),
+            buffers.target.output_array,
             *bindings.scalar_head(self._target.stack),
             buffers.target_values,
         )
@@ -140,7 +140,7 @@ class IQLUpdate:
             buffers.value.output[:, :rows].numpy(),
             value_head[0],
             buffers.state_gradient,
-            buffers.value.delta.numpy(),
+            buffers.value.delta_array,
             *bindings.scalar_head(self._value.gradients),
         )
         buffers.value.backward(batch.observations)
@@ -151,14 +151,14 @@ class IQLUpdate:
     def _critic_gradients(self, batch: Batch, buffers: _Buffers, actions: Array) -> float:
         head = bindings.scalar_head(self._critic.stack)
         buffers.critic.forward((batch.observations,), actions)
-        hidden = buffers.critic.output.numpy()
+        hidden = buffers.critic.output_array
         dense_kernels.head_values(hidden, *head, buffers.values)
         loss = policy_kernels.td_gradient(buffers.values, buffers.returns, buffers.value_gradient)
         dense_kernels.head_backward(
             hidden,
             head[0],
             buffers.value_gradient,
-            buffers.critic.delta.numpy(),
+            buffers.critic.delta_array,
             *bindings.scalar_head(self._critic.gradients),
         )
         buffers.critic.backward(batch.observations, actions)
@@ -169,7 +169,7 @@ class IQLUpdate:
         buffers.new_value.forward((batch.observations,))
         state_values = buffers.state_values[:, :rows]
         dense_kernels.head_values(
-            buffers.new_value.output.numpy(), *bindings.scalar_head(self._value.stack), state_values
+            buffers.new_value.output_array, *bindings.scalar_head(self._value.stack), state_values
         )
         stack, gradients, actor = self._actor.stack, self._actor.gradients, buffers.actor
         actor.forward((batch.observations,))

@@ -9,7 +9,8 @@ flips. The gradient goes the same way backward, on suffix sums over the actions.
 approximated; only the order of the sums differs.
 
 Axes: E critics, B rows, K actions (sorted, ascending), I units of the first layer, H of the second.
-``flips`` [E, B, I] says from which action on a unit is on (positive) or off (negative); ±K: never.
+``signs`` [E, B, I] is −1 for a unit that is on at the least action (and is taken away where it
+flips), +1 for one that is off.
 """
 
 from __future__ import annotations
@@ -32,58 +33,61 @@ TWO = np.float32(2.0)
 
 @kernel
 def line_open(
-    pre: Array, bias: Array, slope: Array, actions: Array, flips: NDArray[np.int16], start: Array
+    pre: Array,
+    bias: Array,
+    slope: Array,
+    actions: Array,
+    signs: Array,
+    first: NDArray[np.int32],
+    order: NDArray[np.int32],
+    start: Array,
 ) -> None:
-    """Where every unit flips, and the first layer split as (on ∘ z, on ∘ w) at the least action.
+    """Which units flip where, and the first layer split as (on ∘ z, on ∘ w) at the least action.
 
     pre [E, B, I] holds the observation's share and becomes z, the bias [E, I] added; slope [E, I]
-    is w, start [E, 2, B, I] the result.
+    is w; the rest are results: signs [E, B, I] (see above), the flipping units order [E, B, I] by
+    the action from which they are flipped, those of action k from first[k] to first[k + 1]
+    (first [E, B, K + 2]), and start [E, 2, B, I]. A NaN counts as on, so it goes into the loss.
     """
     nets, rows, units = pre.shape
     count = actions.shape[1]
-    on = np.empty(units, np.int32)
+    found = np.empty(units + 1, np.int32)
+    on, kink = np.empty(units, np.float32), np.empty(units, np.float32)
+    side, place = np.empty(units, np.float32), np.empty(units, np.int32)
     for e in range(nets):
         for b in range(rows):
+            low, high = actions[b, 0], actions[b, count - 1]
             for j in range(units):
-                pre[e, b, j] += bias[e, j]
-                on[j] = 0
+                z, w = pre[e, b, j] + bias[e, j], slope[e, j]
+                starts = not z + w * low <= ZERO
+                pre[e, b, j] = z
+                start[e, 0, b, j] = z if starts else ZERO
+                start[e, 1, b, j] = w if starts else ZERO
+                signs[e, b, j] = -ONE if starts else ONE
+            # Only a unit that is on at one end and off at the other flips at all.
+            size = 0
+            for j in range(units):
+                found[size] = j
+                ends = not pre[e, b, j] + slope[e, j] * high <= ZERO
+                size += int(ends != (signs[e, b, j] < ZERO))
+            for p in range(size):
+                kink[p], side[p] = pre[e, b, found[p]], slope[e, found[p]]
+                on[p] = ZERO
             for k in range(count):
                 a = actions[b, k]
-                for j in range(units):
-                    # A NaN counts as on, so that it goes on into the loss.
-                    on[j] += np.int32(not pre[e, b, j] + slope[e, j] * a <= ZERO)
-            for j in range(units):
-                z, w = pre[e, b, j], slope[e, j]
-                # On at the least action: on everywhere, or on for the first on[j] of them.
-                first = on[j] == count or (on[j] > 0 and w < ZERO)
-                flips[e, b, j] = -on[j] if first else count - on[j]
-                start[e, 0, b, j] = z if first else ZERO
-                start[e, 1, b, j] = w if first else ZERO
-
-
-@kernel
-def _bucket(
-    flips: NDArray[np.int16], count: int, first: NDArray[np.int32], order: NDArray[np.int32]
-) -> None:
-    """Flipping units in the order of their flips: those of action k are
-    ``order[first[k]:first[k + 1]]``. order [2I]: its second half is scratch.
-    """
-    units = flips.shape[0]
-    found = 0
-    for j in range(units):
-        order[units + found] = j
-        found += int(abs(flips[j]) != count)
-    for k in range(count + 2):
-        first[k] = 0
-    for p in range(found):
-        first[abs(flips[order[units + p]]) + 2] += 1
-    for k in range(1, count + 1):
-        first[k + 1] += first[k]
-    for p in range(found):
-        j = order[units + p]
-        k = abs(flips[j]) + 1
-        order[first[k]] = j
-        first[k] += 1
+                for p in range(size):
+                    on[p] += ONE if kink[p] + side[p] * a > ZERO else ZERO
+            for k in range(count + 2):
+                first[e, b, k] = 0
+            for p in range(size):
+                k = int(on[p]) if signs[e, b, found[p]] < ZERO else count - int(on[p])
+                place[p] = k + 1
+                first[e, b, k + 2] += 1
+            for k in range(1, count + 1):
+                first[e, b, k + 1] += first[e, b, k]
+            for p in range(size):
+                order[e, b, first[e, b, place[p]]] = found[p]
+                first[e, b, place[p]] += 1
 
 
 @kernel
@@ -112,7 +116,7 @@ def _exponentials(x: Array, bits: NDArray[np.int32], powers: Array) -> None:
 def _row_values(
     z: Array,
     slope: Array,
-    flips: NDArray[np.int16],
+    signs: Array,
     first: NDArray[np.int32],
     order: NDArray[np.int32],
     transposed: Array,
@@ -128,8 +132,7 @@ def _row_values(
     for k in range(actions.shape[0]):
         for p in range(first[k], first[k + 1]):
             j = order[p]
-            sign = -ONE if flips[j] < 0 else ONE
-            zj, wj = sign * z[j], sign * slope[j]
+            zj, wj = signs[j] * z[j], signs[j] * slope[j]
             for i in range(width):
                 x = transposed[j, i]
                 constant[i] += zj * x
@@ -157,17 +160,22 @@ def _row_losses(
     powers: Array,
 ) -> Any:
     """Squared error and log-sum-exp minus data value of one row; their gradient into weights."""
-    count = values.shape[0]
+    count, padded = values.shape[0], weights.shape[0]
+    for k in range(count, padded):  # whole vectors: the compiled loops have no remainder
+        weights[k] = -np.float32(np.inf)
     top = -np.float32(np.inf)
     for k in range(count):
         weights[k] = max(values[k], floors[k]) + shifts[k]
+    for k in range(padded):
         top = max(top, weights[k])
-    for k in range(count):
+    for k in range(padded):
         weights[k] -= top
     _exponentials(weights, bits, powers)
     weights[d] = ZERO
+    for k in range(count, padded):
+        weights[k] = ZERO
     total = ZERO
-    for k in range(count):
+    for k in range(padded):
         total += weights[k]
     factor = scale / total
     for k in range(count):
@@ -183,7 +191,7 @@ def _row_losses(
 def _row_gradients(
     z: Array,
     slope: Array,
-    flips: NDArray[np.int16],
+    signs: Array,
     first: NDArray[np.int32],
     order: NDArray[np.int32],
     transposed: Array,
@@ -220,8 +228,7 @@ def _row_gradients(
             head_gradient[i] += g * (ZERO if x < ZERO else x)
         for p in range(first[k], first[k + 1]):
             j = order[p]
-            sign = -ONE if flips[j] < 0 else ONE
-            zj, wj = sign * z[j], sign * slope[j]
+            zj, wj = signs[j] * z[j], signs[j] * slope[j]
             dz = ZERO
             dw = ZERO
             for i in range(width):
@@ -229,15 +236,17 @@ def _row_gradients(
                 transposed_gradient[j, i] += zj * u + wj * v
                 dz += x * u
                 dw += x * v
-            unit_gradient[0, j] = sign * dz
-            unit_gradient[1, j] = sign * dw
+            unit_gradient[0, j] = signs[j] * dz
+            unit_gradient[1, j] = signs[j] * dw
 
 
 @kernel
 def line_pass(
     z: Array,
     slope: Array,
-    flips: NDArray[np.int16],
+    signs: Array,
+    first: NDArray[np.int32],
+    order: NDArray[np.int32],
     start: Array,
     transposed: Array,
     bias: Array,
@@ -268,15 +277,15 @@ def line_pass(
     gradients of start; unit_gradient [E, B, 2, I] of z and w, the flips' share only, and so
     transposed_gradient [E, I, H].
     """
-    nets, rows, units = z.shape
+    nets, rows = z.shape[0], z.shape[1]
     width, count = bias.shape[1], actions.shape[1]
-    first, order = np.empty(count + 2, np.int32), np.empty(2 * units, np.int32)
+    padded = (count + 15) // 16 * 16
     # Rows of one scratch array, apart by other than a power of two: the caches tell them apart.
     scratch = np.empty((5, width + 48), np.float32)
     constant, linear = scratch[0, :width], scratch[1, :width]
     level, moment, head_sum = scratch[2, :width], scratch[3, :width], scratch[4, :width]
     pre, values = np.empty((count, width), np.float32), np.empty(count, np.float32)
-    weights, bits = np.empty(count, np.float32), np.empty(count, np.int32)
+    weights, bits = np.empty(padded, np.float32), np.empty(padded, np.int32)
     powers = bits.view(np.float32)
     unit_gradient[:] = ZERO
     down = np.arange(count - 1, -1, -1).astype(np.int32)
@@ -286,14 +295,13 @@ def line_pass(
         head_sum[:] = ZERO
         errors = gaps = gradients = 0.0
         for b in range(rows):
-            _bucket(flips[e, b], count, first, order)
             for i in range(width):
                 constant[i] = start[e, 0, b, i] + bias[e, i]
             for i in range(width):
                 linear[i] = start[e, 1, b, i]
             _row_values(
-                z[e, b], slope[e], flips[e, b], first, order, transposed[e], constant, linear,
-                head[e], actions[b], pre, values,
+                z[e, b], slope[e], signs[e, b], first[e, b], order[e, b], transposed[e], constant,
+                linear, head[e], actions[b], pre, values,
             )  # fmt: skip
             for k in range(count):
                 values[k] += head_bias[e]
@@ -306,9 +314,9 @@ def line_pass(
             for k in range(count):
                 gradients += np.float64(weights[k])
             _row_gradients(
-                z[e, b], slope[e], flips[e, b], first, order, transposed[e], head[e], actions[b],
-                pre, weights, level, moment, unit_gradient[e, b], transposed_gradient[e], head_sum,
-                down,
+                z[e, b], slope[e], signs[e, b], first[e, b], order[e, b], transposed[e], head[e],
+                actions[b], pre, weights, level, moment, unit_gradient[e, b],
+                transposed_gradient[e], head_sum, down,
             )  # fmt: skip
             suffix[e, 0, b] = level
             suffix[e, 1, b] = moment
@@ -321,7 +329,7 @@ def line_pass(
 
 @kernel
 def line_close(
-    flips: NDArray[np.int16],
+    signs: Array,
     start_gradient: Array,
     unit_gradient: Array,
     z_gradient: Array,
@@ -339,12 +347,12 @@ def line_close(
             bias_gradient[e, j] = total_slope[e, j] = ZERO
         for b in range(rows):
             for j in range(units):
-                on = flips[e, b, j] < 0
+                on = signs[e, b, j] < ZERO
                 x = start_gradient[e, 0, b, j]
                 dz = unit_gradient[e, b, 0, j] + (x if on else ZERO)
                 z_gradient[e, b, j] = dz
                 bias_gradient[e, j] += dz
             for j in range(units):
-                on = flips[e, b, j] < 0
+                on = signs[e, b, j] < ZERO
                 x = start_gradient[e, 1, b, j]
                 total_slope[e, j] += unit_gradient[e, b, 1, j] + (x if on else ZERO)

@@ -106,20 +106,28 @@ def sort_nodes(
     sorted_floors: Array,
     data: NDArray[np.int32],
 ) -> None:
-    """Nodes [B, K] by ascending action (ranks by counting); data [B]: where the last went."""
+    """Nodes [B, K] by ascending action; data [B]: where the last went.
+
+    An action's rank is the number of smaller ones; equal ones take the places that follow.
+    """
     rows, count = actions.shape
     rank, row = np.empty(count, np.int32), np.empty(count, np.float32)
+    taken = np.empty(count, np.int32)
     for b in range(rows):
         for k in range(count):
-            rank[k] = 0
+            rank[k] = taken[k] = 0
             row[k] = actions[b, k]
         for m in range(count):
             a = row[m]
             for k in range(count):
-                rank[k] += np.int32((a < row[k]) | ((a == row[k]) & (m < k)))
+                rank[k] += np.int32(a < row[k])
         for k in range(count):
             r = rank[k]
-            sorted_actions[b, r] = actions[b, k]
+            while taken[r] != 0:
+                r += 1
+            taken[r] = 1
+            rank[k] = r
+            sorted_actions[b, r] = row[k]
             sorted_shifts[b, r] = shifts[b, k]
             sorted_floors[b, r] = floors[b, k]
         data[b] = rank[count - 1]

@@ -16,7 +16,6 @@ from offline_trader.learning.fast.compiled import kernel
 __all__ = [
     "actor_gradient",
     "behaviour_gradient",
-    "least_value",
     "squashed_mean",
     "squashed_sample",
     "td_gradient",
@@ -35,13 +34,14 @@ HALF_LOG_2PI = np.float32(0.9189385332046727)
 @kernel
 def squashed_sample(
     head: Array, bias: Array, low: Any, high: Any, noise: Array, actions: Array, log_prob: Array
-) -> None:
-    """a = tanh(μ + σε) and its log density (Haarnoja et al. 2018, appendix C).
+) -> Any:
+    """a = tanh(μ + σε) and its log density (Haarnoja et al. 2018, appendix C); its mean.
 
     head [B, 2A], bias [2A], noise and actions [B, A], log_prob [B]; low and high clip log σ.
     The Jacobian is 2(log 2 − u − softplus(−2u)), which does not cancel at saturation.
     """
     rows, width = noise.shape
+    whole = 0.0
     for b in range(rows):
         total = ZERO
         for k in range(width):
@@ -53,6 +53,8 @@ def squashed_sample(
             soft = max(x, ZERO) + np.log1p(np.exp(-abs(x)))
             total += -HALF * e * e - scale - HALF_LOG_2PI - TWO * (LOG_2 - raw - soft)
         log_prob[b] = total
+        whole += np.float64(total)
+    return whole / rows
 
 
 @kernel
@@ -153,21 +155,4 @@ def td_gradient(values: Array, target: Array, out: Array) -> Any:
             error = values[e, b] - target[b]
             out[e, b] = share * error
             total += np.float64(error) * np.float64(error)
-    return total / rows
-
-
-@kernel
-def least_value(values: Array, out: Array) -> Any:
-    """mean_b min_e Q and the gradient [E, B] of its negative."""
-    nets, rows = values.shape
-    share = -ONE / np.float32(rows)
-    total = 0.0
-    for b in range(rows):
-        best = 0
-        for e in range(1, nets):
-            if values[e, b] < values[best, b]:
-                best = e
-        for e in range(nets):
-            out[e, b] = share if e == best else ZERO
-        total += np.float64(values[best, b])
     return total / rows

@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_trader.learning.fast import bindings, dense_kernels, policy_kernels
+from offline_trader.learning.fast import (
+    bindings,
+    chosen_kernels,
+    dense_kernels,
+    policy_kernels,
+)
 from offline_trader.learning.fast.batches import Batch, BatchColumns
 from offline_trader.learning.fast.storage import FlatAdam
 from offline_trader.learning.fast.tower import Tower
@@ -38,6 +43,8 @@ class SACBuffers:
     next_log_prob: Array
     values: Array
     value_gradient: Array
+    order: NDArray[np.int32]
+    counts: NDArray[np.int32]
     target_values: Array
     returns: Array
 
@@ -120,6 +127,8 @@ class SACUpdate:
             next_log_prob=np.zeros(rows, np.float32),
             values=np.zeros((nets, rows), np.float32),
             value_gradient=np.zeros((nets, rows), np.float32),
+            order=np.zeros((nets, rows), np.int32),
+            counts=np.zeros(nets, np.int32),
             target_values=np.zeros((nets, rows), np.float32),
             returns=np.zeros(rows, np.float32),
         )
@@ -131,14 +140,14 @@ class SACUpdate:
         self._compute_target(batch, buffers, generator)
         actions = buffers.columns.actions
         buffers.critic.forward((batch.observations,), actions)
-        hidden = buffers.critic.output.numpy()
+        hidden = buffers.critic.output_array
         dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
         loss = policy_kernels.td_gradient(buffers.values, buffers.returns, buffers.value_gradient)
         dense_kernels.head_backward(
             hidden,
             self._critic_head[0],
             buffers.value_gradient,
-            buffers.critic.delta.numpy(),
+            buffers.critic.delta_array,
             *self._critic_head_gradient,
         )
         buffers.critic.backward(batch.observations, actions)
@@ -170,7 +179,7 @@ class SACUpdate:
     def _evaluate_target(self, batch: Batch, buffers: SACBuffers, temperature: float) -> None:
         """Returns from the target critics at the next actions that the buffers hold."""
         buffers.target.forward((batch.next_observations,), buffers.next_actions)
-        output = buffers.target.output.numpy()
+        output = buffers.target.output_array
         dense_kernels.head_values(output, *self._target_head, buffers.target_values)
         policy_kernels.td_target(
             buffers.target_values,
@@ -189,8 +198,9 @@ class SACUpdate:
         rows = buffers.returns.shape[0]
         head, noise = buffers.head[:rows].numpy(), buffers.noise.normal_(generator=generator)
         limits = (self._head_bias, self._low, self._high, noise.numpy())
-        policy_kernels.squashed_sample(head, *limits, buffers.actions, buffers.log_prob)
-        mean_log_prob = float(buffers.log_prob.mean())
+        mean_log_prob = float(
+            policy_kernels.squashed_sample(head, *limits, buffers.actions, buffers.log_prob)
+        )
         temp_loss = 0.0
         if self._temperature.adam is not None:
             temp_loss = -math.exp(self._temperature.value) * (mean_log_prob - self._width)
@@ -220,7 +230,7 @@ class SACUpdate:
         if getattr(self._impl, "behaviour_weight", 0.0) == 0.0:
             return 0.0
         buffers.critic.forward((batch.observations,), buffers.columns.actions)
-        hidden = buffers.critic.output.numpy()
+        hidden = buffers.critic.output_array
         dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
         return float(np.abs(buffers.values.min(axis=0)).mean())
 
@@ -243,15 +253,12 @@ class SACUpdate:
         """mean min_e Q(s, a) at the sampled actions, and −∂/∂a of it into the buffers."""
         critic = buffers.critic
         critic.forward((batch.observations,), buffers.actions)
-        hidden = critic.output.numpy()
+        hidden = critic.output_array
         dense_kernels.head_values(hidden, *self._critic_head, buffers.values)
-        value = policy_kernels.least_value(buffers.values, buffers.value_gradient)
-        np.multiply(
-            buffers.value_gradient[:, :, None],
-            self._critic_head[0][:, None, :],
-            out=critic.delta.numpy(),
+        value = chosen_kernels.least_value(
+            buffers.values, self._critic_head[0], buffers.order, buffers.counts, critic.delta_array
         )
-        critic.backward_to_actions(buffers.action_gradient)
+        critic.backward_to_actions(buffers.order, buffers.counts, buffers.action_gradient)
         return float(value)
 
     def _backward_actor(self, batch: Batch, buffers: SACBuffers) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from offline_trader.learning.fast import chosen_kernels
 from offline_trader.learning.fast import dense_kernels as kernels
 from offline_trader.learning.fast.stacks import NetworkStack
 
@@ -33,6 +34,10 @@ class Tower:
         action_size: A, or 0 for networks of the observation alone.
         blocks: rows of each block of observations that :meth:`forward` gets.
         trained: leading rows that :meth:`backward` covers.
+
+    Attributes:
+        output_array: :attr:`output` as an array.
+        delta_array: :attr:`delta` as an array.
     """
 
     def __init__(
@@ -62,8 +67,13 @@ class Tower:
         ]
         self._scales = [np.zeros((nets, rows), np.float32) for _ in units]
         self._deltas = [torch.zeros(nets, self._trained, width) for width in units]
-        self.action_weight = torch.zeros(nets, max(self._width, 1), units[0])
-        self._action_gradient = torch.zeros_like(self.action_weight)
+        self._delta_arrays = [delta.numpy() for delta in self._deltas]
+        self._action_weight = torch.zeros(nets, max(self._width, 1), units[0])
+        self._action_weight_array = self._action_weight.numpy()
+        self._action_gradient = torch.zeros_like(self._action_weight)
+        self._action_gradient_array = self._action_gradient.numpy()
+        self.output_array: Array = self._outputs[-1].numpy()
+        self.delta_array: Array = self._delta_arrays[-1]
 
     def _plan_forward(self, blocks: Sequence[int]) -> None:
         nets = range(self._hidden[0].shape[0])
@@ -103,11 +113,11 @@ class Tower:
         assert len(nets) == 1 or trained == self._hidden[0].shape[1]
         self._trained_hidden = [hidden.numpy()[:, :trained] for hidden in self._hidden]
         self._trained_scales = [scale[:, :trained] for scale in self._scales]
-        self._unwanted = [np.empty_like(layer.bias.numpy()) for layer in self._stack.layers]
         self._weight_products: list[list[Product]] = []
         self._first_products: list[tuple[torch.Tensor, torch.Tensor]] = []
         if self._gradients is None:
             return
+        self._bias_gradients = [layer.bias.numpy() for layer in self._gradients.layers]
         for i, layer in enumerate(self._gradients.layers):
             if i == 0:
                 self._first_products = [
@@ -139,7 +149,7 @@ class Tower:
         """
         self._first_forward(observations)
         if actions is not None:
-            self.action_weight.copy_(self._action_columns)
+            self._action_weight.copy_(self._action_columns)
         for i, (hidden, bias, gain, shift, epsilon, output, scale) in enumerate(self._layers):
             if i:
                 for left, right, out in self._middle[i - 1]:
@@ -147,7 +157,7 @@ class Tower:
             if i or actions is None:
                 kernels.relu(hidden, bias)
             else:
-                kernels.action_relu(hidden, bias, self.action_weight.numpy(), actions)
+                kernels.action_relu(hidden, bias, self._action_weight_array, actions)
             if gain is not None and shift is not None:
                 kernels.norm_forward(hidden, gain, shift, epsilon, output, scale)
 
@@ -167,14 +177,14 @@ class Tower:
         """
         assert self._gradients is not None
         for i in range(len(self._deltas) - 1, -1, -1):
-            layer, delta = self._gradients.layers[i], self._deltas[i].numpy()
+            bias, delta = self._bias_gradients[i], self._delta_arrays[i]
             self._norm_backward(i)
             hidden = self._trained_hidden[i]
             if i or actions is None:
-                kernels.relu_backward(delta, hidden, layer.bias.numpy())
+                kernels.relu_backward(delta, hidden, bias)
             else:
                 kernels.action_relu_backward(
-                    delta, hidden, actions, layer.bias.numpy(), self._action_gradient.numpy()
+                    delta, hidden, actions, bias, self._action_gradient_array
                 )
             if i:
                 for left, right, out in self._weight_products[i - 1]:
@@ -185,33 +195,44 @@ class Tower:
         if actions is not None:
             self._first_action_columns.copy_(self._action_gradient)
 
-    def backward_to_actions(self, out: Array) -> None:
-        """Gradient [rows, A] of the actions, summed over the networks, from :attr:`delta`."""
-        for i in range(len(self._deltas) - 1, -1, -1):
-            self._norm_backward(i, discard=True)
-            delta, hidden = self._deltas[i].numpy(), self._trained_hidden[i]
-            if i == 0:
-                kernels.action_gradient(delta, hidden, self.action_weight.numpy(), out)
-                return
-            kernels.relu_backward(delta, hidden, self._unwanted[i])
-            for left, right, product in self._down[i - 1]:
-                torch.mm(left, right, out=product)
+    def backward_to_actions(
+        self, order: NDArray[np.int32], counts: NDArray[np.int32], out: Array
+    ) -> None:
+        """Gradient [rows, A] of the actions, every row through the network that it is listed for.
 
-    def _norm_backward(self, i: int, discard: bool = False) -> None:
-        gain = self._stack.layers[i].gain
+        order and counts: see ``chosen_kernels``; :attr:`delta` holds the gathered rows, and is
+        used up.
+        """
+        chosen = (order, counts)
+        sizes = [int(size) for size in counts]
+        for i in range(len(self._deltas) - 1, -1, -1):
+            delta, hidden = self._delta_arrays[i], self._trained_hidden[i]
+            gain = self._layers[i][2]
+            if gain is not None:
+                scale = self._trained_scales[i]
+                chosen_kernels.chosen_norm_backward(delta, hidden, gain, scale, *chosen)
+            if i == 0:
+                chosen_kernels.chosen_action_gradient(
+                    delta, hidden, self._action_weight_array, *chosen, out
+                )
+                return
+            chosen_kernels.chosen_relu_backward(delta, hidden, *chosen)
+            for size, (left, right, product) in zip(sizes, self._down[i - 1], strict=True):
+                torch.mm(left[:size], right, out=product[:size])
+
+    def _norm_backward(self, i: int) -> None:
+        gain = self._layers[i][2]
         if gain is None:
             return
-        if discard or self._gradients is None:
-            into = (self._unwanted[i], self._unwanted[i])
-        else:
-            layer = self._gradients.layers[i]
-            assert layer.gain is not None
-            assert layer.shift is not None
-            into = (layer.gain.numpy(), layer.shift.numpy())
+        assert self._gradients is not None
+        layer = self._gradients.layers[i]
+        assert layer.gain is not None
+        assert layer.shift is not None
         kernels.norm_backward(
-            self._deltas[i].numpy(),
+            self._delta_arrays[i],
             self._trained_hidden[i],
-            gain.numpy(),
+            gain,
             self._trained_scales[i],
-            *into,
+            layer.gain.numpy(),
+            layer.shift.numpy(),
         )
