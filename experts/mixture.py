@@ -17,6 +17,8 @@ from offline_trader.types import IntArray
 
 __all__ = ["Behaviour", "Mixture", "mixture", "parse_behaviour"]
 
+_GOLDEN_RATIO = (5**0.5 - 1.0) / 2.0
+
 
 @dataclass(frozen=True)
 class Behaviour:
@@ -79,10 +81,15 @@ class Mixture:
         return any(one.expert.privileged for one in self.behaviours)
 
     def draw(self, seed: int, lanes: IntArray, episodes: IntArray) -> IntArray:
-        """Behaviour index [N] of the given episode of each lane."""
+        """Behaviour index [N] of the given episode of each lane.
+
+        Lanes are spread by the golden ratio from a random offset for the episode, so the shares
+        come close to the weights with few lanes too; a lane's draw needs no other lane.
+        """
+        offset = uniform_draws(stream_seed(seed, 77), np.zeros_like(lanes), episodes)
+        spread = (offset + lanes * _GOLDEN_RATIO) % 1.0
         edges = np.cumsum(self.weights)[:-1]
-        uniform = uniform_draws(stream_seed(seed, 77), lanes, episodes)
-        return np.searchsorted(edges, uniform, side="right").astype(np.int64)
+        return np.searchsorted(edges, spread, side="right").astype(np.int64)
 
     def to_dict(self) -> list[dict[str, object]]:
         """JSON form: one entry a behaviour, with its weight."""

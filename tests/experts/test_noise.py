@@ -125,6 +125,11 @@ def test_mixture_draws_by_weight_per_lane_and_episode() -> None:
     shares = np.bincount(drawn) / len(drawn)
     np.testing.assert_allclose(shares, blend.weights, atol=0.01)
     np.testing.assert_array_equal(blend.draw(1, LANES[:50], STEPS[:50]), drawn[:50])
+    lane = drawn.reshape(500, 200)[:, 7]
+    np.testing.assert_allclose(np.bincount(lane) / 500, blend.weights, atol=0.07)
+    for seed in range(20):
+        few = np.bincount(blend.draw(seed, np.arange(20), np.zeros(20, dtype=int)), minlength=3)
+        np.testing.assert_allclose(few, [12, 4, 4], atol=2)
     assert not blend.privileged
     assert mixture(["technical", "oracle"]).privileged
 
