@@ -154,7 +154,7 @@ def zipped(content: bytes) -> bytes:
         ("a.csv", ("https://www.example.com/data\n" + CSV).encode()),
         ("a.csv", ROWS.encode()),
         ("a.csv", CSV.replace("\n", ",\n").encode()),
-        ("a.csv.gz", gzip.compress(CSV.encode()), mtime=0),
+        ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.csv.bz2", bz2.compress(CSV.encode())),
         ("a.csv.xz", lzma.compress(CSV.encode())),
         ("a.csv.zip", zipped(CSV.encode())),
