@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -135,6 +136,7 @@ def test_everything_imports_from_the_installed_wheel(wheel: Path, tmp_path: Path
         "    file = pathlib.Path(importlib.import_module(name).__file__)\n"
         "    assert target in file.parents, (name, file)\n"
         "print(len(names))\n"
+        "importlib.import_module('offline_trader.cli.main').main(['experts', '--json'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],
@@ -144,7 +146,17 @@ def test_everything_imports_from_the_installed_wheel(wheel: Path, tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(source_files())
+    count, _, listed = done.stdout.partition("\n")
+    assert int(count) == len(source_files())
+    assert len(json.loads(listed)["experts"]) >= 9
+
+
+def test_the_wheel_announces_its_command_and_its_environments(wheel: Path) -> None:
+    (name,) = (n for n in files_in(wheel) if n.endswith("entry_points.txt"))
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(name).decode()
+    assert "offline-trader = offline_trader.cli.main:main" in text
+    assert "[gymnasium.envs]" in text
 
 
 def test_the_sdist_builds_the_same_wheel(tree: Path, wheel: Path, tmp_path: Path) -> None:
