@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+import importlib
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.walk_forward import (
-    Fold,
-    FoldResult,
     WindowConfig,
     make_folds,
     walk_forward,
@@ -25,33 +23,15 @@ from offline_trader.evaluation.walk_forward import (
 SMALL = WindowConfig(train_bars=60, validation_bars=20, test_bars=25, purge_bars=3)
 
 
-@dataclass(frozen=True)
-class MeanSignJob:
-    """Learns the sign of the mean return of the training range, holds it over the test range.
+# Imported by a bare name, because new processes inherit sys.path and not pytest's import mode.
+sys.path.insert(0, str(Path(__file__).parent))
+MeanSignJob: Any = importlib.import_module("mean_sign_job").MeanSignJob
+sys.path.pop(0)
 
-    Warm starts add a tenth of the previous fold's estimate, so that order matters when warm.
-    """
 
-    n_bars: int = 400
-    seed: int = 1
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
-        returns = np.random.default_rng(self.seed).normal(0.0005, 0.01, self.n_bars)
-        own = directory / "mean.json"
-        if fold.trained_by == fold.index:
-            mean = float(returns[fold.train.start : fold.train.stop].mean())
-            if fold.warm_from is not None:
-                before = policies / f"fold-{fold.warm_from:03d}" / "mean.json"
-                mean += 0.1 * float(json.loads(before.read_text()))
-            own.write_text(json.dumps(mean))
-        trained = policies / f"fold-{fold.trained_by:03d}" / "mean.json"
-        mean = json.loads(trained.read_text())
-        test = returns[fold.test.start : fold.test.stop]
-        stamps = [str(np.datetime64("2010-01-01") + i) for i in range(len(test))]
-        return FoldResult(stamps, list(np.sign(mean) * test), list(test), {"mean": mean})
+@pytest.fixture(autouse=True)
+def _importable_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
 @given(
