@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.learning.plain_torch import without_dynamo
 from offline_trader.learning.preprocessing import Preprocessing, RewardScale, Scaler
 from offline_trader.learning.settings import LearnerConfig
 from offline_trader.networks.encoders import make_encoder_factory
@@ -48,6 +49,7 @@ _CONFIGS = {
 }
 
 
+@without_dynamo()
 def build_algo(
     config: LearnerConfig, observation_size: int, scaler: Scaler | None = None, action_size: int = 1
 ) -> Any:
@@ -160,12 +162,14 @@ def settings_of(algo: Any) -> dict[str, Any]:
     }
 
 
+@without_dynamo()
 def save_algo(algo: Any, path: Path) -> None:
     """Write d3rlpy's own ``.d3`` file: networks, optimizers, settings, scalers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     algo.save(str(path))
 
 
+@without_dynamo()
 def load_algo(path: Path, device: str = "cpu", behaviour_weight: float = 0.0) -> Any:
     """The algorithm in a ``.d3`` file, with our losses.
 
@@ -242,6 +246,7 @@ def actor_output(algo: Any, scaled: torch.Tensor) -> tuple[torch.Tensor, torch.T
     return output.mu, output.logstd, before
 
 
+@without_dynamo()
 def state(algo: Any) -> dict[str, Any]:
     """Everything that the next update depends on, apart from generators."""
     buffer = io.BytesIO()
@@ -256,6 +261,7 @@ def state(algo: Any) -> dict[str, Any]:
     }
 
 
+@without_dynamo()
 def load_state(algo: Any, saved: Mapping[str, Any]) -> None:
     """Inverse of :func:`state`.
 
