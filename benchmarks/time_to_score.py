@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "temp_lr": 1e-3,
     "reward_scaling": "none",  # the datasets' rewards are standardised
 }
-EVERY, MOST, GOAL, FACTOR = 250, 12_000, 90.0, 4.0
+EVERY, MOST, GOAL, FACTOR = 100, 12_000, 90.0, 4.0
 
 
 class Clock:
@@ -93,7 +93,7 @@ def _stock(data: Any, seed: int) -> tuple[Any, Any]:
     from offline_trader.networks.quiet_import import import_d3rlpy
 
     d3rlpy = import_d3rlpy()
-    np.random.seed(seed)  # d3rlpy's sampling draws from numpy's global generator
+    np.random.seed(seed)  # noqa: NPY002 - d3rlpy's sampling draws from the global generator
     replay = d3rlpy.dataset.MDPDataset(
         observations=data.observations,
         actions=data.actions,
