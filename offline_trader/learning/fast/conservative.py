@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from offline_trader.learning.fast import dense_kernels, line_kernels, node_kernels
 from offline_trader.learning.fast.bindings import BoundStack, scalar_head
 from offline_trader.learning.fast.fan import FanTower
+from offline_trader.learning.fast.stacks import NetworkStack
 
 __all__ = ["ConservativePass", "DensePass", "LinePass", "Nodes", "conservative_pass"]
 
@@ -114,6 +115,12 @@ class LinePass:
             (second_gradient.weight, self._transposed_gradient.transpose(1, 2)),
             (first_gradient.weight[:, :, self._size], self._total_slope),
         ]
+        self._bind_kernels(gradients)
+
+    def _bind_kernels(self, gradients: NetworkStack) -> None:
+        """The kernels' arguments, made once."""
+        first, second = self._stack.layers
+        first_gradient, second_gradient = gradients.layers
         self._open_arguments = (
             self._z.numpy(),
             first.bias.numpy(),
