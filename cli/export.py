@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import DryRun, Json, Quiet, examples
-from offline_trader.cli.subjects import source_experts
+from offline_trader.cli.subjects import finished_run, source_experts
 from offline_trader.coercion import from_dict
-from offline_trader.errors import DataError, GateFailed
+from offline_trader.errors import GateFailed
+
+if TYPE_CHECKING:
+    from offline_trader.export import ExportResult, ParityReport
+    from offline_trader.learning.learner import Learner
+    from offline_trader.types import ObservationLayout, Observations
 
 __all__ = ["EXAMPLES", "Exported", "command", "export_run"]
 
@@ -66,7 +71,7 @@ def command(
     terminal = Terminal(as_json=as_json, quiet=quiet)
     target = output or run / "export" / "policy.onnx"
     if dry_run:
-        _open(run)
+        finished_run(run)
         terminal.line(f"{run} would be exported to {target}; nothing was done (--dry-run)")
         terminal.result({"run": str(run), "model": str(target)})
         return
@@ -82,20 +87,6 @@ def command(
     terminal.result({**vars(exported), "verdicts": list(exported.verdicts)})
 
 
-def _open(run: Path) -> Any:
-    from offline_trader.cli.phases import POLICY_FILE
-    from offline_trader.runs import Run
-
-    opened = Run.open(run)
-    if opened.status != "done" or not (run / POLICY_FILE).is_file():
-        raise DataError(
-            f"{run} has status {opened.status!r} and no finished policy",
-            expected="a finished run of pretrain or finetune",
-            hint="finish it with --resume first",
-        )
-    return opened
-
-
 def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
     """Export ``run``'s policy to ``target``.
 
@@ -107,20 +98,11 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
     from offline_trader.cli.phases import POLICY_FILE
     from offline_trader.cli.validation import roll_once
     from offline_trader.envs import EnvConfig
-    from offline_trader.export import (
-        ManifestFacts,
-        OnnxPolicy,
-        export_onnx,
-        parity,
-        refuse_collapsed,
-        torch_policy,
-        write_manifest,
-    )
-    from offline_trader.learning.actor import DeterministicActor
+    from offline_trader.export import ManifestFacts, refuse_collapsed, write_manifest
     from offline_trader.learning.learner import load_learner
     from offline_trader.types import ObservationLayout
 
-    facts = _open(run).facts
+    facts = finished_run(run).facts
     layout = ObservationLayout.from_dict(facts["layout"])
     learner = load_learner(run / POLICY_FILE)
     env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
@@ -128,20 +110,8 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
     measures = rollout.collapse(env.simulator.hold_threshold)
     collapse = {**measures.to_dict(), "verdicts": list(measures.verdicts)}
     refuse_collapsed(collapse, force=force)
-    scales, actor = learner.preprocessing, DeterministicActor(learner)
     described = _description(run, facts)
-    result = export_onnx(actor, scales, layout, target, described)
-    report = parity(
-        OnnxPolicy(target, expected_layout=layout),
-        torch_policy(actor, scales, layout),
-        exact=torch_policy(actor, scales, layout, exact=True),
-        observations=rollout.observations,
-    )
-    if not report.holds:
-        raise GateFailed(
-            f"the model differs from torch by {report.max_abs_difference:.2e}",
-            expected=f"at most {report.tolerance:.0e}",
-        )
+    result, report = _write_model(learner, layout, target, described, rollout.observations)
     written = write_manifest(
         target,
         ManifestFacts(
@@ -162,6 +132,42 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
         collapse=collapse,
         verdicts=measures.verdicts,
     )
+
+
+def _write_model(
+    learner: Learner,
+    layout: ObservationLayout,
+    target: Path,
+    described: Mapping[str, Any],
+    observations: Observations,
+) -> tuple[ExportResult, ParityReport]:
+    """Write the model beside its place, compare it with torch, and put it there if they agree.
+
+    Raises:
+        GateFailed: they differ; what was at ``target`` is still there.
+    """
+    from offline_trader.export import OnnxPolicy, export_onnx, parity, torch_policy
+    from offline_trader.learning.actor import DeterministicActor
+
+    scales, actor = learner.preprocessing, DeterministicActor(learner)
+    candidate = target.with_name(f".{target.name}.tmp")
+    try:
+        result = export_onnx(actor, scales, layout, candidate, described)
+        report = parity(
+            OnnxPolicy(candidate, expected_layout=layout),
+            torch_policy(actor, scales, layout),
+            exact=torch_policy(actor, scales, layout, exact=True),
+            observations=observations,
+        )
+        if not report.holds:
+            raise GateFailed(
+                f"the model differs from torch by {report.max_abs_difference:.2e}",
+                expected=f"at most {report.tolerance:.0e}",
+            )
+        candidate.replace(target)
+    finally:
+        candidate.unlink(missing_ok=True)
+    return result, report
 
 
 def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

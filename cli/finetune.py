@@ -25,9 +25,10 @@ from offline_trader.cli.options import (
     show_settings,
 )
 from offline_trader.cli.pretrain import print_training
+from offline_trader.cli.subjects import finished_run
 from offline_trader.cli.validation import ValidationConfig, Validator
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import LearnerConfig, OnlineConfig
 from offline_trader.runs import Run
 
@@ -106,14 +107,9 @@ def parent_settings(parent: Path) -> dict[str, Any]:
 
     Raises:
         DataError: no run there, or one that is not done.
+        SchemaMismatch: a run of another observation layout.
     """
-    run = Run.open(parent)
-    if run.status != "done":
-        raise DataError(
-            f"{parent} has status {run.status!r}",
-            expected="a finished run",
-            hint="finish it with --resume first",
-        )
+    run = finished_run(parent)
     config, facts = run.config(), run.facts
     return {
         "dataset": config.get("dataset", ""),

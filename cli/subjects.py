@@ -11,8 +11,9 @@ from offline_trader.errors import ConfigError, DataError, SchemaMismatch
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.backtest import Subject
+    from offline_trader.runs import Run
 
-__all__ = ["Candidate", "open_candidate", "source_experts"]
+__all__ = ["Candidate", "finished_run", "open_candidate", "source_experts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,24 +88,10 @@ def _from_onnx(path: Path) -> Candidate:
 
 def _from_run(path: Path) -> Candidate:
     from offline_trader.cli.phases import POLICY_FILE
-    from offline_trader.features import observation_layout
     from offline_trader.learning.learner import load_learner
-    from offline_trader.runs import Run
 
-    run = Run.open(path)
-    if run.status != "done" or not (path / POLICY_FILE).is_file():
-        raise DataError(
-            f"{path} has status {run.status!r} and no finished policy",
-            expected="a finished run of pretrain or finetune",
-            hint="finish it with --resume first",
-        )
-    facts, layout = run.facts, observation_layout()
-    if facts["layout_hash"] != layout.hash:
-        raise SchemaMismatch(
-            f"{path} was trained with observation layout {facts['layout_hash']}",
-            expected=f"layout {layout.hash}, which this version makes",
-            hint="train it again, or use the version that made it",
-        )
+    run = finished_run(path)
+    facts = run.facts
     env, validation = facts["env"], facts["validation_env"] or {}
     return Candidate(
         name=path.name,
@@ -115,6 +102,33 @@ def _from_run(path: Path) -> Candidate:
         trial={"config_hash": run.manifest["config_hash"], "command": run.manifest["command"]},
         seed=int(run.manifest["seed"]),
     )
+
+
+def finished_run(path: Path) -> Run:
+    """The run at ``path``, which has a policy that fits this version's observations.
+
+    Raises:
+        DataError: no run, or one that is not finished.
+        SchemaMismatch: it was trained with another observation layout.
+    """
+    from offline_trader.cli.phases import POLICY_FILE
+    from offline_trader.features import observation_layout
+    from offline_trader.runs import Run
+
+    run, layout = Run.open(path), observation_layout()
+    if run.status != "done" or not (path / POLICY_FILE).is_file():
+        raise DataError(
+            f"{path} has status {run.status!r} and no finished policy",
+            expected="a finished run of pretrain or finetune",
+            hint="finish it with --resume first",
+        )
+    if run.facts["layout_hash"] != layout.hash:
+        raise SchemaMismatch(
+            f"{path} was trained with observation layout {run.facts['layout_hash']}",
+            expected=f"layout {layout.hash}, which this version makes",
+            hint="train it again, or use the version that made it",
+        )
+    return run
 
 
 def source_experts(behaviours: list[Mapping[str, Any]]) -> tuple[str, ...]:

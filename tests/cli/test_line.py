@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -233,6 +237,50 @@ def test_evaluate_warns_of_bars_that_training_saw(
     words = ["evaluate", str(line / "finetune"), "--start", "2005-06-01", "--dry-run"]
     assert code_of(words) == 0
     assert "training saw bars until 2005-12-31" in capsys.readouterr().err
+
+
+def test_a_run_of_another_layout_is_refused_with_both_hashes(
+    line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from offline_trader.features import observation_layout
+
+    shutil.copytree(line / "pretrain", tmp_path / "old")
+    manifest = tmp_path / "old" / "manifest.json"
+    ours, theirs = observation_layout().hash, "0" * 64
+    manifest.write_text(manifest.read_text().replace(ours, theirs))
+    for words in (["export"], ["evaluate"], ["finetune"]):
+        assert code_of([*words, str(tmp_path / "old")]) == 2
+        err = capsys.readouterr().err
+        assert ours in err
+        assert theirs in err
+
+
+def test_a_model_that_differs_from_torch_is_not_written(line: Path, tmp_path: Path) -> None:
+    from offline_trader import export
+
+    target = tmp_path / "policy.onnx"
+    target.write_bytes(b"the one before")
+    with pytest.MonkeyPatch.context() as patch:
+        compare = export.parity
+        patch.setattr(export, "parity", lambda *a, **k: replace(compare(*a, **k), holds=False))
+        assert code_of(["export", str(line / "finetune"), "--force", "-o", str(target)]) == 4
+    assert target.read_bytes() == b"the one before"
+    assert [p.name for p in tmp_path.iterdir()] == ["policy.onnx"]
+
+
+def test_a_killed_pretraining_goes_on_to_the_same_bytes(line: Path, tmp_path: Path) -> None:
+    words = [*PRETRAIN, "--root", str(line / "data"), "--run", str(tmp_path / "a"), "-q"]
+    code = "from offline_trader.cli.main import main; main()"
+    with subprocess.Popen([sys.executable, "-P", "-c", code, *words]) as process:
+        checkpoints = tmp_path / "a" / "checkpoints"
+        deadline = time.monotonic() + 120.0
+        while not list(checkpoints.glob("0*.json")) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.kill()
+    assert Run.open(tmp_path / "a").status == "running"
+    assert code_of([*words, "--resume"]) == 0
+    for name in ("policy.d3", "metrics.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (line / "pretrain" / name).read_bytes()
 
 
 def test_a_collapsed_policy_needs_force(
