@@ -87,7 +87,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         self._ended: Any = memoryview(self.simulator._ended)  # type: ignore[arg-type]
         self._arguments = self.simulator._arguments
         self._observation = self.simulator.observations[0]
-        self._row = self.simulator._state[0]
+        self._row = self.simulator._fields[k.NOW, 0, :, 0]
 
     def __getstate__(self) -> dict[str, Any]:
         bound = ("_flows", "_ended", "_arguments", "_observation", "_row")
@@ -118,13 +118,13 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         if not self._running:
             raise ConfigError("step() before reset(), or after the end of an episode")
         flows, ended = self._flows, self._ended
-        flows[k.ACTION, 0] = float(action[0])
+        flows[k.ACTIONS, 0] = float(action[0])
         if k.step_lanes(*self._arguments) >= 0:
             raise ConfigError("the action is not a number", expected="-1 to 1")
         terminated, truncated = ended[0, 0], ended[1, 0]
         if terminated or truncated:
             self._running = False
-        return self._observation.copy(), flows[k.REWARD, 0], terminated, truncated, self._info()
+        return self._observation.copy(), flows[k.REWARDS, 0], terminated, truncated, self._info()
 
     def _info(self) -> dict[str, Any]:
         (

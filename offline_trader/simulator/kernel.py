@@ -13,15 +13,15 @@ taken at bar t (row t of ``table``):
 4. the observation reads features of row t+1 and the portfolio; ruin terminates, the last row of
    the range or of the episode truncates.
 
-All arrays are C-contiguous. ``state`` is ``[2, N, STATE_SIZE] float64``: the lanes as they are, and
-as the last episode that ended left them; one lane a row (two cache lines), columns named by the
-constants below; row numbers and counts are stored as exact floats. Few arrays, since each costs
-a call from Python 70 ns.
-
-For speed the inner functions are inlined by force, the commonest rules have a copy of the loop
-with the other rules folded away, what happens once an episode is kept out of the loop, and
-logarithms are taken in passes of their own, which the compiler vectorises. None of it changes a
-result: no floating-point rule is relaxed, and a lane's numbers do not depend on the others.
+Lanes are kept in blocks of L = 64: ``state`` is ``[2, blocks, STATE_SIZE * L] float64`` (the lanes
+as they are, and as the last episode that ended left them), field f of lane n at
+``[n // L, f * L + n % L]``, fields named by the constants below; row numbers and counts are stored
+as exact floats. So the fields of neighbouring lanes lie side by side at offsets that the compiler
+knows, and it carries out the rules for several lanes at once. For that, :func:`_advance` is one
+expression after another without early exits; looking up prices and writing observations, which
+cannot be vectorised, have loops of their own. The commonest rules have a copy of the code with the
+other rules folded away. None of it changes a result: no floating-point rule is relaxed, and a
+lane's numbers depend neither on the other lanes nor on its place among them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,17 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numba import njit
 
-__all__ = ["N_TERMS", "STATE_SIZE", "STATISTICS_SIZE", "reset_lanes", "run_columns", "step_lanes"]
+__all__ = ["COLUMN_SIZE", "STATE_SIZE", "L", "blocks", "reset_lanes", "run_columns", "step_lanes"]
 
-# columns of the state
+L = 64
+"""Lanes of a block."""
+# fields of the state
 CASH, UNITS, EQUITY, PEAK, ENTRY, START_ROW, SMOOTHED, EXPOSURE = range(8)
 FILLED, FILL_PRICE, COSTS, HELD, ROW, END_ROW, INSTRUMENT, EPISODE = range(8, 16)
 STATE_SIZE = 16
+# fields of the work space of one block
+ACTION, PRICE, CLOSE_NOW, VOLUME_NOW, BORROW_NOW, GROWTH, GAIN, DRAWDOWN, ENDED = range(9)
+WORK_SIZE = 9
 # columns of the market table
 OPEN, CLOSE, VOLUME = range(3)
 # columns of the instrument table
@@ -46,28 +51,13 @@ START, STOP, BORROW = range(3)
 # entries of the schedule
 SEED, EPISODE_BARS, RANDOM_START, AUTO_RESET = range(4)
 # rows of the flows
-ACTION, REWARD, GAIN = range(3)
+ACTIONS, REWARDS = range(2)
 # layers of state and observations
 NOW, FINAL = range(2)
-# rows of the statistics of columns of actions
-(
-    ORDERS,
-    NOTIONAL,
-    ABS_EXPOSURE,
-    BARS_HELD,
-    TRIPS,
-    WINS,
-    TRIP_BARS,
-    SUM_LOG,
-    SUM_LOG_SQUARED,
-    MAX_DRAWDOWN,
-    TRIP_CASH,
-    TRIP_START,
-    RUIN_ROW,
-    ROWS,
-    GROWTH,
-) = range(15)
-STATISTICS_SIZE = 15
+# fields of the statistics of columns of actions, behind those of the state
+ORDERS, NOTIONAL, ABS_EXPOSURE, BARS_HELD, TRIPS, WINS, TRIP_BARS, SUM_LOG = range(16, 24)
+SUM_LOG_SQUARED, MAX_DRAWDOWN, TRIP_CASH, TRIP_START, RUIN_ROW, ROWS = range(24, 30)
+COLUMN_SIZE = 30
 
 N_TERMS = 16
 """Rules in front of the hold scale."""
@@ -114,6 +104,11 @@ class _Terms(NamedTuple):
     impact: float
     initial_cash: float
     ruin_equity: float
+
+
+def blocks(n_lanes: int) -> int:
+    """Blocks that hold so many lanes."""
+    return -(-n_lanes // L)
 
 
 @_inline
@@ -186,6 +181,25 @@ def _log(x: Any) -> Any:
 
 
 @_inline
+def _log_single(x: Any) -> Any:
+    """As :func:`_log` to single precision, for what an observation shows."""
+    bits = np.float64(x).view(np.int64)
+    k = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
+    m = np.int64(bits - (k << np.int64(52))).view(np.float64)
+    excess = np.float32(m - 1.0)
+    s = excess / (excess + np.float32(2.0))
+    z = s * s
+    tail = np.float32(1 / 5) + z * (np.float32(1 / 7) + z * np.float32(1 / 9))
+    tail = z * (np.float32(1 / 3) + z * tail)
+    return np.float64(k) * 0.6931471805599453 + np.float64(s + s + (s + s) * tail)
+
+
+@_inline
+def _needs_volume(t: Any) -> Any:
+    return t.volume_cap > 0.0 or t.impact > 0.0
+
+
+@_inline
 def _friction(t: Any, quantity: Any, volume: Any) -> Any:
     """Adverse move of the fill as a fraction of the price, square-root impact included."""
     if t.impact > 0.0:
@@ -199,146 +213,125 @@ def _asked_units(
 ) -> Any:
     """Signed units that the action asks for, before any limit."""
     if t.mode == ORDER:
-        if abs(action) < t.hold:
-            return 0.0
-        if action <= 0.0:
-            return action * units
-        asked = action * cash * t.max_position / price
+        budget = cash / price * t.max_position
+        asked = action * (budget if action > 0.0 else units)
+        asked = asked if abs(action) >= t.hold else 0.0
         if t.post_fee != 0.0:
-            asked /= (1.0 + _friction(t, asked, volume)) * (1.0 + t.commission)
-        return asked
-    lowest = -1.0 if t.mode == TARGET_LONG_SHORT else 0.0
-    weight = max(action, lowest) * t.max_position
-    if abs(weight - exposure) < t.rebalance:
-        return 0.0
-    asked = weight * (cash + units * price) / price - units
-    if t.post_fee != 0.0:
-        friction = _friction(t, asked, volume)
-        if asked > 0.0:
-            asked /= 1.0 + weight * ((1.0 + friction) * (1.0 + t.commission) - 1.0)
-        else:
-            asked /= 1.0 - weight * (1.0 - (1.0 - friction) * (1.0 - t.commission))
+            cost = (1.0 + _friction(t, asked, volume)) * (1.0 + t.commission)
+            asked = asked / cost if asked > 0.0 else asked
+    else:
+        weight = max(action, -1.0 if t.mode == TARGET_LONG_SHORT else 0.0) * t.max_position
+        asked = weight * (cash + units * price) / price - units
+        asked = asked if abs(weight - exposure) >= t.rebalance else 0.0
+        if t.post_fee != 0.0:
+            friction = _friction(t, asked, volume)
+            bought = 1.0 + weight * ((1.0 + friction) * (1.0 + t.commission) - 1.0)
+            sold = 1.0 - weight * (1.0 - (1.0 - friction) * (1.0 - t.commission))
+            asked /= bought if asked > 0.0 else sold
     return asked
 
 
 @_inline
 def _fillable_units(t: Any, asked: Any, cash: Any, units: Any, price: Any, volume: Any) -> Any:
-    """Asked units after volume cap, lots, cash, dust and minimum notional."""
+    """Asked units after volume cap, lots, cash, dust and minimum notional; units left then."""
     quantity = asked
     if t.volume_cap > 0.0:
         quantity = min(max(quantity, -t.volume_cap * volume), t.volume_cap * volume)
     if t.lot > 0.0:
         quantity = np.trunc(quantity / t.lot + math.copysign(1e-9, quantity)) * t.lot
-    if quantity > 0.0:
-        unit_cost = price * (1.0 + _friction(t, quantity, volume)) * (1.0 + t.commission)
-        if quantity * unit_cost > cash:
-            quantity = cash / unit_cost
-            if t.lot > 0.0:
-                quantity = np.floor(quantity / t.lot) * t.lot
+    share = 1.0 / ((1.0 + _friction(t, quantity, volume)) * (1.0 + t.commission))
+    affordable = cash / price * share
+    if t.lot > 0.0:
+        in_lots = np.floor(affordable / t.lot) * t.lot
+        quantity = in_lots if quantity > affordable else quantity
+    else:
+        quantity = min(quantity, affordable)
     left = units + quantity
     if t.lot > 0.0:
         left = np.round(left / t.lot) * t.lot
         quantity = left - units
-    if units * quantity < 0.0 and abs(left) * price < t.dust:
-        closing_cost = price * (1.0 + _friction(t, units, volume)) * (1.0 + t.commission)
-        if units > 0.0 or -units * closing_cost <= cash:
-            return -units
-    if abs(quantity) * price < t.min_notional and left != 0.0:
-        return 0.0
-    return quantity
+    closes = (units * quantity < 0.0) & (abs(left) * price < t.dust)
+    if t.mode == TARGET_LONG_SHORT:
+        cover = (1.0 + _friction(t, units, volume)) * (1.0 + t.commission)
+        closes &= (units > 0.0) | (-units * price * cover <= cash)
+    quantity = -units if closes else quantity
+    left = 0.0 if closes else left
+    small = (abs(quantity) * price < t.min_notional) & (left != 0.0)
+    return 0.0 if small else quantity, units if small else left
 
 
 @_inline
-def _advance(t: Any, table: Any, borrow: Any, action: Any, s: Any, n: Any) -> Any:
-    """Carry lane n from the close of its bar to the close of the next.
+def _advance(t: Any, borrow: Any, s: Any, b: Any, j: Any, w: Any) -> None:
+    """Carry lane j of block b from the close of its bar to the close of the next.
 
     Args:
-        s: [N, STATE_SIZE]; row n is changed in place.
-
-    Returns:
-        growth of equity; close / entry price of the position (inverse when short, 1 when flat).
+        s: [blocks, ≥ STATE_SIZE * L]; the lane's fields are changed.
+        w: [WORK_SIZE * L]: the lane's action, price, close (and volume, borrow cost) are read; its
+            growth of equity, close / entry price of its position (inverse when short, 1 when
+            flat), drawdown, and end (2: ruin; 1: last row) are written.
     """
-    row = np.uintp(s[n, ROW])
-    cash = s[n, CASH]
-    units = s[n, UNITS]
-    entry = s[n, ENTRY]
-    held = s[n, HELD]
-    costs = s[n, COSTS]
-    action = min(max(action, -1.0), 1.0)
+    cash = s[b, CASH * L + j]
+    units = s[b, UNITS * L + j]
+    entry = s[b, ENTRY * L + j]
+    price = w[PRICE * L + j]
+    close = w[CLOSE_NOW * L + j]
+    volume = 1.0
+    action = min(max(w[ACTION * L + j], -1.0), 1.0)
     if t.alpha < 1.0:
-        action = t.alpha * action + (1.0 - t.alpha) * s[n, SMOOTHED]
-        s[n, SMOOTHED] = action
-    close = table[row + np.uintp(1), CLOSE]
-    price = table[row, CLOSE] if t.at_close != 0.0 else table[row + np.uintp(1), OPEN]
-    volume = table[row, VOLUME]
-    quantity = _asked_units(t, action, cash, units, s[n, EXPOSURE], price, volume)
-    if quantity != 0.0 and (volume > 0.0 or (t.volume_cap == 0.0 and t.impact == 0.0)):
-        quantity = _fillable_units(t, quantity, cash, units, price, volume)
-    else:
-        quantity = 0.0
-    s[n, FILLED] = quantity
-    if quantity != 0.0:
-        friction = _friction(t, quantity, volume)
-        fill = price * (1.0 + math.copysign(friction, quantity))
-        fee = abs(quantity) * fill * t.commission
-        left = units + quantity if quantity != -units else 0.0
-        if units * left <= 0.0:
-            entry = fill if left != 0.0 else 0.0
-            held = 0.0
-        elif abs(left) > abs(units):
-            entry = (units * entry + quantity * fill) / left
-        s[n, ENTRY] = entry
-        s[n, FILL_PRICE] = fill
-        costs += fee + abs(quantity) * price * friction
-        cash = max(cash - quantity * fill - fee, 0.0)
-        units = left
-        s[n, UNITS] = units
-    if units < 0.0:
-        charge = min(-units * close * borrow, cash)
+        action = t.alpha * action + (1.0 - t.alpha) * s[b, SMOOTHED * L + j]
+        s[b, SMOOTHED * L + j] = action
+    if _needs_volume(t):
+        volume = w[VOLUME_NOW * L + j]
+        volume = volume if volume > 0.0 else 1.0
+    asked = _asked_units(t, action, cash, units, s[b, EXPOSURE * L + j], price, volume)
+    if _needs_volume(t):
+        asked = asked if w[VOLUME_NOW * L + j] > 0.0 else 0.0
+    quantity, left = _fillable_units(t, asked, cash, units, price, volume)
+    friction = _friction(t, quantity, volume)
+    fill = price * (1.0 + math.copysign(friction, quantity))
+    fee = abs(quantity) * fill * t.commission
+    average = (units * entry + quantity * fill) / left
+    opens = (units * left <= 0.0) & (quantity != 0.0)
+    entry = average if abs(left) > abs(units) else entry
+    entry = fill if opens else entry
+    entry = entry if left != 0.0 else 0.0
+    costs = fee + abs(quantity) * price * friction
+    cash = max(cash - quantity * fill - fee, 0.0)
+    if t.mode == TARGET_LONG_SHORT:
+        charge = min(-left * close * borrow, cash) if left < 0.0 else 0.0
         cash -= charge
         costs += charge
-    equity = cash + units * close
-    growth = equity / s[n, EQUITY]
-    s[n, COSTS] = costs
-    s[n, CASH] = cash
-    s[n, EQUITY] = equity
-    s[n, PEAK] = max(s[n, PEAK], equity)
-    s[n, EXPOSURE] = units * close / equity if equity > 0.0 else 0.0
-    s[n, HELD] = held + 1.0 if units != 0.0 else 0.0
-    s[n, ROW] = np.float64(row) + 1.0
-    top = close if units > 0.0 else entry
-    bottom = entry if units > 0.0 else close
-    return growth, top / bottom if units != 0.0 else 1.0
-
-
-@_inline
-def _observe(rules: Any, features: Any, s: Any, n: Any, gain: Any, out: Any) -> None:
-    """Write lane n's F features and five portfolio fields (``gain`` the second) into ``out``."""
-    row = np.uintp(s[n, ROW])
-    width = features.shape[1]
-    held = np.uintp(min(s[n, HELD], rules.shape[0] - N_TERMS - 1.0))
-    for j in range(width):
-        out[n, j] = features[row, j]
-    out[n, width] = s[n, EXPOSURE]
-    out[n, width + 1] = gain
-    out[n, width + 2] = rules[np.uintp(N_TERMS) + held]
-    out[n, width + 3] = max(s[n, EQUITY] / s[n, PEAK] - 1.0, -1.0)
-    out[n, width + 4] = s[n, SMOOTHED]
+    equity = cash + left * close
+    peak = max(s[b, PEAK * L + j], equity)
+    held = 1.0 if opens else s[b, HELD * L + j] + 1.0
+    row = s[b, ROW * L + j] + 1.0
+    w[GROWTH * L + j] = max(equity / s[b, EQUITY * L + j], SMALLEST_GROWTH)
+    top = close if left > 0.0 else entry
+    bottom = entry if left > 0.0 else close
+    w[GAIN * L + j] = top / bottom if left != 0.0 else 1.0
+    w[DRAWDOWN * L + j] = max(equity / peak - 1.0, -1.0)
+    last = 1.0 if row >= s[b, END_ROW * L + j] else 0.0
+    w[ENDED * L + j] = 2.0 if equity <= t.ruin_equity else last
+    s[b, CASH * L + j] = cash
+    s[b, UNITS * L + j] = left
+    s[b, EQUITY * L + j] = equity
+    s[b, PEAK * L + j] = peak
+    s[b, ENTRY * L + j] = entry
+    s[b, EXPOSURE * L + j] = left * close / equity if equity > 0.0 else 0.0
+    s[b, FILLED * L + j] = quantity
+    s[b, FILL_PRICE * L + j] = fill
+    s[b, COSTS * L + j] += costs
+    s[b, HELD * L + j] = held if left != 0.0 else 0.0
+    s[b, ROW * L + j] = row
 
 
 @_apart
 def _start(
-    t: Any,
-    rules: Any,
-    features: Any,
-    instruments: Any,
-    schedule: Any,
-    s: Any,
-    n: Any,
-    out: Any,
+    t: Any, rules: Any, features: Any, instruments: Any, schedule: Any, s: Any, n: Any, out: Any
 ) -> None:
     """Begin lane n's next episode: instrument and first row from the lane's own counters."""
-    episode = int(s[n, EPISODE]) + 1
+    b, j = n // L, n % L
+    episode = int(s[b, EPISODE * L + j]) + 1
     n_instruments = instruments.shape[0]
     seed = schedule[SEED]
     random_start = schedule[RANDOM_START] != 0
@@ -353,25 +346,21 @@ def _start(
     length = min(schedule[EPISODE_BARS], last - first)
     if random_start:
         first += int(_uniform(seed, n, episode, 1) * (last - length - first + 1))
-    for j in range(STATE_SIZE):
-        s[n, j] = 0.0
-    s[n, CASH] = t.initial_cash
-    s[n, EQUITY] = t.initial_cash
-    s[n, PEAK] = t.initial_cash
-    s[n, START_ROW] = first
-    s[n, ROW] = first
-    s[n, END_ROW] = first + length
-    s[n, INSTRUMENT] = k
-    s[n, EPISODE] = episode
-    _observe(rules, features, s, n, 0.0, out)
-
-
-@_apart
-def _finish(rules: Any, features: Any, s: Any, n: Any, gain: Any, final: Any, out: Any) -> None:
-    """Keep what lane n's ended episode led to."""
-    for j in range(STATE_SIZE):
-        final[n, j] = s[n, j]
-    _observe(rules, features, s, n, _log(gain), out)
+    for field in range(STATE_SIZE):
+        s[b, field * L + j] = 0.0
+    s[b, CASH * L + j] = t.initial_cash
+    s[b, EQUITY * L + j] = t.initial_cash
+    s[b, PEAK * L + j] = t.initial_cash
+    s[b, START_ROW * L + j] = first
+    s[b, ROW * L + j] = first
+    s[b, END_ROW * L + j] = first + length
+    s[b, INSTRUMENT * L + j] = k
+    s[b, EPISODE * L + j] = episode
+    width = features.shape[1]
+    for i in range(width):
+        out[n, i] = features[first, i]
+    for i in range(width, width + 5):
+        out[n, i] = 0.0
 
 
 @_compile
@@ -395,51 +384,102 @@ def reset_lanes(
         table: [sumT, 3] float64: open, close, volume.
         instruments: [K, 3] float64: first row, row behind the last, borrow cost a bar.
         schedule: [4] int64: seed, bars of an episode, random start (0/1), auto-reset (0/1).
-        state: [2, N, STATE_SIZE] float64; the first layer is written.
+        state: [2, blocks, STATE_SIZE * L] float64; the first layer is written.
         observations: [2, N, F + 5] float32; the first layer is written.
-        flows: [3, N] float64, see :func:`step_lanes`; not touched.
+        flows: [2, N] float64, see :func:`step_lanes`; not touched.
         ended: [2, N] bool, written: False.
     """
     t = _read_terms(rules)
     s, out = state[NOW], observations[NOW]
-    for lane in range(s.shape[0]):
+    for lane in range(out.shape[0]):
         _start(t, rules, features, instruments, schedule, s, lane, out)
         ended[0, lane] = False
         ended[1, lane] = False
 
 
 @_inline
-def _step(
-    t: Any,
-    rules: Any,
-    features: Any,
-    table: Any,
-    instruments: Any,
-    schedule: Any,
-    state: Any,
-    observations: Any,
-    flows: Any,
-    ended: Any,
+def _look_up(
+    t: Any, table: Any, instruments: Any, s: Any, b: Any, count: Any, flows: Any, w: Any
 ) -> None:
-    """The loop of :func:`step_lanes`, all but the logarithms."""
-    auto_reset = schedule[AUTO_RESET] != 0
-    s, final_state = state[NOW], state[FINAL]
-    out, final_out = observations[NOW], observations[FINAL]
-    for lane in range(s.shape[0]):
-        borrow = instruments[np.uintp(s[lane, INSTRUMENT]), BORROW]
-        growth, gain = _advance(t, table, borrow, flows[ACTION, lane], s, lane)
-        terminated = s[lane, EQUITY] <= t.ruin_equity
-        truncated = s[lane, ROW] >= s[lane, END_ROW] and not terminated
-        ended[0, lane] = terminated
-        ended[1, lane] = truncated
-        flows[REWARD, lane] = max(growth, SMALLEST_GROWTH)
-        if auto_reset and (terminated or truncated):
-            _finish(rules, features, s, lane, gain, final_state, final_out)
-            _start(t, rules, features, instruments, schedule, s, lane, out)
-            flows[GAIN, lane] = 1.0
+    """Bring the actions and prices of a block's lanes together in the work space."""
+    for j in range(count):
+        row = np.uintp(s[b, ROW * L + j])
+        w[CLOSE_NOW * L + j] = table[row + np.uintp(1), CLOSE]
+        if t.at_close != 0.0:
+            w[PRICE * L + j] = table[row, CLOSE]
         else:
-            _observe(rules, features, s, lane, 0.0, out)
-            flows[GAIN, lane] = gain
+            w[PRICE * L + j] = table[row + np.uintp(1), OPEN]
+        if _needs_volume(t):
+            w[VOLUME_NOW * L + j] = table[row, VOLUME]
+        if t.mode == TARGET_LONG_SHORT:
+            k = np.uintp(s[b, INSTRUMENT * L + j])
+            w[BORROW_NOW * L + j] = instruments[k, BORROW]
+    for j in range(count):
+        w[ACTION * L + j] = flows[ACTIONS, b * L + j]
+
+
+@_inline
+def _show(
+    rules: Any, features: Any, s: Any, b: Any, count: Any, w: Any, out: Any, flows: Any, ended: Any
+) -> Any:
+    """Write a block's observations, rewards and ends; whether any lane ended."""
+    width = features.shape[1]
+    longest = rules.shape[0] - N_TERMS - 1.0
+    any_ended = 0.0
+    for j in range(count):
+        n = b * L + j
+        row = np.uintp(s[b, ROW * L + j])
+        for i in range(width):
+            out[n, i] = features[row, i]
+        out[n, width] = s[b, EXPOSURE * L + j]
+        out[n, width + 1] = w[GAIN * L + j]
+        held = np.uintp(min(s[b, HELD * L + j], longest))
+        out[n, width + 2] = rules[np.uintp(N_TERMS) + held]
+        out[n, width + 3] = w[DRAWDOWN * L + j]
+        out[n, width + 4] = s[b, SMOOTHED * L + j]
+        flows[REWARDS, n] = w[GROWTH * L + j]
+        end = w[ENDED * L + j]
+        ended[0, n] = end == 2.0
+        ended[1, n] = end == 1.0
+        any_ended += end
+    return any_ended > 0.0
+
+
+@_apart
+def _restart(
+    t: Any, rules: Any, features: Any, instruments: Any, schedule: Any,
+    state: Any, observations: Any, b: Any, count: Any, w: Any,
+) -> None:  # fmt: skip
+    """Keep what a block's ended lanes led to, and start their next episodes."""
+    for j in range(count):
+        if w[ENDED * L + j] == 0.0:
+            continue
+        n = b * L + j
+        for field in range(STATE_SIZE):
+            state[FINAL, b, field * L + j] = state[NOW, b, field * L + j]
+        for i in range(observations.shape[2]):
+            observations[FINAL, n, i] = observations[NOW, n, i]
+        _start(t, rules, features, instruments, schedule, state[NOW], n, observations[NOW])
+
+
+@_inline
+def _step(
+    t: Any, rules: Any, features: Any, table: Any, instruments: Any, schedule: Any,
+    state: Any, observations: Any, flows: Any, ended: Any,
+) -> None:  # fmt: skip
+    """:func:`step_lanes` for given terms."""
+    s, out = state[NOW], observations[NOW]
+    n_lanes = out.shape[0]
+    w = np.empty(WORK_SIZE * L)
+    for b in range(s.shape[0]):
+        count = min(L, n_lanes - b * L)
+        _look_up(t, table, instruments, s, b, count, flows, w)
+        for j in range(count):
+            _advance(t, w[BORROW_NOW * L + j], s, b, j, w)
+            w[GROWTH * L + j] = _log(w[GROWTH * L + j])
+            w[GAIN * L + j] = _log_single(w[GAIN * L + j])
+        if _show(rules, features, s, b, count, w, out, flows, ended) and schedule[AUTO_RESET] != 0:
+            _restart(t, rules, features, instruments, schedule, state, observations, b, count, w)
 
 
 @_compile
@@ -457,17 +497,15 @@ def step_lanes(
     """Advance every lane by one bar; lanes that end start their next episode in the same call.
 
     Args (beyond :func:`reset_lanes`):
-        state, observations: the second layer's row n is written when lane n ended.
-        flows: [3, N] float64: the action, read; the log change of equity, written; the log gain
-            of the position's price, written.
+        state, observations: the second layer's lane n is written when lane n ended.
+        flows: [2, N] float64: the action, read; the log change of equity, written.
         ended: [2, N] bool, written: terminated, truncated.
 
     Returns:
         -1, or the first lane whose action is not a number; then nothing has been changed.
     """
-    n_lanes = state.shape[1]
-    for lane in range(n_lanes):
-        if math.isnan(flows[ACTION, lane]):
+    for lane in range(flows.shape[1]):
+        if math.isnan(flows[ACTIONS, lane]):
             return lane
     t = _read_terms(rules)
     if _is_plain(t):
@@ -477,68 +515,94 @@ def step_lanes(
         )  # fmt: skip
     else:
         _step(t, rules, features, table, instruments, schedule, state, observations, flows, ended)
-    for row in range(REWARD, GAIN + 1):
-        for lane in range(n_lanes):
-            flows[row, lane] = _log(flows[row, lane])
-    gain_column = features.shape[1] + 1
-    for lane in range(n_lanes):
-        observations[NOW, lane, gain_column] = flows[GAIN, lane]
     return -1
 
 
 @_inline
-def _count_trip(t: Any, cash: Any, units: Any, row: Any, s: Any, c: Any, n: Any) -> None:
-    """Book a round trip that this bar's fill ended, and the beginning of the next.
+def _count(t: Any, cash: Any, units: Any, i: Any, s: Any, b: Any, j: Any, w: Any) -> None:
+    """Add row i to a column's statistics.
 
-    A trip's net profit is the cash when flat after it less the cash when flat before it.
+    A round trip's net profit is the cash when flat after it less the cash when flat before it.
     ``cash`` and ``units`` are those before the fill.
     """
-    quantity = s[n, FILLED]
-    c[ORDERS, n] += 1.0
-    c[NOTIONAL, n] += abs(quantity) * s[n, FILL_PRICE]
-    left = s[n, UNITS]
-    flat_cash = cash
-    if units != 0.0 and units * left <= 0.0:
-        fill = s[n, FILL_PRICE]
-        flat_cash = cash + units * fill - abs(units) * fill * t.commission
-        c[TRIPS, n] += 1.0
-        c[TRIP_BARS, n] += row - c[TRIP_START, n]
-        if flat_cash > c[TRIP_CASH, n]:
-            c[WINS, n] += 1.0
-    if left != 0.0 and units * left <= 0.0:
-        c[TRIP_CASH, n] = flat_cash
-        c[TRIP_START, n] = row
+    quantity = s[b, FILLED * L + j]
+    fill = s[b, FILL_PRICE * L + j]
+    left = s[b, UNITS * L + j]
+    filled = quantity != 0.0
+    turns = filled & (units * left <= 0.0)
+    closed = turns & (units != 0.0)
+    opened = turns & (left != 0.0)
+    flat_cash = cash + units * fill - abs(units) * fill * t.commission
+    start = s[b, TRIP_START * L + j]
+    won = closed & (flat_cash > s[b, TRIP_CASH * L + j])
+    log_growth = w[GROWTH * L + j]
+    s[b, ORDERS * L + j] += 1.0 if filled else 0.0
+    s[b, NOTIONAL * L + j] += abs(quantity) * fill
+    s[b, TRIPS * L + j] += 1.0 if closed else 0.0
+    s[b, TRIP_BARS * L + j] += i - start if closed else 0.0
+    s[b, WINS * L + j] += 1.0 if won else 0.0
+    s[b, TRIP_CASH * L + j] = flat_cash if opened else s[b, TRIP_CASH * L + j]
+    s[b, TRIP_START * L + j] = i if opened else start
+    s[b, SUM_LOG * L + j] += log_growth
+    s[b, SUM_LOG_SQUARED * L + j] += log_growth * log_growth
+    s[b, MAX_DRAWDOWN * L + j] = min(s[b, MAX_DRAWDOWN * L + j], w[DRAWDOWN * L + j])
+    s[b, ABS_EXPOSURE * L + j] += abs(s[b, EXPOSURE * L + j])
+    s[b, BARS_HELD * L + j] += 1.0 if left != 0.0 else 0.0
+    s[b, ROWS * L + j] += 1.0
+
+
+@_apart
+def _settle(row: Any, s: Any, b: Any, count: Any, w: Any, frozen: Any) -> None:
+    """Note a block's columns that were ruined at ``row``, and undo what others did after it."""
+    for j in range(count):
+        if s[b, RUIN_ROW * L + j] >= 0.0:
+            for field in range(COLUMN_SIZE):
+                s[b, field * L + j] = frozen[field * L + j]
+        elif w[ENDED * L + j] == 2.0:
+            s[b, RUIN_ROW * L + j] = row
+            for field in range(COLUMN_SIZE):
+                frozen[field * L + j] = s[b, field * L + j]
+            frozen[FILLED * L + j] = 0.0
 
 
 @_inline
-def _trade_row(
-    t: Any, table: Any, borrow: Any, i: Any, actions: Any, s: Any, c: Any, fills: Any, prices: Any
-) -> Any:
-    """Row i of :func:`run_columns` for every column, all but the logarithms."""
-    record_fills = fills.shape[0] > 0
-    for k in range(actions.shape[1]):
-        quantity = 0.0
-        c[GROWTH, k] = 1.0
-        if c[RUIN_ROW, k] < 0.0:
-            if math.isnan(actions[i, k]):
-                return k
-            cash = s[k, CASH]
-            units = s[k, UNITS]
-            growth, _ = _advance(t, table, borrow, actions[i, k], s, k)
-            quantity = s[k, FILLED]
-            if quantity != 0.0:
-                _count_trip(t, cash, units, i, s, c, k)
-            c[GROWTH, k] = max(growth, SMALLEST_GROWTH)
-            c[ROWS, k] += 1.0
-            if s[k, EQUITY] <= t.ruin_equity:
-                c[RUIN_ROW, k] = s[k, ROW]
-            c[MAX_DRAWDOWN, k] = min(c[MAX_DRAWDOWN, k], s[k, EQUITY] / s[k, PEAK] - 1.0)
-            c[ABS_EXPOSURE, k] += abs(s[k, EXPOSURE])
-            c[BARS_HELD, k] += 1.0 if s[k, UNITS] != 0.0 else 0.0
-        if record_fills:
-            fills[i, k] = quantity
-            prices[i, k] = s[k, FILL_PRICE] if quantity != 0.0 else 0.0
-    return -1
+def _run_block(
+    t: Any, actions: Any, table: Any, first: Any, borrow: Any, s: Any, b: Any, count: Any,
+    equity: Any, fills: Any, fill_prices: Any,
+) -> None:  # fmt: skip
+    """:func:`run_columns` for one block and given terms."""
+    w = np.empty(WORK_SIZE * L)
+    frozen = np.empty(COLUMN_SIZE * L)
+    n_rows = actions.shape[0]
+    for i in range(n_rows):
+        row = np.uintp(first + i)
+        close = table[row + np.uintp(1), CLOSE]
+        price = table[row, CLOSE] if t.at_close != 0.0 else table[row + np.uintp(1), OPEN]
+        volume = table[row, VOLUME]
+        for j in range(count):
+            w[ACTION * L + j] = actions[i, b * L + j]
+        for j in range(count):
+            w[CLOSE_NOW * L + j] = close
+            w[PRICE * L + j] = price
+            w[VOLUME_NOW * L + j] = volume
+        dead = 0
+        for j in range(count):
+            cash = s[b, CASH * L + j]
+            units = s[b, UNITS * L + j]
+            _advance(t, borrow, s, b, j, w)
+            w[GROWTH * L + j] = _log(w[GROWTH * L + j])
+            _count(t, cash, units, float(i), s, b, j, w)
+            dead += 1 if (w[ENDED * L + j] == 2.0) | (s[b, RUIN_ROW * L + j] >= 0.0) else 0
+        if dead > 0:
+            _settle(float(first + i + 1), s, b, count, w, frozen)
+        if equity.shape[0] > 0:
+            for j in range(count):
+                equity[i + 1, b * L + j] = s[b, EQUITY * L + j]
+        if fills.shape[0] > 0:
+            for j in range(count):
+                quantity = s[b, FILLED * L + j]
+                fills[i, b * L + j] = quantity
+                fill_prices[i, b * L + j] = s[b, FILL_PRICE * L + j] if quantity != 0.0 else 0.0
 
 
 @_compile
@@ -549,7 +613,6 @@ def run_columns(
     first: Any,
     borrow: Any,
     state: Any,
-    statistics: Any,
     equity: Any,
     fills: Any,
     fill_prices: Any,
@@ -562,41 +625,32 @@ def run_columns(
         table: [sumT, 3] float64.
         first: first row.
         borrow: borrow cost a bar.
-        state: [K, STATE_SIZE] float64, written: where each column ends.
-        statistics: [STATISTICS_SIZE, K] float64, written.
+        state: [blocks, COLUMN_SIZE * L] float64, written: where each column ends, statistics.
         equity: [T + 1, K] float64 or [0, K]; written when it has rows.
         fills: [T, K] float64 or [0, K]: signed units, likewise.
         fill_prices: [T, K] float64 or [0, K]: 0 where nothing filled, likewise.
 
     Returns:
-        -1, or row · K + column of the first action that is not a number (those after a column's
-        ruin are not read).
+        -1, or row · K + column of an action that is not a number.
     """
     n_rows, n_columns = actions.shape
     t = _read_terms(terms)
-    c = statistics
-    record_equity = equity.shape[0] > 0
-    state[:, :] = 0.0
-    c[:, :] = 0.0
-    for k in range(n_columns):
-        state[k, CASH] = t.initial_cash
-        state[k, EQUITY] = t.initial_cash
-        state[k, PEAK] = t.initial_cash
-        state[k, START_ROW] = first
-        state[k, ROW] = first
-        state[k, END_ROW] = first + n_rows
-        c[RUIN_ROW, k] = -1.0
-        if record_equity:
-            equity[0, k] = t.initial_cash
     for i in range(n_rows):
-        bad = _trade_row(t, table, borrow, i, actions, state, c, fills, fill_prices)
-        if bad >= 0:
-            return int(i * n_columns + bad)
         for k in range(n_columns):
-            log_growth = _log(c[GROWTH, k])
-            c[SUM_LOG, k] += log_growth
-            c[SUM_LOG_SQUARED, k] += log_growth * log_growth
-        if record_equity:
-            for k in range(n_columns):
-                equity[i + 1, k] = state[k, EQUITY]
+            if math.isnan(actions[i, k]):
+                return int(i * n_columns + k)
+    state[:, :] = 0.0
+    for b in range(state.shape[0]):
+        count = min(L, n_columns - b * L)
+        for j in range(count):
+            state[b, CASH * L + j] = t.initial_cash
+            state[b, EQUITY * L + j] = t.initial_cash
+            state[b, PEAK * L + j] = t.initial_cash
+            state[b, START_ROW * L + j] = first
+            state[b, ROW * L + j] = first
+            state[b, END_ROW * L + j] = first + n_rows
+            state[b, RUIN_ROW * L + j] = -1.0
+            if equity.shape[0] > 0:
+                equity[0, b * L + j] = t.initial_cash
+        _run_block(t, actions, table, first, borrow, state, b, count, equity, fills, fill_prices)
     return -1

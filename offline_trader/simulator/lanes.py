@@ -97,9 +97,10 @@ class Simulator:
         self._schedule = np.array(
             [seed, episode_bars or whole, int(random_start), int(auto_reset)], dtype=np.int64
         )
-        self._states = np.zeros((2, n_lanes, k.STATE_SIZE))
+        shape = (2, k.blocks(n_lanes), k.STATE_SIZE, k.L)
+        self._fields = np.zeros(shape)
         self._layers = np.zeros((2, n_lanes, self.observation_size), dtype=np.float32)
-        self._flows = np.zeros((3, n_lanes))
+        self._flows = np.zeros((2, n_lanes))
         self._ended = np.zeros((2, n_lanes), dtype=np.bool_)
         self._arguments = (
             np.concatenate([config.terms(), hold_scale()]),
@@ -107,18 +108,17 @@ class Simulator:
             market.table,
             market.instruments(config.borrow_bps_per_year),
             self._schedule,
-            self._states,
+            self._fields.reshape(2, shape[1], k.STATE_SIZE * k.L),
             self._layers,
             self._flows,
             self._ended,
         )
-        self._state, self._final_state = self._states
         self.observations: Observations = self._layers[0]
         self.final_observations: Observations = self._layers[1]
         self._result = StepResult(
-            self.observations, self._flows[k.REWARD], self._ended[0], self._ended[1]
+            self.observations, self._flows[k.REWARDS], self._ended[0], self._ended[1]
         )
-        self._state[:, k.EPISODE] = -1.0
+        self._fields[k.NOW, :, k.EPISODE] = -1.0
         self._started = False
 
     def reset(self, seed: int | None = None) -> Observations:
@@ -131,7 +131,7 @@ class Simulator:
             if not 0 <= seed <= LARGEST_SEED:
                 raise ConfigError(f"seed = {seed}", expected="0 to 2^63 - 1")
             self._schedule[k.SEED] = seed
-            self._state[:, k.EPISODE] = -1.0
+            self._fields[k.NOW, :, k.EPISODE] = -1.0
         k.reset_lanes(*self._arguments)
         self._started = True
         return self.observations
@@ -159,7 +159,7 @@ class Simulator:
             raise ConfigError(
                 f"lane {int(self._ended.any(axis=0).argmax())} has ended", hint="call reset()"
             )
-        self._flows[k.ACTION] = actions.reshape(-1)
+        self._flows[k.ACTIONS] = actions.reshape(-1)
         bad = k.step_lanes(*self._arguments)
         if bad >= 0:
             raise ConfigError(f"lane {bad}: the action is not a number", expected="-1 to 1")
@@ -169,7 +169,7 @@ class Simulator:
         """Copies of everything that the next step, and reading the last one, depend on."""
         return {
             "schedule": self._schedule.copy(),
-            "states": self._states.copy(),
+            "fields": self._fields.copy(),
             "observations": self._layers.copy(),
             "ended": self._ended.copy(),
             "started": np.array(self._started),
@@ -178,7 +178,7 @@ class Simulator:
     def load_state_dict(self, payload: dict[str, NDArray[Any]]) -> None:
         """Continue from :meth:`state_dict`'s form, of a simulator with the same settings."""
         self._schedule[:] = payload["schedule"]
-        self._states[:] = payload["states"]
+        self._fields[:] = payload["fields"]
         self._layers[:] = payload["observations"]
         self._ended[:] = payload["ended"]
         self._started = bool(payload["started"])
@@ -197,12 +197,16 @@ class Simulator:
     def __setstate__(self, payload: dict[str, NDArray[Any]]) -> None:
         self.load_state_dict(payload)
 
-    def _last(self) -> FloatArray:
-        """[N, STATE_SIZE] after the last step and before any automatic reset."""
+    def _now(self, field: int, layer: int = k.NOW) -> FloatArray:
+        """[N] a field of the state, copied."""
+        return self._fields[layer, :, field].reshape(-1)[: self.n_lanes].copy()
+
+    def _last(self, field: int) -> FloatArray:
+        """[N] a field after the last step and before any automatic reset, copied."""
+        if not self._schedule[k.AUTO_RESET]:
+            return self._now(field)
         ended = self._ended[0] | self._ended[1]
-        if not ended.any() or not self._schedule[k.AUTO_RESET]:
-            return self._state
-        return np.where(ended[:, None], self._final_state, self._state)
+        return np.where(ended, self._now(field, k.FINAL), self._now(field))
 
     def outcome(self) -> dict[str, FloatArray]:
         """What the last step did, name → [N]; of the ended episode where a lane ended.
@@ -212,94 +216,93 @@ class Simulator:
         ``cumulative_return``; ``fill_units`` (signed), ``fill_price`` (0 without a fill);
         ``costs_paid`` since the episode's start.
         """
-        s = self._last()
-        unrealised = _unrealised(s)
-        profit = s[:, k.EQUITY] - self.config.initial_cash
-        filled = s[:, k.FILLED]
+        equity, cash, units = self._last(k.EQUITY), self._last(k.CASH), self._last(k.UNITS)
+        filled = self._last(k.FILLED)
+        unrealised = equity - cash - units * self._last(k.ENTRY)
+        profit = equity - self.config.initial_cash
         return {
-            "equity": s[:, k.EQUITY].copy(),
-            "cash": s[:, k.CASH].copy(),
-            "units": s[:, k.UNITS].copy(),
-            "exposure": s[:, k.EXPOSURE].copy(),
+            "equity": equity,
+            "cash": cash,
+            "units": units,
+            "exposure": self._last(k.EXPOSURE),
             "realised_profit": profit - unrealised,
             "unrealised_profit": unrealised,
-            "drawdown": _drawdown(s),
+            "drawdown": np.maximum(equity / self._last(k.PEAK) - 1.0, -1.0),
             "cumulative_return": profit / self.config.initial_cash,
-            "fill_units": filled.copy(),
-            "fill_price": np.where(filled != 0.0, s[:, k.FILL_PRICE], 0.0),
-            "costs_paid": s[:, k.COSTS].copy(),
+            "fill_units": filled,
+            "fill_price": np.where(filled != 0.0, self._last(k.FILL_PRICE), 0.0),
+            "costs_paid": self._last(k.COSTS),
         }
 
     @property
     def bar_index(self) -> IntArray:
         """[N] market row of the bar that each lane observes now."""
-        return self._state[:, k.ROW].astype(np.int64)
+        return self._now(k.ROW).astype(np.int64)
 
     @property
     def instrument(self) -> IntArray:
         """[N] index of the instrument that each lane trades now."""
-        return self._state[:, k.INSTRUMENT].astype(np.int64)
-
-    @property
-    def equity(self) -> FloatArray:
-        """[N] quote currency, marked at the close of the bar observed now."""
-        return self._state[:, k.EQUITY]
-
-    @property
-    def cash(self) -> FloatArray:
-        """[N] quote currency."""
-        return self._state[:, k.CASH]
-
-    @property
-    def units(self) -> FloatArray:
-        """[N] signed units held."""
-        return self._state[:, k.UNITS]
-
-    @property
-    def weight(self) -> FloatArray:
-        """[N] signed position value / equity."""
-        return self._state[:, k.EXPOSURE]
-
-    @property
-    def entry_price(self) -> FloatArray:
-        """[N] average fill price of the open position, 0 when flat."""
-        return self._state[:, k.ENTRY]
+        return self._now(k.INSTRUMENT).astype(np.int64)
 
     @property
     def episode(self) -> IntArray:
         """[N] number of each lane's episode, from 0."""
-        return self._state[:, k.EPISODE].astype(np.int64)
+        return self._now(k.EPISODE).astype(np.int64)
+
+    @property
+    def equity(self) -> FloatArray:
+        """[N] quote currency, marked at the close of the bar observed now."""
+        return self._now(k.EQUITY)
+
+    @property
+    def cash(self) -> FloatArray:
+        """[N] quote currency."""
+        return self._now(k.CASH)
+
+    @property
+    def units(self) -> FloatArray:
+        """[N] signed units held."""
+        return self._now(k.UNITS)
+
+    @property
+    def weight(self) -> FloatArray:
+        """[N] signed position value / equity."""
+        return self._now(k.EXPOSURE)
+
+    @property
+    def entry_price(self) -> FloatArray:
+        """[N] average fill price of the open position, 0 when flat."""
+        return self._now(k.ENTRY)
 
     @property
     def bars_held(self) -> IntArray:
         """[N] bars since the position was opened, that of the fill included; 0 when flat."""
-        return self._state[:, k.HELD].astype(np.int64)
+        return self._now(k.HELD).astype(np.int64)
 
     @property
     def unrealised_profit(self) -> FloatArray:
         """[N] units · (close − entry price)."""
-        return _unrealised(self._state)
+        return self.equity - self.cash - self.units * self.entry_price
 
     @property
     def realised_profit(self) -> FloatArray:
         """[N] profit of the episode's closed units, less commission and borrow cost."""
-        profit = self._state[:, k.EQUITY] - self.config.initial_cash
-        return np.asarray(profit - _unrealised(self._state))
+        return self.cash + self.units * self.entry_price - self.config.initial_cash
 
     @property
     def drawdown(self) -> FloatArray:
         """[N] equity / running maximum − 1, in [−1, 0]."""
-        return _drawdown(self._state)
+        return np.maximum(self.equity / self._now(k.PEAK) - 1.0, -1.0)
 
     @property
     def costs_paid(self) -> FloatArray:
         """[N] commission, friction and borrow cost since the episode's start."""
-        return self._state[:, k.COSTS]
+        return self._now(k.COSTS)
 
     @property
     def fills(self) -> FloatArray:
         """[N] signed units filled at the last step."""
-        return self._last()[:, k.FILLED]
+        return self._last(k.FILLED)
 
     @property
     def traded(self) -> BoolArray:
@@ -309,13 +312,4 @@ class Simulator:
     @property
     def fill_price(self) -> FloatArray:
         """[N] price of the fill of the last step, friction included; 0 without one."""
-        last = self._last()
-        return np.where(last[:, k.FILLED] != 0.0, last[:, k.FILL_PRICE], 0.0)
-
-
-def _unrealised(state: FloatArray) -> FloatArray:
-    return np.asarray(state[:, k.EQUITY] - state[:, k.CASH] - state[:, k.UNITS] * state[:, k.ENTRY])
-
-
-def _drawdown(state: FloatArray) -> FloatArray:
-    return np.maximum(state[:, k.EQUITY] / state[:, k.PEAK] - 1.0, -1.0)
+        return np.where(self.traded, self._last(k.FILL_PRICE), 0.0)

@@ -92,36 +92,43 @@ def simulate_actions(
         raise ConfigError(
             f"{n_rows} rows of actions from bar {first}", expected=f"1 to {max(room, 0)} rows"
         )
-    state = np.zeros((n_columns, k.STATE_SIZE))
-    c = np.zeros((k.STATISTICS_SIZE, n_columns))
+    state = np.zeros((k.blocks(n_columns), k.COLUMN_SIZE, k.L))
+    packed = state.reshape(len(state), k.COLUMN_SIZE * k.L)
     equity = np.empty((n_rows + 1 if record else 0, n_columns))
     fills, prices = (np.empty((n_rows if record else 0, n_columns)) for _ in range(2))
     borrow = float(market.instruments(config.borrow_bps_per_year)[instrument, k.BORROW])
     bad = k.run_columns(
-        columns, config.terms(), market.table, start, borrow, state, c, equity, fills, prices
+        columns, config.terms(), market.table, start, borrow, packed, equity, fills, prices
     )
     if bad >= 0:
         raise ConfigError(
             f"action in row {bad // n_columns}, column {bad % n_columns} is not a number",
             expected="-1 to 1",
         )
+
+    def found(field: int) -> FloatArray:
+        return state[:, field].reshape(-1)[:n_columns].copy()
+
+    def count(field: int) -> IntArray:
+        return found(field).astype(np.int64)
+
     return Trajectory(
-        final_equity=state[:, k.EQUITY],
-        final_cash=state[:, k.CASH],
-        final_units=state[:, k.UNITS],
-        log_growth=c[k.SUM_LOG],
-        log_growth_squared=c[k.SUM_LOG_SQUARED],
-        max_drawdown=c[k.MAX_DRAWDOWN],
-        orders=c[k.ORDERS].astype(np.int64),
-        notional=c[k.NOTIONAL],
-        costs=state[:, k.COSTS],
-        mean_exposure=c[k.ABS_EXPOSURE] / np.maximum(c[k.ROWS], 1.0),
-        bars_held=c[k.BARS_HELD].astype(np.int64),
-        trips=c[k.TRIPS].astype(np.int64),
-        wins=c[k.WINS].astype(np.int64),
-        trip_bars=c[k.TRIP_BARS],
-        ruined_at=c[k.RUIN_ROW].astype(np.int64),
-        bars=c[k.ROWS].astype(np.int64),
+        final_equity=found(k.EQUITY),
+        final_cash=found(k.CASH),
+        final_units=found(k.UNITS),
+        log_growth=found(k.SUM_LOG),
+        log_growth_squared=found(k.SUM_LOG_SQUARED),
+        max_drawdown=found(k.MAX_DRAWDOWN),
+        orders=count(k.ORDERS),
+        notional=found(k.NOTIONAL),
+        costs=found(k.COSTS),
+        mean_exposure=found(k.ABS_EXPOSURE) / found(k.ROWS),
+        bars_held=count(k.BARS_HELD),
+        trips=count(k.TRIPS),
+        wins=count(k.WINS),
+        trip_bars=found(k.TRIP_BARS),
+        ruined_at=count(k.RUIN_ROW),
+        bars=count(k.ROWS),
         equity=equity if record else None,
         fills=fills if record else None,
         fill_prices=prices if record else None,
