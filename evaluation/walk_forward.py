@@ -2,16 +2,13 @@
 
 The loop knows nothing about training: it receives a ``job`` that trains (or loads) and evaluates
 one fold. With a fresh start folds are independent and may run in parallel processes; every fold
-runs with one thread either way, so the number of workers changes no result.
+runs with one thread either way, so the number of workers changes no result
+(:mod:`offline_trader.evaluation.fold_runs`).
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +17,7 @@ import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets import BarRange
-from offline_trader.runs import atomic_write
-from offline_trader.types import FloatArray, digest
+from offline_trader.types import BoolArray, FloatArray
 
 __all__ = [
     "Fold",
@@ -117,6 +113,12 @@ class FoldResult:
 class FoldJob(Protocol):
     """Trains where ``fold.trained_by == fold.index``, then evaluates; picklable."""
 
+    def prepare(self, fold: Fold, directory: Path, /) -> None:
+        """Makes what the training of ``fold`` needs and no other fold's policy decides, such as
+        its data. With several workers it may run ahead of the fold, in another process; calling
+        the job does what of it is not on disk yet."""
+        ...
+
     def __call__(self, fold: Fold, directory: Path, policies: Path, /) -> FoldResult:
         """Result of ``fold``. ``directory`` is the fold's own; ``policies`` holds one directory
         for each fold by index, for reuse and warm starts."""
@@ -166,21 +168,38 @@ class WalkForwardResult:
             for fold, result in zip(self.folds, self.results, strict=True)
         ]
 
-    def summary(self) -> dict[str, Any]:
-        """Totals: share of windows with a positive Sharpe ratio, dispersion between them."""
+    def summary(self, seed: int = 0) -> dict[str, Any]:
+        """Totals: share of windows with a positive Sharpe ratio, dispersion between them, and the
+        joined test ranges beside buy-and-hold.
+
+        Shares have Wilson's interval, Sharpe ratios and their difference the stationary
+        bootstrap's (95 %), drawn with ``seed``; None where there are too few windows or bars.
+        """
         rows = self.table()
         sharpes = np.array([r["sharpe"] for r in rows if r["sharpe"] is not None], dtype=float)
         beaten = [r["return"] > r["hold_return"] for r in rows]
         return {
             "windows": len(rows),
-            "share_positive_sharpe": _mean(sharpes > 0.0),
-            "share_beating_hold": float(np.mean(beaten)),
-            "sharpe_median": float(np.median(sharpes)) if sharpes.size else None,
-            "sharpe_std_between_windows": float(np.std(sharpes, ddof=1))
-            if sharpes.size > 1
-            else None,
+            **_share("share_positive_sharpe", sharpes > 0.0),
+            **_share("share_beating_hold", np.array(beaten)),
+            **_dispersion(sharpes),
             **_row(self.returns, self.periods_per_year, ""),
             **_row(self.benchmark, self.periods_per_year, "hold_"),
+            **self._intervals(seed),
+        }
+
+    def _intervals(self, seed: int) -> dict[str, Any]:
+        from offline_trader.evaluation.bootstrap import bootstrap_interval, sharpe_difference
+
+        rng, year = np.random.default_rng(seed), self.periods_per_year
+        own = bootstrap_interval(self.returns, "sharpe", year, rng=rng)
+        held = bootstrap_interval(self.benchmark, "sharpe", year, rng=rng)
+        apart = sharpe_difference(self.returns, self.benchmark, year, rng=rng)
+        return {
+            "sharpe_interval": None if own is None else list(own.ends),
+            "hold_sharpe_interval": None if held is None else list(held.ends),
+            "sharpe_difference": None if apart is None else apart.value,
+            "sharpe_difference_interval": None if apart is None else list(apart.ends),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,8 +212,25 @@ class WalkForwardResult:
         }
 
 
-def _mean(values: Any) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+def _share(name: str, hits: BoolArray) -> dict[str, Any]:
+    from offline_trader.evaluation.statistics import wilson_interval
+
+    interval = wilson_interval(int(hits.sum()), hits.size)
+    return {
+        name: float(hits.mean()) if hits.size else None,
+        f"{name}_interval": None if interval is None else list(interval),
+    }
+
+
+def _dispersion(sharpes: FloatArray) -> dict[str, float | None]:
+    """Median, standard deviation and range of the windows' Sharpe ratios."""
+    known = sharpes.size > 0
+    return {
+        "sharpe_median": float(np.median(sharpes)) if known else None,
+        "sharpe_std_between_windows": float(np.std(sharpes, ddof=1)) if sharpes.size > 1 else None,
+        "sharpe_lowest": float(sharpes.min()) if known else None,
+        "sharpe_highest": float(sharpes.max()) if known else None,
+    }
 
 
 def _row(returns: FloatArray, periods_per_year: float, prefix: str) -> dict[str, float | None]:
@@ -243,52 +279,6 @@ def make_folds(n_bars: int, config: WindowConfig, first_bar: int = 0) -> tuple[F
     return tuple(folds)
 
 
-def _fold_directory(root: Path, index: int) -> Path:
-    return root / f"fold-{index:03d}"
-
-
-def _key(fold: Fold, job: FoldJob) -> str:
-    return digest({"fold": asdict(fold), "job": job.to_dict()})
-
-
-def _stored(fold: Fold, job: FoldJob, root: Path) -> FoldResult | None:
-    """The finished result of ``fold`` on disk, if it was made with the same settings."""
-    path = _fold_directory(root, fold.index) / "result.json"
-    if not path.exists():
-        return None
-    payload = json.loads(path.read_text())
-    if payload["key"] != _key(fold, job):
-        return None
-    return FoldResult(**payload["result"])
-
-
-def _run_chain(folds: Sequence[Fold], job: FoldJob, root: Path) -> list[tuple[int, FoldResult]]:
-    """Folds that depend on each other, in order; each result is on disk before the next starts."""
-    import torch
-
-    torch.set_num_threads(1)
-    done = []
-    for fold in folds:
-        result = _stored(fold, job, root)
-        if result is None:
-            directory = _fold_directory(root, fold.index)
-            directory.mkdir(parents=True, exist_ok=True)
-            result = job(fold, directory, root)
-            payload = {"key": _key(fold, job), "result": asdict(result)}
-            atomic_write(directory / "result.json", json.dumps(payload).encode())
-        done.append((fold.index, result))
-    return done
-
-
-def _chains(folds: Sequence[Fold], warm_start: bool) -> Iterator[list[Fold]]:
-    """Groups of folds that must run in order: all of them when warm, else one group a training."""
-    if warm_start:
-        yield list(folds)
-        return
-    for trainer in sorted({fold.trained_by for fold in folds}):
-        yield [fold for fold in folds if fold.trained_by == trainer]
-
-
 def walk_forward(
     folds: Sequence[Fold],
     job: FoldJob,
@@ -300,38 +290,26 @@ def walk_forward(
 ) -> WalkForwardResult:
     """Runs ``job`` on every fold and collects the results in time order.
 
-    Finished folds in ``root`` that were made with the same settings are not run again. A warm
-    start makes every fold wait for the one before it, whatever ``workers`` is.
+    Finished folds in ``root`` that were made with the same settings are not run again. Folds of a
+    warm start run in order, whatever ``workers`` is; only their data is then made ahead.
 
     Raises:
         ConfigError: ``workers`` below 1 or no folds.
+        OfflineTraderError: a worker process was killed.
     """
-    if workers < 1 or not folds:
-        raise ConfigError(f"walk-forward: {workers} workers, {len(folds)} folds")
-    chains = list(_chains(folds, any(f.warm_from is not None for f in folds)))
+    from offline_trader.evaluation.fold_runs import run_folds
+
+    if workers < 1:
+        raise ConfigError(f"walk-forward with {workers} workers", expected="1 or more")
+    if not folds:
+        raise ConfigError("walk-forward without folds", expected="at least one window")
     results: dict[int, FoldResult] = {}
 
-    def keep(done: list[tuple[int, FoldResult]]) -> None:
-        for index, result in done:
-            results[index] = result
-            if on_fold is not None:
-                on_fold(index, result)
+    def keep(fold: Fold, result: FoldResult) -> None:
+        results[fold.index] = result
+        if on_fold is not None:
+            on_fold(fold.index, result)
 
-    if workers == 1 or len(chains) == 1:
-        for chain in chains:
-            for fold in chain:
-                keep(_run_chain([fold], job, root))
-    else:
-        with _pool(min(workers, len(chains))) as pool:
-            futures = [pool.submit(_run_chain, chain, job, root) for chain in chains]
-            for future in as_completed(futures):
-                keep(future.result())
+    run_folds(folds, job, root, workers=workers, keep=keep)
     ordered = tuple(results[fold.index] for fold in folds)
     return WalkForwardResult(tuple(folds), ordered, periods_per_year)
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Fresh interpreters (no forked thread pools), each with single-threaded maths."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))

@@ -1,8 +1,10 @@
-"""A small walk-forward job in a module of its own: new processes must be able to import it."""
+"""Small walk-forward jobs in a module of their own: new processes must be able to import it."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 
 from offline_trader.evaluation.walk_forward import Fold, FoldResult
 
-__all__ = ["MeanSignJob"]
+__all__ = ["MeanSignJob", "StuckJob"]
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,40 @@ class MeanSignJob:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def prepare(self, fold: Fold, directory: Path) -> None:
+        """The training returns, as a file."""
+        if not (directory / "train.npy").exists():
+            returns = self._returns()[fold.train.start : fold.train.stop]
+            np.save(directory / "train.npy", returns)
+
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
-        returns = np.random.default_rng(self.seed).normal(0.0005, 0.01, self.n_bars)
         own = directory / "mean.json"
         if fold.trained_by == fold.index:
-            mean = float(returns[fold.train.start : fold.train.stop].mean())
+            self.prepare(fold, directory)
+            mean = float(np.load(directory / "train.npy").mean())
             if fold.warm_from is not None:
                 before = policies / f"fold-{fold.warm_from:03d}" / "mean.json"
                 mean += 0.1 * float(json.loads(before.read_text()))
             own.write_text(json.dumps(mean))
         trained = policies / f"fold-{fold.trained_by:03d}" / "mean.json"
         mean = json.loads(trained.read_text())
-        test = returns[fold.test.start : fold.test.stop]
+        test = self._returns()[fold.test.start : fold.test.stop]
         stamps = [str(np.datetime64("2010-01-01") + i) for i in range(len(test))]
         return FoldResult(stamps, list(np.sign(mean) * test), list(test), {"mean": mean})
+
+    def _returns(self) -> Any:
+        return np.random.default_rng(self.seed).normal(0.0005, 0.01, self.n_bars)
+
+
+@dataclass(frozen=True)
+class StuckJob(MeanSignJob):
+    """Writes its process id as soon as it runs a fold; then it never ends, or ends its process."""
+
+    dies: bool = False
+
+    def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
+        (directory / "pid").write_text(str(os.getpid()))
+        if self.dies:
+            os._exit(1)
+        while True:
+            time.sleep(0.05)

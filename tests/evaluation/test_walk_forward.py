@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError
+from offline_trader.evaluation.fold_runs import Schedule
 from offline_trader.evaluation.walk_forward import (
+    Fold,
     WindowConfig,
     make_folds,
     walk_forward,
@@ -25,7 +31,8 @@ SMALL = WindowConfig(train_bars=60, validation_bars=20, test_bars=25, purge_bars
 
 # Imported by a bare name, because new processes inherit sys.path and not pytest's import mode.
 sys.path.insert(0, str(Path(__file__).parent))
-MeanSignJob: Any = importlib.import_module("mean_sign_job").MeanSignJob
+_JOBS: Any = importlib.import_module("mean_sign_job")
+MeanSignJob: Any = _JOBS.MeanSignJob
 sys.path.pop(0)
 
 
@@ -78,9 +85,12 @@ def test_retraining_every_k_windows() -> None:
     assert [f.warm_from for f in folds[:7]] == [None, None, None, 0, 0, 0, 3]
 
 
+@pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("retrain_every", [1, 2])
-def test_parallel_equals_serial(tmp_path: Path, retrain_every: int) -> None:
-    config = WindowConfig(60, 20, 25, purge_bars=3, retrain_every=retrain_every)
+def test_parallel_equals_serial(tmp_path: Path, retrain_every: int, warm_start: bool) -> None:
+    config = WindowConfig(
+        60, 20, 25, purge_bars=3, retrain_every=retrain_every, warm_start=warm_start
+    )
     folds = make_folds(300, config)
     job = MeanSignJob(300)
     serial = walk_forward(folds, job, tmp_path / "a", periods_per_year=252, workers=1)
@@ -120,6 +130,146 @@ def test_resume_keeps_finished_folds_and_drops_those_of_other_settings(tmp_path:
     assert other != whole
 
 
+def test_an_interrupted_walk_goes_on_in_parallel(tmp_path: Path) -> None:
+    config = WindowConfig(60, 20, 25, purge_bars=3, retrain_every=2)
+    folds = make_folds(400, config)
+    whole = walk_forward(folds, MeanSignJob(400), tmp_path, periods_per_year=252)
+    for index in (0, 3, 5):
+        (tmp_path / f"fold-{index:03d}" / "result.json").unlink()
+    seen: list[int] = []
+    again = walk_forward(
+        folds,
+        MeanSignJob(400),
+        tmp_path,
+        periods_per_year=252,
+        workers=2,
+        on_fold=lambda index, _: seen.append(index),
+    )
+    assert again == whole
+    assert sorted(seen) == [fold.index for fold in folds]
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys\n"
+        "from mean_sign_job import StuckJob\n"
+        "from offline_trader.evaluation.walk_forward import *\n"
+        "if __name__ == '__main__':\n"
+        "    folds = make_folds(300, WindowConfig(60, 20, 25))\n"
+        "    root = pathlib.Path(sys.argv[1])\n"
+        "    walk_forward(folds, StuckJob(300), root, periods_per_year=252, workers=2)\n"
+    )
+    script = tmp_path / "walk.py"
+    script.write_text(program)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    ) as parent:
+        try:
+            files = [tmp_path / "fold-000" / "pid", tmp_path / "fold-001" / "pid"]
+            _wait_for(lambda: all(file.exists() and file.read_text() for file in files))
+        finally:
+            parent.kill()
+    workers = [int(file.read_text()) for file in files]
+    assert parent.pid not in workers
+    _wait_for(lambda: not any(_alive(pid) for pid in workers))
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and was not reaped yet does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")
+
+
+def test_a_killed_worker_is_named(tmp_path: Path) -> None:
+    folds = make_folds(300, SMALL)
+    job = _JOBS.StuckJob(300, dies=True)
+    with pytest.raises(OfflineTraderError, match="worker process"):
+        walk_forward(folds, job, tmp_path, periods_per_year=252, workers=2)
+
+
+def test_threads_are_as_before_after_a_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    walk_forward(
+        make_folds(300, SMALL), MeanSignJob(300), tmp_path, periods_per_year=252, workers=2
+    )
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+@given(
+    n_folds=st.integers(1, 12),
+    workers=st.integers(1, 5),
+    retrain_every=st.integers(1, 4),
+    warm_start=st.booleans(),
+)
+def test_a_schedule_does_everything_once_and_in_order(
+    n_folds: int, workers: int, retrain_every: int, warm_start: bool
+) -> None:
+    config = WindowConfig(60, 20, 25, retrain_every=retrain_every, warm_start=warm_start)
+    folds = make_folds(90 + 25 * n_folds, config)
+    assert len(folds) == n_folds
+    done = [task for _, task in _simulated(folds, workers, prepare=1.0, run=3.0)]
+    assert len(done) == len(set(done))
+    for fold in folds:
+        place = done.index(("run", fold.index))
+        if fold.trained_by == fold.index:
+            assert done.index(("prepare", fold.index)) < place
+        else:
+            assert done.index(("run", fold.trained_by)) < place
+        if fold.warm_from is not None:
+            assert done.index(("run", fold.warm_from)) < place
+
+
+@pytest.mark.parametrize(
+    ("n_folds", "workers", "warm_start", "units"),
+    [
+        # five folds of 1 + 9 units: one after another 50, folds as wholes on two workers 30
+        (5, 1, False, 50.0),
+        (5, 2, False, 28.0),
+        (4, 2, False, 20.0),
+        (7, 3, False, 28.0),
+        (5, 2, True, 46.0),
+    ],
+)
+def test_a_schedule_leaves_no_worker_idle_while_another_prepares(
+    n_folds: int, workers: int, warm_start: bool, units: float
+) -> None:
+    folds = make_folds(90 + 25 * n_folds, WindowConfig(60, 20, 25, warm_start=warm_start))
+    assert _simulated(folds, workers, prepare=1.0, run=9.0)[-1][0] == units
+
+
+def _simulated(
+    folds: Sequence[Fold], workers: int, *, prepare: float, run: float
+) -> list[tuple[float, tuple[str, int]]]:
+    """(time, (kind, fold)) of every task's end, by a clock that only counts."""
+    schedule = Schedule(folds, workers)
+    clock, busy, done = 0.0, [], []
+    while True:
+        while len(busy) < workers and (task := schedule.next()) is not None:
+            busy.append((clock + (prepare if task[0] == "prepare" else run), task))
+        if not busy:
+            return done
+        first = min(busy, key=lambda each: each[0])
+        busy.remove(first)
+        clock = first[0]
+        schedule.finished(first[1])
+        done.append((clock, (first[1][0], first[1][1].index)))
+
+
 def test_summary_counts_positive_windows(tmp_path: Path) -> None:
     folds = make_folds(400, SMALL)
     result = walk_forward(folds, MeanSignJob(400), tmp_path, periods_per_year=252)
@@ -128,6 +278,16 @@ def test_summary_counts_positive_windows(tmp_path: Path) -> None:
     shares = [row["sharpe"] > 0 for row in table]
     assert summary["share_positive_sharpe"] == pytest.approx(np.mean(shares))
     assert summary["return"] == pytest.approx(np.prod([1 + row["return"] for row in table]) - 1)
+    low, high = summary["share_positive_sharpe_interval"]
+    assert 0.0 <= low < np.mean(shares) <= high <= 1.0
+    sharpes = [row["sharpe"] for row in table]
+    assert summary["sharpe_std_between_windows"] == pytest.approx(np.std(sharpes, ddof=1))
+    assert summary["sharpe_lowest"] == min(sharpes)
+    assert summary["sharpe_highest"] == max(sharpes)
+    assert summary["sharpe_interval"][0] < summary["sharpe"] < summary["sharpe_interval"][1]
+    assert summary["sharpe_difference"] == pytest.approx(
+        summary["sharpe"] - summary["hold_sharpe"], abs=1e-9
+    )
     assert len(result.returns) == sum(row["bars"] for row in table)
 
 

@@ -1,0 +1,219 @@
+"""Runs the folds of a walk-forward: in order or in parallel processes, resumable, the same result.
+
+A fold has two parts. ``prepare`` makes what needs no other fold's policy (its dataset), so it may
+run at any time before the fold; the fold itself trains and judges. Folds that share a training,
+and all folds of a warm start, form a chain: they run in order. Workers are fresh interpreters with
+one thread each, and each fold in this process has one thread, too.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict
+from multiprocessing import connection
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from offline_trader.errors import OfflineTraderError
+from offline_trader.evaluation.walk_forward import Fold, FoldJob, FoldResult
+from offline_trader.runs import atomic_write
+from offline_trader.types import digest
+
+__all__ = ["Schedule", "fold_directory", "run_folds", "stored_result"]
+
+Task: TypeAlias = tuple[Literal["prepare", "run"], Fold]
+Keep: TypeAlias = Callable[[Fold, FoldResult], None]
+
+
+def fold_directory(root: Path, index: int) -> Path:
+    """Where a fold keeps its result and all that it made."""
+    return root / f"fold-{index:03d}"
+
+
+def stored_result(fold: Fold, job: FoldJob, root: Path) -> FoldResult | None:
+    """The finished result of ``fold`` on disk, if it was made with the same settings."""
+    path = fold_directory(root, fold.index) / "result.json"
+    if not path.exists():
+        return None
+    payload = json.loads(path.read_text())
+    if payload["key"] != _key(fold, job):
+        return None
+    return FoldResult(**payload["result"])
+
+
+def run_folds(folds: Sequence[Fold], job: FoldJob, root: Path, *, workers: int, keep: Keep) -> None:
+    """Runs every fold that has no stored result; ``keep`` is told each result, stored or new.
+
+    Raises:
+        OfflineTraderError: a worker process was killed.
+    """
+    stored = {fold.index: stored_result(fold, job, root) for fold in folds}
+    missing = [fold for fold in folds if stored[fold.index] is None]
+    if workers == 1 or len(missing) <= 1:
+        with _one_thread(bool(missing)):
+            for fold in folds:
+                keep(fold, stored[fold.index] or _run(fold, job, root))
+        return
+    for fold in folds:
+        if (result := stored[fold.index]) is not None:
+            keep(fold, result)
+    _in_parallel(Schedule(missing, workers), job, root, keep)
+
+
+class Schedule:
+    """Which task a free worker takes next.
+
+    With n chains on W workers, n mod W of the workers train one chain more than the others. Those
+    begin at once; the others, which would be idle at the end, prepare everything first. Where n is
+    a multiple of W, whatever can be trained is trained.
+
+    Args:
+        folds: those to run, in time order.
+        workers: W.
+    """
+
+    def __init__(self, folds: Sequence[Fold], workers: int) -> None:
+        self.workers = workers
+        self._waiting = list(folds)
+        self._unprepared = [fold for fold in folds if fold.trained_by == fold.index]
+        self._open = {fold.index for fold in self._unprepared}  # not wholly prepared
+        self._undone = {fold.index for fold in folds}
+        chains = sum(_before(fold) not in self._undone for fold in folds)
+        self._eager = chains % workers or workers
+        self._running = 0
+
+    def next(self) -> Task | None:
+        """A task that can start now, or None; it counts as started."""
+        ready = next((fold for fold in self._waiting if self._can_run(fold)), None)
+        if ready is not None and (self._running < self._eager or not self._unprepared):
+            self._waiting.remove(ready)
+            self._running += 1
+            return "run", ready
+        if self._unprepared:
+            return "prepare", self._unprepared.pop(0)
+        return None
+
+    def finished(self, task: Task) -> None:
+        """Tell that a task is done."""
+        kind, fold = task
+        if kind == "prepare":
+            self._open.discard(fold.index)
+        else:
+            self._undone.discard(fold.index)
+            self._running -= 1
+
+    def _can_run(self, fold: Fold) -> bool:
+        return fold.index not in self._open and _before(fold) not in self._undone
+
+
+def _before(fold: Fold) -> int | None:
+    """Index of the fold that must be done before ``fold``."""
+    return fold.warm_from if fold.trained_by == fold.index else fold.trained_by
+
+
+def _in_parallel(schedule: Schedule, job: FoldJob, root: Path, keep: Keep) -> None:
+    running: dict[Future[FoldResult | None], Task] = {}
+    with _pool(schedule.workers) as pool:
+        while True:
+            while len(running) < schedule.workers and (task := schedule.next()) is not None:
+                running[pool.submit(_carry_out, task, job, root)] = task
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                task = running.pop(future)
+                result = _outcome(future)
+                schedule.finished(task)
+                if result is not None:
+                    keep(task[1], result)
+
+
+def _outcome(future: Future[FoldResult | None]) -> FoldResult | None:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise OfflineTraderError(
+            "a worker process of the walk-forward was killed (out of memory?)",
+            hint="run it again, with fewer --workers: what was finished is kept",
+        ) from error
+
+
+def _carry_out(task: Task, job: FoldJob, root: Path) -> FoldResult | None:
+    kind, fold = task
+    if kind == "run":
+        return _run(fold, job, root)
+    job.prepare(fold, _made(fold, root))
+    return None
+
+
+def _run(fold: Fold, job: FoldJob, root: Path) -> FoldResult:
+    """The result of ``fold``, which is on disk when this returns."""
+    directory = _made(fold, root)
+    result = job(fold, directory, root)
+    payload = {"key": _key(fold, job), "result": asdict(result)}
+    atomic_write(directory / "result.json", json.dumps(payload).encode())
+    return result
+
+
+def _made(fold: Fold, root: Path) -> Path:
+    directory = fold_directory(root, fold.index)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _key(fold: Fold, job: FoldJob) -> str:
+    return digest({"fold": asdict(fold), "job": job.to_dict()})
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """Inside, torch computes in one thread, as it does in a worker."""
+    if not wanted:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh interpreters (no forked thread pools), each with single-threaded maths."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_end_with_the_parent) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _end_with_the_parent() -> None:
+    """Let this worker end when its parent is killed: an orphan would go on writing to folds that
+    a resumed walk works on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
