@@ -9,6 +9,7 @@ particular data can be missed, which is why several perturbations are used toget
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,10 @@ FrameFunction = Callable[["pd.DataFrame"], Any]
 Series or DataFrame whose rows belong to bars (same length) or carry their own timestamps."""
 
 _PRICES = ["open", "high", "low", "close"]
+_EXPECTED = "numbers: an array with a row for each bar, or a Series or frame with its own times"
+_ROUNDING = 1e-12
+"""Change, as a share of an output's greatest value, that transforms over all bars (Fourier,
+matrix products) leave in rows that read the past only."""
 
 
 @dataclass(frozen=True)
@@ -157,33 +162,90 @@ def audit_function(
                     continue
                 comparisons += 1
                 _compare(reference, other, frame, cut, kind, config, found)
-    leaks = tuple(_with_reach(function, frame, baseline, leak, config) for leak in found.values())
+    leaks = tuple(
+        _with_reach(function, frame, baseline, leak, config, rng) for leak in found.values()
+    )
     return AuditResult(tuple(map(str, baseline.columns)), leaks, comparisons, tuple(skipped))
 
 
 def _outputs(function: FrameFunction, frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
+    """[R, K] outputs with distinct names and the times they belong to."""
     try:
         raw = function(frame.copy())
     except Exception as error:
         raise ConfigError(
             f"the audited function failed: {type(error).__name__}: {error}",
-            expected="an array, Series or DataFrame with a row for each bar",
+            expected=_EXPECTED,
         ) from error
-    if isinstance(raw, pd.Series):
-        return raw.to_frame(str(raw.name) if raw.name is not None else "output").astype(float)
-    if isinstance(raw, pd.DataFrame):
-        return raw.astype(float)
-    values: FloatArray = np.asarray(raw, dtype=np.float64)
-    values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-    if len(values) != len(frame):
+    table = _table(raw, len(frame))
+    table.index = _times(table.index, frame.index)
+    seen: dict[str, int] = {}
+    names = []
+    for column in map(str, table.columns):
+        seen[column] = seen.get(column, 0) + 1
+        names.append(column if seen[column] == 1 else f"{column} ({seen[column]})")
+    table.columns = names
+    return table
+
+
+def _table(raw: Any, n_bars: int) -> pd.DataFrame:
+    """Whatever the function returned, as numbers in a frame; rows as it gave them."""
+    import pandas as pd
+
+    if raw is None or np.isscalar(raw):
+        what = "a single number" if isinstance(raw, int | float) else f"a {type(raw).__name__}"
+        raise ConfigError(f"the audited function returned {what}", expected=_EXPECTED)
+    try:
+        if isinstance(raw, dict):
+            raw = pd.DataFrame(raw)
+        if isinstance(raw, pd.Series):
+            raw = raw.to_frame(str(raw.name) if raw.name is not None else "output")
+        if isinstance(raw, pd.DataFrame):
+            return raw.astype(float)
+        values: FloatArray = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"the audited function returned {len(values)} rows for {len(frame)} bars",
-            expected="one row for each bar, or a pandas object with its own timestamps",
+            f"the audited function's output holds no numbers or cannot be read: {error}",
+            expected=_EXPECTED,
+            hint="give words a number each, as 1 for buy and -1 for sell",
+        ) from error
+    values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+    if len(values) != n_bars:
+        raise ConfigError(
+            f"the audited function returned {len(values)} rows for {n_bars} bars",
+            expected=_EXPECTED,
         )
     names = [f"output_{k}" for k in range(values.shape[1])] if values.shape[1] > 1 else ["output"]
-    return pd.DataFrame(values, index=frame.index, columns=names)
+    return pd.DataFrame(values, columns=names)
+
+
+def _times(index: pd.Index[Any], bars: pd.Index[Any]) -> pd.DatetimeIndex:
+    """Times of the rows, comparable with the bars'; rows without times are those of the bars."""
+    import pandas as pd
+
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp(how="end")
+    elif index.dtype == object and not isinstance(index, pd.MultiIndex) and len(index):
+        with contextlib.suppress(TypeError, ValueError):
+            index = pd.DatetimeIndex(index)
+    whole = isinstance(index, pd.RangeIndex) or pd.api.types.is_integer_dtype(index)
+    if whole and len(index) == len(bars):
+        return pd.DatetimeIndex(bars)
+    if not isinstance(index, pd.DatetimeIndex):
+        raise ConfigError(
+            f"the audited function returned {len(index)} rows for {len(bars)} bars with an index "
+            f"of {index.dtype}",
+            expected=_EXPECTED,
+        )
+    if index.has_duplicates:
+        raise ConfigError(
+            f"the audited function returned {index[index.duplicated()][0]} twice",
+            expected="each time once",
+        )
+    zone = pd.DatetimeIndex(bars).tz
+    if index.tz is None:
+        return index.tz_localize(zone)
+    return index.tz_convert("UTC").tz_localize(None) if zone is None else index.tz_convert(zone)
 
 
 def _check_deterministic(
@@ -231,6 +293,8 @@ def _perturbations(
         changed = frame.copy()
         scaled, traded = prices.copy(), volume.copy()
         scaled[cut + 1 :] *= factor[:, None]
+        if name == "new path":
+            scaled[cut + 1 :] = _reshaped(scaled[cut + 1 :], rng)
         traded[cut + 1 :] *= rng.uniform(0.1, 8.0, later)
         changed[_PRICES] = scaled
         changed["volume"] = traded
@@ -238,9 +302,20 @@ def _perturbations(
     yield "bars removed", frame.iloc[: cut + 1]
 
 
+def _reshaped(prices: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """[M, 4] bars with another body and other wicks each: ratios inside a bar change too."""
+    body = prices[:, [0, 3]] * np.exp(rng.normal(0.0, 0.02, (len(prices), 2)))
+    wick = np.exp(np.abs(rng.normal(0.0, 0.01, (len(prices), 2))))
+    high, low = body.max(axis=1) * wick[:, 0], body.min(axis=1) / wick[:, 1]
+    return np.stack([body[:, 0], high, low, body[:, 1]], axis=1)
+
+
 def _moved(before: FloatArray, after: FloatArray, tolerance: float) -> Any:
+    finite = np.abs(before[np.isfinite(before)])
+    rounding = _ROUNDING * finite.max(initial=0.0)
     with np.errstate(invalid="ignore"):
-        close = np.abs(before - after) <= tolerance * np.maximum(np.abs(before), np.abs(after))
+        largest = np.maximum(np.abs(before), np.abs(after))
+        close = np.abs(before - after) <= np.maximum(tolerance * largest, rounding)
     same = (before == after) | close | (np.isnan(before) & np.isnan(after))
     return ~same
 
@@ -284,13 +359,21 @@ def _with_reach(
     baseline: pd.DataFrame,
     leak: Leak,
     config: AuditConfig,
+    rng: np.random.Generator,
 ) -> Leak:
     """The leak with the number of future bars read, found by changing one bar at a time."""
     target = len(frame) // 2
     reach = 0
     for bar in range(target, min(target + 8, len(frame))):
         changed = frame.copy()
-        changed.iloc[bar] *= 1.07
+        one = slice(bar, bar + 1)
+        # up and down in turn, so that what reads a sign moves too
+        factor = 1.07 if bar % 2 else 1.0 / 1.07
+        prices = frame[_PRICES].to_numpy(dtype=np.float64, copy=True)
+        prices[one] = _reshaped(prices[one] * factor, rng)
+        volume = frame["volume"].to_numpy(dtype=np.float64, copy=True)
+        volume[one] *= 1.5
+        changed[_PRICES], changed["volume"] = prices, volume
         try:
             other = _outputs(function, changed)
         except ConfigError:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import detrend, filtfilt, savgol_filter
+from scipy.signal import detrend, fftconvolve, filtfilt, savgol_filter
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.audit import AuditConfig, audit_function
@@ -101,6 +101,28 @@ LEAKS: dict[str, Planted] = {
     ),
 }
 
+
+def _needs_every_bar(frame: pd.DataFrame) -> Any:
+    """The next bar's body, by code that refuses fewer bars than it was written for."""
+    assert len(frame) == 600
+    return (frame["close"] / frame["open"]).shift(-1)
+
+
+LEAKS |= {
+    "shape of the next bar": lambda f: (f["close"] / f["open"]).shift(-1),
+    "shape of the next bar, fixed length": _needs_every_bar,
+    "bars until the end": lambda f: np.arange(len(f))[::-1],
+    "rows by position": lambda f: f.reset_index()["close"].shift(-1),
+    "index without its time zone": lambda f: f["close"].shift(-1).tz_localize(None),
+    "index in another time zone": lambda f: f["close"].shift(-1).tz_convert("America/New_York"),
+    "index of dates": lambda f: pd.Series(
+        f["close"].shift(-1).to_numpy(), index=pd.DatetimeIndex(f.index).date
+    ),
+    "columns by number": lambda f: pd.DataFrame({0: f["close"], 1: f["close"].shift(-1)}),
+    "two columns of one name": lambda f: pd.concat([f["close"], f["close"].shift(-1)], axis=1),
+    "a dictionary": lambda f: {"fine": f["close"], "leaky": f["close"].shift(-1)},
+}
+
 CAUSAL: dict[str, Planted] = {
     "log return": _returns,
     "moving average": lambda f: f["close"].rolling(20).mean(),
@@ -112,6 +134,11 @@ CAUSAL: dict[str, Planted] = {
     "weekly label right": lambda f: f["close"].resample("W", label="right").last(),
     "high of the last year": lambda f: f["high"].rolling(252, min_periods=1).max(),
     "several": lambda f: np.column_stack([f["close"], f["open"].shift(1)]),
+    "Fourier convolution, whose rounding reads everything": lambda f: fftconvolve(
+        np.nan_to_num(_returns(f).to_numpy()), np.linspace(1.0, 0.1, 30)
+    )[: len(f)],
+    "rows by position": lambda f: f.reset_index()["close"].rolling(5).mean(),
+    "index without its time zone": lambda f: f["close"].tz_localize(None),
 }
 
 
@@ -147,6 +174,35 @@ def test_reach_of_a_centred_window(width: int, reach: int) -> None:
         lambda f: f["close"].rolling(width, center=True).mean(), _frame()
     ).leaks
     assert leak.reach_bars == reach
+
+
+def test_reach_of_the_next_bars_shape() -> None:
+    """Its ratio does not move when all prices of a bar move together."""
+    (leak,) = audit_function(lambda f: (f["close"] / f["open"]).shift(-1), _frame()).leaks
+    assert leak.reach_bars == 1
+
+
+def test_two_columns_of_one_name_are_told_apart() -> None:
+    result = audit_function(LEAKS["two columns of one name"], _frame())
+    assert result.outputs == ("close", "close (2)")
+    assert [leak.output for leak in result.leaks] == ["close (2)"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda f: None, "NoneType"),
+        (lambda f: 3.0, "a single number"),
+        (lambda f: pd.Series(["buy"] * len(f), index=f.index), "no numbers"),
+        (lambda f: pd.concat([f["close"], f["close"]]), "twice"),
+        (lambda f: f[["close", "open"]].stack(), "index"),
+        (lambda f: f.reset_index()["close"].dropna()[1:], "599 rows"),
+        (lambda f: {"a": [1.0], "b": [1.0, 2.0]}, "cannot be read"),
+    ],
+)
+def test_what_is_no_output_is_refused(wrong: Planted, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        audit_function(wrong, _frame())
 
 
 def test_whole_sample_statistic_has_no_reach() -> None:
