@@ -1,7 +1,8 @@
 """Whether the statistics keep their word, by simulation: coverage, size, null strategies, optima.
 
-Nothing here is timed. Each share has a standard error, which is its interval here: 500 repeats
-tell 95 % only to a point up or down, so the coverage is repeated for several laws and seeds.
+Nothing here is timed. Each share has a standard error, which is its interval here: of 500 series
+a true 95 % gives less than 93 or more than 97 in one try of 25, so 1,000 are drawn for each law,
+where the standard error is seven tenths of a point.
 """
 
 from __future__ import annotations
@@ -57,8 +58,7 @@ def coverage(n_series: int) -> Iterator[Figure]:
             covered += found.low <= sharpe <= found.high
         total += covered
         name = f"sharpe_coverage_ar{autocorrelation:g}_seed{seed}"
-        # independent returns are no part of what was asked for: reported without a target
-        yield _share(name, covered, n_series, (0.93, 0.97) if autocorrelation else None)
+        yield _share(name, covered, n_series, (0.93, 0.97))
     yield _share("sharpe_coverage_all", total, n_series * len(LAWS), (0.93, 0.97))
 
 
@@ -110,10 +110,8 @@ def known_optima() -> Iterator[Figure]:
         )
 
 
-def _share(name: str, count: int, n: int, limits: tuple[float, float] | None) -> Figure:
+def _share(name: str, count: int, n: int, limits: tuple[float, float]) -> Figure:
     share = count / n
-    if limits is None:
-        return Figure(name, share, "share", wilson_interval(count, n))
     return Figure(
         name,
         share,
@@ -132,7 +130,7 @@ def _near(name: str, value: float, expected: float, tolerance: float, unit: str)
 def main() -> None:
     """Run it: ``python -m benchmarks.statistics``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--series", type=int, default=500, help="series a law")
+    parser.add_argument("--series", type=int, default=1000, help="series a law")
     parser.add_argument("--repeats", type=int, default=2000, help="repeats of the SPA test")
     chosen = parser.parse_args()
     figures = [
