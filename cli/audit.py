@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import Json, Quiet, examples
-from offline_trader.errors import ConfigError, GateFailed
+from offline_trader.errors import GateFailed
+from offline_trader.experts.own import find_function
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXAMPLES", "command", "find_function"]
+    from offline_trader.experts import Behaviour, Expert
+
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader audit features",
@@ -33,7 +32,8 @@ def command(
         str,
         typer.Argument(
             help="module:function or file.py:function (a frame of bars in, an array or frame "
-            "with a row for each bar out), 'features' for our own, or expert:NAME."
+            "with a row for each bar out; or an Expert of yours), 'features' for our own, or "
+            "expert:NAME."
         ),
     ],
     market: Annotated[
@@ -94,41 +94,17 @@ def _subject(subject: str) -> Callable[[pd.DataFrame], Any]:
     if subject == "features":
         return _own_features
     if subject.startswith("expert:"):
-        return _expert(subject.removeprefix("expert:"))
-    return find_function(subject)
+        from offline_trader.experts import parse_behaviour
+
+        return _walk(parse_behaviour(subject.removeprefix("expert:"))[0])
+    return _own(find_function(subject))
 
 
-def find_function(path: str) -> Callable[..., Any]:
-    """The function that ``module:function`` or ``file.py:function`` names.
+def _own(function: Callable[..., Any]) -> Callable[[pd.DataFrame], Any]:
+    """A function of a frame as it is; an expert of the user's as its walk through the frame."""
+    from offline_trader.experts import Behaviour, Expert
 
-    Raises:
-        ConfigError: no such module, file or function.
-    """
-    place, colon, name = path.rpartition(":")
-    if not colon or not place or not name:
-        raise ConfigError(f"{path!r} names no function", expected="module:function")
-    try:
-        if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-            if spec is None or spec.loader is None or not Path(place).exists():
-                raise ConfigError(f"{place}: no such file", expected="a Python file")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            if "" not in sys.path:
-                sys.path.insert(0, "")
-            module = importlib.import_module(place)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        public = [n for n in vars(module) if not n.startswith("_") and callable(getattr(module, n))]
-        raise ConfigError(
-            f"{place} has no function {name!r}", expected=", ".join(public) or "a function"
-        )
-    return function  # type: ignore[no-any-return]
+    return _walk(function) if isinstance(function, Expert | Behaviour) else function
 
 
 def _frame_bars(frame: pd.DataFrame) -> Any:
@@ -154,11 +130,9 @@ def _own_features(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(features.values, index=index, columns=list(features.schema.names))
 
 
-def _expert(name: str) -> Callable[[pd.DataFrame], Any]:
+def _walk(expert: Expert | Behaviour) -> Callable[[pd.DataFrame], Any]:
     """The expert's actions and the equity they led to, on a walk through the frame."""
-    from offline_trader.experts import ExpertPolicy, get_expert
-
-    expert = get_expert(name)
+    from offline_trader.experts import ExpertPolicy
 
     def walk(frame: pd.DataFrame) -> pd.DataFrame:
         import numpy as np

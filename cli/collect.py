@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,13 +24,15 @@ from offline_trader.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from offline_trader.datasets import CollectSummary
+    from offline_trader.datasets import CollectConfig, CollectSummary
 
 __all__ = ["EXAMPLES", "command", "print_summary"]
 
 EXAMPLES = examples(
     "offline-trader collect --market sp500 --end 2012-12-31 --id sp500/experts-v0",
     "offline-trader collect --market prices.csv --expert technical?epsilon=0.1 --expert random",
+    "offline-trader collect --market prices.csv --expert my_rules.py:dips?epsilon=0.1",
+    "offline-trader collect --market prices.csv --log trades.csv --id own/log-v0",
     "offline-trader collect --config collect.yaml --set env.simulator.commission_bps=2 --resume",
 )
 
@@ -51,7 +54,15 @@ def command(
         typer.Option(
             "--expert",
             help="An expert with weight, noise and parameters, as in "
-            "technical?weight=2&epsilon=0.1; repeatable.",
+            "technical?weight=2&epsilon=0.1, or a rule of your own, file.py:function; repeatable.",
+        ),
+    ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            help="Replay a CSV or Parquet log of actions, weights, fills or legacy actions; alone "
+            "once from its start, with --expert as one of the mixture; repeatable.",
         ),
     ] = None,
     transitions: Annotated[
@@ -85,10 +96,13 @@ def command(
         env__market=listed(market),
         env__start=start,
         env__end=end,
-        experts=listed(expert),
+        experts=listed([*(expert or []), *(f"log:{name}" for name in log or [])]),
         transitions=transitions,
         seed=seed,
     )
+    if log and not expert:
+        plan = _once(plan)
+    _tell_of_logs(terminal, plan)
     if dry_run:
         make_market(plan.env)
         show_settings(terminal, plan)
@@ -97,6 +111,33 @@ def command(
         summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
     print_summary(terminal, summary)
     terminal.result(summary.to_dict())
+
+
+def _once(plan: CollectConfig) -> CollectConfig:
+    """One replay of every log, from the range's first bar to its last, one instrument after
+    another."""
+    from offline_trader.envs import make_market
+
+    env = replace(plan.env, random_start=False, episode_bars=None)
+    market = make_market(env)
+    longest = int((market.stop - market.start).max()) - 1
+    return replace(
+        plan, env=env, transitions=longest * len(market.symbols) * len(plan.mixture.behaviours)
+    )
+
+
+def _tell_of_logs(terminal: Terminal, plan: CollectConfig) -> None:
+    """How the rows of the logs among the experts lie on the bars."""
+    from offline_trader.envs import make_market
+    from offline_trader.experts.history import HistoryParams, replay
+
+    given = [one.expert.params for one in plan.mixture.behaviours]
+    logs = [params for params in given if isinstance(params, HistoryParams)]
+    if logs:
+        market = make_market(plan.env)
+        for params in logs:
+            for note in replay(market, plan.env.simulator, params).notes:
+                terminal.note(note)
 
 
 def print_summary(terminal: Terminal, summary: CollectSummary) -> None:

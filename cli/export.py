@@ -11,6 +11,7 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import DryRun, Json, Quiet, examples
+from offline_trader.cli.seeds import chosen_run
 from offline_trader.cli.subjects import finished_run, source_experts
 from offline_trader.coercion import from_dict
 from offline_trader.errors import GateFailed
@@ -69,6 +70,7 @@ def command(
     A policy with the verdict COLLAPSED is refused (exit code 4) unless --force is given.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    run = chosen_run(run, terminal)
     target = output or run / "export" / "policy.onnx"
     if dry_run:
         finished_run(run)
@@ -185,7 +187,7 @@ def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "train_range": [env["start"], env["end"]],
         "validation_range": [validation.get("start"), validation.get("end")],
         "simulator": env["simulator"],
-        "experts": list(source_experts(facts["experts"])),
+        "experts": [_portable(text) for text in source_experts(facts["experts"])],
         "privileged": facts["privileged"],
     }
 
@@ -195,3 +197,9 @@ def _parents(run: Path) -> dict[str, str]:
     from offline_trader.runs import Run
 
     return {Path(p["path"]).name: p["sha256"] for p in Run.open(run).manifest["parents"]}
+
+
+def _portable(expert: str) -> str:
+    """The expert's text without the folder of this machine that a file of one's own lies in."""
+    place, colon, rest = expert.partition(":")
+    return f"{Path(place).name}:{rest}" if colon and Path(place).is_absolute() else expert

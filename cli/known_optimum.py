@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from offline_trader.cli.audit import find_function
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import (
     Config,
@@ -21,6 +20,7 @@ from offline_trader.cli.options import (
 )
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
+from offline_trader.experts.own import find_function
 from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
 
 if TYPE_CHECKING:

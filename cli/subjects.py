@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.errors import ConfigError, DataError, SchemaMismatch
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError, SchemaMismatch
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.backtest import Subject
@@ -54,10 +54,13 @@ def open_candidate(source: str) -> Candidate:
         behaviour, _ = parse_behaviour(text)
         if behaviour.noise:
             raise ConfigError(f"{source} has noise", expected="an expert as it decides by itself")
-        return Candidate(text.partition("?")[0], behaviour.expert, trial={"expert": text})
+        name = text.partition("?")[0]
+        return Candidate(_plain(name), behaviour.expert, trial={"expert": text})
     path = Path(source)
     if path.is_dir():
-        return _from_run(path)
+        from offline_trader.cli.seeds import chosen_run
+
+        return _from_run(chosen_run(path))
     if path.suffix == ".onnx" or path.is_file():
         return _from_onnx(path)
     raise ConfigError(
@@ -80,7 +83,7 @@ def _from_onnx(path: Path) -> Candidate:
         subject=policy,
         env=env,
         seen_until=_last(facts.get("train_range"), facts.get("validation_range")),
-        experts=tuple(facts.get("experts", ())),
+        experts=_usable(facts.get("experts", ())),
         trial={"config_hash": facts.get("config_hash", ""), "command": facts.get("command", "")},
         seed=int(facts.get("seed", 0)),
     )
@@ -98,7 +101,7 @@ def _from_run(path: Path) -> Candidate:
         subject=load_learner(path / POLICY_FILE),
         env=env,
         seen_until=_last([env["start"], env["end"]], [None, validation.get("end")]),
-        experts=source_experts(facts["experts"]),
+        experts=_usable(source_experts(facts["experts"])),
         trial={"config_hash": run.manifest["config_hash"], "command": run.manifest["command"]},
         seed=int(run.manifest["seed"]),
     )
@@ -132,8 +135,35 @@ def finished_run(path: Path) -> Run:
 
 
 def source_experts(behaviours: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Names of a dataset's experts, each once, in order."""
-    return tuple(dict.fromkeys(str(one["expert"]["name"]) for one in behaviours))
+    """Texts of a dataset's experts with their parameters, each once, in order.
+
+    A log is none of them: it says what was done on its own bars, not what to do on others.
+    """
+    from offline_trader.experts import expert_text
+
+    rules = [one["expert"] for one in behaviours]
+    texts = [expert_text(rule) for rule in rules if not str(rule["name"]).startswith("log:")]
+    return tuple(dict.fromkeys(texts))
+
+
+def _usable(experts: Iterable[str]) -> tuple[str, ...]:
+    """Those that can be asked here: a rule of one's own needs its file."""
+    from offline_trader.experts import parse_behaviour
+
+    kept = []
+    for text in experts:
+        try:
+            parse_behaviour(text)
+        except OfflineTraderError:
+            continue
+        kept.append(text)
+    return tuple(kept)
+
+
+def _plain(name: str) -> str:
+    """An expert's name as that of a folder: ``rules/dips.py:decide`` → ``dips-decide``."""
+    place, colon, rest = name.removeprefix("log:").rpartition(":")
+    return f"{Path(place).stem}-{rest}" if colon else Path(rest).stem
 
 
 def _last(*ranges: Any) -> str:

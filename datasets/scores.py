@@ -31,7 +31,7 @@ def expert_scores(
 
     Args:
         make: a fresh simulator; all experts get the same one, so the same starts.
-        market: its bars, for privileged experts.
+        market: its bars, for experts with row columns.
         config: its rules.
         layout: of its observations.
         n_steps: steps a lane.
@@ -47,14 +47,14 @@ def expert_scores(
 
 def _mean_return(simulator: Simulator, policy: ExpertPolicy, n_steps: int) -> float:
     """Mean sum of rewards of the episodes of ``n_steps`` steps, an unfinished last one included."""
-    privileged = policy.behaviour.expert.privileged
+    looks_up = policy.behaviour.expert.row_table is not None
     lanes = np.arange(simulator.n_lanes, dtype=np.int64)
     fresh = np.full(simulator.n_lanes, np.nan)
     observations = simulator.reset()
     rewards = np.zeros(simulator.n_lanes)
     begun = np.ones(simulator.n_lanes, dtype=np.int64)
     for t in range(n_steps):
-        actions = policy.decide(observations, simulator.bar_index if privileged else None)
+        actions = policy.decide(observations, simulator.bar_index if looks_up else None)
         actions = policy.disturb(actions, fresh, lanes, np.full_like(lanes, t))
         result = simulator.step(actions)
         observations = result.observations

@@ -88,12 +88,15 @@ class Stage:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Settings, market hashes, layout and version: equal identities give equal arrays."""
+        """Settings, hashes of market and rule files, layout, version: equal ones, equal arrays."""
+        rules = [one.expert for one in self.mixture.behaviours]
+        files = {rule.name: rule.sha256 for rule in rules if rule.sha256}
         return {
             **to_dict(self.config),
             "market_sha256": self.market_sha256,
             "layout_hash": self.layout.hash,
             "version": __version__,
+            **({"expert_sha256": files} if files else {}),
         }
 
     @property

@@ -85,10 +85,10 @@ def backtests(
     """Several runs of ``subject``, each with its own market, rules and delay, bar by bar together.
 
     The subject decides for all of them in one call a bar. The markets have equally many bars, and
-    the rules the same action mode. Experts that read the future run one after another, because
-    each market has its own.
+    the rules the same action mode. Experts that look rows of their market up run one after
+    another, because each market has its own.
     """
-    if len(runs) > 1 and _privileged(subject):
+    if len(runs) > 1 and _looks_up(subject):
         return [backtests(subject, [run])[0] for run in runs]
     markets = [market for market, _, _ in runs]
     assert all(len(market.symbols) == 1 for market in markets), "one instrument at a time"
@@ -168,9 +168,9 @@ def _decider(subject: Subject, market: MarketTensor, config: SimulatorConfig) ->
     return lambda observations, rows: plain(observations)
 
 
-def _privileged(subject: Subject) -> bool:
+def _looks_up(subject: Subject) -> bool:
     expert = subject.expert if isinstance(subject, Behaviour) else subject
-    return isinstance(expert, Expert) and expert.privileged
+    return isinstance(expert, Expert) and expert.row_table is not None
 
 
 class _Lane:

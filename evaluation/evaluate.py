@@ -29,7 +29,7 @@ from offline_trader.evaluation.record import (
 )
 from offline_trader.evaluation.regimes import regime_labels, regime_rows
 from offline_trader.evaluation.robustness import DEFAULT_COSTS_BPS, Trials, robustness
-from offline_trader.experts import Expert, get_expert
+from offline_trader.experts import Expert, get_expert, parse_behaviour
 from offline_trader.export import OnnxPolicy, sha256_of
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray, digest
@@ -157,10 +157,15 @@ def evaluate(
 
 def _experts(course: Course, rules: SimulatorConfig, names: Sequence[str], own: str) -> list[Rival]:
     return [
-        Rival(name, "expert", course.accounts(get_expert(name), [Scenario(rules)])[0].curve.equity)
+        Rival(name, "expert", course.accounts(_rule(name), [Scenario(rules)])[0].curve.equity)
         for name in dict.fromkeys(names)
         if name not in ("buy_and_hold", own)
     ]
+
+
+def _rule(text: str) -> Expert:
+    """The expert of ``name?key=value``, without noise."""
+    return parse_behaviour(text)[0].expert
 
 
 def _identity(subject: Subject, name: str) -> tuple[str, str, str]:

@@ -9,7 +9,13 @@ expert works in every action mode.
 from __future__ import annotations
 
 from offline_trader.experts.interface import Columns, Expert
-from offline_trader.experts.mixture import Behaviour, Mixture, mixture, parse_behaviour
+from offline_trader.experts.mixture import (
+    Behaviour,
+    Mixture,
+    expert_text,
+    mixture,
+    parse_behaviour,
+)
 from offline_trader.experts.noise import Noise
 from offline_trader.experts.policy import ExpertPolicy, MixtureActor
 from offline_trader.experts.registry import get_expert, list_experts
@@ -22,6 +28,7 @@ __all__ = [
     "Mixture",
     "MixtureActor",
     "Noise",
+    "expert_text",
     "get_expert",
     "list_experts",
     "mixture",

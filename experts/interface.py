@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from offline_trader.errors import ConfigError
 from offline_trader.types import FloatArray
 
-__all__ = ["HELD", "Columns", "Decision", "Expert", "ExpertParams", "ExpertSpace"]
+__all__ = ["HELD", "Columns", "Decision", "Expert", "ExpertParams", "ExpertSpace", "RowTable"]
 
-ExpertSpace: TypeAlias = Literal["order", "target"]
+ExpertSpace: TypeAlias = Literal["order", "target", "action"]
 
 HELD = 1e-3
 """Smallest |exposure| that counts as a position; below it a lane is flat."""
@@ -78,6 +78,8 @@ def _index_of(names: tuple[str, ...]) -> dict[str, int]:
 
 
 Decision: TypeAlias = Callable[[Columns, Columns, Any], FloatArray]
+RowTable: TypeAlias = Callable[[Any, Any, Any], FloatArray]
+"""(market tensor of S rows, simulator settings, params) → [S, C]: what a bar's row adds."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,15 @@ class Expert:
             the result reads row n of its inputs only.
         params: frozen dataclass of the rule's numbers.
         space: what the result means. ``order``: fraction of cash to spend (> 0) or of the
-            position to sell (< 0). ``target``: position value / equity, signed.
+            position to sell (< 0). ``target``: position value / equity, signed. ``action``: what
+            the simulator takes, whatever its mode.
         exploration: probability that the executed action is replaced by a uniform draw; only
             the random expert has one of its own.
-        privileged_columns: columns that read the future; non-empty marks a privileged teacher,
-            and every dataset made with it.
+        row_columns: columns beside the features that depend on the row of the market alone, such
+            as what a log says of a bar.
+        row_table: computes them.
+        privileged: whether they read bars after t; marks a teacher, and every dataset made with it.
+        sha256: of the file that the rule was read from; empty for those of the toolkit.
     """
 
     name: str
@@ -104,22 +110,21 @@ class Expert:
     params: ExpertParams
     space: ExpertSpace
     exploration: float = 0.0
-    privileged_columns: tuple[str, ...] = ()
-
-    @property
-    def privileged(self) -> bool:
-        """Whether the expert reads bars after t."""
-        return bool(self.privileged_columns)
+    row_columns: tuple[str, ...] = ()
+    row_table: RowTable | None = None
+    privileged: bool = False
+    sha256: str = ""
 
     def __call__(self, features: Columns, portfolio: Columns) -> FloatArray:
         """[N] decisions in the expert's own space."""
         return self.decide(features, portfolio, self.params)
 
     def to_dict(self) -> dict[str, object]:
-        """JSON form: name, parameters, space, whether privileged."""
-        return {
+        """JSON form: name, parameters, space, whether privileged, hash of a file it came from."""
+        form: dict[str, object] = {
             "name": self.name,
             "params": asdict(self.params),
             "space": self.space,
             "privileged": self.privileged,
         }
+        return form | ({"sha256": self.sha256} if self.sha256 else {})

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.draws import stream_seed, uniform_draws
 from offline_trader.experts.interface import Expert
 from offline_trader.experts.noise import Noise, NoiseKind
-from offline_trader.experts.registry import expert_parameters, get_expert
+from offline_trader.experts.registry import get_expert, parameters_of
 from offline_trader.types import IntArray
 
-__all__ = ["Behaviour", "Mixture", "mixture", "parse_behaviour"]
+__all__ = ["Behaviour", "Mixture", "expert_text", "mixture", "parse_behaviour"]
 
 _GOLDEN_RATIO = (5**0.5 - 1.0) / 2.0
 
@@ -124,11 +125,12 @@ def parse_behaviour(text: str) -> tuple[Behaviour, float]:
     """Behaviour and weight from ``name?key=value&…``.
 
     Keys: ``weight``; ``gaussian``, ``epsilon``, ``sticky`` (scale of that noise) and
-    ``noise_seed``; any parameter of the expert. Example:
-    ``technical?weight=2&epsilon=0.05&large=0.8``.
+    ``noise_seed``; any parameter of the expert. The name is one of the registry,
+    ``file.py:function`` or ``log:FILE``. Example: ``technical?weight=2&epsilon=0.05&large=0.8``.
 
     Raises:
         ConfigError: unknown expert, key or a value of the wrong type.
+        DataError: a log that cannot be read.
     """
     name, _, query = text.partition("?")
     settings = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
@@ -140,9 +142,23 @@ def parse_behaviour(text: str) -> tuple[Behaviour, float]:
         for kind in kinds
         if kind in settings
     ]
-    known = expert_parameters(get_expert(name))
+    known = parameters_of(name)
     params = {key: _typed(text, key, value, known.get(key)) for key, value in settings.items()}
     return Behaviour(get_expert(name, **params), tuple(noise), label=text), weight
+
+
+def expert_text(form: Mapping[str, Any]) -> str:
+    """``name?key=value&…`` of an expert in :meth:`Expert.to_dict`'s form, without noise.
+
+    Parameters at their present default are left out.
+    """
+    name, params = str(form["name"]), dict(form["params"])
+    try:
+        usual = parameters_of(name)
+    except OfflineTraderError:  # a file that is not here
+        usual = {}
+    changed = {key: value for key, value in params.items() if usual.get(key) != value}
+    return f"{name}?{urlencode(changed)}" if changed else name
 
 
 def _member(member: Behaviour | Expert | str) -> tuple[Behaviour, float]:

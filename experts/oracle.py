@@ -148,7 +148,9 @@ def make(**params: object) -> Expert:
         decide=decide,
         params=OracleParams(**params),  # type: ignore[arg-type]
         space="target",
-        privileged_columns=_COLUMNS,
+        row_columns=_COLUMNS,
+        row_table=foresight_columns,
+        privileged=True,
     )
 
 

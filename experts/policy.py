@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from offline_trader.errors import ConfigError
 from offline_trader.experts.interface import Columns, Expert
 from offline_trader.experts.mixture import Behaviour, Mixture
-from offline_trader.experts.oracle import OracleParams, foresight_columns
 from offline_trader.experts.spaces import to_actions
 from offline_trader.types import FloatArray, IntArray, ObservationLayout, Observations
 
@@ -27,11 +26,11 @@ class ExpertPolicy:
         expert: the rule, or a behaviour (rule with noise).
         layout: names and order of the observation's columns.
         config: the simulator's rules; its action mode decides the translation.
-        market: the bars, which a privileged expert needs; others ignore it.
+        market: the bars, which an expert with row columns needs; others ignore it.
         seed: of the noise. A policy without noise is a pure function of the observation.
 
     Raises:
-        ConfigError: a privileged expert without a market.
+        ConfigError: an expert with row columns without a market.
     """
 
     def __init__(
@@ -48,27 +47,27 @@ class ExpertPolicy:
         self.config = config
         self.seed = seed
         self._n_features = len(layout.features)
-        self._privileged: FloatArray | None = None
+        self._table: FloatArray | None = None
         self._steps = 0
-        params = self.behaviour.expert.params
-        if isinstance(params, OracleParams):
+        rule = self.behaviour.expert
+        if rule.row_table is not None:
             if market is None:
                 raise ConfigError(
-                    f"expert {self.behaviour.expert.name!r} reads the future",
+                    f"expert {rule.name!r} {_reads(rule)}",
                     expected="a market to read it from",
                     hint="pass market=, and rows= when it decides",
                 )
-            self._privileged = foresight_columns(market, config, params)
+            self._table = rule.row_table(market, config, rule.params)
 
     def decide(self, observations: Observations, rows: IntArray | None = None) -> FloatArray:
         """Noise-free actions [N] in [−1, 1]; row n reads row n only.
 
         Args:
             observations: [N, F + P] raw.
-            rows: [N] market rows of the present bars; privileged experts need them.
+            rows: [N] market rows of the present bars; experts with row columns need them.
 
         Raises:
-            ConfigError: a wrong width, or a privileged expert without rows.
+            ConfigError: a wrong width, or an expert with row columns without rows.
         """
         expert = self.behaviour.expert
         if observations.ndim != 2 or observations.shape[1] != self.layout.size:
@@ -78,13 +77,13 @@ class ExpertPolicy:
             )
         names: tuple[str, ...] = self.layout.features
         values: NDArray[np.floating] = observations[:, : self._n_features]
-        if self._privileged is not None:
+        if self._table is not None:
             if rows is None:
                 raise ConfigError(
-                    f"expert {expert.name!r} reads the future and was given no market rows"
+                    f"expert {expert.name!r} {_reads(expert)} and was given no market rows"
                 )
-            names = names + expert.privileged_columns
-            values = np.concatenate([values, self._privileged[rows]], axis=1)
+            names = names + expert.row_columns
+            values = np.concatenate([values, self._table[rows]], axis=1)
         portfolio = Columns(self.layout.portfolio, observations[:, self._n_features :])
         decisions = expert(Columns(names, values), portfolio)
         return to_actions(decisions, portfolio["exposure"], expert.space, self.config)
@@ -118,7 +117,7 @@ class MixtureActor:
         config: the simulator's rules.
         n_lanes: N. Lane n acts the same whatever N is.
         seed: of the draws and the noise.
-        market: needed if an expert is privileged.
+        market: needed if an expert has row columns.
     """
 
     def __init__(
@@ -155,7 +154,7 @@ class MixtureActor:
 
         Args:
             observations: [N, F + P] raw.
-            rows: [N] market rows of the present bars, for privileged experts.
+            rows: [N] market rows of the present bars, for experts with row columns.
         """
         executed = np.empty(len(self._lanes))
         clean = np.empty(len(self._lanes))
@@ -180,3 +179,7 @@ class MixtureActor:
             self._episodes += ended
             self._previous[ended] = np.nan
             self.behaviour = self._drawn()
+
+
+def _reads(expert: Expert) -> str:
+    return "reads the future" if expert.privileged else "looks bars up"

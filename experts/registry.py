@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
+from functools import partial
 
 from offline_trader.errors import ConfigError
 from offline_trader.experts import (
@@ -18,9 +19,9 @@ from offline_trader.experts import (
     technical,
     volatility_target,
 )
-from offline_trader.experts.interface import Expert
+from offline_trader.experts.interface import Expert, ExpertParams
 
-__all__ = ["expert_parameters", "get_expert", "list_experts"]
+__all__ = ["expert_parameters", "get_expert", "list_experts", "parameters_of"]
 
 _MAKERS: dict[str, Callable[..., Expert]] = {
     "technical": technical.make,
@@ -43,19 +44,25 @@ def list_experts() -> list[Expert]:
 def get_expert(name: str, **params: object) -> Expert:
     """The expert ``name`` with ``params`` over its defaults.
 
+    Args:
+        name: one of the registry, a rule of one's own (``file.py:function``, ``module:function``),
+            or a log to repeat (``log:FILE``).
+        params: as far as the expert has such parameters.
+
     Raises:
         ConfigError: an unknown expert or parameter (the message names the nearest known one),
             or a value out of range.
+        DataError: a log that cannot be read.
     """
-    make = _MAKERS.get(name)
+    make = _MAKERS.get(name) or _from_file(name)
     if make is None:
         near = get_close_matches(name, _MAKERS, n=1)
         raise ConfigError(
             f"unknown expert {name!r}",
             expected=repr(near[0]) if near else f"one of {', '.join(_MAKERS)}",
-            hint="offline-trader experts lists them",
+            hint="offline-trader experts lists them; a rule of your own is file.py:function",
         )
-    known = expert_parameters(make())
+    known = parameters_of(name)
     for key, value in params.items():
         if key not in known:
             near = get_close_matches(key, known, n=1)
@@ -73,8 +80,37 @@ def get_expert(name: str, **params: object) -> Expert:
     return make(**params)
 
 
+def _from_file(name: str) -> Callable[..., Expert] | None:
+    """Maker of an expert that lies in a file; None for a plain name."""
+    if name.startswith("log:"):
+        from offline_trader.experts.history import history_expert
+
+        return partial(history_expert, name.removeprefix("log:"))
+    if ":" in name:
+        from offline_trader.experts.own import own_expert
+
+        return partial(own_expert, name)
+    return None
+
+
+def parameters_of(name: str) -> dict[str, object]:
+    """The default of every parameter of the expert ``name``, by name; a log is not read for it.
+
+    Raises:
+        ConfigError: an unknown expert.
+    """
+    if name.startswith("log:"):
+        from offline_trader.experts.history import HistoryParams
+
+        return _defaults(HistoryParams)
+    make = _MAKERS.get(name) or _from_file(name)
+    return expert_parameters(get_expert(name) if make is None else make())
+
+
 def expert_parameters(expert: Expert) -> dict[str, object]:
     """The default of every parameter of ``expert``, by name."""
-    return {
-        field.name: field.default for field in fields(expert.params) if field.default is not MISSING
-    }
+    return _defaults(type(expert.params))
+
+
+def _defaults(kind: type[ExpertParams]) -> dict[str, object]:
+    return {field.name: field.default for field in fields(kind) if field.default is not MISSING}

@@ -59,10 +59,13 @@ def to_actions(
 ) -> FloatArray:
     """Simulator actions [N] in [−1, 1] for ``decisions`` [N] made in ``space``.
 
+    ``action`` is the simulator's own already.
     In the target modes the action is weight / max_position_pct, and a weight that the mode does
     not allow (a short in ``target_long``) becomes the nearest one that it does.
     """
     portion = config.max_position_pct
+    if space == "action":
+        return _clipped(decisions, 0.0 if config.action_mode == "target_long" else -1.0)
     if config.action_mode == "order":
         if space == "order":
             return _clipped(decisions, -1.0)

@@ -170,7 +170,7 @@ def test_the_oracle_knows_each_instrument_apart(
     expert: Expert, config: SimulatorConfig, market: MarketTensor
 ) -> None:
     if not isinstance(expert.params, OracleParams):
-        assert not expert.privileged_columns
+        assert not expert.privileged
         return
     table = foresight_columns(market, config, expert.params)
     assert (table[:, 0] <= table[:, 1]).all()
