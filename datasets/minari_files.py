@@ -1,10 +1,10 @@
 """Writing Minari's HDF5 format array by array, and publishing a dataset by one rename.
 
 Minari's own storage appends step by step through Python lists; here an episode's arrays are
-written as they lie. The layout is that of Minari's HDF5 storage: a group ``episode_N`` with
-``observations`` [T + 1], ``actions``, ``rewards``, ``terminations``, ``truncations`` [T] and a
-group ``infos`` [T + 1], resizable along the first axis; the attribute ``behaviour`` is the number
-of the expert that acted, in the metadata's list.
+written as they lie (:class:`EpisodeFile`). The layout is that of Minari's HDF5 storage: a group
+``episode_N`` with ``observations`` [T + 1], ``actions``, ``rewards``, ``terminations``,
+``truncations`` [T] and a group ``infos`` [T + 1], resizable along the first axis; the attribute
+``behaviour`` is the number of the expert that acted, in the metadata's list.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5p, h5s, h5t
-from numpy.typing import NDArray
 
 from offline_trader.datasets.catalog import WORK_FOLDER, remove_empty_folders
+from offline_trader.datasets.episode_file import EpisodeFile
 from offline_trader.datasets.rollout import Part
 from offline_trader.errors import ConfigError
 
@@ -32,8 +29,7 @@ __all__ = ["DatasetWriter"]
 
 _MAIN_FILE = "main_data.hdf5"
 _NAMESPACE_FILE = "namespace_metadata.json"
-_CHUNK_ROWS = 8192
-_SCALAR = h5s.create(h5s.SCALAR)
+_PER_STEP = ("actions", "rewards", "terminations", "truncations")
 
 
 class DatasetWriter:
@@ -63,7 +59,7 @@ class DatasetWriter:
         self._storage = MinariStorage.new(
             data, observation_space=spaces[0], action_space=spaces[1], env_spec=spec
         )
-        self._file = h5py.File(data / _MAIN_FILE, "w", track_order=True)
+        self._file = EpisodeFile(data / _MAIN_FILE)
         self.episodes = 0
         self.steps = 0
 
@@ -75,24 +71,28 @@ class DatasetWriter:
     def append(self, part: Part) -> None:
         """Add the episodes of ``part``."""
         arrays = {name: np.ascontiguousarray(values) for name, values in part.arrays().items()}
-        infos = {name: arrays[f"info.{name}"] for name in sorted(part.infos)}
+        per_step = {name: arrays[name] for name in _PER_STEP}
+        per_row = {"observations": arrays["observations"]}
+        per_row |= {f"infos/{name}": arrays[f"info.{name}"] for name in sorted(part.infos)}
         stops = np.cumsum(part.lengths)
-        for index, (stop, length) in enumerate(zip(stops.tolist(), part.lengths, strict=True)):
-            first = stop - int(length)
+        for index, (stop, length) in enumerate(
+            zip(stops.tolist(), part.lengths.tolist(), strict=True)
+        ):
+            first = stop - length
             row = first + index  # every earlier episode has one observation more than steps
-            episode = h5g.create(self._file.id, b"episode_%d" % self.episodes)
-            rows = slice(row, row + int(length) + 1)
-            _write(episode, "observations", arrays["observations"][rows])
-            for name in ("actions", "rewards", "terminations", "truncations"):
-                _write(episode, name, arrays[name][first:stop])
-            group = h5g.create(episode, b"infos")
-            for name, values in infos.items():
-                _write(group, name, values[rows])
-            _mark(episode, "id", self.episodes)
-            _mark(episode, "total_steps", int(length))
-            _mark(episode, "behaviour", int(part.behaviours[index]))
+            self._file.add(
+                {
+                    **{name: values[row : row + length + 1] for name, values in per_row.items()},
+                    **{name: values[first:stop] for name, values in per_step.items()},
+                },
+                {
+                    "id": self.episodes,
+                    "total_steps": length,
+                    "behaviour": int(part.behaviours[index]),
+                },
+            )
             self.episodes += 1
-            self.steps += int(length)
+            self.steps += length
 
     def publish(self, metadata: dict[str, Any], *, overwrite: bool) -> float:
         """Finish the files and move the dataset to its place in one rename; its size in MB.
@@ -133,37 +133,6 @@ class DatasetWriter:
             os.replace(self._folder, target)
         remove_empty_folders(self._folder.parent, self._root)
         return size_mb
-
-
-def _write(group: h5g.GroupID, name: str, values: NDArray[np.generic]) -> None:
-    """A resizable dataset in as few chunks as sensible: Minari appends along the first axis.
-
-    By h5py's low level, which makes the thousands of small datasets three times as fast.
-    """
-    layout, space = _layout(values.shape)
-    made = h5d.create(group, name.encode(), _kind(values.dtype), space, layout)
-    made.write(h5s.ALL, h5s.ALL, values)
-
-
-def _mark(group: h5g.GroupID, name: str, value: int) -> None:
-    """An integer attribute."""
-    made = h5a.create(group, name.encode(), h5t.NATIVE_INT64, _SCALAR)
-    made.write(np.asarray(value, dtype=np.int64))
-
-
-@lru_cache(maxsize=256)
-def _layout(shape: tuple[int, ...]) -> tuple[h5p.PropDCID, h5s.SpaceID]:
-    """Creation properties and space: chunked, resizable, not filled first."""
-    properties = h5p.create(h5p.DATASET_CREATE)
-    properties.set_chunk((min(shape[0], _CHUNK_ROWS), *shape[1:]))
-    properties.set_fill_time(h5d.FILL_TIME_NEVER)
-    properties.set_obj_track_times(False)
-    return properties, h5s.create_simple(shape, (h5s.UNLIMITED, *shape[1:]))
-
-
-@lru_cache(maxsize=16)
-def _kind(dtype: np.dtype[np.generic]) -> h5t.TypeID:
-    return h5t.py_create(dtype, logical=True)
 
 
 def _announce_namespaces(root: Path, dataset_id: str) -> None:
