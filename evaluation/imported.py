@@ -27,7 +27,7 @@ from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.record import Curve, Evaluation, InstrumentRow, TradeRow
 from offline_trader.evaluation.trades import trip_outcome
 from offline_trader.markets import load_market
-from offline_trader.markets.spacing import infer_periods_per_year
+from offline_trader.markets.spacing import count_gaps, infer_periods_per_year
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ImportOptions:
         name: for the report; by default the file's name.
         kind: ``returns``, ``equity``, ``trades``, or ``auto``: by the names of the columns.
         column: the column that holds returns or equity; empty: recognised by name.
-        percent: returns are in per cent.
+        percent: returns (of bars or of trades) are in per cent.
         tz: time zone of times without an offset; None: UTC.
         initial_cash: equity at the start; a trade list needs it, returns are shown from it.
         periods_per_year: bars a year; None: from the spacing of the timestamps.
@@ -120,7 +120,8 @@ def _judged(
     trial = None
     if ledger is not None:
         config = {"imported": name, "kind": kind}
-        trial = TrialRecord(ledger, config, options.seed, data_hash, name)
+        # the result is the same whatever seed its bootstrap has
+        trial = TrialRecord(ledger, config, 0, data_hash, name)
     rivals, notes = _rivals(result, options)
     judged = judge(curve.returns, periods, rivals, trial=trial, seed=options.seed)
     measures = dict(judged.measures)
@@ -159,9 +160,18 @@ def _judged(
             "be checked.",
             *notes,
             *result.notes,
+            *_gaps(result.times),
             *judged.notes,
         ),
     )
+
+
+def _gaps(times: TimeArray) -> tuple[str, ...]:
+    found = count_gaps(times)
+    if not found:
+        return ()
+    gaps = "1 gap" if found == 1 else f"{found} gaps"
+    return (f"The series has {gaps}; what happened in one is counted as one bar's return.",)
 
 
 def _hash(result: _Result) -> str:
@@ -174,7 +184,7 @@ def _from_series(
     frame: pd.DataFrame, label: str, kind: ResultKind, options: ImportOptions
 ) -> _Result:
     """Marks of a returns or equity column. A return belongs to the bar that ends at its time."""
-    times, values = series_of(frame, label, kind, options.column, options.tz)
+    times, values = series_of(frame, label, kind, options.column, options.tz, options.percent)
     if kind == "equity":
         if (values <= 0).any():
             row = int(np.flatnonzero(values <= 0)[0])
@@ -184,7 +194,7 @@ def _from_series(
                 hint="a curve of profits needs the initial capital added",
             )
         return _Result(times, values)
-    returns = values / 100.0 if options.percent else values
+    returns = values
     if (returns <= -1.0).any():
         row = int(np.flatnonzero(returns <= -1.0)[0])
         raise DataError(
@@ -203,7 +213,7 @@ def _from_series(
 
 def _from_trades(frame: pd.DataFrame, label: str, options: ImportOptions) -> _Result:
     """A daily curve that moves when trades close, from the initial cash."""
-    trades = trades_of(frame, label, options.tz, options.initial_cash)
+    trades = trades_of(frame, label, options.tz, options.initial_cash, options.percent)
     exits = np.array([trade.exit_time for trade in trades], dtype="datetime64[D]")
     first = np.array([trade.entry_time for trade in trades], dtype="datetime64[D]").min()
     days = np.arange(first, exits.max() + 1)

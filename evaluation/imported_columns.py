@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.imported_numbers import numbers_of
 from offline_trader.evaluation.record import TradeRow
-from offline_trader.markets.columns import SPELLINGS, to_utc
+from offline_trader.markets.columns import SPELLINGS, plain, to_utc
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ TRADE_COLUMNS: dict[str, tuple[str, ...]] = {
     "units": (
         "size", "quantity", "qty", "units", "amount", "shares", "volume", "lots", "contracts",
     ),
-    "direction": ("direction", "side", "type", "positionside", "longshort", "isshort"),
+    "direction": ("direction", "side", "positionside", "longshort", "isshort", "type"),
     "profit": (
         "netprofit", "pnl", "profit", "netpnl", "profitloss", "realizedpnl", "realisedpnl",
         "profitabs", "pl", "netpl", "closedpnl", "gain",
@@ -57,13 +57,10 @@ TRADE_COLUMNS: dict[str, tuple[str, ...]] = {
     "return": ("return", "returnpct", "returns", "profitratio", "ret", "pnlpct"),
     "costs": ("costs", "commission", "commissions", "fees", "fee", "cost"),
     "symbol": ("symbol", "ticker", "instrument", "asset", "pair", "market", "column"),
+    "status": ("status", "tradestatus", "positionstatus", "state"),
 }  # fmt: skip
 SHORT_WORDS = {"short", "sell", "s", "-1", "-1.0", "true"}
 LONG_WORDS = {"long", "buy", "b", "l", "1", "1.0", "false"}
-
-
-def _plain(name: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
 
 
 def read_frame(
@@ -76,6 +73,8 @@ def read_frame(
     """
     import pandas as pd
 
+    if isinstance(source, pd.Series | pd.DataFrame) and isinstance(source.index, pd.PeriodIndex):
+        source = source.set_axis(source.index.to_timestamp(how="end").normalize())
     if isinstance(source, pd.Series):
         name = str(source.name) if source.name is not None else "series"
         if source.name is None and kind == "auto":
@@ -113,8 +112,8 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _find(columns: Sequence[object], spellings: Sequence[str]) -> object | None:
-    plain = {_plain(name): name for name in reversed(list(columns))}
-    return next((plain[each] for each in spellings if each in plain), None)
+    known = {plain(name): name for name in reversed(list(columns))}
+    return next((known[each] for each in spellings if each in known), None)
 
 
 def recognise_kind(frame: pd.DataFrame, label: str) -> ResultKind:
@@ -141,16 +140,21 @@ def recognise_kind(frame: pd.DataFrame, label: str) -> ResultKind:
 
 
 def series_of(
-    frame: pd.DataFrame, label: str, kind: ResultKind, column: str, tz: str | None
+    frame: pd.DataFrame,
+    label: str,
+    kind: ResultKind,
+    column: str = "",
+    tz: str | None = None,
+    percent: bool = False,
 ) -> tuple[TimeArray, FloatArray]:
-    """Times [T] in UTC and values [T] of a returns or equity column.
+    """Times [T] in UTC and values [T] of a returns or equity column; ``percent``: of returns.
 
     Raises:
         DataError: a value that is no number, times out of order or twice (with the row).
         ConfigError: the column is not there or cannot be told.
     """
     columns = list(frame.columns)
-    time_column = _find(columns, [_plain(each) for each in SPELLINGS["timestamp"]])
+    time_column = _find(columns, [plain(each) for each in SPELLINGS["timestamp"]])
     if time_column is None:
         raise DataError(
             f"{label}: no column of times among {', '.join(map(str, columns))}",
@@ -169,7 +173,7 @@ def series_of(
             f"{label}: no column of {kind} among {', '.join(map(str, others))}",
             hint="name the column",
         )
-    values = _numbers(frame[value_column], label, value_column)
+    values = numbers_of(frame[value_column], label, value_column, percent and kind == "returns")
     stamps = to_utc(_month_ends(frame[time_column]), tz, label, 2)
     times = stamps.dt.tz_localize(None).to_numpy("datetime64[ns]")
     # the first return of a series made by pct_change is empty, and nothing else may be
@@ -179,12 +183,19 @@ def series_of(
         raise DataError(f"{label}: {len(values)} rows", expected="at least 2")
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise DataError(f"{label}: {value_column} at {times[row]} is {values[row]}")
+        raise DataError(
+            f"{label}: {value_column} at {times[row]} is {values[row]}",
+            expected="a number in every row (the first return may be empty)",
+            hint="leave such rows out, or write 0 for a bar without a return",
+        )
     late = np.flatnonzero(np.diff(times) <= np.timedelta64(0))
     if late.size:
         raise DataError(
             f"{label}: {times[late[0] + 1]} follows {times[late[0]]}",
             expected="ascending times, each once",
+            hint="the newest rows stand first: turn the file round"
+            if late.size == len(times) - 1
+            else "",
         )
     return times, values
 
@@ -207,12 +218,18 @@ def _month_ends(column: pd.Series) -> pd.Series:
 
 
 def trades_of(
-    frame: pd.DataFrame, label: str, tz: str | None, initial_cash: float
+    frame: pd.DataFrame,
+    label: str,
+    tz: str | None,
+    initial_cash: float,
+    percent: bool = False,
 ) -> tuple[TradeRow, ...]:
-    """Closed trades in the order of their exits; rows without an exit time are still open.
+    """Closed trades in the order of their exits; rows without an exit time, or with the status
+    ``open``, are still open.
 
     The net profit is the profit column; else (exit − entry price) · units · direction − costs;
-    else, where only returns are given, each return on the equity reached before it.
+    else, where only returns are given, each return on the equity reached before it (``percent``:
+    in per cent). Without a column of directions, negative units are a short position.
 
     Raises:
         DataError: a needed column is missing, or a row is wrong (named).
@@ -220,7 +237,10 @@ def trades_of(
     found = {ours: _find(list(frame.columns), names) for ours, names in TRADE_COLUMNS.items()}
     if found["exit"] is None:
         raise DataError(f"{label}: no column of exit times", expected="such as `exit_time`")
-    frame = frame[frame[found["exit"]].notna()].reset_index(drop=True)
+    closed = frame[found["exit"]].notna()
+    if found["status"] is not None:
+        closed &= frame[found["status"]].astype(str).str.strip().str.lower() != "open"
+    frame = frame[closed].reset_index(drop=True)
     if frame.empty:
         raise DataError(f"{label}: no closed trade")
     exits = to_utc(frame[found["exit"]], tz, label, 2)
@@ -229,11 +249,14 @@ def trades_of(
     if early.size:
         raise DataError(f"{label}, row {int(early[0]) + 1}: it exits before it enters")
     order = np.argsort(exits.to_numpy(), kind="stable")
-    direction = _directions(frame, found["direction"], label)
-    profit = _profits(frame, found, label, direction, order, initial_cash)
+    direction = _directions(frame, found["direction"], found["units"], label)
+    returns = None
+    if found["return"] is not None:
+        returns = numbers_of(frame[found["return"]], label, found["return"], percent)[order]
+    profit = _profits(frame, found, label, direction, order, returns, initial_cash)
     nothing = np.full(len(frame), np.nan)
     prices = {
-        each: nothing if found[each] is None else _numbers(frame[found[each]], label, found[each])
+        each: nothing if found[each] is None else numbers_of(frame[found[each]], label, found[each])
         for each in ("entry_price", "exit_price")
     }
     symbols = frame[found["symbol"]].astype(str) if found["symbol"] is not None else None
@@ -258,20 +281,22 @@ def _profits(
     label: str,
     direction: FloatArray,
     order: np.ndarray[tuple[int], np.dtype[np.intp]],
+    returns: FloatArray | None,
     initial_cash: float,
 ) -> FloatArray:
+    """[K] net profits; ``returns`` in the order of the exits."""
+
     def column(name: str) -> FloatArray:
-        return _numbers(frame[found[name]], label, found[name])
+        return numbers_of(frame[found[name]], label, found[name])
 
     if found["profit"] is not None:
         profit = column("profit")
     elif all(found[each] is not None for each in ("entry_price", "exit_price", "units")):
         gross = (column("exit_price") - column("entry_price")) * np.abs(column("units")) * direction
         profit = gross - (column("costs") if found["costs"] is not None else 0.0)
-    elif found["return"] is not None:
-        ordered = column("return")[order]
-        equity = initial_cash * np.concatenate([[1.0], np.cumprod(1.0 + ordered)])
-        profit = np.empty(len(ordered))
+    elif returns is not None:
+        equity = initial_cash * np.concatenate([[1.0], np.cumprod(1.0 + returns)])
+        profit = np.empty(len(returns))
         profit[order] = np.diff(equity)
     else:
         raise DataError(
@@ -284,10 +309,17 @@ def _profits(
     return profit
 
 
-def _directions(frame: pd.DataFrame, column: object | None, label: str) -> FloatArray:
+def _directions(
+    frame: pd.DataFrame, column: object | None, units: object | None, label: str
+) -> FloatArray:
+    """[K] 1 for long, −1 for short: by the column, else by the sign of the units."""
     if column is None:
-        return np.ones(len(frame))
+        if units is None:
+            return np.ones(len(frame))
+        return np.where(numbers_of(frame[units], label, units) < 0, -1.0, 1.0)
     words = frame[column].astype(str).str.strip().str.lower()
+    if plain(column) == "isshort":  # a yes or no, not a side
+        words = words.replace({"1": "short", "1.0": "short", "0": "long", "0.0": "long"})
     known = words.isin(SHORT_WORDS | LONG_WORDS)
     if not known.all():
         row = int(np.flatnonzero(~known.to_numpy())[0])
@@ -295,23 +327,3 @@ def _directions(frame: pd.DataFrame, column: object | None, label: str) -> Float
             f"{label}, row {row + 1}: {column} is {words.iloc[row]!r}", expected="long or short"
         )
     return np.where(words.isin(SHORT_WORDS), -1.0, 1.0)
-
-
-def _numbers(column: pd.Series, label: str, name: object) -> FloatArray:
-    """Numbers [T]; ``1.5%`` is 0.015, ``1,234.5`` is 1234.5, empty is NaN."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    text = column.astype("string").str.strip().str.replace(",", "", regex=False)
-    text = text.str.replace("−", "-", regex=False).str.lstrip("$€£")
-    share = text.str.endswith("%").fillna(False).to_numpy(dtype=bool)
-    parsed = pd.to_numeric(text.str.rstrip("%"), errors="coerce")
-    bad = np.flatnonzero((parsed.isna() & text.notna() & (text != "")).to_numpy(dtype=bool))
-    if bad.size:
-        raise DataError(
-            f"{label}, row {int(bad[0]) + 1}: {name} is {column.iloc[int(bad[0])]!r}",
-            expected="a number",
-        )
-    values = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(share, values / 100.0, values)

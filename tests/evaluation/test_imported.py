@@ -159,6 +159,81 @@ def test_an_open_trade_does_not_count() -> None:
     frame = trades()
     frame.loc[2, "Exit Timestamp"] = None
     assert len(evaluate_imported(frame).trades) == 2
+    marked = trades().assign(Status=["Closed", "Closed", "Open"])  # with the last bar as its exit
+    assert len(evaluate_imported(marked).trades) == 2
+
+
+def test_negative_units_are_a_short_position() -> None:
+    frame = trades().drop(columns="Direction")
+    frame["Size"] = [10.0, -5.0, 2.0]
+    found = evaluate_imported(frame, ImportOptions(initial_cash=1_000.0))
+    assert [trade.direction for trade in found.trades] == [1, -1, 1]
+    assert [trade.net_profit for trade in found.trades] == [29.0, -11.0, 10.0]
+
+
+@pytest.mark.parametrize("words", [[False, True, False], [0, 1, 0], ["False", "True", "False"]])
+def test_is_short_is_a_yes_or_no(words: list[bool] | list[int] | list[str]) -> None:
+    frame = trades().drop(columns="Direction").assign(is_short=words)
+    assert [trade.direction for trade in evaluate_imported(frame).trades] == [1, -1, 1]
+
+
+@pytest.mark.parametrize("column", [[10.0, -5.0], ["10", "-5"], ["10%", "-5%"]])
+def test_returns_of_trades_in_per_cent(column: list[object]) -> None:
+    frame = pd.DataFrame({"exit_time": ["2016-01-06", "2016-01-08"], "return": column})
+    found = evaluate_imported(frame, ImportOptions(initial_cash=100.0, percent=True))
+    assert [trade.net_profit for trade in found.trades] == pytest.approx([10.0, -5.5])
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        (["0,0125", "-0,5", "0"], [0.0125, -0.5, 0.0]),
+        (["1,25%", "(0,5%)", "2%"], [0.0125, -0.005, 0.02]),
+        (["0.5", "-$0.25", "(0.125)"], [0.5, -0.25, -0.125]),
+    ],
+)
+def test_numbers_as_people_write_them(written: list[str], values: list[float]) -> None:
+    frame = pd.DataFrame({"date": DAYS[:3], "returns": written})
+    found = evaluate_imported(frame).curve.returns
+    np.testing.assert_allclose(found, values, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["1,234.50", "1,300.25", "999"],
+        ["1.234,50", "1.300,25", "999"],
+        ["1234,50", "1300,25", "999"],
+        ["$1,234.50", "$1,300.25", "$999"],
+        ["1 234.50", "1 300.25", "999"],
+    ],
+)
+def test_equity_as_people_write_it(written: list[str]) -> None:
+    found = evaluate_imported(pd.DataFrame({"date": DAYS[:3], "equity": written}))
+    assert found.curve.equity.tolist() == [1234.5, 1300.25, 999.0]
+
+
+def test_two_forms_of_numbers_in_a_column_are_refused() -> None:
+    frame = pd.DataFrame({"date": DAYS[:3], "equity": ["1.234,5", "1250.25", "1300,5"]})
+    with pytest.raises(DataError, match=r"row 2: equity is '1250\.25'"):
+        evaluate_imported(frame)
+
+
+def test_periods_are_their_last_days() -> None:
+    monthly = pd.Series([0.01, -0.02, 0.03], pd.period_range("2016-01", periods=3, freq="M"))
+    found = evaluate_imported(monthly.rename("returns"))
+    assert [stamp[:10] for stamp in found.curve.timestamps[1:]] == [
+        "2016-01-31",
+        "2016-02-29",
+        "2016-03-31",
+    ]
+
+
+def test_gaps_are_told() -> None:
+    whole = evaluate_imported(returns())
+    holed = evaluate_imported(returns().drop(DAYS[100:120]))
+    assert not any(" gap" in note for note in whole.notes)
+    assert any("1 gap;" in note for note in holed.notes)
 
 
 def test_buy_and_hold_of_a_benchmark_is_aligned_by_date() -> None:
@@ -183,6 +258,8 @@ def test_it_enters_the_ledger(tmp_path: Path) -> None:
     ledger = TrialLedger(tmp_path)
     counts = [evaluate_imported(returns(seed), ledger=ledger).trials for seed in (1, 2, 1)]
     assert counts == [1, 2, 2]
+    again = evaluate_imported(returns(1), ImportOptions(seed=5), ledger=ledger)
+    assert again.trials == 2, "another seed of the bootstrap is the same result"
 
 
 @pytest.mark.parametrize(
