@@ -59,6 +59,7 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
 _OFFSET = r"\s*(?:Z|(?:UTC|GMT)?[+-]\d{2}:?\d{2}|[+-]\d{2}|UTC|GMT)$"
 _OFFSET_AFTER_CLOCK = r"(?<=\d)" + _OFFSET
 _ISO_OFFSET = re.compile(_ISO.pattern + r"(?:Z|[+-]\d{2}:?\d{2})")
+_MIDNIGHT_AND_OFFSET = r"(?::00(?:[.,]0+)?)?(?:Z|[+-]\d{2}:?\d{2})"  # what follows 00:00
 
 
 class Times(NamedTuple):
@@ -67,7 +68,7 @@ class Times(NamedTuple):
     Attributes:
         utc: [T] datetime64[ns].
         zoned: True where the column itself said what zone its times are in.
-        dates: True where all times are midnights without a zone: dates.
+        dates: True where all times are midnights without a zone, or of their own zone: dates.
     """
 
     utc: NDArray[np.datetime64]
@@ -87,7 +88,8 @@ def read_times(column: pd.Series, tz: str | None, source: str, locate: Locate) -
 
     Times with an offset or a zone are converted. Times without one are read in ``tz``, UTC if
     None. Dates without a time of day name a session, not a moment: they stay at midnight UTC
-    whatever ``tz`` is, so that a Monday stays a Monday. Epoch numbers are UTC; their unit is told
+    whatever ``tz`` is, so that a Monday stays a Monday; a column whose times are all midnights of
+    their own offset or zone holds dates, too. Epoch numbers are UTC; their unit is told
     from their size. Where 03/04/2018 could be either, the reading that fits every row, and then
     the one that keeps the rows in order, is taken.
 
@@ -114,7 +116,7 @@ def read_times(column: pd.Series, tz: str | None, source: str, locate: Locate) -
             f"{source} {locate(row)}: the year of {str(column.iloc[row])!r} is {times.year[row]}",
             expected="years from 1678 to 2261; " + EXPECTED,
         )
-    dates = not parsed.is_utc and bool((times == times.normalize()).all())
+    dates = not parsed.is_utc and _are_dates(times)
     if not parsed.is_utc:
         times = to_zone(times, "UTC" if dates else tz, source, locate)
     stamps = np.asarray(times.tz_localize(None).as_unit("ns").to_numpy())
@@ -145,6 +147,9 @@ def _parse(column: pd.Series, source: str, locate: Locate) -> _Parsed:
     import pandas as pd
 
     if isinstance(column.dtype, pd.DatetimeTZDtype):
+        local = pd.DatetimeIndex(column).tz_localize(None)
+        if _are_dates(local):
+            return _Parsed(local, False)
         return _Parsed(pd.DatetimeIndex(column).tz_convert("UTC"), True)
     if pd.api.types.is_datetime64_any_dtype(column):
         return _Parsed(pd.DatetimeIndex(column), False)
@@ -158,6 +163,11 @@ def _parse(column: pd.Series, source: str, locate: Locate) -> _Parsed:
     if len(given) and bool(given.str.fullmatch(r"\d+(\.\d+)?").all()):
         return _from_numbers(pd.to_numeric(text, errors="coerce"), source, locate)
     return _from_text(text, source, locate)
+
+
+def _are_dates(times: pd.DatetimeIndex) -> bool:
+    """True where all of ``times`` [T], read without a zone, are midnights."""
+    return bool((times == times.normalize()).all())
 
 
 def _from_numbers(column: pd.Series, source: str, locate: Locate) -> _Parsed:
@@ -217,14 +227,28 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> _Parsed:
         if _ISO_OFFSET.fullmatch(str(text.dropna().iloc[0])):
             iso = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
             if bool((iso.isna() == text.isna()).all()):
-                return _Parsed(pd.DatetimeIndex(iso), True)
+                local = _iso_dates(text)
+                return _Parsed(pd.DatetimeIndex(iso), True) if local is None else local
         shift = text.str.extract("(" + _OFFSET_AFTER_CLOCK + ")", expand=False).str.strip()
         shift = shift.str.replace(r"^(?:UTC|GMT)(?=.)", "", regex=True)
         minutes = _offset_minutes(shift)
         local = _without_zone(text.str.replace(_OFFSET_AFTER_CLOCK, "", regex=True), source, locate)
+        if _are_dates(local):
+            return _Parsed(local, False)
         moved = local - pd.to_timedelta(minutes, unit="min")
         return _Parsed(pd.DatetimeIndex(moved).tz_localize("UTC"), True)
     return _Parsed(_without_zone(text, source, locate), False)
+
+
+def _iso_dates(text: pd.Series) -> _Parsed | None:
+    """The dates of ISO times with an offset, if all are midnights where their offset is."""
+    import pandas as pd
+
+    if not bool((text.str.slice(11, 16) == "00:00").all()):
+        return None
+    if not bool(text.str.slice(16).str.fullmatch(_MIDNIGHT_AND_OFFSET).all()):
+        return None
+    return _Parsed(pd.DatetimeIndex(pd.to_datetime(text.str.slice(0, 10))), False)
 
 
 def _has_offset(text: pd.Series) -> pd.Series:

@@ -67,6 +67,12 @@ def test_spellings_of_columns(tmp_path: Path, header: str) -> None:
         ("2020-01-02 09:30 UTC", "2020-01-02 09:31 UTC", None, "2020-01-02T09:30:00"),
         ("02.01.2020 09:30:00.000 GMT+0130", "02.01.2020 09:31:00.000 GMT+0130", None,
          "2020-01-02T08:00:00"),
+        ("2020-01-02 00:00:00+01:00", "2020-07-02 00:00:00+02:00", None, "2020-01-02T00:00:00"),
+        ("2020-01-02T00:00:00.000-05:00", "2020-01-03T00:00:00.000-05:00", None,
+         "2020-01-02T00:00:00"),
+        ("2020-01-02 00:00:00+01:00", "2020-01-03 00:00:01+01:00", None, "2020-01-01T23:00:00"),
+        ("02.01.2020 00:00:00.000 GMT+0900", "03.01.2020 00:00:00.000 GMT+0900", None,
+         "2020-01-02T00:00:00"),
         ("2020.01.02 09:30", "2020.01.02 09:31", None, "2020-01-02T09:30:00"),
         ("2020/01/02 09:30:15", "2020/01/02 09:31:15", None, "2020-01-02T09:30:15"),
         ("20200102", "20200103", None, "2020-01-02T00:00:00"),
@@ -254,6 +260,20 @@ def test_rounding_of_the_body_is_absorbed_and_noted_and_more_is_refused(tmp_path
     assert bars.notes == ("1 bars: high or low widened to the body by less than 1e-09 (rounding)",)
     with pytest.raises(DataError, match=r"prices.csv row 2: high 11.2499 < close 11.25"):
         load(tmp_path, head + "2020-01-02,10,11.2499,9.5,11.25,7\n")
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Tokyo", "America/New_York", "UTC"])
+def test_midnights_of_an_exchange_are_the_dates_of_its_sessions(tmp_path: Path, zone: str) -> None:
+    days = pd.date_range("2020-01-06", "2020-12-31", freq="B", tz=zone)
+    frame = pd.DataFrame(
+        {"Open": OPEN, "High": HIGH, "Low": LOW, "Close": CLOSE, "Volume": 7}, index=days
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.rename_axis("Date").to_csv(tmp_path / "a.csv")
+    for name in ("a.parquet", "a.csv"):
+        bars = load_market(tmp_path / name)
+        assert np.array_equal(bars.timestamps, days.tz_localize(None).to_numpy())
+        assert (bars.periods_per_year, bars.gaps) == (252.0, 0)
 
 
 @pytest.mark.parametrize("index", ["column", "index", "aware", "text", "stacked"])
