@@ -42,6 +42,10 @@ __all__ = [
 ]
 
 
+_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+"""What rounding leaves of equal returns that were computed from an equity curve."""
+
+
 def performance(
     returns: ArrayLike, periods_per_year: float, risk_free: float = 0.0
 ) -> dict[str, float | None]:
@@ -168,7 +172,7 @@ def sortino_ratio(
     """Annualised mean excess return ÷ downside deviation; ``None`` where nothing was lost."""
     excess = _known(returns) - period_rate(risk_free, periods_per_year)
     downside = downside_deviation(returns, periods_per_year, risk_free)
-    if excess.size < 2 or not downside:
+    if excess.size < 2 or downside is None or downside <= _ROUNDING * math.sqrt(periods_per_year):
         return None
     return _number(excess.mean() * periods_per_year / downside)
 
@@ -248,7 +252,8 @@ def _deviation(known: FloatArray) -> float | None:
     """Standard deviation; exactly 0 for equal values, whatever rounding leaves of it."""
     if known.size < 2:
         return None
-    return 0.0 if known.min() == known.max() else float(known.std(ddof=1))
+    size = max(1.0, float(np.abs(known).max()))
+    return 0.0 if np.ptp(known) <= _ROUNDING * size else float(known.std(ddof=1))
 
 
 def _series(returns: ArrayLike) -> FloatArray:

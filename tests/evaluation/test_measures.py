@@ -119,6 +119,18 @@ def test_zero_variance_is_null_not_infinity(value: float) -> None:
     assert (measures.sortino_ratio(returns, PPY) is None) == (value >= 0)
 
 
+@pytest.mark.parametrize("rate", [1e-4, -1e-4, 3e-7])
+def test_constant_growth_of_an_equity_curve_has_no_sharpe_ratio(rate: float) -> None:
+    """Its returns differ by rounding only: a ratio of 10¹³ would be a result of nothing."""
+    equity = 10_000.0 * (1.0 + rate) ** np.arange(500)
+    returns = equity[1:] / equity[:-1] - 1.0
+    assert np.ptp(returns) > 0
+    assert measures.sharpe_ratio(returns, PPY) is None
+    assert measures.volatility(returns, PPY) == 0.0
+    assert measures.kurtosis(returns) is None
+    assert (measures.sortino_ratio(returns, PPY) is None) == (rate > 0)
+
+
 def test_initial_capital_counts_in_the_drawdown() -> None:
     assert measures.max_drawdown([-0.3, 0.1]) == pytest.approx(-0.3)
     assert measures.drawdown_series([-0.5, 1.0]).tolist() == [0.0, -0.5, 0.0]
