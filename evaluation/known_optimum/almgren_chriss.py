@@ -104,7 +104,7 @@ class AlmgrenChriss:
 
     def step(self, state: FloatArray, actions: FloatArray, rng: np.random.Generator) -> Outcome:
         """See :class:`KnownMarket`."""
-        units, number = state.T
+        units, number = state[:, 0], np.rint(state[:, 1])
         last = number >= self.steps - 1
         sold = np.where(last, units, units * (actions + 1.0) / 2.0)
         left = units - sold
@@ -113,7 +113,7 @@ class AlmgrenChriss:
 
     def regret(self, state: FloatArray, actions: FloatArray) -> FloatArray:
         """[N] ``(B + η̃/τ)(n − n*)²``, 0 at the forced step; see :class:`KnownMarket`."""
-        units, number = state.T
+        units, number = state[:, 0], np.rint(state[:, 1])
         last = number >= self.steps - 1
         curvature = np.where(last, 0.0, self._left_curvature[number.astype(np.int64)])
         wrong = units / 2.0 * (actions - self.optimal_actions(state))
@@ -121,5 +121,6 @@ class AlmgrenChriss:
 
     def optimal_actions(self, state: FloatArray) -> FloatArray:
         """See :class:`KnownMarket`; 1 at the last step."""
-        curvature = self._left_curvature[state[:, 1].astype(np.int64)]
+        # a state that comes from an observation holds a step's number with rounding
+        curvature = self._left_curvature[np.rint(state[:, 1]).astype(np.int64)]
         return np.asarray(1.0 - 2.0 * self._impact / (curvature + self._impact))

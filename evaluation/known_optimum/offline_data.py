@@ -92,7 +92,7 @@ class OfflineDataset:
 def behaviour_policy(market: KnownMarket) -> Callable[[Observations], FloatArray]:
     """The policy that the noise is added to.
 
-    M1: ``p ← .4p + .15z`` (scores 52). M3: ``a ← .9a + .1·clip(−.6·y/sd(y))`` (50).
+    M1: ``p ← .4p + .15z`` (scores 51). M3: ``a ← .9a + .1·clip(−.6·y/sd(y))`` (50).
 
     Raises:
         ConfigError: another market.
