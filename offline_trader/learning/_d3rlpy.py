@@ -1,7 +1,8 @@
 """The one module that touches d3rlpy's internals.
 
 Its private neighbours: :mod:`offline_trader.learning._objectives` (the two actor and critic
-losses that differ from d3rlpy 2.6) and :mod:`offline_trader.learning._transfer` (weights from one
+losses that differ from d3rlpy 2.6), :mod:`offline_trader.learning._device_update` (its update
+without waiting for the device) and :mod:`offline_trader.learning._transfer` (weights from one
 algorithm to another). An ``algo`` here is a ``d3rlpy.algos`` object with its networks built.
 """
 

@@ -91,14 +91,18 @@ class StockEngine:
 def make_engine(algo: Any, config: LearnerConfig) -> Engine:
     """The engine that ``config.engine`` asks for.
 
-    ``fast`` falls back to stock where ``offline_trader.learning.fast`` holds no hand-written
-    update for the algorithm, network or device.
-    ``learner.engine.name`` says which one works.
+    ``fast`` means hand-written updates on the CPU and CUDA graphs on a GPU. It falls back to stock
+    where neither covers the algorithm, network or optimizer; ``learner.engine.name`` says which
+    one works.
     """
     if config.engine == "stock":
         return StockEngine(algo)
     if config.engine != "fast":
         raise ConfigError(f"engine {config.engine!r}", expected="fast or stock")
+    if config.device.startswith("cuda"):
+        from offline_trader.learning.graphed import make_graphed_engine
+
+        return make_graphed_engine(algo) or StockEngine(algo)
     from offline_trader.learning.fast import make_fast_engine
 
     fast: Engine | None = make_fast_engine(algo, config)

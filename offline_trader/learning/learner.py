@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
 from offline_trader.learning import _d3rlpy, _transfer
+from offline_trader.learning.device import require_device
 from offline_trader.learning.engine import make_engine
 from offline_trader.learning.preprocessing import Preprocessing, Scaler, fit_reward_scale
 from offline_trader.learning.randomness import TorchStream
@@ -161,7 +162,11 @@ def make_learner(
         scaler: of raw observations; stored in the model. None: they are used as they are.
         seed: of the networks' first weights and of every draw while training.
         action_size: A.
+
+    Raises:
+        ConfigError: a scaler of another size, or a device that is not there.
     """
+    require_device(config.device)
     if scaler is not None and len(scaler.mean) != observation_size:
         raise ConfigError(
             f"a scaler of {len(scaler.mean)} columns", expected=f"{observation_size} columns"
@@ -182,9 +187,11 @@ def load_learner(path: Path, config: LearnerConfig | None = None, seed: int = 0)
 
     Raises:
         DataError: the file is not a d3rlpy model that is known here.
-        ConfigError: ``config`` names another algorithm than the file holds.
+        ConfigError: ``config`` names another algorithm than the file holds, or a device that is
+            not there.
     """
     given = LearnerConfig() if config is None else config
+    require_device(given.device)
     algo = _d3rlpy.load_algo(path, given.device, given.behaviour_weight)
     name = _d3rlpy.algorithm_of(algo)
     if config is not None and config.algorithm != name:

@@ -43,7 +43,9 @@ class Sampler:
     Args:
         sources: one or two row sources of one layout, on one device.
         batch_size: B.
-        seed: of the sampler's own generator; nothing else is drawn from it.
+        seed: of the sampler's own generator, on the sources' device, so that no index is copied
+            there; nothing else is drawn from it. A GPU's generator gives another sequence than
+            the CPU's: one seed is one sequence of batches on one kind of device.
         share: of the first source, when there are two.
     """
 
@@ -62,7 +64,7 @@ class Sampler:
         self._layout = sources[0].layout
         self._columns = list(self._layout.slices().items())
         self._device = str(sources[0].values.device)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator(self._device).manual_seed(seed)
 
     def sample(self) -> Any:
         """The next mini-batch."""
@@ -85,13 +87,22 @@ class Sampler:
         return rows
 
     def _indices(self, source: RowSource, size: int) -> torch.Tensor:
-        indices = torch.randint(source.count, (size,), generator=self._generator)
-        return indices if self._device == "cpu" else indices.to(self._device)
+        return torch.randint(source.count, (size,), generator=self._generator, device=self._device)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the generator stands."""
         return {"generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state_dict`."""
-        self._generator.set_state(state["generator"])
+        """Inverse of :meth:`state_dict`.
+
+        Raises:
+            ConfigError: the state of a generator of another kind of device.
+        """
+        try:
+            self._generator.set_state(state["generator"])
+        except (RuntimeError, TypeError) as error:
+            raise ConfigError(
+                f"a checkpoint's sampler does not fit the device {self._device}: {error}",
+                hint="resume on the kind of device that the run was started on",
+            ) from error
