@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offline_trader.cli.console import Percent, Terminal
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.evaluation_tables import print_evaluation
 from offline_trader.cli.options import (
     Config,
     DryRun,
@@ -22,14 +24,15 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.cli.subjects import Candidate, open_candidate
+from offline_trader.cli.seed_candidates import open_candidates, seed_folders, study_name
+from offline_trader.cli.subjects import Candidate
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
 from offline_trader.evaluation.ledger import TrialLedger
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.record import Evaluation
+    from offline_trader.evaluation.record import Evaluation, ScoreRow
 
 __all__ = ["EXAMPLES", "EvaluateConfig", "command", "evaluate_candidate", "print_evaluation"]
 
@@ -38,6 +41,8 @@ EXAMPLES = examples(
     "offline-trader evaluate runs/finetune --market nasdaq --json",
     "offline-trader evaluate expert:technical --market sp500 --start 2015-01-01",
     "offline-trader evaluate policy.onnx --gates default",
+    "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
+    "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
 LEDGER_FOLDER = Path("runs")
 
@@ -56,7 +61,13 @@ class EvaluateConfig:
 
 
 def command(
-    policy: Annotated[str, typer.Argument(help="An ONNX file, a run directory, or expert:NAME.")],
+    policy: Annotated[
+        list[str],
+        typer.Argument(
+            help="An ONNX file, a run directory, or expert:NAME; a folder of seed-0, seed-1, … or "
+            "several with --as-seeds for the seeds of one configuration."
+        ),
+    ],
     market: Annotated[
         list[str] | None,
         typer.Option("--market", help="Built-in market, CSV or Parquet file; repeatable."),
@@ -69,6 +80,17 @@ def command(
     expert: Annotated[
         list[str] | None,
         typer.Option("--expert", help="Compare with this expert; the source experts by default."),
+    ] = None,
+    as_seeds: Annotated[
+        bool, typer.Option("--as-seeds", help="The policies are seeds of one configuration.")
+    ] = False,
+    known_optimum: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--known-optimum",
+            help="Show this result of known-optimum --run, a file or a folder, too; repeatable. "
+            "Those in the policy's own run are shown anyway.",
+        ),
     ] = None,
     gates: Annotated[
         str | None,
@@ -93,11 +115,15 @@ def command(
     The policy runs deterministically with the trading rules of its training. The report is one
     HTML page (report.html); its figures lie beside it as PNG, the numbers in evaluation.json.
     Every evaluated configuration is counted in runs/trials.jsonl. With --gates the exit code is 4
-    if a gate failed, and the result goes into the model's manifest.
+    if a gate failed, and the result goes into the model's manifest. Of several seeds the one with
+    the median Sharpe ratio is judged closely, beside a table of all of them.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    candidate = open_candidate(policy)
-    base = {"env": {**candidate.env, "start": _first_unseen(candidate.seen_until), "end": None}}
+    candidates = open_candidates(policy, as_seeds=as_seeds)
+    known = _known_results(policy, known_optimum or [])
+    candidate = candidates[0]
+    seen_until = max(each.seen_until for each in candidates)
+    base = {"env": {**candidate.env, "start": _first_unseen(seen_until), "end": None}}
     base["options"] = {"experts": list(candidate.experts), "seed": candidate.seed}
     plan = resolve(
         EvaluateConfig,
@@ -110,16 +136,20 @@ def command(
         options__experts=listed(expert),
         options__seed=seed,
     )
-    if plan.env.start is None or plan.env.start <= candidate.seen_until:
-        seen = f"the policy's training saw bars until {candidate.seen_until}"
-        if candidate.seen_until:
+    if plan.env.start is None or plan.env.start <= seen_until:
+        seen = f"the policy's training saw bars until {seen_until}"
+        if seen_until:
             terminal.note(f"note: {seen}; what it earns before then proves nothing")
     if dry_run:
         show_settings(terminal, plan)
         return
     limits = None if gates is None and stage is None else _limits(gates, stage)
-    folder = output or Path("runs") / f"evaluation-{candidate.name}"
-    evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits)
+    name = candidate.name if len(candidates) == 1 else study_name(policy)
+    folder = output or Path("runs") / f"evaluation-{name}"
+    attached: dict[str, Any] = {"known_optimum": known}
+    if len(candidates) > 1:
+        candidate, plan, attached["seeds"] = _median_seed(candidates, plan, terminal)
+    evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result({"report": str(folder / "report.html"), **_without_curves(evaluation)})
@@ -135,16 +165,58 @@ def _limits(gates: str | None, stage: int | None) -> GateSet:
     return load_gates(None if gates in (None, "default") else gates, stage)
 
 
+def _known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[ScoreRow, ...]:
+    """Scores that lie in the policies' runs, or in the run of a model's folder, and ``further``."""
+    from offline_trader.evaluation.known_optimum.results import find_results, load_results
+
+    places = [Path(policy) for policy in policies if not policy.startswith("expert:")]
+    runs = [each for place in places for each in (place, place.parent, place.parent.parent)]
+    own = [
+        run
+        for run in runs
+        if run in places or (run / "manifest.json").is_file() or seed_folders(run)
+    ]
+    results = [*find_results(own), *(each for path in further for each in load_results(path))]
+    return tuple({json.dumps(each.to_dict()): each.row() for each in results}.values())
+
+
+def _median_seed(
+    candidates: Sequence[Candidate], config: EvaluateConfig, terminal: Terminal
+) -> tuple[Candidate, EvaluateConfig, tuple[ScoreRow, ...]]:
+    """The candidate to look at closely, its settings, and the rows of all seeds."""
+    from offline_trader.evaluation.seeds import SeedRun, seed_study
+
+    own = config.options.seed == candidates[0].seed
+    runs = [SeedRun(each.seed, each.subject, each.trial, each.name) for each in candidates]
+    with terminal.progress(f"evaluating {len(runs)} seeds", len(runs)) as advance:
+        study = seed_study(
+            runs,
+            config.env,
+            config.options,
+            ledger=TrialLedger(LEDGER_FOLDER),
+            own_seeds=own,
+            on_seed=advance,
+        )
+    chosen = candidates[study.median]
+    if own:
+        config = replace(config, options=replace(config.options, seed=chosen.seed))
+    return chosen, config, study.rows
+
+
 def evaluate_candidate(
     candidate: Candidate,
     config: EvaluateConfig,
     folder: Path,
     terminal: Terminal,
     gates: GateSet | None = None,
+    *,
+    seeds: tuple[ScoreRow, ...] = (),
+    known_optimum: tuple[ScoreRow, ...] = (),
 ) -> Evaluation:
     """Evaluate, count the trial, write ``evaluation.json``, ``report.html`` and PNG files.
 
     With ``gates`` they are checked too, and noted in the manifest of a model that has one.
+    ``seeds`` and ``known_optimum`` are shown in their sections.
     """
     from offline_trader.evaluation.report import write_report
 
@@ -157,6 +229,14 @@ def evaluate_candidate(
             ledger=TrialLedger(LEDGER_FOLDER),
             trial=candidate.trial,
         )
+        evaluation = replace(evaluation, known_optimum=known_optimum, seeds=seeds)
+        if seeds:
+            n = sum(not row.summary for row in seeds)
+            note = (
+                f"Of {n} seeds, seed {candidate.seed} has the median Sharpe ratio: curves and "
+                "measures are its own, the others' are under Seeds."
+            )
+            evaluation = replace(evaluation, notes=(*evaluation.notes, note))
         if gates is not None:
             evaluation = _gated(candidate, config, evaluation, gates)
         advance(1, 1)
@@ -177,48 +257,6 @@ def _gated(
     if model is not None and (model.parent / "manifest.json").exists():
         record_gates(model, judged.to_dict()["gates"])
     return judged
-
-
-def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
-    """The short table: the policy, buy-and-hold and the experts; verdicts and evidence."""
-    rows = [_row(evaluation.name, evaluation.measures)]
-    rows += [_row(each.name, each.measures) for each in evaluation.comparators]
-    terminal.table(
-        f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars",
-        ["", "total return", "a year", "Sharpe", "max drawdown", "volatility"],
-        rows,
-    )
-    for name, label in (("sharpe", "Sharpe ratio"), ("cagr", "return a year")):
-        value, interval = evaluation.measures.get(name), evaluation.intervals.get(name)
-        if value is not None and interval is not None:
-            low, high = interval
-            terminal.line(f"{label}: {value:.2f}, 95 % interval {low:.2f} to {high:.2f}")
-    collapse = evaluation.collapse or {}
-    trades = collapse.get("trades_per_1000")
-    terminal.line(
-        f"verdict: {', '.join(evaluation.verdicts) or 'no collapse'}"
-        + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")
-        + f"; trial number {evaluation.trials} on these bars"
-    )
-    if evaluation.gates:
-        terminal.table(
-            "gates",
-            ["", "verdict", "value", "limit", "n", ""],
-            [[g.name, g.verdict, g.value, g.threshold, g.n, g.reason] for g in evaluation.gates],
-        )
-    for note in evaluation.notes:
-        terminal.line(f"note: {note}")
-
-
-def _row(name: str, measures: Mapping[str, float | None]) -> list[object]:
-    return [
-        name,
-        Percent(measures.get("total_return")),
-        Percent(measures.get("cagr")),
-        measures.get("sharpe"),
-        Percent(measures.get("max_drawdown")),
-        Percent(measures.get("volatility")),
-    ]
 
 
 def _first_unseen(day: str) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from offline_trader.cli.console import Terminal
@@ -25,6 +25,7 @@ from offline_trader.learning.settings import LearnerConfig, OfflineConfig, Onlin
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
+    from offline_trader.evaluation.known_optimum.results import KnownResult
 
 __all__ = ["EXAMPLES", "KnownOptimumConfig", "command", "train"]
 
@@ -34,6 +35,7 @@ EXAMPLES = examples(
     "offline-trader known-optimum M1 --policy my_policies.py:act",
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
+    "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
 )
 
 
@@ -87,7 +89,18 @@ def command(
         str | None,
         typer.Option("--train", help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, score it."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Trainings, each with its own seed.")] = 1,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Trainings, each with its own seed.")
+    ] = 1,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            metavar="FOLDER",
+            help="Keep the result in FOLDER, where evaluate finds it. Without --train and "
+            "--policy, FOLDER is a training run, and its method is trained with its settings.",
+        ),
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -97,9 +110,11 @@ def command(
     """Score a policy, or train a method and score what it learned: 100 is the optimum.
 
     0 is the market's named base policy. The score comes from the regret in closed form, not from
-    profits, so a short run is precise. Without a name the markets and datasets are listed.
+    profits, so a short run is precise. Without a name the markets and datasets are listed. With
+    --run the report of `evaluate` shows the result.
     """
     from offline_trader.evaluation.known_optimum import KNOWN_MARKETS, OFFLINE_DATASETS, get_market
+    from offline_trader.evaluation.known_optimum.results import KnownResult
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     if name is None:
@@ -110,12 +125,18 @@ def command(
             f"unknown market or dataset {name!r}",
             expected="one of " + ", ".join([*KNOWN_MARKETS, *OFFLINE_DATASETS]),
         )
-    if (policy is None) == (algorithm is None):
+    if (policy is None) == (algorithm is None) and (policy or run is None):
         raise ConfigError(
             f"{'both' if policy else 'neither'} --policy and --train",
             expected="one of the two: what is to be scored",
+            hint="or --run FOLDER of a training run, whose method is to be scored",
         )
-    plan = resolve(KnownOptimumConfig, config, settings, learner__algorithm=algorithm, seed=seed)
+    base = _method_of(run) if run is not None and not (policy or algorithm) else None
+    plan = resolve(
+        KnownOptimumConfig, config, settings, base, learner__algorithm=algorithm, seed=seed
+    )
+    if policy is None:
+        algorithm = plan.learner.algorithm
     market = get_market(name.partition("-")[0])
     if policy is not None:
         scores = [_score(market, _named(policy, market), plan, plan.seed)]
@@ -126,7 +147,31 @@ def command(
                 one = replace(plan, seed=plan.seed + k)
                 scores.append(_score(market, train(name, one), one, one.seed))
                 advance(k + 1)
-    _print(terminal, name, policy or str(algorithm), market, scores)
+    result = KnownResult(
+        name=name,
+        subject=policy or str(algorithm),
+        trained=policy is None,
+        base=market.base_name,
+        seeds=tuple(plan.seed + k for k in range(len(scores))),
+        scores=tuple(scores),
+        config=to_dict(plan),
+    )
+    _print(terminal, market, result, None if run is None else result.save(run))
+
+
+def _method_of(run: Path) -> dict[str, Any]:
+    """The learner's settings of the training run at ``run``, as the base of ours.
+
+    Raises:
+        DataError: no run there.
+        ConfigError: a run that trained nothing.
+    """
+    from offline_trader.runs import Run
+
+    settings = Run.open(run).config()
+    if "learner" not in settings:
+        raise ConfigError(f"{run} trained no learner", expected="a run of pretrain or finetune")
+    return {"learner": settings["learner"]}
 
 
 def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
@@ -202,24 +247,23 @@ def _list(terminal: Terminal) -> None:
     )
 
 
-def _print(
-    terminal: Terminal, name: str, subject: str, market: KnownMarket, scores: list[Score]
-) -> None:
+def _print(terminal: Terminal, market: KnownMarket, result: KnownResult, kept: Path | None) -> None:
+    scores = result.scores
     terminal.table(
         market.title,
-        ["seed", f"{subject} on {name}: {scores[0].unit}", "95 % from", "to"],
-        [[k, s.value, *s.interval] for k, s in enumerate(scores)],
+        ["seed", f"{result.subject} on {result.name}: {scores[0].unit}", "95 % from", "to"],
+        [[k, s.value, *s.interval] for k, s in zip(result.seeds, scores, strict=True)],
     )
-    payload: dict[str, Any] = {"name": name, "subject": subject}
+    payload: dict[str, Any] = {"name": result.name, "subject": result.subject}
     payload["scores"] = [s.to_dict() for s in scores]
-    if len(scores) > 1:
-        from offline_trader.evaluation.comparison import seed_summary
-
-        summary = seed_summary([s.value for s in scores], rng=np.random.default_rng(0))
-        low, high = summary.interval or (float("nan"), float("nan"))
-        terminal.line(
-            f"interquartile mean over {len(scores)} seeds: {summary.iqm:.1f}, "
-            f"95 % interval {low:.1f} to {high:.1f}"
-        )
+    summary = result.summary
+    if summary is not None:
+        interval = "an interval needs three seeds"
+        if summary.interval is not None:
+            interval = "95 % interval {:.1f} to {:.1f}".format(*summary.interval)
+        terminal.line(f"interquartile mean over {len(scores)} seeds: {summary.iqm:.1f}, {interval}")
         payload["summary"] = to_dict(summary)
+    if kept is not None:
+        terminal.line(f"kept for reports: {kept}")
+        payload["file"] = str(kept)
     terminal.result(payload)

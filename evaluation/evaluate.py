@@ -15,6 +15,7 @@ import numpy as np
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.actions import action_map, collapse_of
+from offline_trader.evaluation.activations import network_measures
 from offline_trader.evaluation.backtest import Backtest, Subject
 from offline_trader.evaluation.course import Course, Scenario
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
@@ -141,7 +142,7 @@ def evaluate(
         measures={**judged.measures, **account.trade_measures},
         intervals=judged.intervals | ({} if win_rate is None else {"win_rate": win_rate}),
         statistics=judged.statistics,
-        collapse=collapse.to_dict(),
+        collapse=collapse.to_dict() | network_measures(subject, legs).to_dict(),
         verdicts=collapse.verdicts,
         comparators=judged.comparators,
         spa_p_value=judged.spa_p_value,

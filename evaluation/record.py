@@ -205,12 +205,24 @@ class WindowRow:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score with its interval: a seed, a known-optimum market, an oracle capture."""
+    """One score with its interval: a seed, a known-optimum market, an oracle capture.
+
+    Attributes:
+        value, interval: a seed's is its Sharpe ratio.
+        note: what a reader must know of it.
+        unit: of the value, where the section's own (Sharpe ratio, score, share) is not meant.
+        summary: it summarises the other rows (interquartile mean).
+        measures, intervals: further measures of it by name.
+    """
 
     name: str
     value: float | None
     interval: tuple[float, float] | None = None
     note: str = ""
+    unit: str = ""
+    summary: bool = False
+    measures: dict[str, float | None] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -244,7 +256,8 @@ class Evaluation:
         measures: performance measures by name; None where not defined.
         intervals: 95 % bootstrap intervals of some measures.
         statistics: PSR, DSR, MinTRL, MinBTL … by name.
-        collapse: collapse measures by name; None for results without actions.
+        collapse: collapse measures by name, those of the actor's hidden layers among them; None
+            for results without actions.
         verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
         comparators: buy-and-hold and the source experts.
         spa_p_value: of the hypothesis that at least one comparator is as good as the policy.

@@ -21,6 +21,7 @@ from offline_trader.types import ObservationLayout
 __all__ = ["OnnxPolicy"]
 
 _OUTPUTS = ["action"]
+_LOWEST, _HIGHEST = np.float32(-1.0), np.float32(1.0)
 
 
 class OnnxPolicy:
@@ -124,7 +125,8 @@ class OnnxPolicy:
                 expected="a finite action",
                 hint="the observation lies far outside the training range",
             )
-        return result
+        # onnxruntime's Tanh may answer 1.0000001
+        return cast("NDArray[np.float32]", np.minimum(np.maximum(result, _LOWEST), _HIGHEST))
 
     def _name_first_bad(self, batch: NDArray[np.float32]) -> None:
         row, column = (int(i) for i in np.argwhere(~np.isfinite(batch))[0])

@@ -84,6 +84,34 @@ class Learner:
             drawn = torch.tanh(mu + noise) if before else (torch.tanh(mu) + noise).clamp(-1, 1)
         return drawn.cpu().numpy()
 
+    def hidden_layers(
+        self, observations: Observations
+    ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]] | None:
+        """[N, units] of each hidden layer of the actor after its ReLU, and as its output layer
+        reads the last one (after a layer norm, if there is one), for raw observations [N, O]."""
+        scaled = torch.from_numpy(self.preprocessing.observations(observations))
+        policy = self.algo.impl.policy
+        rectified = [each for each in policy.modules() if isinstance(each, torch.nn.ReLU)]
+        linear = [each for each in policy.modules() if isinstance(each, torch.nn.Linear)]
+        if not rectified:
+            return None
+        hidden: list[NDArray[np.float32]] = []
+        features: list[NDArray[np.float32]] = []
+        handles = [
+            each.register_forward_hook(lambda _m, _i, out: hidden.append(out.cpu().numpy()))
+            for each in rectified
+        ]
+        handles.append(
+            linear[-1].register_forward_pre_hook(lambda _m, i: features.append(i[0].cpu().numpy()))
+        )
+        try:
+            with torch.no_grad():
+                policy(scaled.to(self.config.device))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return hidden, features[0]
+
     def copy_policy_from(self, source: Learner) -> None:
         """Take over the policy (and, between equal actors, its spread); moments are forgotten."""
         self.engine.flush()

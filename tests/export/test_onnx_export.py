@@ -90,6 +90,22 @@ def test_parity_tells_rounding_of_a_steep_actor_from_a_wrong_one(tmp_path: Path)
     assert not parity(OnnxPolicy(path), others[0], exact=others[1], n=20_000).holds
 
 
+def test_saturated_actions_stay_in_the_range(tmp_path: Path) -> None:
+    """onnxruntime's Tanh alone answers 1.0000001 for some large arguments."""
+    actor = nn.Sequential(nn.Linear(LAYOUT.size, 1, bias=False), nn.Tanh())
+    with torch.no_grad():
+        actor[0].weight.fill_(0.0)
+        actor[0].weight[0, 0] = 1.0
+    path = tmp_path / "policy.onnx"
+    unit = ArrayScaler(np.zeros(LAYOUT.size), np.ones(LAYOUT.size))
+    export_onnx(actor, unit, LAYOUT, path)
+    seen = np.zeros((20_000, LAYOUT.size), dtype=np.float32)
+    seen[:, 0] = np.linspace(-30.0, 30.0, len(seen))
+    actions = OnnxPolicy(path)(seen)
+    assert float(np.abs(actions).max()) == 1.0
+    assert actions.dtype == np.float32
+
+
 def test_parity_sees_a_wrong_scaler(tmp_path: Path) -> None:
     actor, scaler = MlpActor(3), make_scaler()
     path = tmp_path / "policy.onnx"

@@ -1,0 +1,108 @@
+"""The short tables of an evaluation on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from offline_trader.cli.console import Percent, Terminal
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.record import Evaluation, ScoreRow
+
+__all__ = ["print_evaluation"]
+
+
+def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
+    """The short table: the policy, buy-and-hold and the experts; verdicts and evidence."""
+    rows = [_row(evaluation.name, evaluation.measures)]
+    rows += [_row(each.name, each.measures) for each in evaluation.comparators]
+    terminal.table(
+        f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars",
+        ["", "total return", "a year", "Sharpe", "max drawdown", "volatility"],
+        rows,
+    )
+    for name, label in (("sharpe", "Sharpe ratio"), ("cagr", "return a year")):
+        value, interval = evaluation.measures.get(name), evaluation.intervals.get(name)
+        if value is not None and interval is not None:
+            found = (value, *interval)
+            texts = [f"{v:.2f}" if name == "sharpe" else f"{100 * v:.1f} %" for v in found]
+            terminal.line(f"{label}: {texts[0]}, 95 % interval {texts[1]} to {texts[2]}")
+    _print_behaviour(terminal, evaluation)
+    _print_seeds(terminal, evaluation.seeds)
+    if evaluation.known_optimum:
+        terminal.table(
+            "markets whose optimum is known: 100 is the best policy",
+            ["", "score", ""],
+            [[row.name, row.value, row.unit or row.note] for row in evaluation.known_optimum],
+        )
+    collapse = evaluation.collapse or {}
+    trades = collapse.get("trades_per_1000")
+    terminal.line(
+        f"verdict: {', '.join(evaluation.verdicts) or 'no collapse'}"
+        + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")
+        + f"; trial number {evaluation.trials} on these bars"
+    )
+    if evaluation.gates:
+        terminal.table(
+            "gates",
+            ["", "verdict", "value", "limit", "n", ""],
+            [[g.name, g.verdict, g.value, g.threshold, g.n, g.reason] for g in evaluation.gates],
+        )
+    for note in evaluation.notes:
+        terminal.line(f"note: {note}")
+
+
+def _print_behaviour(terminal: Terminal, evaluation: Evaluation) -> None:
+    """What the actions and the actor's hidden layers show; nothing for an imported result."""
+    found = evaluation.collapse
+    if found is None:
+        return
+    rank, width = found.get("effective_rank"), found.get("feature_units")
+    terminal.table(
+        "",
+        ["effective actions", "MI_norm", "holds", "saturated", "dormant units", "effective rank"],
+        [
+            [
+                found.get("n_effective"),
+                found.get("mi_norm"),
+                Percent(found.get("hold_share")),
+                Percent(found.get("saturation")),
+                Percent(found.get("dormant_ratio")),
+                None if rank is None or width is None else f"{rank:.0f} of {width:.0f}",
+            ]
+        ],
+    )
+
+
+def _print_seeds(terminal: Terminal, seeds: Sequence[ScoreRow]) -> None:
+    if not seeds:
+        return
+    rows = []
+    for row in seeds:
+        low, high = row.interval or (None, None)
+        found = row.measures
+        rows.append(
+            [
+                row.name,
+                row.value,
+                low,
+                high,
+                Percent(found.get("cagr")),
+                Percent(found.get("max_drawdown")),
+                row.note,
+            ]
+        )
+    head = ["", "Sharpe", "95 % from", "to", "a year", "max drawdown", ""]
+    terminal.table("seeds", head, rows)
+
+
+def _row(name: str, measures: Mapping[str, float | None]) -> list[object]:
+    return [
+        name,
+        Percent(measures.get("total_return")),
+        Percent(measures.get("cagr")),
+        measures.get("sharpe"),
+        Percent(measures.get("max_drawdown")),
+        Percent(measures.get("volatility")),
+    ]
