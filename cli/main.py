@@ -9,6 +9,7 @@ risk, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import os
@@ -20,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from offline_trader import __version__
-from offline_trader.errors import OfflineTraderError
+from offline_trader.errors import ConfigError, OfflineTraderError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -43,6 +44,11 @@ COMMANDS: dict[str, str] = {
 }
 
 _INTERRUPTED = 130
+_THE_PLACE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+}
+"""What the system answers where a place is wrong for reading or writing, and not our code."""
 _EPILOG = (
     "The line: collect → pretrain → finetune → export → evaluate; demo runs all of it. "
     "offline-trader COMMAND --help shows a command's options and examples."
@@ -58,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop("interrupted", _INTERRUPTED)
     except OfflineTraderError as error:
         _refuse(error)
+    except OSError as error:
+        _refuse_place(error)
     except Exception:
         _own_fault()
 
@@ -133,6 +141,8 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
             raise SystemExit(0) from None
         except OfflineTraderError as error:
             _refuse(error)
+        except OSError as error:
+            _refuse_place(error)
         except Exception:
             _own_fault()
 
@@ -152,6 +162,19 @@ def _refuse(error: OfflineTraderError) -> None:
     if error.hint:
         lines.append(f"  what to do: {error.hint}")
     _stop("\n".join(lines), error.exit_code)
+
+
+def _refuse_place(error: OSError) -> None:
+    """A short block where the system refuses a file or folder; anything else is our bug."""
+    if error.errno not in _THE_PLACE:
+        _own_fault()
+    _refuse(
+        ConfigError(
+            f"{error.filename or 'a file'} cannot be used: {error.strerror or error}",
+            expected="files that can be read, and folders that can be written and have room",
+            hint="choose another place, as with --run, --root or --output",
+        )
+    )
 
 
 def _own_fault() -> None:

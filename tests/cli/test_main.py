@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +121,46 @@ def test_wrong_usage_exits_with_two(
     code, out, err = run(capsys, *words)
     assert (code, out) == (2, "")
     assert "nonsense" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "runs/x"), "Read-only file system"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/x"), "Permission denied"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs/x"), "Not a directory"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "No space left on device"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_a_short_block(
+    error: OSError,
+    reason: str,
+    probe: Callable[[Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails() -> None:
+        raise error
+
+    probe(fails)
+    code, out, err = run(capsys, "probe")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[0] == f"error: runs/x cannot be used: {reason}"
+    assert "Traceback" not in err
+
+
+def test_a_file_where_a_folder_belongs_is_a_short_block(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "root").write_text("no folder")
+    words = ["collect", "-q", "--market", "sp500", "--root", str(tmp_path / "root")]
+    code, out, err = run(capsys, *words, "--end", "2001-12-31", "--transitions", "10")
+    assert (code, out) == (2, "")
+    assert "root" in err.splitlines()[0]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("day", ["2012-13-45", "2012-02-30", "2012-06-30 25:00:00"])
+def test_a_day_that_is_none_is_a_short_block(day: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "collect", "--dry-run", "--market", "sp500", "--end", day)
+    assert (code, out) == (2, "")
+    assert f"error: date {day!r} cannot be read" in err
