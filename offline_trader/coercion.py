@@ -34,7 +34,7 @@ class CommandText:
     def parse(self) -> object:
         try:
             return yaml.safe_load(self.raw)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # YAML's reader lets the 30th of February fall through
             return self.raw
 
 

@@ -197,3 +197,10 @@ def test_the_hash_is_a_known_value_and_moves_with_any_setting() -> None:
     canonical = b'{"commission_bps":1.0,"lots":0,"mode":"order"}'
     assert config_hash(Costs()) == hashlib.sha256(canonical).hexdigest()
     assert len({config_hash(c) for c in (Costs(), Costs(2.0), Costs(lots=1))}) == 3
+
+
+def test_a_file_with_a_day_that_is_none_is_refused_with_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("market: 2012-02-30\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml is not YAML: day is out of range"):
+        load_config(Job, file)
