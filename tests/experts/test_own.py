@@ -14,7 +14,13 @@ from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.types import ObservationLayout
 
 RULES = '''
+from __future__ import annotations
+from dataclasses import dataclass
 import numpy as np
+
+@dataclass
+class State:
+    x: int = 1
 
 LIMIT = 0.4
 
@@ -96,7 +102,7 @@ def test_the_space_is_a_parameter(
         ("scalar", r"shape \(\) for 4 lanes"),
         ("nothing", "returned nan for row 0"),
         ("broken", "no column 'no_such'"),
-        ("raises", r"my_rules\.py line 27: IndexError"),
+        ("raises", r"my_rules\.py line 33: IndexError"),
     ],
 )
 def test_a_wrong_answer_is_named(
