@@ -182,6 +182,7 @@ class GraphedEngine:
     def reload(self) -> None:
         """Record anew: the optimizers' tensors may be others now."""
         self._forget()
+        self._adams.release()  # the settings outlast the moments that were replaced
         self._adams = AdamSteps(_device_update.optimizers(self._algo), self._device)
 
     def _forget(self) -> None:

@@ -14,7 +14,8 @@ class TorchStream:
     """A stream of torch's global draws with its own seed and a state that can be saved.
 
     Inside ``with stream.active():`` the global generator of the CPU (and of the CUDA device, if
-    that is the device) continues this stream; on leaving, the caller's state is put back.
+    that is the device) continues this stream; on leaving, the caller's state is put back. The
+    generator stays the same object, whose seed and offset CUDA graphs read at every replay.
     """
 
     def __init__(self, seed: int, device: str = "cpu") -> None:

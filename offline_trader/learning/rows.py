@@ -92,7 +92,7 @@ def pack(
         data: what is packed.
         preprocessing: scales and discount.
         n_steps: n.
-        device: where the rows go; on a GPU they are copied there.
+        device: where the rows go; on a GPU they are copied there, and stay.
         memory_share: rows larger than this share of the machine's memory are written to a
             temporary file in ``directory`` and mapped, not held.
         directory: place of that file; None is the system's.
@@ -113,7 +113,8 @@ def pack(
         out[:, where["next_actions"]] = _next_actions(data, last[part])
         for name, column in columns.items():
             out[:, where[name]] = column[part, None]
-    return PackedRows(torch.from_numpy(rows).to(device), layout, len(data), file)
+    values = torch.from_numpy(rows).to(device)
+    return PackedRows(values, layout, len(data), file if values.device.type == "cpu" else None)
 
 
 def _allocate(

@@ -242,7 +242,7 @@ def test_flush_leaves_stocks_optimizers_and_the_recording_goes_on(
 @pytest.mark.parametrize("captured", [False, True])
 @pytest.mark.parametrize("algorithm", ["sac", "iql", "td3_plus_bc"])
 def test_a_resumed_training_gives_the_bytes_of_an_uninterrupted_one(
-    algorithm: str, captured: bool, uniform_data: Transitions
+    algorithm: str, captured: bool, uniform_data: Transitions, tmp_path: Path
 ) -> None:
     def begin() -> tuple[Learner, Sampler]:
         learner = graphed_learner(Recorded() if captured else None, algorithm)
@@ -260,6 +260,9 @@ def test_a_resumed_training_gives_the_bytes_of_an_uninterrupted_one(
     assert resumed.engine.metrics() == whole.engine.metrics()
     theirs = tensors(whole)
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in tensors(resumed).items())
+    whole.save(tmp_path / "whole.d3")
+    resumed.save(tmp_path / "resumed.d3")
+    assert (tmp_path / "whole.d3").read_bytes() == (tmp_path / "resumed.d3").read_bytes()
 
 
 @pytest.mark.usefixtures("capturable_adam")
@@ -277,6 +280,7 @@ def test_it_records_anew_after_a_reload_and_for_another_batch(uniform_data: Tran
     train(learner, sampler, WARMUPS + 1)
     assert capture.captured == 2
     changed = tensors(learner)
+    assert not learner.algo.impl.modules.critic_optim.param_groups[0]["capturable"]
     assert all(not torch.equal(before[n], changed[n]) for n in before if "weight" in n)
     rows = pack(uniform_data, learner.preprocessing)
     train(learner, Sampler(rows, batch_size=16, seed=0), WARMUPS + 1)

@@ -75,6 +75,12 @@ def test_rows_behind_a_memory_map_are_the_same_and_lie_in_the_folder(tmp_path: P
     assert held.file is None
 
 
+def test_rows_on_another_device_leave_no_file_behind(tmp_path: Path) -> None:
+    moved = pack(episodes(), SCALES, memory_share=0.0, directory=tmp_path, device="meta")
+    assert (moved.values.device.type, moved.file) == ("meta", None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def marked(values: list[float]) -> PackedRows:
     """Rows whose reward is their mark."""
     layout = RowLayout(1, 1)
