@@ -58,6 +58,8 @@ class CollectConfig:
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"collect: {name} = {value}", expected="at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"collect: seed = {self.seed}", expected="0 to 2^63 - 1")
         mixture(self.experts)
 
     @property

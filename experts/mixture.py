@@ -135,7 +135,7 @@ def parse_behaviour(text: str) -> tuple[Behaviour, float]:
     name, _, query = text.partition("?")
     settings = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     weight = _number(text, "weight", settings.pop("weight", "1"))
-    seed = int(_number(text, "noise_seed", settings.pop("noise_seed", "0")))
+    seed = _whole(text, "noise_seed", settings.pop("noise_seed", "0"))
     kinds: tuple[NoiseKind, ...] = ("gaussian", "epsilon", "sticky")
     noise = [
         Noise(kind, _number(text, kind, settings.pop(kind)), seed)
@@ -174,6 +174,13 @@ def _number(text: str, key: str, value: str) -> float:
         raise ConfigError(f"{text!r}: {key} = {value!r}", expected="a number") from error
 
 
+def _whole(text: str, key: str, value: str) -> int:
+    number = _number(text, key, value)
+    if not number.is_integer():
+        raise ConfigError(f"{text!r}: {key} = {value!r}", expected="a whole number")
+    return int(number)
+
+
 def _typed(text: str, key: str, value: str, default: object) -> object:
     """``value`` as the type of the parameter's default; unknown keys pass on to be refused."""
     if isinstance(default, bool):
@@ -181,8 +188,5 @@ def _typed(text: str, key: str, value: str, default: object) -> object:
             raise ConfigError(f"{text!r}: {key} = {value!r}", expected="true or false")
         return value.lower() in ("true", "1")
     if isinstance(default, int):
-        number = _number(text, key, value)
-        if number != int(number):
-            raise ConfigError(f"{text!r}: {key} = {value!r}", expected="a whole number")
-        return int(number)
+        return _whole(text, key, value)
     return _number(text, key, value) if isinstance(default, float) else value

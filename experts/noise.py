@@ -39,8 +39,8 @@ class Noise:
         if self.kind not in kinds:
             raise ConfigError(f"noise kind {self.kind!r}", expected=f"one of {', '.join(kinds)}")
         top = np.inf if self.kind == "gaussian" else 1.0
-        if not 0.0 <= self.scale <= top:
-            what = "a standard deviation ≥ 0" if top == np.inf else "a probability in [0, 1]"
+        if not 0.0 <= self.scale <= top or np.isinf(self.scale):
+            what = "a finite standard deviation ≥ 0" if top == np.inf else "a probability in [0, 1]"
             raise ConfigError(f"{self.kind} noise of scale {self.scale}", expected=what)
 
     def apply(

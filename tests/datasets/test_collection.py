@@ -341,6 +341,10 @@ def test_every_action_mode_whole_ranges_several_markets(tmp_path: Path, mode: st
         ({"experts": ("tecnical",)}, "'technical'"),
         ({"transitions": 0}, "at least 1"),
         ({"lanes": 0}, "at least 1"),
+        ({"seed": -1}, "seed = -1"),
+        ({"seed": 2**63}, "2\\^63"),
+        ({"experts": ("technical?gaussian=inf",)}, "a finite standard deviation"),
+        ({"experts": ("technical?noise_seed=1.5",)}, "a whole number"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, object], message: str) -> None:

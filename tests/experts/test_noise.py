@@ -83,8 +83,9 @@ def test_seeds_are_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "scale"), [("epsilon", 1.5), ("sticky", -0.1), ("gaussian", -1.0), ("pink", 0.1)]
-)
+    ("kind", "scale"), [("epsilon", 1.5), ("sticky", -0.1), ("gaussian", -1.0), ("pink", 0.1),
+     ("gaussian", np.inf), ("gaussian", np.nan)],
+)  # fmt: skip
 def test_impossible_noise_is_refused(kind: str, scale: float) -> None:
     with pytest.raises(ConfigError, match="expected"):
         Noise(kind, scale)  # type: ignore[arg-type]
