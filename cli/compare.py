@@ -15,6 +15,7 @@ from offline_trader.runs import atomic_write
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.record import Evaluation
+    from offline_trader.evaluation.side_by_side import PairedDifference
 
 __all__ = ["EXAMPLES", "command", "read_evaluation"]
 
@@ -53,10 +54,22 @@ def command(
     rows = [[name, *compared.measures[name]] for name in _MEASURES if name in compared.measures]
     rows += [[name, *values] for name, values in compared.statistics.items()]
     terminal.table("", ["", *compared.names], rows)
+    for each in compared.differences:
+        terminal.line(f"Sharpe ratio of {each.name} minus {compared.names[0]}: {_said(each)}")
     for note in compared.notes:
         terminal.line(f"note: {note}")
     terminal.line(f"page: {output}")
     terminal.result(to_dict(compared))
+
+
+def _said(difference: PairedDifference) -> str:
+    if difference.value is None or difference.interval is None:
+        return f"not comparable, {difference.reason}"
+    low, high = difference.interval
+    return (
+        f"{difference.value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}, "
+        f"over {difference.n:,} bars"
+    )
 
 
 def read_evaluation(path: Path) -> Evaluation:

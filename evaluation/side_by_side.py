@@ -10,7 +10,7 @@ import numpy as np
 
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.bootstrap import sharpe_difference
-from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.record import Curve, Evaluation
 
 __all__ = ["PairedDifference", "SideBySide", "side_by_side"]
 
@@ -109,15 +109,17 @@ def _paired(
     rng: np.random.Generator,
     replicates: int,
 ) -> PairedDifference:
-    mine = {stamp: i for i, stamp in enumerate(evaluation.curve.timestamps[1:])}
-    theirs = {stamp: i for i, stamp in enumerate(first.curve.timestamps[1:])}
-    shared = [stamp for stamp in theirs if stamp in mine]
-    n = len(shared)
+    mine, theirs = evaluation.periods_per_year, first.periods_per_year
+    if not 0.75 < mine / theirs < 4.0 / 3.0:
+        reason = f"bars of different lengths, {mine:,.0f} and {theirs:,.0f} a year"
+        return PairedDifference(name, None, None, 0, reason)
+    rows, others = _shared_bars(evaluation.curve, first.curve)
+    n = len(rows)
     if n < 30:
         return PairedDifference(name, None, None, n, "fewer than 30 bars in both")
     found = sharpe_difference(
-        evaluation.curve.returns[[mine[stamp] for stamp in shared]],
-        first.curve.returns[[theirs[stamp] for stamp in shared]],
+        evaluation.curve.returns[rows],
+        first.curve.returns[others],
         first.periods_per_year,
         rng=rng,
         replicates=replicates,
@@ -125,6 +127,21 @@ def _paired(
     if found is None:
         return PairedDifference(name, None, None, n, "equal returns, or returns that do not vary")
     return PairedDifference(name, found.value, found.ends, n)
+
+
+def _shared_bars(one: Curve, other: Curve) -> tuple[list[int], list[int]]:
+    """Rows of the returns over the same stretch of time: from the same mark to the same mark.
+
+    Where one lacks a bar, its next return spans two of the other's and is left out. The first
+    return's start may differ: of imported returns it is only an estimate.
+    """
+    mine = {stamp: i for i, stamp in enumerate(one.timestamps[1:])}
+    pairs = []
+    for j, stamp in enumerate(other.timestamps[1:]):
+        i = mine.get(stamp)
+        if i is not None and (0 in (i, j) or one.timestamps[i] == other.timestamps[j]):
+            pairs.append((i, j))
+    return [i for i, _ in pairs], [j for _, j in pairs]
 
 
 def _settings(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
@@ -145,13 +162,22 @@ def _settings(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
     return {key: values for key, values in table.items() if len(set(values)) > 1}
 
 
+def _imported_alike(evaluations: Sequence[Evaluation]) -> bool:
+    """Whether one is imported, whose hash is of the result itself, and all have the same marks."""
+    alike = len({each.curve.timestamps for each in evaluations}) == 1
+    return alike and any(each.kind == "imported" for each in evaluations)
+
+
 def _notes(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
     notes = []
-    if len({each.data_hash for each in evaluations}) > 1:
+    if len({each.data_hash for each in evaluations}) > 1 and not _imported_alike(evaluations):
         notes.append(
             "The evaluations are not on the same data: only the bars that two of them share enter "
             "their paired difference, and the other numbers are of each one's own range."
         )
+    if len({round(each.periods_per_year, 1) for each in evaluations}) > 1:
+        listed = ", ".join(f"{each.periods_per_year:,.0f}" for each in evaluations)
+        notes.append(f"The evaluations do not have equally many bars a year ({listed}).")
     rules = [
         {key: value for key, value in each.simulator.items() if key.endswith("_bps")}
         for each in evaluations

@@ -338,6 +338,32 @@ def test_only_shared_bars_are_paired(pair: list[Evaluation]) -> None:
         side_by_side(pair[:1])
 
 
+def test_a_return_over_two_bars_is_not_paired_with_one_over_one(pair: list[Evaluation]) -> None:
+    holed = evaluate_imported(
+        pd.Series(pair[1].curve.equity[1:], index=DAYS, name="equity").drop(DAYS[[50, 200]])
+    )
+    (difference,) = side_by_side([pair[0], holed], replicates=200).differences
+    # its first mark is a day later; after each hole one return spans two bars
+    assert difference.n == N - 1 - 2 * 2
+
+
+def test_days_and_months_are_not_paired(pair: list[Evaluation]) -> None:
+    """A month's return and the return of its last day end at the same time."""
+    days = pd.bdate_range("2010-01-01", "2016-12-30")
+    noise = np.random.default_rng(0).normal(0.0, 0.01, len(days))
+    daily = pd.Series(1_000.0 * np.cumprod(1.0 + noise), index=days, name="equity")
+    monthly = daily.groupby(days.to_period("M")).tail(1)
+    found = side_by_side([evaluate_imported(daily), evaluate_imported(monthly)], replicates=200)
+    (difference,) = found.differences
+    assert difference.value is None
+    assert "different lengths, 12 and 252" in difference.reason
+    assert any("bars a year (252, 12)" in note for note in found.notes)
+
+
+def test_results_over_the_same_days_are_comparable(pair: list[Evaluation]) -> None:
+    assert side_by_side(pair, replicates=200).notes == ()
+
+
 def test_the_trades_and_equity_of_an_independent_backtester() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # third-party imports and progress bars
