@@ -12,7 +12,7 @@ from offline_trader.datasets.catalog import datasets_root, own_metadata
 from offline_trader.datasets.metadata import describe
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.parts import PartStore
-from offline_trader.datasets.plan import CollectConfig
+from offline_trader.datasets.plan import CollectConfig, PartPlan
 from offline_trader.datasets.rollout import Part
 from offline_trader.datasets.stage import Stage
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
@@ -68,6 +68,7 @@ def collect(
     for part in _parts(stage, store, progress):
         writer.append(part)
         tally.add(part)
+        del part  # before the next one is made
     facts = _publish(stage, writer, tally, base, overwrite=overwrite)
     store.remove()
     summary = CollectSummary(**facts, seconds=time.perf_counter() - begun)
@@ -92,25 +93,28 @@ def _existing(base: Path, stage: Stage, *, resume: bool) -> CollectSummary:
 
 
 def _parts(stage: Stage, store: PartStore, progress: Progress | None) -> Iterator[Part]:
-    """Every part in order: kept ones from disk, the others collected, and kept but for the last."""
+    """Every part in order; none is held on to after it was yielded."""
     done = 0
     for plan in stage.parts:
-        steps = plan.lanes * stage.episode_steps
-        if store.has(plan.index):
-            part = store.load(plan.index)
-        else:
 
-            def within(steps_done: int, before: int = done) -> None:
-                if progress is not None:
-                    progress(before + steps_done, stage.total)
+        def within(steps_done: int, before: int = done) -> None:
+            if progress is not None:
+                progress(before + steps_done, stage.total)
 
-            part = stage.collect(plan, within)
-            if plan is not stage.parts[-1]:
-                store.save(plan.index, part)
-        done += steps
-        if progress is not None:
-            progress(done, stage.total)
-        yield part
+        yield _part(stage, store, plan, within)
+        done += plan.lanes * stage.episode_steps
+
+
+def _part(stage: Stage, store: PartStore, plan: PartPlan, progress: Callable[[int], None]) -> Part:
+    """A part kept on disk, or collected, and kept but for the last."""
+    if store.has(plan.index):
+        part = store.load(plan.index)
+    else:
+        part = stage.collect(plan, progress)
+        if plan is not stage.parts[-1]:
+            store.save(plan.index, part)
+    progress(plan.lanes * stage.episode_steps)
+    return part
 
 
 def _publish(
