@@ -110,7 +110,7 @@ class Run:
         }
         if (path / MANIFEST).exists():
             return cls._reopen(path, config, facts, resume=resume)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _is_unused(path):
             raise ConfigError(
                 f"{path} exists and is not a run directory",
                 expected="a new or empty directory",
@@ -273,6 +273,17 @@ def _finite(value: Any) -> Any:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_unused(path: Path) -> bool:
+    """Whether a directory is empty but for what a run leaves that was killed while it began."""
+    if not path.is_dir():
+        return False
+    for entry in path.iterdir():
+        begun = entry.name == CONFIG or (entry.name.startswith(".") and entry.suffix == ".tmp")
+        if not begun and not (entry.name == CHECKPOINTS and not any(entry.iterdir())):
+            return False
+    return True
 
 
 def _remove(path: Path) -> None:

@@ -255,3 +255,16 @@ def test_the_runs_module_loads_no_torch() -> None:
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_that_was_killed_while_it_began_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    (path / "checkpoints").mkdir(parents=True)
+    (path / "config.yaml").write_text("seed: 1\n")
+    (path / ".manifest.json.123.tmp").write_text("{")
+    run = Run.create(path, {"seed": 2}, command="pretrain", seed=2, resume=True)
+    assert run.config() == {"seed": 2}
+    (tmp_path / "other" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "other" / "checkpoints" / "0000000001").write_text("")
+    with pytest.raises(ConfigError, match="not a run directory"):
+        Run.create(tmp_path / "other", {}, command="pretrain", seed=2, resume=True)
