@@ -24,6 +24,7 @@ LEGACY_ACTIONS: tuple[str, ...] = (
 )
 _VALUES = np.array([0.0, 0.25, 0.5, 1.0, -0.5, -1.0, 0.5], dtype=np.float32)
 _ADD = LEGACY_ACTIONS.index("ADD_TO_WINNER")
+_MEDIUM = LEGACY_ACTIONS.index("BUY_MEDIUM")
 _FIRST_SIX = _VALUES[:_ADD]
 
 
@@ -45,18 +46,26 @@ def from_discrete(
 
 
 def to_discrete(
-    actions: NDArray[np.floating[Any]], hold_threshold: float = 0.1
+    actions: NDArray[np.floating[Any]],
+    hold_threshold: float = 0.1,
+    unrealised_return: NDArray[np.floating[Any]] | None = None,
 ) -> NDArray[np.int64]:
     """Legacy actions [N] nearest to order-mode actions [N]; inside the hold zone it is HOLD.
 
-    Six of the seven survive the round trip; ADD_TO_WINNER returns as BUY_MEDIUM or HOLD.
+    Six of the seven survive the round trip; ADD_TO_WINNER returns as BUY_MEDIUM or HOLD. With
+    ``unrealised_return`` [N] a medium buy of a position in profit, which is the same order, is
+    ADD_TO_WINNER: so all seven occur in a dataset of orders that is mapped onto them.
     """
     a = np.clip(np.asarray(actions, dtype=np.float64), -1.0, 1.0)
     distance = np.abs(a[..., None] - _FIRST_SIX)
     # Only buys are near a buy, only sells near a sell.
     distance = np.where(np.sign(a)[..., None] * _FIRST_SIX > 0.0, distance, np.inf)
     nearest = np.argmin(distance, axis=-1)
-    return np.where(np.abs(a) < hold_threshold, 0, nearest).astype(np.int64)
+    found = np.where(np.abs(a) < hold_threshold, 0, nearest)
+    if unrealised_return is not None:
+        winning = np.asarray(unrealised_return) > 0.0
+        found = np.where((found == _MEDIUM) & winning, _ADD, found)
+    return found.astype(np.int64)
 
 
 class DiscreteActions(gymnasium.ActionWrapper, RecordConstructorArgs):  # type: ignore[type-arg]

@@ -40,6 +40,15 @@ def test_the_continuous_range_falls_into_the_nearest_action_of_its_side() -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("profit", [-0.02, 0.0, 0.03])
+def test_with_the_profit_all_orders_survive_the_round_trip(profit: float) -> None:
+    profits = np.full(7, profit)
+    orders = from_discrete(np.arange(7), profits)
+    back = to_discrete(orders, unrealised_return=profits)
+    assert (back[ADD] == ADD) == (profit > 0)
+    assert from_discrete(back, profits).tolist() == orders.tolist()
+
+
 def test_numbers_that_are_no_action_are_refused() -> None:
     with pytest.raises(ConfigError, match="7"):
         from_discrete(np.array([7]), np.zeros(1))
