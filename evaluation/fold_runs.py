@@ -26,7 +26,7 @@ from offline_trader.evaluation.walk_forward import Fold, FoldJob, FoldResult
 from offline_trader.runs import atomic_write
 from offline_trader.types import digest
 
-__all__ = ["Schedule", "fold_directory", "run_folds", "stored_result"]
+__all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]
 
 Task: TypeAlias = tuple[Literal["prepare", "run"], Fold]
 Keep: TypeAlias = Callable[[Fold, FoldResult], None]

@@ -202,10 +202,10 @@ class WalkForwardResult:
             "sharpe_difference_interval": None if apart is None else list(apart.ends),
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form with the table, the summary and every return."""
+    def to_dict(self, seed: int = 0) -> dict[str, Any]:
+        """JSON form with the table, the summary (``seed``: of its intervals) and every return."""
         return {
-            "summary": self.summary(),
+            "summary": self.summary(seed),
             "table": self.table(),
             "folds": [asdict(fold) for fold in self.folds],
             "results": [asdict(result) for result in self.results],

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
-from offline_trader.evaluation.fold_runs import Schedule
+from offline_trader.evaluation.fold_runs import Schedule, Task
 from offline_trader.evaluation.walk_forward import (
     Fold,
     WindowConfig,
@@ -257,7 +257,9 @@ def _simulated(
 ) -> list[tuple[float, tuple[str, int]]]:
     """(time, (kind, fold)) of every task's end, by a clock that only counts."""
     schedule = Schedule(folds, workers)
-    clock, busy, done = 0.0, [], []
+    clock = 0.0
+    busy: list[tuple[float, Task]] = []
+    done: list[tuple[float, tuple[str, int]]] = []
     while True:
         while len(busy) < workers and (task := schedule.next()) is not None:
             busy.append((clock + (prepare if task[0] == "prepare" else run), task))

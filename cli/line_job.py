@@ -1,0 +1,217 @@
+"""One window of a walk-forward through the whole line: collect, pretrain, fine-tune, judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.finetune import FinetuneConfig, finetune_run
+from offline_trader.cli.phases import POLICY_FILE
+from offline_trader.cli.pretrain import PretrainConfig, pretrain
+from offline_trader.cli.validation import ValidationConfig, roll_once
+from offline_trader.config import to_dict
+from offline_trader.datasets import CollectConfig, collect
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.fold_runs import fold_directory
+from offline_trader.evaluation.walk_forward import Fold, FoldResult, WindowConfig
+from offline_trader.features import observation_layout
+from offline_trader.learning.settings import (
+    CloneConfig,
+    LearnerConfig,
+    OfflineConfig,
+    OnlineConfig,
+)
+from offline_trader.markets import BarRange, Bars, load_market
+from offline_trader.runs import Run
+from offline_trader.simulator import SimulatorConfig
+
+if TYPE_CHECKING:
+    from offline_trader.types import Policy
+
+__all__ = ["LineJob", "WalkForwardConfig"]
+
+DATASETS = "datasets"
+
+
+@dataclass(frozen=True)
+class WalkForwardConfig:
+    """One walk-forward: the windows, and the line that is run on each.
+
+    Attributes:
+        market: a built-in market or a file with one instrument.
+        tz: time zone of times that carry none.
+        windows: how the bars are cut.
+        simulator: trading rules and costs.
+        experts: the behaviour mixture.
+        transitions: expert steps to collect a window.
+        learner, clone, offline: the pretraining.
+        finetune: whether online training follows.
+        online, lanes: the online training.
+        seed: of everything; each fold derives its own.
+    """
+
+    market: str = "sp500"
+    tz: str | None = None
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    experts: tuple[str, ...] = field(default_factory=lambda: CollectConfig().experts)
+    transitions: int = 50_000
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    clone: CloneConfig = field(default_factory=lambda: CloneConfig(updates=1_500))
+    offline: OfflineConfig = field(default_factory=lambda: OfflineConfig(updates=2_000))
+    finetune: bool = True
+    online: OnlineConfig = field(default_factory=lambda: OnlineConfig(steps=5_000))
+    lanes: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("train_bars", "validation_bars"):
+            if getattr(self.windows, name) < 2:
+                raise ConfigError(f"windows.{name} = 1", expected="2 or more: one step of trading")
+        if self.windows.warm_start and not self.finetune:
+            raise ConfigError(
+                "windows.warm_start = true with finetune = false",
+                expected="finetune = true: a warm start goes on training the last policy online",
+            )
+
+
+@dataclass(frozen=True)
+class LineJob:
+    """Trains and judges one fold; see :class:`offline_trader.evaluation.walk_forward.FoldJob`."""
+
+    config: WalkForwardConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings and the market's hash."""
+        market = load_market(self.config.market, tz=self.config.tz)
+        return {**to_dict(self.config), "market_sha256": market.sha256}
+
+    def prepare(self, fold: Fold, directory: Path) -> None:
+        """Collect the fold's dataset, unless it is there already."""
+        bars = load_market(self.config.market, tz=self.config.tz)
+        collect(self._plan(fold, bars), root=directory / DATASETS, resume=True)
+
+    def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
+        """Result of ``fold``."""
+        from offline_trader.experts import ExpertPolicy, get_expert
+        from offline_trader.learning.learner import load_learner
+
+        bars = load_market(self.config.market, tz=self.config.tz)
+        if fold.trained_by == fold.index:
+            self.prepare(fold, directory)
+            self._train(fold, bars, directory, policies)
+        home = fold_directory(policies, fold.trained_by)
+        trained = _final_run(home, self.config.finetune)
+        # The first decision is taken at the close before the test range.
+        env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop))
+        own = roll_once(load_learner(trained / POLICY_FILE).act, env)
+        hold: Policy = ExpertPolicy(
+            get_expert("buy_and_hold"), observation_layout(), self.config.simulator
+        )
+        held = roll_once(hold, env)
+        stamps = bars.timestamps[fold.test.start : fold.test.stop]
+        returns = _padded(np.expm1(own.log_returns[0]), len(stamps))
+        collapse = own.collapse(self.config.simulator.hold_threshold)
+        return FoldResult(
+            timestamps=np.datetime_as_string(stamps.astype("datetime64[s]")).tolist(),
+            returns=returns,
+            benchmark=_padded(np.expm1(held.log_returns[0]), len(stamps)),
+            facts={
+                "trades": int(np.count_nonzero(own.traded)),
+                "hold_share": collapse.hold_share,
+                "verdicts": list(collapse.verdicts),
+                **_selection(trained, home, fold.warm_from is not None),
+            },
+        )
+
+    def _seed(self, fold: Fold) -> int:
+        return int(np.random.SeedSequence([self.config.seed, fold.index]).generate_state(1)[0])
+
+    def _plan(self, fold: Fold, bars: Bars) -> CollectConfig:
+        """What the experts collect on the training range."""
+        return CollectConfig(
+            dataset_id="walk-forward/experts-v0",
+            env=self._env(bars, fold.train, min(1_000, len(fold.train) - 1)),
+            experts=self.config.experts,
+            transitions=self.config.transitions,
+            seed=self._seed(fold),
+        )
+
+    def _env(self, bars: Bars, part: BarRange, episode_bars: int | None = None) -> EnvConfig:
+        return EnvConfig(
+            market=(self.config.market,),
+            tz=self.config.tz,
+            start=_moment(bars, part.start),
+            end=_moment(bars, part.stop - 1),
+            episode_bars=episode_bars,
+            random_start=episode_bars is not None,
+            simulator=self.config.simulator,
+        )
+
+    def _train(self, fold: Fold, bars: Bars, directory: Path, policies: Path) -> None:
+        config, quiet = self.config, Terminal(quiet=True, as_json=True)
+        plan, root, seed = self._plan(fold, bars), directory / DATASETS, self._seed(fold)
+        validation = ValidationConfig(
+            start=_moment(bars, fold.validation.start),
+            end=_moment(bars, fold.validation.stop - 1),
+        )
+        parent = directory / "pretrain"
+        if fold.warm_from is None:
+            settings = PretrainConfig(
+                dataset=plan.dataset_id,
+                learner=config.learner,
+                clone=config.clone,
+                offline=config.offline,
+                validation=validation,
+                seed=seed,
+            )
+            pretrain(settings, parent, quiet, root=root, resume=True)
+        else:
+            parent = _final_run(fold_directory(policies, fold.warm_from), finetune=True)
+        if config.finetune:
+            online = FinetuneConfig(
+                dataset=plan.dataset_id,
+                env=plan.env,
+                learner=replace(config.learner, algorithm="sac"),
+                online=config.online,
+                lanes=config.lanes,
+                validation=validation,
+                seed=seed,
+            )
+            finetune_run(online, parent, directory / "finetune", quiet, root=root, resume=True)
+
+
+def _final_run(directory: Path, finetune: bool) -> Path:
+    return directory / ("finetune" if finetune else "pretrain")
+
+
+def _selection(trained: Path, home: Path, warm: bool) -> dict[str, Any]:
+    """Which policy of a window's training was kept, and its Sharpe ratio on the validation range.
+
+    ``kept`` is the last stage that had a better policy than the one it began with.
+    """
+    facts = Run.open(trained).facts
+    stage = facts["online"] if "online" in facts else facts["offline"]
+    kept = "online"
+    if "online" not in facts or stage["kept"] == "warm_start":
+        kept = "previous window" if warm else _kept_by_pretraining(home)
+    return {"kept": kept, "validation_sharpe": stage["kept_score"]}
+
+
+def _kept_by_pretraining(home: Path) -> str:
+    offline = Run.open(home / "pretrain").facts["offline"]
+    return "clone" if offline["kept"] == "warm_start" else "offline"
+
+
+def _moment(bars: Bars, row: int) -> str:
+    return str(bars.timestamps[row].astype("datetime64[s]"))
+
+
+def _padded(returns: np.ndarray[Any, np.dtype[np.float64]], length: int) -> list[float]:
+    """Returns [length]: a portfolio that was ruined stays as it is to the range's end."""
+    return [*returns.tolist(), *[0.0] * (length - len(returns))]
