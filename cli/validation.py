@@ -13,6 +13,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.evaluation import CollapseMeasures, collapse_measures
 from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.markets import load_markets
+from offline_trader.markets.dates import parse_date, parse_end
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
 __all__ = ["Rollout", "ValidationConfig", "Validator", "roll_once", "whole_range"]
@@ -47,7 +48,9 @@ class ValidationConfig:
         """The environment to validate in, or None.
 
         Raises:
-            ConfigError: the validation range would begin within the training range.
+            ConfigError: the validation range would begin within the training range, or end before
+                it begins.
+            DataError: it has no bars.
         """
         if self.end is None:
             return None
@@ -56,13 +59,20 @@ class ValidationConfig:
                 "the training range has no end, so nothing is left to validate on",
                 hint="collect with --end, or drop validation.end",
             )
-        if self.start is not None and self.start <= training.end:
+        if self.start is not None and parse_date(self.start) < parse_end(training.end):
             raise ConfigError(
                 f"validation.start is {self.start}",
                 expected=f"a day after the training range's end, {training.end}",
             )
         start = self.start or _day_after(training, self.gap_bars)
-        return whole_range(replace(training, start=start, end=self.end))
+        if parse_end(self.end) <= parse_date(start):
+            raise ConfigError(
+                f"validation.end is {self.end}",
+                expected=f"a day from {start} on, where the validation range begins",
+            )
+        found = whole_range(replace(training, start=start, end=self.end))
+        make_market(found)
+        return found
 
 
 def whole_range(env: EnvConfig) -> EnvConfig:
