@@ -8,6 +8,7 @@ hundred, and a gate on its trades would ask it to be worse.
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -60,15 +61,22 @@ class Gate:
             (self.comparison, _OPERATORS, "pass"),
             (self.where, _PLACES, "where"),
         ):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise _unknown(f"gate {self.name}: {what}", str(value), list(known))
         stages = self.threshold if isinstance(self.threshold, Mapping) else {1: self.threshold}
-        if not stages or not all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) for v in stages.values()
-        ):
+        if not stages or not all(_is_number(value) for value in stages.values()):
             raise ConfigError(
                 f"gate {self.name}: threshold {self.threshold!r}", expected="a number"
             )
+        if not all(_is_number(stage) and stage >= 1 for stage in stages):
+            raise ConfigError(
+                f"gate {self.name}: stages {', '.join(map(repr, stages))}",
+                expected="whole numbers from 1, as in {1: 0.3, 2: 0.5}",
+            )
+        if self.aim is not None and not _is_number(self.aim):
+            raise ConfigError(f"gate {self.name}: aim {self.aim!r}", expected="a number")
+        if not isinstance(self.enabled, bool):
+            raise ConfigError(f"gate {self.name}: enabled {self.enabled!r}", expected="true, false")
 
     def limit(self, stage: int) -> float:
         """The threshold at a stage; a stage beyond the last has the last one's."""
@@ -101,7 +109,10 @@ def load_gates(path: Path | str | None = None, stage: int | None = None) -> Gate
     if path is not None:
         own = _read(Path(path))
         chosen["stage"] = own.get("stage", chosen["stage"])
-        for name, changes in (own.get("gates") or {}).items():
+        changed = own.get("gates") or {}
+        if not isinstance(changed, dict):
+            raise ConfigError(f"{path}: gates is {changed!r}", expected="name: {threshold: number}")
+        for name, changes in changed.items():
             if name not in chosen["gates"]:
                 raise _unknown(f"{path}: gate", str(name), known)
             if not isinstance(changes, dict):
@@ -197,6 +208,11 @@ def _measured(gate: Gate, given: GateInput) -> Measured:
     return SOURCES[gate.source](given)
 
 
+def _is_number(value: object) -> bool:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and math.isfinite(value)
+
+
 def _gate(name: str, entry: Mapping[str, Any]) -> Gate:
     keys = _keys()
     for key in entry:
@@ -217,7 +233,7 @@ def _read(path: Path) -> dict[str, Any]:
         own = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no YAML: {error}") from error
     if not isinstance(own, dict):
         raise ConfigError(f"{path} holds no gates", expected="keys stage and gates")

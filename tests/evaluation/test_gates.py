@@ -234,6 +234,16 @@ def test_own_thresholds(tmp_path: Path) -> None:
         ("limits: {}", "key 'limits' is unknown"),
         ("- 1", "holds no gates"),
         ("gates: [", "is no YAML"),
+        ("gates: [sharpe]", "gates is"),
+        ("gates: 3", "gates is 3"),
+        ("gates: {sharpe: {threshold: {'1': 0.3}}}", "stages '1'"),
+        ("gates: {sharpe: {threshold: {0: 0.3}}}", "stages 0"),
+        ("gates: {sharpe: {threshold: .nan}}", "threshold nan"),
+        ("gates: {sharpe: {threshold: .inf}}", "threshold inf"),
+        ("gates: {sharpe: {pass: [1]}}", "is unknown"),
+        ("gates: {sharpe: {where: {a: 1}}}", "is unknown"),
+        ("gates: {sharpe: {aim: high}}", "aim 'high'"),
+        ("gates: {sharpe: {enabled: nope}}", "enabled 'nope'"),
     ],
 )
 def test_own_file_is_checked(tmp_path: Path, text: str, message: str) -> None:
@@ -243,6 +253,13 @@ def test_own_file_is_checked(tmp_path: Path, text: str, message: str) -> None:
         load_gates(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_gates(tmp_path / "missing.yaml")
+
+
+def test_a_file_of_bytes_is_no_gates(tmp_path: Path) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        load_gates(path)
 
 
 def test_every_source_and_fact_is_used() -> None:
