@@ -72,7 +72,10 @@ def gate_rows(
         ),
         EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100),
     )
-    return check_gates(evaluation, gates, facts=gate_facts(subject, env, runs), zero_cost=free)
+    facts = gate_facts(subject, env, runs)
+    # a walk over all bars is as many episodes of the training as fit into it
+    facts["episodes"] = max(1.0, free.n_bars / (env.episode_bars or free.n_bars))
+    return check_gates(evaluation, gates, facts=facts, zero_cost=free)
 
 
 def without_costs(rules: SimulatorConfig) -> SimulatorConfig:
@@ -98,7 +101,10 @@ def gate_facts(subject: Subject, env: EnvConfig, runs: GateRuns | None = None) -
     runs, course, rules = runs or GateRuns(), Course.from_env(env), env.simulator
     (legs,) = course.legs(subject, [Scenario(rules)])
     (best,) = course.legs(get_expert("oracle"), [Scenario(rules)])
-    facts = {"oracle_hold_share": collapse_of(best, rules, 0).hold_share}
+    facts = {
+        "oracle_hold_share": collapse_of(best, rules, 0).hold_share,
+        "breaker_hits": float(sum(leg.ruined for leg in legs)),
+    }
     covered = _coverage(course, legs, rules, runs.seed)
     if covered is not None:
         facts["coverage"] = covered

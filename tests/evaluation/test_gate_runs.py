@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,21 @@ def test_rates_are_judged_on_the_free_market(evaluation: Evaluation) -> None:
         assert rows[name].verdict in ("pass", "fail"), rows[name]
     for name in ("walk_forward", "parity", "latency", "sharpe_of_oracle"):
         assert rows[name].verdict == "not evaluable"
+
+
+def test_trades_are_counted_an_episode_of_the_training(evaluation: Evaluation) -> None:
+    short = replace(ENV, episode_bars=200)
+    expert = get_expert("technical")
+    rows, whole = (
+        {row.name: row for row in gate_rows(expert, env, evaluation, None, RUNS)}
+        for env in (short, replace(ENV, episode_bars=None))
+    )
+    one, other = rows["trades_per_episode"], whole["trades_per_episode"]
+    assert one.value is not None
+    assert other.value is not None
+    assert other.value / one.value == pytest.approx((other.n or 0) / 200)
+    assert rows["trades_per_1000"].value == pytest.approx(one.value * 5)
+    assert rows["drawdown"].reason == "0 breaker hits"
 
 
 def test_inaction_fails_where_acting_is_free(evaluation: Evaluation) -> None:
