@@ -209,8 +209,9 @@ def _measured(gate: Gate, given: GateInput) -> Measured:
 
 
 def _is_number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 def _gate(name: str, entry: Mapping[str, Any]) -> Gate:
