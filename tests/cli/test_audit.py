@@ -44,3 +44,32 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "fine, leaky" in capsys.readouterr().err
     assert _run("nothing") == 2
     assert _run("no.such.module:f") == 2
+
+
+def test_a_file_with_a_dataclass_and_a_module_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "beside_it.py").write_text("SPAN = 5\n")
+    path = tmp_path / "random.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from beside_it import SPAN\n\n"
+        "@dataclass\nclass Settings:\n    span: int = SPAN\n\n"
+        "def mean(bars):\n    return bars['close'].rolling(Settings().span).mean()\n"
+    )
+    assert _run(f"{path}:mean", "--cuts", "2") == 0
+    assert "0 of 1 outputs" in capsys.readouterr().out
+
+
+def test_an_expert_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rules.py"
+    path.write_text(
+        "from offline_trader.experts import get_expert\n\n"
+        "mine = get_expert('ma_cross')\n"
+        "cheat = get_expert('oracle')\n"
+    )
+    common = ("--bars", "420", "--cuts", "2", "--json", "--quiet")
+    assert _run(f"{path}:mine", *common) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"] == ["action", "equity"]
+    assert _run(f"{path}:cheat", *common) == 4
