@@ -279,11 +279,11 @@ def _is_unused(path: Path) -> bool:
     """Whether a directory is empty but for what a run leaves that was killed while it began."""
     if not path.is_dir():
         return False
-    for entry in path.iterdir():
-        begun = entry.name == CONFIG or (entry.name.startswith(".") and entry.suffix == ".tmp")
-        if not begun and not (entry.name == CHECKPOINTS and not any(entry.iterdir())):
-            return False
-    return True
+    names = {entry.name for entry in path.iterdir()}
+    left = {name for name in names if name.startswith(".") and name.endswith(".tmp")}
+    if CHECKPOINTS in names and not any((path / CHECKPOINTS).iterdir()):
+        left |= {CHECKPOINTS, CONFIG}  # made in this order
+    return names <= left
 
 
 def _remove(path: Path) -> None:

@@ -264,7 +264,12 @@ def test_a_run_that_was_killed_while_it_began_begins_anew(tmp_path: Path) -> Non
     (path / ".manifest.json.123.tmp").write_text("{")
     run = Run.create(path, {"seed": 2}, command="pretrain", seed=2, resume=True)
     assert run.config() == {"seed": 2}
-    (tmp_path / "other" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "other" / "checkpoints" / "0000000001").write_text("")
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "checkpoints/0000000001"])
+def test_a_directory_that_a_run_cannot_have_left_is_refused(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine")
     with pytest.raises(ConfigError, match="not a run directory"):
-        Run.create(tmp_path / "other", {}, command="pretrain", seed=2, resume=True)
+        Run.create(tmp_path, {}, command="pretrain", seed=2, resume=True)
+    assert (tmp_path / file).read_text() == "mine"
