@@ -64,6 +64,7 @@ def publish(
     seeds: Sequence[int] = (),
     facts: Mapping[str, Any] | None = None,
     results: Path = RESULTS,
+    module: str = "",
 ) -> Path:
     """Print the figures as a table and write ``results/NAME.json``; returns the file's path.
 
@@ -72,6 +73,7 @@ def publish(
         figures: what was measured.
         seeds: every seed that was used.
         facts: settings of the measurement, versions of peers, repeats.
+        module: the one that measured, where it has another name.
     """
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
@@ -83,7 +85,7 @@ def publish(
         )
     payload = {
         "benchmark": name,
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{module or name}", *sys.argv[1:]]),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": machine(),
