@@ -6,6 +6,8 @@ counts. A rate includes the contestant's own sampling from 100,000 transitions. 
 over the rounds of the ratio within a round.
 
 ``--part rates`` (this), ``--part sizes`` (cost against batch, width and dataset, with a plot);
+``--device cuda`` measures either on a GPU, each contestant with its data and networks there as far
+as it can have them there, against stock d3rlpy on the same GPU;
 ``benchmarks.time_to_score`` measures what the speed is for.
 """
 
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS, Figure, publish
+from offline_trader.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 SBX = ROOT / ".bench-peers" / "sbx" / "bin" / "python"
@@ -66,7 +69,9 @@ class Worker:
         self._process.wait(timeout=60)
 
 
-def contestants(algorithm: str, cores: str) -> dict[str, tuple[Worker, dict[str, Any]]]:
+def contestants(
+    algorithm: str, cores: str, device: str = "cpu"
+) -> dict[str, tuple[Worker, dict[str, Any]]]:
     """A worker and the fixed part of its jobs for everybody who can do the algorithm."""
     here = [sys.executable, "-m", "benchmarks.training_worker"]
     if algorithm == "bc":
@@ -74,10 +79,11 @@ def contestants(algorithm: str, cores: str) -> dict[str, tuple[Worker, dict[str,
     else:
         names = {"ours": "ours", "d3rlpy": "stock"}
         names |= {"stable-baselines3": "sb3"} if algorithm == "sac" else {}
+        names |= {"ours, uncaptured": "ours, uncaptured"} if device != "cpu" else {}
     found: dict[str, tuple[Worker, dict[str, Any]]] = {
         shown: (Worker(here, cores), {"contestant": name}) for shown, name in names.items()
     }
-    if algorithm == "sac" and SBX.exists():
+    if algorithm == "sac" and device == "cpu" and SBX.exists():
         for steps in STEPS_A_CALL:
             worker = Worker([str(SBX), "benchmarks/peers/sbx_worker.py"], cores)
             found[f"SBX, {steps} a call"] = (worker, {"steps": steps})
@@ -94,9 +100,10 @@ def measure(algorithm: str, hidden: int, cores: str, args: argparse.Namespace) -
         "size": SIZE,
         "rows": ROWS,
         "seconds": args.seconds,
+        "device": args.device,
     }
     rates: dict[str, list[float]] = {}
-    field = contestants(algorithm, cores)
+    field = contestants(algorithm, cores, args.device)
     try:
         for _ in range(args.repeats + 1):
             for name, (worker, fixed) in field.items():
@@ -107,16 +114,20 @@ def measure(algorithm: str, hidden: int, cores: str, args: argparse.Namespace) -
     kept = {name: values[1:] for name, values in rates.items()}
     count = len(cores.split(","))
     label = f"{algorithm} {hidden}, {count} core{'s' * (count > 1)}"
+    if args.device != "cpu":
+        label = f"{algorithm} {hidden}, {args.device}, {count} core{'s' * (count > 1)}"
     figures = [
         Figure(f"{label}: {name}", statistics.median(v), "1/s", interval=(min(v), max(v)))
         for name, v in kept.items()
         if name != "ours"
     ]
-    return [*_our_figures(label, algorithm, hidden, kept), *figures]
+    targets = TARGETS if args.device == "cpu" else {}
+    floor = targets.get((algorithm, hidden), NO_REGRESSION)
+    return [*_our_figures(label, floor, kept), *figures]
 
 
 def _our_figures(
-    label: str, algorithm: str, hidden: int, rates: Mapping[str, Sequence[float]]
+    label: str, against_stock: float, rates: Mapping[str, Sequence[float]]
 ) -> list[Figure]:
     figures = []
     mine = rates["ours"]
@@ -125,9 +136,7 @@ def _our_figures(
             continue
         ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
         ratio = statistics.median(ratios)
-        floor = NO_REGRESSION
-        if peer == "d3rlpy":
-            floor = TARGETS.get((algorithm, hidden), NO_REGRESSION)
+        floor = against_stock if peer == "d3rlpy" else NO_REGRESSION
         figures.append(
             Figure(
                 f"{label}: ours against {peer}",
@@ -145,7 +154,13 @@ def _our_figures(
 
 def sizes(args: argparse.Namespace) -> list[Figure]:
     """Cost of one of our updates against batch, width and dataset; a plot beside the figures."""
-    base = {"contestant": "ours", "size": SIZE, "rows": ROWS, "seconds": args.seconds}
+    base = {
+        "contestant": "ours",
+        "size": SIZE,
+        "rows": ROWS,
+        "seconds": args.seconds,
+        "device": args.device,
+    }
     sweeps: dict[str, list[tuple[int, dict[str, Any]]]] = {
         "batch": [(n, {"batch": n, "hidden": 64}) for n in (64, 256, 1024, 4096)],
         "hidden": [(n, {"batch": BATCH, "hidden": n}) for n in (64, 128, 256, 512)],
@@ -168,11 +183,11 @@ def sizes(args: argparse.Namespace) -> list[Figure]:
                     figures.append(Figure(name, statistics.median(cost), "ms", interval=spread))
     finally:
         worker.close()
-    _plot(figures)
+    _plot(figures, args.device)
     return figures
 
 
-def _plot(figures: Sequence[Figure]) -> None:
+def _plot(figures: Sequence[Figure], device: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -185,10 +200,32 @@ def _plot(figures: Sequence[Figure]) -> None:
             where = [int(f.name.split()[2].rstrip(":")) for f in chosen]
             axis.loglog(where, [f.value for f in chosen], marker="o", label=algorithm.upper())
         axis.set_xlabel({"hidden": "hidden units", "dataset": "transitions"}.get(sweep, sweep))
-    axes[0].set_ylabel("ms an update, one core")
+    axes[0].set_ylabel("ms an update, " + ("one core" if device == "cpu" else device))
     axes[0].legend()
-    canvas.savefig(RESULTS / "training_sizes.svg", metadata={"Date": None})
+    canvas.savefig(RESULTS / f"training_sizes{suffix(device)}.svg", metadata={"Date": None})
     pyplot.close(canvas)
+
+
+def suffix(device: str) -> str:
+    """What the names of a GPU's results end with, so that they do not replace the processor's."""
+    return "" if device == "cpu" else "_" + device.replace(":", "")
+
+
+def describe(device: str) -> str:
+    """The GPU's name and memory, or ``cpu``.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    import torch
+
+    from offline_trader.learning.device import require_device
+
+    require_device(device)
+    if device == "cpu":
+        return device
+    properties = torch.cuda.get_device_properties(device)
+    return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
 
 
 def main() -> None:
@@ -199,9 +236,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--hidden", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--cores", nargs="+", default=["0", "0,1"])
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     everything = ["sac", "cql", "cal_ql", "iql", "td3_plus_bc", "bc"]
     parser.add_argument("--algorithms", nargs="+", default=everything)
     args = parser.parse_args()
+    try:
+        device = describe(args.device)
+    except ConfigError as error:
+        parser.error(str(error))
     facts: dict[str, Any] = {
         "repeats": args.repeats,
         "seconds": args.seconds,
@@ -209,10 +251,11 @@ def main() -> None:
         "observations": SIZE,
         "transitions": ROWS,
         "statistic": "median of alternating rounds; ratios within a round",
+        "device": device,
         "sbx": "0.28.0, JAX, own environment" if SBX.exists() else "not installed",
     }
     if args.part == "sizes":
-        publish("training_sizes", sizes(args), facts=facts)
+        publish(f"training_sizes{suffix(args.device)}", sizes(args), facts=facts)
         return
     figures: list[Figure] = []
     for cores in args.cores:
@@ -220,7 +263,7 @@ def main() -> None:
             for hidden in args.hidden:
                 figures += measure(algorithm, hidden, cores, args)
                 print(f"measured {algorithm} {hidden} on {cores}", file=sys.stderr)
-    publish("training", figures, facts=facts)
+    publish(f"training{suffix(args.device)}", figures, facts=facts)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ from offline_trader.learning.learner import Learner, make_learner
 from offline_trader.learning.settings import CloneConfig, LearnerConfig
 from offline_trader.learning.transitions import Transitions
 
+# Untimed updates of a new contestant: compilation, allocation, on a GPU the capture of its graphs.
+WARMUP = 10
+
 Run = Callable[[int], None]
 Job = dict[str, Any]
 
@@ -48,17 +51,28 @@ def learner_for(job: Job, engine: str) -> Learner:
         batch_size=job["batch"],
         engine="stock" if engine == "stock" else "fast",
         reward_scaling="none",
+        device=job["device"],
     )
     return make_learner(config, job["size"], None, 0)
 
 
 def ours(job: Job) -> Run:
     """The toolkit's loop: gather, fast update."""
+    return _our_loop(job, "fast")
+
+
+def ours_uncaptured(job: Job) -> Run:
+    """The toolkit's loop around d3rlpy's own update: what the gather alone gains on a GPU."""
+    return _our_loop(job, "stock")
+
+
+def _our_loop(job: Job, engine: str) -> Run:
     from offline_trader.learning.rows import pack
     from offline_trader.learning.sampler import Sampler
 
-    learner = learner_for(job, "fast")
-    rows = pack(dataset(job["size"], job["rows"]), learner.preprocessing)
+    learner = learner_for(job, engine)
+    data = dataset(job["size"], job["rows"])
+    rows = pack(data, learner.preprocessing, device=job["device"])
     sampler = Sampler(rows, batch_size=job["batch"], seed=0)
 
     def run(updates: int) -> None:
@@ -101,7 +115,14 @@ def sb3(job: Job) -> Run:
     env = gym.Env()  # its spaces are all that is read
     env.observation_space, env.action_space = space, gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
     net = {"net_arch": [job["hidden"]] * 2}
-    model = SAC("MlpPolicy", env, policy_kwargs=net, buffer_size=job["rows"], verbose=0)
+    model = SAC(
+        "MlpPolicy",
+        env,
+        policy_kwargs=net,
+        buffer_size=job["rows"],
+        verbose=0,
+        device=job["device"],
+    )
     model.set_logger(configure(None, []))
     rng, buffer = np.random.default_rng(0), model.replay_buffer
     assert buffer is not None
@@ -144,7 +165,7 @@ def imitation_cloning(job: Job) -> Run:
         rng=np.random.default_rng(0),
         policy=policy,
         batch_size=job["batch"],
-        device="cpu",
+        device=job["device"],
         custom_logger=configure(None, []),
         demonstrations=Demonstrations(
             obs=data.observations,
@@ -159,11 +180,18 @@ def imitation_cloning(job: Job) -> Run:
 
 CONTESTANTS: dict[str, Callable[[Job], Run]] = {
     "ours": ours,
+    "ours, uncaptured": ours_uncaptured,
     "stock": stock,
     "sb3": sb3,
     "our cloning": our_cloning,
     "imitation": imitation_cloning,
 }
+
+
+def wait_for(device: str) -> None:
+    """Until a GPU has done what it was given: it answers before it has."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
 
 
 def main() -> None:
@@ -176,11 +204,13 @@ def main() -> None:
         if key not in runs:
             runs.clear()
             runs[key] = CONTESTANTS[job["contestant"]](job)
-            runs[key](2)
+            runs[key](WARMUP)
         run, updates = runs[key], 1
         while True:
+            wait_for(job["device"])
             start = time.perf_counter()
             run(updates)
+            wait_for(job["device"])
             elapsed = time.perf_counter() - start
             if elapsed > 0.5 * job["seconds"]:
                 break

@@ -40,6 +40,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 NAMES = [f"{algorithm} {' '.join(settings)}".strip() for algorithm, settings in CASES]
 CRITIC_UPDATES, UPDATES = 12, 50
 
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
 
 class Recorded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Operations of some work on the CPU, recorded and repeated as a CUDA graph does it."""
@@ -141,7 +143,7 @@ def graphed_learner(capture: Capture | None, algorithm: str, **settings: Any) ->
 
 def sampler_of(learner: Learner, data: Transitions) -> Sampler:
     learner.fit_reward_scale(data.rewards)
-    rows = pack(data, learner.preprocessing)
+    rows = pack(data, learner.preprocessing, device=learner.config.device)
     return Sampler(rows, batch_size=learner.config.batch_size, seed=1)
 
 
@@ -162,8 +164,8 @@ def tensors(learner: Learner) -> dict[str, torch.Tensor]:
             for index, moments in part.state_dict()["state"].items():
                 found |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
     with learner.randomness():
-        found["next draw"] = torch.rand(3)
-    return {name: tensor.detach().clone() for name, tensor in found.items()}
+        found["next draw"] = torch.rand(3, device=learner.config.device)
+    return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
 
 
 @pytest.mark.parametrize(("algorithm", "settings"), CASES, ids=NAMES)
@@ -409,3 +411,48 @@ def test_a_samplers_state_of_another_device_is_refused(uniform_data: Transitions
     cuda = torch.zeros(16, dtype=torch.uint8)  # seed and offset
     with pytest.raises(ConfigError, match="does not fit the device cpu"):
         sampler.load_state_dict({"generator": cuda})
+
+
+@on_a_gpu
+@pytest.mark.parametrize(("algorithm", "settings"), CASES, ids=NAMES)
+def test_graphs_on_a_gpu_train_as_stock_does_there(
+    algorithm: str, settings: dict[str, Any], uniform_data: Transitions, tmp_path: Path
+) -> None:
+    import d3rlpy
+
+    ours = learner_of(algorithm, device="cuda", **{**settings, "engine": "fast"})
+    stock = learner_of(algorithm, device="cuda", **settings)
+    assert (ours.engine.name, stock.engine.name) == ("graphed", "stock")
+    for learner in (ours, stock):
+        train(learner, sampler_of(learner, uniform_data), UPDATES, CRITIC_UPDATES)
+    losses = dict(stock.engine.metrics())
+    assert ours.engine.metrics() == pytest.approx(losses, rel=1e-3, abs=1e-4)
+    mine, near = tensors(ours), tensors(stock)
+    for name, tensor in mine.items():
+        torch.testing.assert_close(tensor, near[name], rtol=1e-2, atol=1e-3, msg=name)
+    assert torch.equal(mine["next draw"], near["next draw"])
+    ours.save(tmp_path / "x.d3")
+    loaded = d3rlpy.load_learnable(str(tmp_path / "x.d3"))
+    optimizer = loaded.impl.modules.critic_optim
+    assert not optimizer.param_groups[0]["capturable"]
+    assert {values["step"].device.type for values in optimizer.state.values()} == {"cpu"}
+    seen = uniform_data.observations[:5]
+    np.testing.assert_allclose(loaded.predict(seen), ours.act(seen), atol=1e-5)
+
+
+@on_a_gpu
+def test_a_training_on_a_gpu_resumes_after_recording_anew(uniform_data: Transitions) -> None:
+    whole = learner_of("cql", device="cuda", engine="fast")
+    sampler = sampler_of(whole, uniform_data)
+    train(whole, sampler, 20, CRITIC_UPDATES)
+    state, drawn = whole.state_dict(), sampler.state_dict()
+    train(whole, sampler, 20)
+    resumed = learner_of("cql", device="cuda", engine="fast")
+    sampler = sampler_of(resumed, uniform_data)
+    train(resumed, sampler, 10)
+    resumed.load_state_dict(state)
+    sampler.load_state_dict(drawn)
+    train(resumed, sampler, 20)
+    expected = dict(whole.engine.metrics())
+    assert resumed.engine.metrics() == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert torch.equal(tensors(resumed)["next draw"], tensors(whole)["next draw"])
