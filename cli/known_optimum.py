@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +21,7 @@ from offline_trader.cli.options import (
     resolve,
 )
 from offline_trader.config import to_dict
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.own import find_function
 from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
 
@@ -33,10 +35,14 @@ EXAMPLES = examples(
     "offline-trader known-optimum",
     "offline-trader known-optimum M3 --policy optimal",
     "offline-trader known-optimum M1 --policy my_policies.py:act",
+    "offline-trader known-optimum M3-bars --policy runs/finetune",
+    "offline-trader known-optimum M1-wide --train my_method.py:learn --seeds 3",
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
     "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
 )
+
+ON_BARS = "M3-bars"
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class KnownOptimumConfig:
         offline: training on one of the offline datasets.
         online, lanes: training from scratch where no dataset is named.
         score_lanes, score_steps: size of the scoring run.
+        bars, paths: size of the scoring run on M3-bars, all paths together.
         seed: the first one.
     """
 
@@ -69,25 +76,35 @@ class KnownOptimumConfig:
     lanes: int = 8
     score_lanes: int = 256
     score_steps: int = 2_000
+    bars: int = 50_000
+    paths: int = 10
     seed: int = 0
 
 
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(help="M0 to M4, or an offline dataset: M1-wide, M1-narrow, M3-wide, …"),
+        typer.Argument(
+            help="M0 to M4, an offline dataset (M1-wide, M1-narrow, M3-wide, M3-narrow), or "
+            "M3-bars: M3 as a market through features and simulator."
+        ),
     ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
             "--policy",
             help="optimal, behaviour, or module:function (observations [N, O] in, "
-            "actions [N] in [-1, 1] out).",
+            "actions [N] in [-1, 1] out); on M3-bars also an ONNX file, a run directory or "
+            "expert:NAME.",
         ),
     ] = None,
     algorithm: Annotated[
         str | None,
-        typer.Option("--train", help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, score it."),
+        typer.Option(
+            "--train",
+            help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, score it; or module:function "
+            "of your own (data and seed in, a policy out).",
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Trainings, each with its own seed.")
@@ -120,10 +137,16 @@ def command(
     if name is None:
         _list(terminal)
         return
-    if name not in KNOWN_MARKETS and name not in OFFLINE_DATASETS:
+    known = [*KNOWN_MARKETS, *OFFLINE_DATASETS, ON_BARS]
+    if name not in known:
         raise ConfigError(
-            f"unknown market or dataset {name!r}",
-            expected="one of " + ", ".join([*KNOWN_MARKETS, *OFFLINE_DATASETS]),
+            f"unknown market or dataset {name!r}", expected="one of " + ", ".join(known)
+        )
+    if name == ON_BARS and policy is None:
+        raise ConfigError(
+            f"training on {ON_BARS}",
+            expected="--policy with a policy that was trained through the line",
+            hint="offline-trader pretrain on a dataset of synthetic:ou, then score its run here",
         )
     if (policy is None) == (algorithm is None) and (policy or run is None):
         raise ConfigError(
@@ -132,20 +155,29 @@ def command(
             hint="or --run FOLDER of a training run, whose method is to be scored",
         )
     base = _method_of(run) if run is not None and not (policy or algorithm) else None
+    own = algorithm is not None and ":" in algorithm
     plan = resolve(
-        KnownOptimumConfig, config, settings, base, learner__algorithm=algorithm, seed=seed
+        KnownOptimumConfig,
+        config,
+        settings,
+        base,
+        learner__algorithm=None if own else algorithm,
+        seed=seed,
     )
-    if policy is None:
+    if policy is None and not own:
         algorithm = plan.learner.algorithm
     market = get_market(name.partition("-")[0])
-    if policy is not None:
+    if policy is not None and name == ON_BARS:
+        scores = [_score_on_bars(policy, plan, terminal)]
+    elif policy is not None:
         scores = [_score(market, _named(policy, market), plan, plan.seed)]
     else:
         scores = []
         with terminal.progress(f"training {algorithm}", seeds) as advance:
             for k in range(seeds):
                 one = replace(plan, seed=plan.seed + k)
-                scores.append(_score(market, train(name, one), one, one.seed))
+                made = _train_own(str(algorithm), name, one) if own else train(name, one)
+                scores.append(_score(market, made, one, one.seed))
                 advance(k + 1)
     result = KnownResult(
         name=name,
@@ -201,6 +233,78 @@ def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
     return learner.act
 
 
+def _train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
+    """The policy that the user's function makes of a dataset's transitions or a market's lanes.
+
+    Raises:
+        ConfigError: no such function, it failed, or it returned no policy.
+    """
+    from offline_trader.evaluation.known_optimum import (
+        OFFLINE_DATASETS,
+        KnownOptimumLanes,
+        get_market,
+        make_dataset,
+    )
+
+    function = find_function(path)
+    given: object
+    if name in OFFLINE_DATASETS:
+        given = make_dataset(name, seed=config.seed).transitions()
+    else:
+        given = KnownOptimumLanes(get_market(name), config.lanes, seed=config.seed)
+    policy = _guarded(path, function)(given, config.seed)
+    if not callable(policy):
+        raise ConfigError(
+            f"{path} returned a {type(policy).__name__}",
+            expected="a policy: a function of observations [N, O] that returns actions [N]",
+        )
+    return _guarded(f"the policy of {path}", policy)
+
+
+def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's function, whose failure is told as theirs with its place."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except OfflineTraderError:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise ConfigError(
+                f"{name} failed at {Path(place.filename).name} line {place.lineno}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    return call
+
+
+def _score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> Score:
+    from offline_trader.cli.subjects import open_candidate
+    from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES, score_on_bars
+    from offline_trader.markets.synthetic import OuMarket
+
+    subject: Any
+    if policy in ("optimal", "behaviour"):
+        raise ConfigError(
+            f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
+            expected="an ONNX file, a run directory, expert:NAME or module:function",
+        )
+    if ":" in policy and not policy.startswith("expert:"):
+        subject = _guarded(policy, find_function(policy))
+    else:
+        candidate = open_candidate(policy)
+        subject = candidate.subject
+        mode = candidate.env.get("simulator", {}).get("action_mode", OU_RULES.action_mode)
+        if mode != OU_RULES.action_mode:
+            terminal.note(
+                f"{policy} was trained in mode {mode}; here its actions are target weights "
+                f"({OU_RULES.action_mode})"
+            )
+    law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
+    return score_on_bars(subject, law, n_paths=plan.paths)
+
+
 def _named(policy: str, market: KnownMarket) -> KnownPolicy:
     from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
 
@@ -208,7 +312,7 @@ def _named(policy: str, market: KnownMarket) -> KnownPolicy:
         return optimal_policy(market)
     if policy == "behaviour":
         return behaviour_policy(market)
-    return find_function(policy)
+    return _guarded(policy, find_function(policy))
 
 
 def _score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:
@@ -243,7 +347,12 @@ def _list(terminal: Terminal) -> None:
         {
             "markets": [{"name": m.name, "title": m.title, "optimum": m.optimum} for m in markets],
             "datasets": list(OFFLINE_DATASETS),
+            "bars": ON_BARS,
         }
+    )
+    terminal.line(
+        f"{ON_BARS} is M3 as a market: bars through features and simulator, long-short target "
+        "weights at 40 bp, the optimal band scores 100"
     )
 
 

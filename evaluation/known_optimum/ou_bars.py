@@ -16,6 +16,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import Subject, backtest
 from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion, band_positions
 from offline_trader.evaluation.known_optimum.scoring import Score
+from offline_trader.export import OnnxPolicy
 from offline_trader.features import compute_features
 from offline_trader.markets import BarRange
 from offline_trader.markets.synthetic import OuMarket, ou_market
@@ -75,6 +76,7 @@ def score_on_bars(
 
     Raises:
         ConfigError: fewer than 2 paths or too few bars for the features, or a random walk.
+        SchemaMismatch: a model for another observation layout.
     """
     law = market or OuMarket(seed=1_000_003)
     rules = rules or OU_RULES
@@ -92,6 +94,8 @@ def score_on_bars(
             warmup = each.bars - len(tensor)
             each = replace(each, bars=each.bars + warmup)
             tensor = ou_tensor(each)
+            if isinstance(subject, OnnxPolicy):
+                subject.require_layout(tensor.layout, owner="this version's features")
         band = simulate_actions(tensor, rules, band_actions(tensor, each, cost_bps)[:-1])
         best[path] = band.log_growth[0]
         equity = backtest(subject, tensor, rules).equity

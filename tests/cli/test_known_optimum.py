@@ -43,6 +43,63 @@ def test_a_policy_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert score["interval"][0] - 1e-9 <= 0.0 <= score["interval"][1] + 1e-9
 
 
+SMALL_BARS = ("--set", "bars=4000", "--set", "paths=2")
+
+
+def test_m3_as_a_market_through_the_whole_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("M3-bars", "--policy", "expert:reversion", "--json", "--quiet", *SMALL_BARS) == 0
+    result = _json(capsys)
+    (score,) = result["scores"]
+    assert (result["name"], score["market"], score["n"]) == ("M3-bars", "M3 bars", 2 * 1999)
+    assert score["interval"][0] < score["value"] < score["interval"][1]
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "def flat(seen):\n    return 0.0 * seen[:, :1]\n\n"
+        "def broken(seen):\n    return seen['close']\n"
+    )
+    assert _run("M3-bars", "--policy", f"{path}:flat", "--json", *SMALL_BARS) == 0
+    assert _json(capsys)["scores"][0]["value"] == 0.0
+    assert _run("M3-bars", "--policy", f"{path}:broken", *SMALL_BARS) == 2
+    assert "failed at mine.py line 5" in capsys.readouterr().err
+    assert _run("M3-bars", "--policy", "optimal") == 2
+    assert _run("M3-bars", "--train", "sac") == 2
+    assert "synthetic:ou" in capsys.readouterr().err
+
+
+def test_a_method_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Least squares cloning of the data, and one gain tried on lanes, as a user writes them."""
+    path = tmp_path / "method.py"
+    path.write_text(
+        "import numpy as np\n\n"
+        "def clone(data, seed):\n"
+        "    weights = np.linalg.lstsq(data.observations, data.actions[:, 0], rcond=None)[0]\n"
+        "    return lambda seen: seen @ weights\n\n"
+        "def online(lanes, seed):\n"
+        "    def reward(gain):\n"
+        "        seen, total = lanes.reset(), 0.0\n"
+        "        for _ in range(200):\n"
+        "            step = lanes.step(gain * seen[:, 0])\n"
+        "            seen, total = step.observations, total + step.rewards.mean()\n"
+        "        return total\n"
+        "    best = max((-0.1, 0.0, 0.05), key=reward)\n"
+        "    return lambda seen: best * seen[:, 0]\n\n"
+        "def nothing(data, seed):\n    return None\n\n"
+        "def wrong(data, seed):\n    return data.obs\n"
+    )
+    assert _run("M1-wide", "--train", f"{path}:clone", "--seeds", "2", "--json", "--quiet") == 0
+    result = _json(capsys)
+    assert [score["value"] for score in result["scores"]] == pytest.approx([51, 51], abs=2)
+    assert result["scores"][0]["value"] != result["scores"][1]["value"]
+    assert _run("M1", "--train", f"{path}:online", "--json", "--quiet") == 0
+    assert _json(capsys)["scores"][0]["value"] > 10.0
+    assert _run("M1-wide", "--train", f"{path}:nothing", "--quiet") == 2
+    assert "returned a NoneType" in capsys.readouterr().err
+    assert _run("M1-wide", "--train", f"{path}:wrong", "--quiet") == 2
+    assert "failed at method.py" in capsys.readouterr().err
+
+
 def test_training_beats_its_teacher(capsys: pytest.CaptureFixture[str]) -> None:
     code = _run(
         "M3-wide", "--train", "sac", "--json", "--quiet", "--seeds", "2", "--set",
