@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import Json, Quiet, examples
 from offline_trader.errors import GateFailed
-from offline_trader.experts.own import find_function
+from offline_trader.experts.own import find_function, own_expert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def command(
         str,
         typer.Argument(
             help="module:function or file.py:function (a frame of bars in, an array or frame "
-            "with a row for each bar out; or an Expert of yours), 'features' for our own, or "
+            "with a row for each bar out; or an expert of yours), 'features' for our own, or "
             "expert:NAME."
         ),
     ],
@@ -97,14 +98,31 @@ def _subject(subject: str) -> Callable[[pd.DataFrame], Any]:
         from offline_trader.experts import parse_behaviour
 
         return _walk(parse_behaviour(subject.removeprefix("expert:"))[0])
-    return _own(find_function(subject))
+    return _own(subject)
 
 
-def _own(function: Callable[..., Any]) -> Callable[[pd.DataFrame], Any]:
+def _own(path: str) -> Callable[[pd.DataFrame], Any]:
     """A function of a frame as it is; an expert of the user's as its walk through the frame."""
     from offline_trader.experts import Behaviour, Expert
 
-    return _walk(function) if isinstance(function, Expert | Behaviour) else function
+    found = find_function(path)
+    if isinstance(found, Expert | Behaviour):
+        return _walk(found)
+    return _walk(own_expert(path)) if _takes_columns(found) else found
+
+
+def _takes_columns(function: Callable[..., Any]) -> bool:
+    """Whether it needs two arguments, as a rule's function (features, portfolio) does."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    needed = [
+        one
+        for one in parameters
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(needed) == 2
 
 
 def _frame_bars(frame: pd.DataFrame) -> Any:

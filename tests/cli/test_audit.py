@@ -67,9 +67,14 @@ def test_an_expert_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path.write_text(
         "from offline_trader.experts import get_expert\n\n"
         "mine = get_expert('ma_cross')\n"
-        "cheat = get_expert('oracle')\n"
+        "cheat = get_expert('oracle')\n\n"
+        "def rule(features, portfolio, limit=0.5):\n"
+        "    return (features['rsi_14'] < limit) * 1.0\n"
     )
     common = ("--bars", "420", "--cuts", "2", "--json", "--quiet")
     assert _run(f"{path}:mine", *common) == 0
     assert json.loads(capsys.readouterr().out)["outputs"] == ["action", "equity"]
     assert _run(f"{path}:cheat", *common) == 4
+    capsys.readouterr()
+    assert _run(f"{path}:rule", *common) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"] == ["action", "equity"]
