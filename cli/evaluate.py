@@ -25,7 +25,7 @@ from offline_trader.cli.options import (
     show_settings,
 )
 from offline_trader.cli.seed_candidates import open_candidates, seed_folders, study_name
-from offline_trader.cli.subjects import Candidate
+from offline_trader.cli.subjects import Candidate, require_bars
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
 from offline_trader.evaluation.ledger import TrialLedger
@@ -140,6 +140,7 @@ def command(
         seen = f"the policy's training saw bars until {seen_until}"
         if seen_until:
             terminal.note(f"note: {seen}; what it earns before then proves nothing")
+    require_bars(plan.env, seen_until)
     if dry_run:
         show_settings(terminal, plan)
         return
@@ -148,7 +149,7 @@ def command(
     folder = output or Path("runs") / f"evaluation-{name}"
     attached: dict[str, Any] = {"known_optimum": known}
     if len(candidates) > 1:
-        candidate, plan, attached["seeds"] = _median_seed(candidates, plan, terminal)
+        candidate, plan, attached["seeds"] = _median_seed(policy, candidates, plan, terminal)
     evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
@@ -181,7 +182,10 @@ def _known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[Sc
 
 
 def _median_seed(
-    candidates: Sequence[Candidate], config: EvaluateConfig, terminal: Terminal
+    sources: Sequence[str],
+    candidates: Sequence[Candidate],
+    config: EvaluateConfig,
+    terminal: Terminal,
 ) -> tuple[Candidate, EvaluateConfig, tuple[ScoreRow, ...]]:
     """The candidate to look at closely, its settings, and the rows of all seeds."""
     from offline_trader.evaluation.seeds import SeedRun, seed_study
@@ -200,7 +204,7 @@ def _median_seed(
     chosen = candidates[study.median]
     if own:
         config = replace(config, options=replace(config.options, seed=chosen.seed))
-    return chosen, config, study.rows
+    return replace(chosen, name=f"{study_name(sources)}, seed {chosen.seed}"), config, study.rows
 
 
 def evaluate_candidate(

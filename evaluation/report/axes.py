@@ -67,9 +67,12 @@ def log_axis(values: FloatArray, unit: NumberFormat) -> Axis:
         ]
         marks = [mark for mark in marks if lower <= mark <= upper]
     else:
-        marks = [
-            v for v, _ in linear_axis(np.array([low, high]), unit).ticks if lower <= v <= upper
-        ]
+        marks = []
+        for wanted in (5, 8, 12):
+            ticks = linear_axis(np.array([low, high]), unit, wanted=wanted).ticks
+            marks = [v for v, _ in ticks if lower <= v <= upper]
+            if len(marks) >= 4:
+                break
     return Axis(lower, upper, True, tuple((mark, format_number(mark, unit)) for mark in marks))
 
 
@@ -125,7 +128,8 @@ def _round_step(raw: float) -> float:
 def _text(value: float, step: float, unit: NumberFormat) -> str:
     if unit == "money":
         return format_number(value, unit)
-    scaled, grid = (100 * value, 100 * step) if unit == "percent" else (value, step)
+    factor = {"percent": 100.0, "bp": 1e4}.get(unit, 1.0)
+    scaled, grid = factor * value, factor * step
     digits = max(0, -math.floor(math.log10(grid) + 1e-9))
     if round(grid, digits) != round(grid, digits + 2):
         digits += 1

@@ -12,27 +12,28 @@ from offline_trader.evaluation.report.charts import (
     HeatMap,
     Line,
     LineChart,
+    NumberFormat,
     Role,
     format_number,
 )
 
 __all__ = ["behaviour_sections"]
 
-COLLAPSE_LIMITS: dict[str, tuple[str, str]] = {
-    "n": ("Actions", ""),
-    "h_norm": ("Entropy of 21 bins, H_norm", "0 one action, 1 all alike"),
-    "n_effective": ("Effective number of actions, e^H", "collapsed below 1.5"),
-    "action_entropy": ("Entropy of sell, hold, buy, nats", ""),
-    "mi_norm": ("Dependence on the state, MI_norm", "state-blind below 0.02"),
-    "mi_null_95": ("What chance gives MI_norm in 95 % of shuffles", ""),
-    "std": ("Standard deviation of the action", "collapsed below 0.02"),
-    "saturation": ("Share of |action| > 0.98", "warning above 95 %"),
-    "largest_share": ("Largest share of one of 21 bins", ""),
-    "largest_side": ("Largest share of sell, hold, buy", ""),
-    "hold_share": ("Share of holds", "collapsed above 98 %"),
-    "diversity": ("Bins with at least 1 % of the mass ÷ 21", ""),
-    "trades_per_1000": ("Filled orders per 1,000 bars", ""),
-    "voluntary_trade_rate": ("Orders of the policy itself ÷ bars", ""),
+COLLAPSE_LIMITS: dict[str, tuple[str, NumberFormat, str]] = {
+    "n": ("Actions", "money", ""),
+    "h_norm": ("Entropy of 21 bins, H_norm", "ratio", "0 one action, 1 all alike"),
+    "n_effective": ("Effective number of actions, e^H", "ratio", "collapsed below 1.5"),
+    "action_entropy": ("Entropy of sell, hold, buy, nats", "ratio", "at most 1.10"),
+    "mi_norm": ("Dependence on the state, MI_norm", "number", "state-blind below 0.02"),
+    "mi_null_95": ("What chance gives MI_norm in 95 % of shuffles", "number", ""),
+    "std": ("Standard deviation of the action", "ratio", "collapsed below 0.02"),
+    "saturation": ("Share of |action| > 0.98", "percent", "warning above 95 %"),
+    "largest_share": ("Largest share of one of 21 bins", "percent", ""),
+    "largest_side": ("Largest share of sell, hold, buy", "percent", ""),
+    "hold_share": ("Share of holds", "percent", "collapsed above 98 %"),
+    "diversity": ("Bins with at least 1 % of the mass ÷ 21", "percent", ""),
+    "trades_per_1000": ("Filled orders per 1,000 bars", "number", ""),
+    "voluntary_trade_rate": ("Orders of the policy itself ÷ bars", "percent", ""),
 }
 _DATES = slice(0, 10)
 
@@ -52,7 +53,16 @@ def _trades(evaluation: Evaluation) -> Section:
     if curve.exposure is not None:
         line = Line("position ÷ equity", curve.exposure, "policy", fill=True)
         blocks.append(
-            Figure(LineChart("exposure", "Exposure", curve.seconds, (line,), unit="percent"))
+            Figure(
+                LineChart(
+                    "exposure",
+                    "Exposure",
+                    curve.seconds,
+                    (line,),
+                    unit="percent",
+                    y_label="value of the position ÷ equity; below 0: short",
+                )
+            )
         )
     if trades:
         blocks.append(_extremes(trades))
@@ -79,6 +89,7 @@ def _price_chart(evaluation: Evaluation) -> LineChart:
         dots=tuple(dots),
         log_y=True,
         unit="number",
+        y_label="price, quote currency, logarithmic axis",
     )
 
 
@@ -121,6 +132,10 @@ def _actions(evaluation: Evaluation) -> Section:
         tuple(format_number(round(float(c), 2) + 0.0, "ratio") for c in centres),
         found.histogram,
         (role,) * len(found.histogram),
+        x_label="action, in 21 equal bins: −1 to sell all, 0 to hold, 1 to buy"
+        if evaluation.simulator.get("action_mode", "order") == "order"
+        else "action, in 21 equal bins: the position that is wanted",
+        y_label="share of the bars",
     )
     finite = np.abs(found.mean_action[np.isfinite(found.mean_action)])
     tenths = HeatMap(
@@ -130,7 +145,7 @@ def _actions(evaluation: Evaluation) -> Section:
         tuple(str(i + 1) for i in range(10)),
         found.mean_action,
         limit=max(float(finite.max()) if len(finite) else 0.0, 0.05),
-        unit="ratio",
+        unit="ratio_cell",
     )
     return Section("actions", title, lead, (Figure(histogram), Figure(tenths)))
 
@@ -144,13 +159,36 @@ def _collapse(evaluation: Evaluation) -> Section:
     if evaluation.collapse is None:
         return Section("collapse", title, lead, (), "The actions are not known.")
     rows = []
-    for name, (text, limit) in COLLAPSE_LIMITS.items():
+    for name, (text, unit, limit) in COLLAPSE_LIMITS.items():
         if name not in evaluation.collapse:
             continue
-        value = evaluation.collapse[name]
-        rows.append(
-            (Cell(text, numeric=False), Cell(format_number(value, "number")), Cell(limit, "plain"))
-        )
+        value = format_number(evaluation.collapse[name], unit)
+        rows.append((Cell(text, numeric=False), Cell(value), Cell(limit, numeric=False)))
+    rows += _network_rows(evaluation.collapse)
     verdict = ", ".join(evaluation.verdicts) or "none of COLLAPSED, STATE-BLIND, SATURATED"
     table = Table(("Measure", "Value", "Limit"), tuple(rows), f"Verdict: {verdict}.")
     return Section("collapse", title, lead, (table,))
+
+
+def _network_rows(collapse: dict[str, float | None]) -> list[tuple[Cell, Cell, Cell]]:
+    """Dormant units and effective rank of the actor's hidden layers."""
+    if "dormant_ratio" not in collapse:
+        return []
+    dormant, rank = collapse["dormant_ratio"], collapse.get("effective_rank")
+    units, width = collapse.get("hidden_units"), collapse.get("feature_units")
+    shown = ("not evaluable", "not evaluable")
+    limit = "there is no network to look into"
+    if dormant is not None and rank is not None and units is not None and width is not None:
+        shown = (
+            f"{format_number(dormant, 'percent')} of {units:.0f}",
+            f"{rank:.0f} of {width:.0f}",
+        )
+        limit = ""
+    texts = (
+        "Dormant hidden units (mean activation ≤ 2.5 % of their layer's)",
+        "Effective rank of what the output layer reads (99 % of the singular values' sum)",
+    )
+    return [
+        (Cell(text, numeric=False), Cell(value), Cell(limit, numeric=False))
+        for text, value in zip(texts, shown, strict=True)
+    ]

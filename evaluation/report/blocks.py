@@ -74,7 +74,8 @@ class Section:
         title: heading.
         lead: what it shows and how to read it, a sentence or two.
         blocks: content; empty means that ``missing`` is shown instead.
-        missing: why there is nothing, and how to get it.
+        missing: why there is nothing.
+        command: what fills it; empty: nothing can.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Section:
     lead: str
     blocks: tuple[Block, ...]
     missing: str = ""
+    command: str = ""
 
     @property
     def charts(self) -> tuple[Chart, ...]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from offline_trader.types import FloatArray
 
 __all__ = [
+    "MANY_DOTS",
     "Band",
     "BarChart",
     "Chart",
@@ -32,8 +33,26 @@ __all__ = [
     "thin",
 ]
 
-Role: TypeAlias = Literal["policy", "benchmark", "expert", "muted", "good", "bad", "extra"]
-NumberFormat: TypeAlias = Literal["percent", "number", "money", "ratio"]
+Role: TypeAlias = Literal[
+    "policy",
+    "benchmark",
+    "expert",
+    "muted",
+    "good",
+    "bad",
+    "extra",
+    "extra2",
+    "extra3",
+    "extra4",
+    "extra5",
+]
+NumberFormat: TypeAlias = Literal[
+    "percent", "number", "money", "ratio", "bp", "p", "percent_cell", "ratio_cell"
+]
+
+
+MANY_DOTS = 60
+"""Marks of one kind above which they are drawn small."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +101,11 @@ class LineChart:
         title: what the figure shows.
         x: [T] float64; with ``dates`` seconds since 1970 in UTC.
         dates: x is time.
-        lines, bands, dots: what is drawn, bands first.
+        lines, bands, dots: what is drawn, bands first; the first line lies on top.
         log_y: logarithmic y axis; every y must be positive.
         unit: how y is written.
         rule: a horizontal reference, or None.
-        x_label: what x is; empty for dates.
+        x_label, y_label: what x and y are, with their unit; x_label is empty for dates.
     """
 
     name: str
@@ -100,11 +119,12 @@ class LineChart:
     unit: NumberFormat = "number"
     rule: float | None = None
     x_label: str = ""
+    y_label: str = ""
 
 
 @dataclass(frozen=True)
 class BarChart:
-    """One bar a category; ``roles`` colours each bar, ``highlight`` is a reference level."""
+    """One bar a category; ``roles`` colours each bar, ``rule`` is a reference level."""
 
     name: str
     title: str
@@ -113,6 +133,8 @@ class BarChart:
     roles: tuple[Role, ...]
     unit: NumberFormat = "percent"
     rule: float | None = None
+    x_label: str = ""
+    y_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +145,7 @@ class IntervalChart:
         points: [K] float64.
         lower, upper: [K] float64; NaN where there is no interval.
         rule: vertical reference (zero, an optimum), or None.
+        x_label: what the points are, with their unit.
     """
 
     name: str
@@ -134,6 +157,7 @@ class IntervalChart:
     roles: tuple[Role, ...]
     unit: NumberFormat = "number"
     rule: float | None = None
+    x_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +180,8 @@ def format_number(value: float | None, unit: NumberFormat) -> str:
     """Short text of a number; an en dash where there is none."""
     if value is None or not np.isfinite(value):
         return "–"
+    if unit in ("bp", "p", "percent_cell", "ratio_cell"):
+        return _special(value, unit)
     if unit == "percent":
         limits = (0.995, 0.00995, 0.000995)
         digits = next((d for d, limit in enumerate(limits) if abs(value) >= limit), 3)
@@ -168,7 +194,23 @@ def format_number(value: float | None, unit: NumberFormat) -> str:
     if value == 0:
         return "0"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.095 else 4
-    return f"{value:,.{digits}f}".replace("-", "−")
+    text = f"{value:,.{digits}f}"
+    return (text.rstrip("0") if digits == 4 else text).replace("-", "−")
+
+
+def _special(value: float, unit: NumberFormat) -> str:
+    """Basis points, p-values, and the short forms of heat maps, whose unit is in the title."""
+    if unit == "bp":
+        text = f"{1e4 * value:,.2f}"
+    elif unit == "p":
+        text = "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    elif unit == "percent_cell":
+        text = f"{100 * value:.{1 if abs(value) < 0.0995 else 0}f}"
+    else:
+        text = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.1f}"
+    if not any(digit in text for digit in "123456789"):
+        text = "0"
+    return text.replace("-", "−")
 
 
 def thin(x: FloatArray, ys: Sequence[FloatArray], points: int) -> NDArray[np.int64]:

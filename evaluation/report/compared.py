@@ -25,7 +25,16 @@ from offline_trader.types import FloatArray
 
 __all__ = ["compared_sections", "render_comparison"]
 
-ROLES: tuple[Role, ...] = ("policy", "expert", "extra", "good", "bad", "benchmark", "muted")
+ROLES: tuple[Role, ...] = (
+    "policy",
+    "expert",
+    "extra",
+    "extra2",
+    "extra3",
+    "extra4",
+    "extra5",
+    "benchmark",
+)
 
 
 def render_comparison(evaluations: Sequence[Evaluation], comparison: SideBySide) -> str:
@@ -91,12 +100,13 @@ def _curves(evaluations: Sequence[Evaluation], comparison: SideBySide) -> Sectio
         Figure(
             LineChart(
                 "compared_equity",
-                "Growth of 1, logarithmic",
+                "Growth of 1",
                 x,
                 tuple(equity),
                 log_y=True,
                 unit="ratio",
                 rule=1.0,
+                y_label="equity ÷ equity at the start, logarithmic axis",
             )
         ),
         Figure(
@@ -106,6 +116,7 @@ def _curves(evaluations: Sequence[Evaluation], comparison: SideBySide) -> Sectio
                 x,
                 tuple(drawdown),
                 unit="percent",
+                y_label="equity ÷ its highest value so far − 1",
             )
         ),
     )

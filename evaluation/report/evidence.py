@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from offline_trader.evaluation.record import Evaluation, Robustness, ScoreRow
+from offline_trader.evaluation.record import Evaluation, RegimeRow, ScoreRow
 from offline_trader.evaluation.report.blocks import Cell, Figure, Section, Table, Tone
 from offline_trader.evaluation.report.charts import (
-    BarChart,
-    IntervalChart,
     Line,
     LineChart,
     NumberFormat,
-    Role,
     format_number,
+)
+from offline_trader.evaluation.report.repeated import (
+    intervals_chart,
+    known_optimum_section,
+    seeds_section,
 )
 from offline_trader.types import FloatArray
 
@@ -37,36 +41,11 @@ def evidence_sections(evaluation: Evaluation) -> list[Section]:
     return [
         _statistics(evaluation),
         _regimes(evaluation),
-        _costs(evaluation.robustness),
+        _costs(evaluation),
         _windows(evaluation),
-        _scores(
-            "seeds",
-            "Seeds",
-            "The same training with other random seeds. The interquartile mean drops the best and "
-            "the worst quarter; a single lucky seed cannot carry it.",
-            evaluation.seeds,
-            "Only one seed was evaluated. Train with several seeds to fill this.",
-            rule=0.0,
-        ),
-        _scores(
-            "oracle",
-            "Oracle capture",
-            "The share of what perfect foresight would have earned on the same bars with the same "
-            "costs. A few per cent is a lot.",
-            evaluation.oracle,
-            "The perfect-foresight path was not computed.",
-            unit="percent",
-            rule=0.0,
-        ),
-        _scores(
-            "known-optimum",
-            "Markets whose optimum is known",
-            "The method that made this policy, trained where the best policy can be computed: 100 "
-            "is the optimum, 0 the named base policy.",
-            evaluation.known_optimum,
-            "No known-optimum market was run with this method.",
-            rule=100.0,
-        ),
+        seeds_section(evaluation.seeds),
+        _oracle(evaluation.oracle),
+        known_optimum_section(evaluation.known_optimum),
         _gates(evaluation),
     ]
 
@@ -98,20 +77,32 @@ def _regimes(evaluation: Evaluation) -> Section:
     known = [row for row in evaluation.regimes if row.mean_return is not None]
     blocks: list[Figure | Table] = []
     if known:
-        values = np.array([row.mean_return for row in known], dtype=np.float64)
-        roles: tuple[Role, ...] = tuple("good" if value > 0 else "bad" for value in values)
-        names = tuple(row.name for row in known)
-        blocks.append(
-            Figure(BarChart("regimes", "Mean return a bar by regime", names, values, roles))
+        points = tuple(
+            ScoreRow(
+                f"{row.name}, n = {row.n:,}",
+                row.mean_return,
+                _mean_interval(row, evaluation.periods_per_year),
+            )
+            for row in known
         )
+        chart = intervals_chart(
+            "regimes",
+            "Mean return a bar by regime",
+            points,
+            "bp",
+            0.0,
+            x_label="basis points a bar, with the 95 % interval of a mean of independent returns",
+            roles=tuple("good" if (row.mean_return or 0.0) > 0 else "bad" for row in known),
+        )
+        blocks.append(Figure(chart))
     rows = tuple(
         (
             Cell(row.name, numeric=False),
             Cell(f"{row.n:,}"),
             Cell(format_number(row.share, "percent")),
             Cell(format_number(row.sharpe, "ratio") if not row.note else row.note),
-            Cell(_basis_points(row.mean_return)),
-            Cell(_basis_points(row.benchmark_mean_return)),
+            Cell(format_number(row.mean_return, "bp")),
+            Cell(format_number(row.benchmark_mean_return, "bp")),
         )
         for row in evaluation.regimes
     )
@@ -119,11 +110,17 @@ def _regimes(evaluation: Evaluation) -> Section:
     return Section("regimes", title, lead, (*blocks, Table(head, rows)))
 
 
-def _basis_points(value: float | None) -> str:
-    return format_number(None if value is None else 1e4 * value, "ratio")
+def _mean_interval(row: RegimeRow, periods_per_year: float) -> tuple[float, float] | None:
+    """Mean ± 1.96·sd/√n; the standard deviation is the mean ÷ the Sharpe ratio a bar."""
+    if not row.sharpe or row.mean_return is None or row.n < 2:
+        return None
+    deviation = row.mean_return / row.sharpe * math.sqrt(periods_per_year)
+    half = 1.96 * abs(deviation) / math.sqrt(row.n)
+    return row.mean_return - half, row.mean_return + half
 
 
-def _costs(robustness: Robustness | None) -> Section:
+def _costs(evaluation: Evaluation) -> Section:
+    robustness = evaluation.robustness
     title = "Costs, delay and noise"
     lead = (
         "The policy run again with other costs a side, with every order one bar late, and on "
@@ -140,11 +137,12 @@ def _costs(robustness: Robustness | None) -> Section:
         "costs",
         "Annual growth by cost a side",
         x,
-        tuple(reversed(lines)),
+        tuple(lines),
         dates=False,
         unit="percent",
         rule=0.0,
-        x_label="commission + half-spread + slippage, basis points",
+        x_label="commission + half-spread + slippage, basis points a side",
+        y_label="growth a year",
     )
     rows = [
         (
@@ -160,6 +158,9 @@ def _costs(robustness: Robustness | None) -> Section:
         for name, text in (("sharpe", "Sharpe ratio"), ("cagr", "Annual growth")):
             unit: NumberFormat = "ratio" if name == "sharpe" else "percent"
             value = format_number(robustness.delay.get(name), unit)
+            undelayed = evaluation.measures.get(name)
+            if undelayed is not None:
+                value += f" (without delay {format_number(undelayed, unit)})"
             rows.append((Cell(f"{text}, one bar later", numeric=False), Cell(value)))
     noise = _column(list(robustness.noise))
     noise = noise[np.isfinite(noise)]
@@ -184,14 +185,19 @@ def _windows(evaluation: Evaluation) -> Section:
     )
     windows = evaluation.windows
     if not windows:
-        missing = "No walk-forward was run. `offline-trader walk-forward` fills this."
-        return Section("walk-forward", title, lead, (), missing)
-    chart = _intervals(
+        missing = "No walk-forward was run; it makes a report of its own."
+        command = "offline-trader walk-forward --market sp500"
+        return Section("walk-forward", title, lead, (), missing, command)
+    chart = intervals_chart(
         "walk_forward",
         "Sharpe ratio by window",
-        tuple(ScoreRow(w.name, w.sharpe, w.sharpe_interval) for w in windows),
+        tuple(
+            ScoreRow(f"{w.name}: {w.start[:7]} to {w.end[:7]}", w.sharpe, w.sharpe_interval)
+            for w in windows
+        ),
         "ratio",
         0.0,
+        x_label="Sharpe ratio, a year, with its 95 % interval",
     )
     rows = tuple(
         (
@@ -218,49 +224,22 @@ def _windows(evaluation: Evaluation) -> Section:
     return Section("walk-forward", title, lead, (Figure(chart), Table(head, rows, caption)))
 
 
-def _scores(
-    key: str,
-    title: str,
-    lead: str,
-    scores: tuple[ScoreRow, ...],
-    missing: str,
-    *,
-    unit: NumberFormat = "ratio",
-    rule: float | None = None,
-) -> Section:
-    if not scores:
-        return Section(key, title, lead, (), missing)
-    chart = _intervals(key.replace("-", "_"), title, scores, unit, rule)
-    blocks: list[Figure | Table] = [Figure(chart)]
+def _oracle(rows: tuple[ScoreRow, ...]) -> Section:
+    title = "Oracle capture"
+    lead = (
+        "The share of what perfect foresight would have earned on the same bars with the same "
+        "costs. A few per cent is a lot."
+    )
+    if not rows:
+        return Section("oracle", title, lead, (), "The perfect-foresight path was not computed.")
+    chart = intervals_chart(
+        "oracle", "Growth captured", rows, "percent", 0.0, x_label="share of the oracle's growth"
+    )
     notes = tuple(
-        (Cell(row.name, numeric=False), Cell(row.note, numeric=False)) for row in scores if row.note
+        (Cell(row.name, numeric=False), Cell(row.note, numeric=False)) for row in rows if row.note
     )
-    if notes:
-        blocks.append(Table(("", "Remark"), notes))
-    return Section(key, title, lead, tuple(blocks))
-
-
-def _intervals(
-    name: str,
-    title: str,
-    scores: tuple[ScoreRow, ...],
-    unit: NumberFormat,
-    rule: float | None,
-) -> IntervalChart:
-    points = _column([row.value for row in scores])
-    role: Role = "policy"
-    bounds = np.array([row.interval or (np.nan, np.nan) for row in scores], dtype=np.float64)
-    return IntervalChart(
-        name,
-        title,
-        tuple(row.name for row in scores),
-        points,
-        bounds[:, 0],
-        bounds[:, 1],
-        (role,) * len(scores),
-        unit,
-        rule,
-    )
+    table = (Table(("", "Remark"), notes),) if notes else ()
+    return Section("oracle", title, lead, (Figure(chart), *table))
 
 
 def _gates(evaluation: Evaluation) -> Section:
@@ -270,8 +249,8 @@ def _gates(evaluation: Evaluation) -> Section:
         "reason says what is missing."
     )
     if not evaluation.gates:
-        missing = "No gate was asked for. `offline-trader evaluate --gates` fills this."
-        return Section("gates", title, lead, (), missing)
+        missing, command = "No gate was asked for.", "offline-trader evaluate … --gates default"
+        return Section("gates", title, lead, (), missing, command)
     rows = []
     for gate in evaluation.gates:
         interval = "–"
@@ -285,7 +264,7 @@ def _gates(evaluation: Evaluation) -> Section:
                 Cell(format_number(gate.value, "number")),
                 Cell(interval),
                 Cell("–" if gate.n is None else f"{gate.n:,}"),
-                Cell(gate.threshold),
+                Cell(gate.threshold.replace(">=", "≥").replace("<=", "≤")),
                 Cell(gate.reason, numeric=False),
             )
         )

@@ -48,10 +48,10 @@ LABELS: dict[str, Label] = {
     "mean_duration_bars": Label("Bars a trade", "number"),
     "exposure": Label("Time in the market", "percent"),
     "mean_exposure": Label("Mean position ÷ equity", "percent"),
-    "turnover": Label("Turnover a year", "ratio"),
+    "turnover": Label("Turnover a year (×)", "ratio", short="Turnover"),
     "trades": Label("Closed trades", "money"),
     "orders": Label("Filled orders", "money"),
-    "costs_paid": Label("Costs paid", "money"),
+    "costs_paid": Label("Costs paid, quote currency", "money"),
     "psr": Label("Probabilistic Sharpe ratio", "percent", 1),
     "dsr": Label("Deflated Sharpe ratio", "percent", 1),
 }

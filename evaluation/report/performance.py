@@ -41,6 +41,7 @@ SUMMARY = (
     "turnover",
     "trades",
 )
+EXPERT_ROLES: tuple[Role, ...] = ("expert", "extra", "extra2", "extra3", "extra4", "extra5")
 COMPARED = ("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown")
 
 
@@ -65,7 +66,7 @@ def _summary(evaluation: Evaluation) -> Section:
         note = ""
         if interval is not None:
             low, high = (value_text(name, each) for each in interval)
-            note = f"95 %: {low} to {high}"
+            note = f"95 %: {low} to {high}".replace(" %", "\u00a0%")
         value = evaluation.measures[name]
         tiles.append(Tile(label_of(name).text, value_text(name, value), note, _tone(name, value)))
     pairs = tuple(
@@ -92,7 +93,7 @@ def _tone(name: str, value: float | None) -> Tone:
 def _role(comparator: Comparator, index: int) -> Role:
     if comparator.role == "benchmark":
         return "benchmark"
-    return "expert" if index == 0 else "extra"
+    return EXPERT_ROLES[index % len(EXPERT_ROLES)]
 
 
 def _named(name: str) -> str:
@@ -116,12 +117,13 @@ def _equity(evaluation: Evaluation) -> Section:
     positive = min(float(np.nanmin(line.y)) for line in lines) > 0
     chart = LineChart(
         "equity",
-        "Growth of 1, logarithmic" if positive else "Growth of 1",
+        "Growth of 1",
         curve.seconds,
-        tuple(reversed(lines)),
+        tuple(lines),
         log_y=positive,
         unit="ratio",
         rule=1.0,
+        y_label=f"equity ÷ equity at the start{', logarithmic axis' if positive else ''}",
     )
     return Section(
         "equity",
@@ -147,8 +149,9 @@ def _underwater(evaluation: Evaluation) -> Section:
         "underwater",
         "Loss since the last high",
         evaluation.curve.seconds,
-        tuple(reversed(lines)),
+        tuple(lines),
         unit="percent",
+        y_label="equity ÷ its highest value so far − 1",
     )
     return Section(
         "underwater",
@@ -193,9 +196,9 @@ def _rolling(evaluation: Evaluation) -> Section:
     title, lead = (
         "Rolling Sharpe ratio",
         (
-            f"Annualised over the last {window:,} bars, with the band in which 95 % of such "
-            "estimates fall around an unchanging truth. A band that always contains zero "
-            "proves nothing."
+            f"Annualised over the last {window:,} bars, with its 95 % interval for independent "
+            "returns. Swings that stay within the band need no explanation, and where the band "
+            "contains zero nothing is proven."
         ),
     )
     if window < 20:
@@ -208,9 +211,10 @@ def _rolling(evaluation: Evaluation) -> Section:
         f"Sharpe ratio of the last {window:,} bars",
         evaluation.curve.seconds[1:],
         (Line("policy", ratio, "policy"),),
-        bands=(Band("95 % band", ratio - 1.96 * error, ratio + 1.96 * error, "policy"),),
+        bands=(Band("95 % interval", ratio - 1.96 * error, ratio + 1.96 * error, "policy"),),
         unit="number",
         rule=0.0,
+        y_label="Sharpe ratio, a year",
     )
     return Section("rolling", title, lead, (Figure(chart),))
 
@@ -234,12 +238,12 @@ def _monthly(evaluation: Evaluation) -> Section:
         table[row, 12] = np.prod(1.0 + inside) - 1.0 if len(inside) else np.nan
     chart = HeatMap(
         "months",
-        "Return by month",
+        "Return by month, %",
         tuple(str(year) for year in range(years[0], years[-1] + 1)),
         (*MONTHS, "Year"),
         table,
         limit=float(np.nanquantile(np.abs(returns), 0.95)) or 0.01,
-        unit="percent",
+        unit="percent_cell",
     )
     return Section("months", title, lead, (Figure(chart),))
 
@@ -261,13 +265,13 @@ def _comparison(evaluation: Evaluation) -> Section:
         if each.sharpe_difference_interval is not None:
             low, high = (format_number(v, "ratio") for v in each.sharpe_difference_interval)
             text += f" [{low}, {high}]"
-        p_value = format_number(each.spa_p_value, "ratio")
+        p_value = format_number(each.spa_p_value, "p")
         values = tuple(Cell(value_text(n, each.measures.get(n))) for n in shown)
         rows.append((Cell(_named(each.name), numeric=False), *values, Cell(text), Cell(p_value)))
     caption = ""
     if evaluation.spa_p_value is not None:
         caption = (
             "That the policy beats every one of them: p = "
-            f"{format_number(evaluation.spa_p_value, 'ratio')}."
+            f"{format_number(evaluation.spa_p_value, 'p')}.".replace("= <", "<")
         )
     return Section("comparison", title, lead, (Table(head, tuple(rows), caption),))

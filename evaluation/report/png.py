@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from offline_trader.evaluation.report.axes import log_axis
 from offline_trader.evaluation.report.charts import (
+    MANY_DOTS,
     BarChart,
     Chart,
     HeatMap,
@@ -30,6 +32,10 @@ COLOURS: dict[Role, str] = {
     "good": "#0f8a5f",
     "bad": "#c8324a",
     "extra": "#7c3aed",
+    "extra2": "#0d9488",
+    "extra3": "#db2777",
+    "extra4": "#8a6d1b",
+    "extra5": "#4d7c0f",
 }
 
 
@@ -77,6 +83,8 @@ def _draw(chart: Chart, axes: Any) -> None:
         )
         if chart.rule is not None:
             axes.axhline(chart.rule, color="#475569", lw=1, ls="--")
+        axes.set_xlabel(chart.x_label, fontsize=8)
+        axes.set_ylabel(chart.y_label, fontsize=8)
         _decorate(axes.yaxis, axes, chart.unit)
     elif isinstance(chart, IntervalChart):
         _interval_chart(chart, axes)
@@ -92,22 +100,29 @@ def _line_chart(chart: LineChart, axes: Any) -> None:
         axes.fill_between(
             x, band.lower, band.upper, color=COLOURS[band.role], alpha=0.18, lw=0, label=band.label
         )
-    for line in chart.lines:
-        axes.plot(x, line.y, color=COLOURS[line.role], lw=1.3, label=line.label)
+    for depth, line in enumerate(chart.lines):
+        width, order = 1.6 if line.role == "policy" else 1.1, 3 - depth / len(chart.lines)
+        colour = COLOURS[line.role]
+        axes.plot(x, line.y, color=colour, lw=width, label=line.label, zorder=order)
         if line.fill:
             axes.fill_between(x, line.y, 0.0, color=COLOURS[line.role], alpha=0.2, lw=0)
     for dots in chart.dots:
         at: Any = dots.x
         if chart.dates:
             at = [datetime.fromtimestamp(each, UTC).replace(tzinfo=None) for each in dots.x]
-        axes.scatter(at, dots.y, s=14, color=COLOURS[dots.role], label=dots.label, zorder=3)
+        size = 14 if len(dots.x) <= MANY_DOTS else 5
+        axes.scatter(at, dots.y, s=size, color=COLOURS[dots.role], label=dots.label, zorder=4)
     if chart.log_y:
         axes.set_yscale("log")
+        seen = np.concatenate([*[line.y for line in chart.lines], *[d.y for d in chart.dots]])
+        axes.set_yticks([value for value, _ in log_axis(seen, chart.unit).ticks])
+        axes.minorticks_off()
     if chart.rule is not None:
         axes.axhline(chart.rule, color="#475569", lw=1, ls="--")
     if len(chart.lines) + len(chart.bands) + len(chart.dots) > 1:
         axes.legend(fontsize=8, frameon=False)
-    axes.set_xlabel(chart.x_label)
+    axes.set_xlabel(chart.x_label, fontsize=8)
+    axes.set_ylabel(chart.y_label, fontsize=8)
     _decorate(axes.yaxis, axes, chart.unit)
 
 
@@ -119,6 +134,7 @@ def _interval_chart(chart: IntervalChart, axes: Any) -> None:
     axes.set_yticks(range(len(chart.categories)), chart.categories[::-1])
     if chart.rule is not None:
         axes.axvline(chart.rule, color="#475569", lw=1, ls="--")
+    axes.set_xlabel(chart.x_label, fontsize=8)
     _decorate(axes.xaxis, axes, chart.unit)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from offline_trader.evaluation.report.axes import Axis, date_axis, linear_axis, log_axis
 from offline_trader.evaluation.report.charts import (
+    MANY_DOTS,
     Band,
     BarChart,
     Chart,
@@ -61,24 +62,26 @@ def _line_chart(chart: LineChart) -> str:
     if chart.rule is not None:
         level = HEIGHT * (1 - float(y_axis(chart.rule)))
         parts.append(f'<path class="rule" d="M0 {level:.1f}H{WIDTH:.0f}"/>')
-    for line in chart.lines:
+    for line in reversed(chart.lines):
         y = HEIGHT * (1 - y_axis(line.y[rows]))
         if line.fill:
             base = HEIGHT * (1 - float(y_axis(0.0)))
             parts.append(f'<path class="fill {line.role}" d="{_area(x, y, base)}"/>')
         parts.append(f'<path class="line {line.role}" d="{_path(x, y)}"/>')
     for dots in chart.dots:
+        many = " many" if len(dots.x) > MANY_DOTS else ""
         marks = "".join(
             f"M{a:.1f} {b:.1f}h0"
             for a, b in zip(x_axis(dots.x) * WIDTH, HEIGHT * (1 - y_axis(dots.y)), strict=True)
             if np.isfinite(a) and np.isfinite(b)
         )
-        parts.append(f'<path class="dots {dots.role}" d="{marks}"/>')
+        parts.append(f'<path class="dots {dots.role}{many}" d="{marks}"/>')
     entries = [(each.label, each.role, "line") for each in chart.lines]
     entries += [(each.label, each.role, "band") for each in chart.bands]
     entries += [(each.label, each.role, "dot") for each in chart.dots]
     legend = _legend([entry for entry in entries if entry[0]])
-    return legend + _plot(_svg(chart.title, parts), y_axis, x_axis, chart.x_label)
+    svg = _svg(chart.title, parts)
+    return legend + _named(chart.y_label) + _plot(svg, y_axis, x_axis, chart.x_label)
 
 
 def _bar_chart(chart: BarChart) -> str:
@@ -105,7 +108,8 @@ def _bar_chart(chart: BarChart) -> str:
         for i, text in enumerate(chart.categories)
         if i % every == centre
     )
-    return _plot(_svg(chart.title, parts), y_axis, Axis(0.0, 1.0, False, ticks), "")
+    plot = _plot(_svg(chart.title, parts), y_axis, Axis(0.0, 1.0, False, ticks), chart.x_label)
+    return _named(chart.y_label) + plot
 
 
 def _interval_chart(chart: IntervalChart) -> str:
@@ -141,6 +145,9 @@ def _interval_chart(chart: IntervalChart) -> str:
         for value, text in axis.ticks
     )
     foot = f'<div class="irow ifoot"><span></span><span class="xlabels">{ticks}</span></div>'
+    if chart.x_label:
+        name = escape(chart.x_label)
+        foot += f'<div class="irow"><span></span><span class="xname">{name}</span></div>'
     return f'<div class="intervals">{"".join(rows)}{foot}</div>'
 
 
@@ -195,6 +202,11 @@ def _plot(svg: str, y_axis: Axis, x_axis: Axis, x_label: str) -> str:
         f'<div class="plot"><div class="ylabels">{y}</div><div class="area">{svg}</div>'
         f'<div class="xlabels">{x}</div>{label}</div>'
     )
+
+
+def _named(y_label: str) -> str:
+    """The y axis's name, above the axis."""
+    return f'<div class="yname">{escape(y_label)}</div>' if y_label else ""
 
 
 def _legend(entries: list[tuple[str, str, str]]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offline_trader.evaluation import report
 from offline_trader.evaluation.record import (
     ActionMap,
     Comparator,
@@ -27,9 +28,17 @@ from offline_trader.evaluation.record import (
 )
 from offline_trader.evaluation.report import render_report, write_report
 from offline_trader.evaluation.report.axes import date_axis, linear_axis, log_axis
-from offline_trader.evaluation.report.charts import HeatMap, format_number, thin
+from offline_trader.evaluation.report.charts import (
+    BarChart,
+    HeatMap,
+    IntervalChart,
+    LineChart,
+    format_number,
+    thin,
+)
 from offline_trader.evaluation.report.page import report_sections
 from offline_trader.evaluation.report.performance import rolling_sharpe
+from offline_trader.evaluation.report.png import COLOURS
 from offline_trader.evaluation.report.verdict import banner
 
 SECTIONS = [
@@ -207,6 +216,120 @@ def test_what_was_measured_is_on_the_page() -> None:
         assert part in text, part
 
 
+def test_every_seed_and_their_middle_half_are_on_the_page() -> None:
+    measures: dict[str, float | None] = {"sharpe": 0.5, "cagr": 0.031, "mi_norm": None}
+    seeds = tuple(
+        ScoreRow(f"seed {k}", k / 10, (k / 10 - 1, k / 10 + 1), "no collapse", measures=measures)
+        for k in (3, 5, 7)
+    )
+    middle = ScoreRow(
+        "interquartile mean",
+        0.5,
+        (0.31, 0.69),
+        "over 3 seeds",
+        summary=True,
+        measures=measures,
+        intervals={"cagr": (0.011, 0.052)},
+    )
+    found = replace(full(), seeds=(*seeds, middle))
+    (section,) = [each for each in report_sections(found) if each.key == "seeds"]
+    (chart,) = section.charts
+    assert isinstance(chart, IntervalChart)
+    assert chart.roles == ("policy", "policy", "policy", "expert")
+    text = Page(render_report(found)).text
+    for part in (
+        "seed 7 0.50 3.1 % – no collapse",
+        "interquartile mean 0.50 3.1 % – over 3 seeds",
+        "95 % from – 1.1 %",
+        "95 % to – 5.2 %",
+    ):
+        assert part in text, part
+    assert Evaluation.from_dict(found.to_dict()).to_dict() == found.to_dict()
+
+
+def test_a_score_in_another_unit_is_in_the_table_alone() -> None:
+    rows = (
+        ScoreRow("cql on M1", 91.0, (88.0, 93.0), "3 seeds", measures={"seed 0": 90, "seed 1": 92}),
+        ScoreRow("cql on M0", 0.31, (0.2, 0.4), "one seed", unit="bp a step"),
+    )
+    found = replace(full(), known_optimum=rows)
+    (section,) = [each for each in report_sections(found) if each.key == "known-optimum"]
+    (chart,) = section.charts
+    assert isinstance(chart, IntervalChart)
+    assert chart.categories == ("cql on M1",)
+    text = Page(render_report(found)).text
+    assert "0.31 bp a step" in text
+    assert "90.0, 92.0" in text
+    alone = replace(full(), known_optimum=rows[1:])
+    assert "0.31 bp a step" in Page(render_report(alone)).text
+
+
+def test_what_fills_an_empty_section_is_named() -> None:
+    text = Page(render_report(bare())).text
+    for command in (
+        "offline-trader walk-forward",
+        "offline-trader evaluate RUN RUN RUN --as-seeds",
+        "offline-trader known-optimum M3-narrow --seeds 3 --run RUN",
+        "offline-trader evaluate … --gates default",
+    ):
+        assert f"To fill this: {command}" in text, command
+
+
+def test_hidden_layers_are_shown_or_said_to_be_none() -> None:
+    layers: dict[str, float | None] = {
+        "dormant_ratio": 0.25,
+        "effective_rank": 43,
+        "hidden_units": 128,
+        "feature_units": 64,
+    }
+    text = Page(render_report(replace(full(), collapse={"n": 9.0, **layers}))).text
+    assert "25.0 % of 128" in text
+    assert "43 of 64" in text
+    none: dict[str, float | None] = dict.fromkeys(layers)
+    text = Page(render_report(replace(full(), collapse={"n": 9.0, **none}))).text
+    assert text.count("not evaluable there is no network to look into") == 2
+
+
+def test_every_axis_has_a_name_or_is_time() -> None:
+    for section in report_sections(full()):
+        for chart in section.charts:
+            if isinstance(chart, LineChart):
+                assert chart.y_label, chart.name
+                assert chart.dates or chart.x_label, chart.name
+            elif isinstance(chart, BarChart | IntervalChart):
+                assert chart.x_label, chart.name
+
+
+def test_experts_have_colours_of_their_own() -> None:
+    found = full()
+    rival = found.comparators[1]
+    many = tuple(replace(rival, name=f"expert {k}") for k in range(6))
+    found = replace(found, comparators=(found.comparators[0], *many))
+    (section,) = [each for each in report_sections(found) if each.key == "equity"]
+    (chart,) = section.charts
+    assert isinstance(chart, LineChart)
+    roles = [line.role for line in chart.lines]
+    assert len(set(roles)) == len(roles) == 8
+    style = (Path(report.__file__).parent / "style.css").read_text()
+    for role in roles:
+        assert style.count(f"--{role}:#") == 2, f"{role} in light and dark"
+    assert set(roles) <= set(COLOURS)
+
+
+def test_a_mean_by_regime_has_the_interval_of_its_sample() -> None:
+    returns = np.random.default_rng(3).normal(4e-4, 0.01, 500)
+    sharpe = float(returns.mean() / returns.std(ddof=1) * np.sqrt(252.0))
+    row = RegimeRow("bull", 500, 1.0, sharpe, float(returns.mean()), 0.0)
+    (section,) = [
+        each for each in report_sections(replace(full(), regimes=(row,))) if each.key == "regimes"
+    ]
+    (chart,) = section.charts
+    assert isinstance(chart, IntervalChart)
+    half = 1.96 * returns.std(ddof=1) / np.sqrt(500)
+    assert chart.lower[0] == pytest.approx(returns.mean() - half)
+    assert chart.upper[0] == pytest.approx(returns.mean() + half)
+
+
 def test_names_cannot_inject_markup() -> None:
     attack = "<script>alert(1)</script>"
     found = full()
@@ -326,6 +449,16 @@ def test_ticks_are_round_and_cover_the_data() -> None:
         (-12345.6, "money", "−12,346"),
         (0.5, "ratio", "0.50"),
         (0.0064, "number", "0.0064"),
+        (0.02, "number", "0.02"),
+        (-0.000321, "bp", "−3.21"),
+        (0.0004, "p", "< 0.001"),
+        (0.0342, "p", "0.034"),
+        (0.342, "p", "0.34"),
+        (-0.0123, "percent_cell", "−1.2"),
+        (0.1234, "percent_cell", "12"),
+        (-0.0004, "percent_cell", "0"),
+        (-0.137, "ratio_cell", "−.14"),
+        (1.0, "ratio_cell", "1.0"),
     ],
 )
 def test_numbers_are_written_short(value: float | None, unit: str, text: str) -> None:
