@@ -12,7 +12,7 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import DryRun, Json, Quiet, examples
 from offline_trader.cli.seeds import chosen_run
-from offline_trader.cli.subjects import finished_run, source_experts
+from offline_trader.cli.subjects import finished_run, last_day_seen, source_experts
 from offline_trader.coercion import from_dict
 from offline_trader.errors import GateFailed
 
@@ -94,16 +94,23 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
 
     Raises:
         DataError: no finished run.
+        ConfigError: the place belongs to another manifest.
         SchemaMismatch: the run was trained with another observation layout.
         GateFailed: a collapsed policy without ``force``, or one that differs from torch.
     """
     from offline_trader.cli.phases import POLICY_FILE
     from offline_trader.cli.validation import roll_once
     from offline_trader.envs import EnvConfig
-    from offline_trader.export import ManifestFacts, refuse_collapsed, write_manifest
+    from offline_trader.export import (
+        ManifestFacts,
+        refuse_collapsed,
+        refuse_taken_place,
+        write_manifest,
+    )
     from offline_trader.learning.learner import load_learner
     from offline_trader.types import ObservationLayout
 
+    refuse_taken_place(target)
     facts = finished_run(run).facts
     layout = ObservationLayout.from_dict(facts["layout"])
     learner = load_learner(run / POLICY_FILE)
@@ -178,13 +185,15 @@ def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
     manifest = Run.open(run).manifest
     env, validation = facts["env"], facts["validation_env"] or {}
+    end = env["end"] or last_day_seen(env, None)
     return {
         "command": manifest["command"],
         "seed": manifest["seed"],
         "config_hash": manifest["config_hash"],
         "market_sha256": manifest["data_hash"],
         "market": [Path(source).name for source in env["market"]],
-        "train_range": [env["start"], env["end"]],
+        "tz": env["tz"],
+        "train_range": [env["start"], end],
         "validation_range": [validation.get("start"), validation.get("end")],
         "simulator": env["simulator"],
         "experts": [_portable(text) for text in source_experts(facts["experts"])],

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, SchemaMismatch
 
 if TYPE_CHECKING:
+    from offline_trader.envs import EnvConfig
     from offline_trader.evaluation.backtest import Subject
     from offline_trader.runs import Run
 
-__all__ = ["Candidate", "finished_run", "open_candidate", "source_experts"]
+__all__ = [
+    "Candidate",
+    "finished_run",
+    "last_day_seen",
+    "open_candidate",
+    "require_bars",
+    "source_experts",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +85,12 @@ def _from_onnx(path: Path) -> Candidate:
     facts = policy.metadata
     env: dict[str, Any] = {}
     if "simulator" in facts:
-        env = {"market": facts["market"], "simulator": facts["simulator"]}
+        env = {name: facts.get(name) for name in ("market", "tz", "simulator")}
     return Candidate(
         name=path.stem,
         subject=policy,
         env=env,
-        seen_until=_last(facts.get("train_range"), facts.get("validation_range")),
+        seen_until=_latest(facts.get("train_range"), facts.get("validation_range")),
         experts=_usable(facts.get("experts", ())),
         trial={"config_hash": facts.get("config_hash", ""), "command": facts.get("command", "")},
         seed=int(facts.get("seed", 0)),
@@ -95,12 +103,11 @@ def _from_run(path: Path) -> Candidate:
 
     run = finished_run(path)
     facts = run.facts
-    env, validation = facts["env"], facts["validation_env"] or {}
     return Candidate(
         name=path.name,
         subject=load_learner(path / POLICY_FILE),
-        env=env,
-        seen_until=_last([env["start"], env["end"]], [None, validation.get("end")]),
+        env=facts["env"],
+        seen_until=last_day_seen(facts["env"], facts["validation_env"]),
         experts=_usable(source_experts(facts["experts"])),
         trial={"config_hash": run.manifest["config_hash"], "command": run.manifest["command"]},
         seed=int(run.manifest["seed"]),
@@ -166,7 +173,65 @@ def _plain(name: str) -> str:
     return f"{Path(place).stem}-{rest}" if colon else Path(rest).stem
 
 
-def _last(*ranges: Any) -> str:
-    """The latest end of the ranges; empty where none has one."""
-    ends = [str(each[1]) for each in ranges if each and each[1]]
-    return max(ends, default="")
+def last_day_seen(training: Mapping[str, Any], validation: Mapping[str, Any] | None) -> str:
+    """Last day, ISO, that a training or the choice of its policy saw.
+
+    Args:
+        training: settings of its environment; without an end it saw all bars of its market.
+        validation: settings of the one that the policy was chosen in, if there was one.
+
+    Raises:
+        DataError: bars without an end that cannot be read.
+    """
+    from offline_trader.markets import load_markets
+
+    ends = [training["end"], (validation or {}).get("end")]
+    if ends[0] is None:
+        bars = load_markets(training["market"], tz=training.get("tz"))
+        ends[0] = str(max(each.timestamps[-1] for each in bars).astype("datetime64[D]"))
+    return _latest(*([None, end] for end in ends))
+
+
+def require_bars(env: EnvConfig, seen_until: str) -> None:
+    """Nothing if there are bars to judge on.
+
+    Args:
+        env: market and dates of the evaluation.
+        seen_until: last day that training saw; empty: not known.
+
+    Raises:
+        DataError: a file that is not there, or no bars after those that training saw.
+    """
+    from offline_trader.markets import load_markets, parse_source
+    from offline_trader.markets.dates import parse_date, parse_end
+
+    for source in env.market:
+        kind, name, _ = parse_source(source)
+        if kind == "file" and not Path(name).exists():
+            raise DataError(
+                f"{source}: no such file",
+                expected="bars to judge on; a model keeps the name of its market, not its place",
+                hint="name the file with --market",
+            )
+    if not seen_until or env.start is None or parse_date(env.start) < parse_end(seen_until):
+        return
+    for bars in load_markets(env.market, tz=env.tz):
+        if bars.timestamps[-1] < parse_date(env.start):
+            raise DataError(
+                f"{bars.name} ends on {bars.timestamps[-1].astype('datetime64[D]')}, and training "
+                f"saw bars until {seen_until}",
+                expected=f"bars from {env.start} on",
+                hint="keep bars back with collect --end, or look at bars that were seen by --start",
+            )
+
+
+def _latest(*ranges: Any) -> str:
+    """The last day, ISO, of the ranges' ends; empty where none has one."""
+    import numpy as np
+
+    from offline_trader.markets.dates import parse_end
+
+    moments = [parse_end(each[1]) for each in ranges if each and each[1]]
+    if not moments:
+        return ""
+    return str((max(moments) - np.timedelta64(1, "ns")).astype("datetime64[D]"))

@@ -20,6 +20,7 @@ __all__ = [
     "read_manifest",
     "record_gates",
     "refuse_collapsed",
+    "refuse_taken_place",
     "sha256_of",
     "verify_manifest",
     "write_manifest",
@@ -93,6 +94,32 @@ def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool
     return True
 
 
+def refuse_taken_place(model: Path) -> None:
+    """Nothing if the manifest of ``model`` may be written; call it before the model is.
+
+    Raises:
+        ConfigError: another kind of manifest lies there already, or that of another model which
+            is still there.
+    """
+    target = model.parent / "manifest.json"
+    if not target.exists():
+        return
+    before = _load(target)
+    if before.get("kind") != _KIND:
+        raise ConfigError(
+            f"{target} is the manifest of something else (a run, perhaps)",
+            expected="a directory of its own for the exported model",
+            hint="export to e.g. export/policy.onnx",
+        )
+    other = str(before.get("model", {}).get("file", model.name))
+    if other != model.name and (model.parent / other).exists():
+        raise ConfigError(
+            f"{target} describes {other}",
+            expected="a directory of its own for every exported model",
+            hint=f"choose another directory, or remove {other}",
+        )
+
+
 def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
     """Writes ``manifest.json`` beside ``model`` and returns its path.
 
@@ -100,18 +127,13 @@ def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
 
     Raises:
         GateFailed: COLLAPSED without force.
-        ConfigError: another kind of manifest lies there already.
+        ConfigError: as :func:`refuse_taken_place`.
         DataError: the model or a parent is missing.
     """
     model = Path(model)
     forced = refuse_collapsed(facts.collapse, force=facts.force)
+    refuse_taken_place(model)
     target = model.parent / "manifest.json"
-    if target.exists() and _load(target).get("kind") != _KIND:
-        raise ConfigError(
-            f"{target} is the manifest of something else (a run, perhaps)",
-            expected="a directory of its own for the exported model",
-            hint="export to e.g. export/policy.onnx",
-        )
     payload = {
         "kind": _KIND,
         "version": __version__,

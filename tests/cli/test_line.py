@@ -268,6 +268,16 @@ def test_a_model_that_differs_from_torch_is_not_written(line: Path, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["policy.onnx"]
 
 
+def test_an_export_into_a_run_is_refused_before_anything_is_written(
+    line: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted((line / "finetune").iterdir())
+    words = ["export", str(line / "finetune"), "-o", str(line / "finetune" / "policy.onnx")]
+    assert code_of([*words, "--force"]) == 2
+    assert "manifest of something else" in capsys.readouterr().err
+    assert sorted((line / "finetune").iterdir()) == before
+
+
 def test_a_killed_pretraining_goes_on_to_the_same_bytes(line: Path, tmp_path: Path) -> None:
     words = [*PRETRAIN, "--root", str(line / "data"), "--run", str(tmp_path / "a"), "-q"]
     code = "from offline_trader.cli.main import main; main()"

@@ -14,6 +14,7 @@ from offline_trader.export import (
     read_manifest,
     record_gates,
     refuse_collapsed,
+    refuse_taken_place,
     sha256_of,
     verify_manifest,
     write_manifest,
@@ -101,3 +102,17 @@ def test_gates_of_a_later_evaluation_replace_the_earlier_ones(model: Path) -> No
     model.write_bytes(b"other")
     with pytest.raises(DataError, match="SHA-256"):
         record_gates(model, gates)
+
+
+def test_a_model_does_not_take_the_manifest_of_another(model: Path) -> None:
+    write_manifest(model, ManifestFacts("ab" * 32))
+    other = model.with_name("other.onnx")
+    with pytest.raises(ConfigError, match=r"manifest\.json describes policy\.onnx"):
+        refuse_taken_place(other)
+    other.write_bytes(b"other bytes")
+    with pytest.raises(ConfigError, match=r"manifest\.json describes policy\.onnx"):
+        write_manifest(other, ManifestFacts("ab" * 32))
+    assert verify_manifest(model)["model"]["file"] == "policy.onnx"
+    model.unlink()
+    write_manifest(other, ManifestFacts("ab" * 32))
+    assert verify_manifest(other)["model"]["file"] == "other.onnx"
