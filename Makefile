@@ -2,6 +2,7 @@
 #
 #   PYTHON=/path/to/python3.12   the interpreter for .venv (found by itself otherwise)
 #   PIP_ARGS="..."               passed to every pip install, such as another index
+#   SLOW=1                       `make test` runs the slow tests too, SLOW_MINUTES (15) at most
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench-peers clean
@@ -36,7 +37,7 @@ demo: $(STAMP) ## S&P 500 prices to an ONNX policy with a report
 	$(BIN)/offline-trader demo
 
 test: $(STAMP) ## every check: format, lint, types, import directions, tests, wheel
-	scripts/check
+	scripts/check $(if $(filter-out 0,$(SLOW)),--slow)
 
 lint: $(STAMP) ## the checks without the tests
 	scripts/check --lint
