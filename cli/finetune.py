@@ -12,6 +12,7 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import (
     Config,
+    Device,
     DryRun,
     Json,
     Quiet,
@@ -20,11 +21,14 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Threads,
+    check_device,
     examples,
     resolve,
     show_settings,
 )
 from offline_trader.cli.pretrain import print_training
+from offline_trader.cli.seeds import chosen_run
 from offline_trader.cli.subjects import finished_run
 from offline_trader.cli.validation import ValidationConfig, Validator
 from offline_trader.envs import EnvConfig
@@ -52,6 +56,7 @@ class FinetuneConfig:
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
         validation: the bars by which the policy is chosen.
+        threads: of torch while training; see ``PretrainConfig``.
         seed: of exploration, starts and batches.
     """
 
@@ -61,11 +66,13 @@ class FinetuneConfig:
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    threads: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.lanes < 1:
-            raise ValueError(f"lanes={self.lanes}: one or more")
+        for name in ("lanes", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: one or more")
 
 
 def command(
@@ -74,6 +81,8 @@ def command(
         int | None, typer.Option("--steps", help="Environment steps, over all lanes.")
     ] = None,
     lanes: Annotated[int | None, typer.Option("--lanes", help="Environments side by side.")] = None,
+    threads: Threads = None,
+    device: Device = None,
     run: RunName = Path("runs/finetune"),
     root: Root = None,
     config: Config = None,
@@ -86,13 +95,23 @@ def command(
 ) -> None:
     """Train a pretrained policy on with SAC in the simulator, offline data in every batch.
 
-    Market, rules, networks, dataset and validation range are the parent run's, unless set.
+    Market, rules, networks, dataset and validation range are the parent run's, unless set. Of
+    a folder of seeds the best by validation is the parent.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    base = parent_settings(parent)
+    parent = chosen_run(parent, terminal)
     plan = resolve(
-        FinetuneConfig, config, settings, base, online__steps=steps, lanes=lanes, seed=seed
+        FinetuneConfig,
+        config,
+        settings,
+        parent_settings(parent),
+        online__steps=steps,
+        lanes=lanes,
+        learner__device=device,
+        threads=threads,
+        seed=seed,
     )
+    check_device(plan.learner.device)
     if dry_run:
         plan.validation.env(plan.env)
         show_settings(terminal, plan)
@@ -116,6 +135,7 @@ def parent_settings(parent: Path) -> dict[str, Any]:
         "env": facts["env"],
         "learner": {**config["learner"], "algorithm": "sac"},
         "validation": config["validation"],
+        "threads": config.get("threads", 1),
         "seed": config["seed"],
     }
 
@@ -134,6 +154,7 @@ def finetune_run(
     Raises:
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
     """
+    from offline_trader.cli.phases import torch_threads
     from offline_trader.config import to_dict
     from offline_trader.datasets import dataset_path
 
@@ -154,7 +175,8 @@ def finetune_run(
         if run.status == "done":
             terminal.note(f"{path} is done already")
             return run
-        trained = _train(config, run, parent, terminal, validation_env, root)
+        with torch_threads(config.threads):
+            trained = _train(config, run, parent, terminal, validation_env, root)
         kept = ("layout", "layout_hash", "experts", "privileged", "dataset")
         run.finish(
             env=to_dict(config.env),

@@ -11,9 +11,11 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.config import config_hash, load_config, to_dict, to_yaml
+from offline_trader.errors import ConfigError
 
 __all__ = [
     "Config",
+    "Device",
     "DryRun",
     "Json",
     "Quiet",
@@ -22,6 +24,9 @@ __all__ = [
     "RunName",
     "Seed",
     "Settings",
+    "Threads",
+    "Workers",
+    "check_device",
     "examples",
     "listed",
     "resolve",
@@ -69,6 +74,39 @@ Root: TypeAlias = Annotated[
         help="Folder of the datasets; by default Minari's ($MINARI_DATASETS_PATH).",
     ),
 ]
+
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Threads of a training; more help wide networks only."),
+]
+Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Processes at once; by default one a core."),
+]
+Device: TypeAlias = Annotated[
+    str | None, typer.Option("--device", help="cpu, or cuda where there is an NVIDIA GPU.")
+]
+
+
+def check_device(name: str) -> None:
+    """Nothing if torch can compute on device ``name``.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if name == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device {name!r} cannot be used here: {reason}",
+            expected="cpu" if not torch.cuda.is_available() else "cpu or cuda",
+            hint="leave --device out, or install a torch that was built for this machine's GPU",
+        ) from error
 
 
 def resolve(

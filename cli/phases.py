@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from offline_trader.cli.console import Advance
 from offline_trader.errors import DataError
 from offline_trader.runs import Run, atomic_write
 
-__all__ = ["POLICY_FILE", "Phases", "stage_seeds"]
+__all__ = ["POLICY_FILE", "Phases", "stage_seeds", "torch_threads"]
 
 POLICY_FILE = "policy.d3"
 
@@ -22,6 +23,17 @@ POLICY_FILE = "policy.d3"
 def stage_seeds(seed: int, count: int) -> list[int]:
     """``count`` independent seeds of one run's stages, derived from its seed."""
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(count)]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Inside, torch computes with ``count`` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Phases:

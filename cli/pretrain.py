@@ -12,6 +12,7 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import (
     Config,
+    Device,
     DryRun,
     Json,
     Quiet,
@@ -20,6 +21,9 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Threads,
+    Workers,
+    check_device,
     examples,
     resolve,
     show_settings,
@@ -31,11 +35,12 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig
 from offline_trader.runs import Run
 
-__all__ = ["EXAMPLES", "PretrainConfig", "command", "pretrain", "print_training"]
+__all__ = ["EXAMPLES", "PretrainConfig", "check_inputs", "command", "pretrain", "print_training"]
 
 EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31",
     "offline-trader pretrain --dataset sp500/experts-v0 --algorithm sac --run runs/sac",
+    "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31 --seeds 5",
     "offline-trader pretrain --dataset sp500/experts-v0 --set learner.hidden=256,256 --resume",
 )
 
@@ -50,6 +55,8 @@ class PretrainConfig:
         clone: behaviour cloning of the actor.
         offline: offline training that starts from the clone.
         validation: the bars by which the policy is chosen.
+        threads: of torch while training. One is fastest for small networks (docs/learning.md);
+            another number gives other last bits.
         seed: of networks, batches and draws.
     """
 
@@ -58,7 +65,12 @@ class PretrainConfig:
     clone: CloneConfig = field(default_factory=CloneConfig)
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    threads: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads={self.threads}: one or more")
 
 
 def command(
@@ -75,6 +87,13 @@ def command(
             help="Choose the policy on the bars from the end of the training range to this date.",
         ),
     ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option("--seeds", min=1, help="Train so many seeds, from --seed on, side by side."),
+    ] = 1,
+    workers: Workers = None,
+    threads: Threads = None,
+    device: Device = None,
     run: RunName = Path("runs/pretrain"),
     root: Root = None,
     config: Config = None,
@@ -89,6 +108,8 @@ def command(
 
     The run directory holds settings, metrics, checkpoints and the policy (policy.d3, a d3rlpy
     model). With --validate-until the best policy on those bars is kept, otherwise the last.
+    With --seeds it holds a run directory a seed, with the bytes of as many single runs, and
+    seeds.json names the best by validation, which finetune, export and evaluate take.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(
@@ -97,12 +118,23 @@ def command(
         settings,
         dataset=dataset,
         learner__algorithm=algorithm,
+        learner__device=device,
         validation__end=validate_until,
+        threads=threads,
         seed=seed,
     )
     if dry_run:
-        _inputs(plan, root)
+        check_inputs(plan, root)
         show_settings(terminal, plan)
+        return
+    if seeds > 1:
+        from offline_trader.cli.seeds import pretrain_seeds, print_seeds
+
+        record = pretrain_seeds(
+            plan, run, seeds, terminal, root=root, resume=resume, workers=workers
+        )
+        print_seeds(terminal, run, record)
+        terminal.result({"run": str(run), **record})
         return
     finished = pretrain(plan, run, terminal, root=root, resume=resume)
     print_training(terminal, finished)
@@ -122,10 +154,11 @@ def pretrain(
     Raises:
         ConfigError, DataError: a dataset, range or run directory that cannot be used.
     """
+    from offline_trader.cli.phases import torch_threads
     from offline_trader.config import to_dict
     from offline_trader.datasets import dataset_path
 
-    own, env, validation_env = _inputs(config, root)
+    own, env, validation_env = check_inputs(config, root)
     run = Run.create(
         path,
         to_dict(config),
@@ -139,7 +172,8 @@ def pretrain(
         if run.status == "done":
             terminal.note(f"{path} is done already")
             return run
-        facts = _train(config, run, terminal, own, validation_env, root)
+        with torch_threads(config.threads):
+            facts = _train(config, run, terminal, own, validation_env, root)
         run.finish(
             dataset=config.dataset,
             layout=own["layout"],
@@ -153,14 +187,16 @@ def pretrain(
     return run
 
 
-def _inputs(
+def check_inputs(
     config: PretrainConfig, root: Path | None
 ) -> tuple[Mapping[str, Any], EnvConfig, EnvConfig | None]:
     """The dataset's own metadata, its environment, and the one to validate in.
 
     Raises:
+        ConfigError, DataError: no such dataset, device, or a range that cannot validate.
         SchemaMismatch: the dataset was made with another layout than this version makes.
     """
+    check_device(config.learner.device)
     from offline_trader.datasets.catalog import own_metadata
     from offline_trader.datasets.loading import check_layout
     from offline_trader.features import observation_layout

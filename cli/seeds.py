@@ -1,0 +1,268 @@
+"""Pretraining of several seeds side by side, and the choice between them.
+
+::
+
+    runs/NAME/
+        seeds.json     settings, seeds, scores, summary, the best
+        seed-0/        a run directory like that of one pretraining with that seed
+        seed-1/
+
+Each seed is trained in a process of its own by the same code, with the same number of threads, as
+a run of that seed alone, so its files have the same bytes however many run at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.cli.console import Advance, Terminal
+from offline_trader.cli.workers import Report, run_jobs
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.runs import Run, atomic_write
+
+if TYPE_CHECKING:
+    from offline_trader.cli.pretrain import PretrainConfig
+
+__all__ = ["SEEDS_FILE", "chosen_run", "pretrain_seeds", "print_seeds"]
+
+SEEDS_FILE = "seeds.json"
+
+
+@dataclass(frozen=True)
+class SeedJob:
+    """One seed's pretraining, for a process of its own.
+
+    Attributes:
+        config: settings, of this seed.
+        path: its run directory.
+        root: folder of the datasets.
+    """
+
+    config: PretrainConfig
+    path: Path
+    root: Path | None
+
+    def __call__(self, report: Report) -> None:
+        """Train; an unfinished run that is there goes on."""
+        from offline_trader.cli.pretrain import pretrain
+
+        pretrain(self.config, self.path, _Reporting(report), root=self.root, resume=True)
+
+
+def pretrain_seeds(
+    config: PretrainConfig,
+    folder: Path,
+    count: int,
+    terminal: Terminal,
+    *,
+    root: Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Train seeds ``config.seed``, ``config.seed + 1``, …; what ``seeds.json`` then holds.
+
+    Args:
+        config: settings; its seed is the first.
+        folder: where the runs go.
+        count: how many seeds.
+        root: folder of the datasets.
+        resume: finish what an interrupted command left; ``count`` may have grown.
+        workers: trainings at once; None: as many as the machine's cores allow.
+
+    Raises:
+        ConfigError: a folder that is in use, or that was made with other settings.
+        DataError, OfflineTraderError: a seed's own error.
+    """
+    from offline_trader.cli.pretrain import check_inputs
+
+    check_inputs(config, root)  # refused before anything is written
+    seeds = [config.seed + k for k in range(count)]
+    record = _prepare(config, folder, seeds, resume=resume)
+    plans = [replace(config, seed=seed) for seed in seeds]
+    jobs = [SeedJob(plan, folder / f"seed-{plan.seed}", root) for plan in plans]
+    each = config.clone.updates + config.offline.critic_updates + config.offline.updates
+    done = [0.0] * count
+    with terminal.progress(f"pretraining {count} seeds", max(1, each * count)) as advance:
+
+        def moved(index: int, steps: float) -> None:
+            done[index] = steps
+            advance(sum(done))
+
+        run_jobs(jobs, workers or _free_workers(config.threads), moved)
+        advance(each * count)
+    record |= _summary(folder, seeds)
+    _write(folder, record)
+    return record
+
+
+def chosen_run(path: Path, terminal: Terminal | None = None) -> Path:
+    """``path``, or of a folder of seeds the run that is best by validation, with a note of it.
+
+    Raises:
+        DataError: seeds that are not finished, or that no validation has ranked.
+    """
+    if not (path / SEEDS_FILE).is_file():
+        return path
+    record = _read(path)
+    if record["status"] != "done":
+        raise DataError(
+            f"the seeds in {path} are not finished", hint="finish them with pretrain --resume"
+        )
+    best = record["best"]
+    if best is None:
+        raise DataError(
+            f"no validation ranks the seeds in {path}",
+            expected="one of its runs",
+            hint=f"name one, as {path / record['seeds'][0]['run']}; or train with --validate-until",
+        )
+    chosen = path / str(best["run"])
+    if terminal is not None:
+        terminal.note(
+            f"{chosen}: the best of {len(record['seeds'])} seeds by validation "
+            f"({best['kept_score']:.4g})"
+        )
+    return chosen
+
+
+class _Reporting(Terminal):
+    """A silent terminal whose progress bars, one after another, go to the parent as one."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(as_json=True, quiet=True)
+        self._report, self._before = report, 0.0
+
+    @contextmanager
+    def progress(self, label: str, total: float | None = None) -> Iterator[Advance]:
+        """Reports the units of all blocks so far."""
+        del label
+        yield _Forward(self._report, self._before)
+        self._before += total or 0.0
+
+
+class _Forward(Advance):
+    def __init__(self, report: Report, before: float) -> None:
+        self._report, self._before = report, before
+
+    def __call__(self, done: float, total: float | None = None) -> None:
+        del total
+        self._report(self._before + done)
+
+
+def _free_workers(threads: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+def _prepare(
+    config: PretrainConfig, folder: Path, seeds: Sequence[int], *, resume: bool
+) -> dict[str, Any]:
+    """The folder with a ``seeds.json`` of status ``running``."""
+    from offline_trader.config import to_dict
+    from offline_trader.types import digest
+
+    settings = to_dict(config)
+    if (folder / SEEDS_FILE).is_file():
+        before = _read(folder)
+        if not resume:
+            raise ConfigError(
+                f"{folder} holds seeds with status {before['status']!r}",
+                hint="add --resume to go on with them, or choose another --run",
+            )
+        if before["config_hash"] != digest(settings):
+            raise ConfigError(
+                f"the seeds in {folder} were made with other settings",
+                hint="resume with the same settings, or choose another --run",
+            )
+        if len(before["seeds"]) > len(seeds):
+            raise ConfigError(
+                f"{folder} has {len(before['seeds'])} seeds",
+                expected=f"--seeds {len(before['seeds'])} or more, not {len(seeds)}",
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"{folder} exists and holds no seeds",
+            expected="a new or empty directory",
+            hint="choose another --run",
+        )
+    record = {
+        "format": 1,
+        "status": "running",
+        "config": settings,
+        "config_hash": digest(settings),
+        "seeds": [{"seed": seed, "run": f"seed-{seed}"} for seed in seeds],
+        "best": None,
+    }
+    _write(folder, record)
+    return record
+
+
+def _summary(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Every seed's validation scores, their interquartile mean with its interval, the best."""
+    import numpy as np
+
+    from offline_trader.config import to_dict
+    from offline_trader.evaluation.comparison import seed_summary
+
+    rows = []
+    for seed in seeds:
+        stage = Run.open(folder / f"seed-{seed}").facts["offline"]
+        kept = ("kept", "kept_step", "warm_score", "kept_score", "last_score")
+        rows.append({"seed": seed, "run": f"seed-{seed}", **{name: stage[name] for name in kept}})
+    ranked = [row for row in rows if row["kept_score"] is not None]
+    summary = None
+    if ranked:
+        scores = [float(row["kept_score"]) for row in ranked]
+        summary = to_dict(seed_summary(scores, rng=np.random.default_rng(0)))
+    return {
+        "status": "done",
+        "seeds": rows,
+        "validation": summary,
+        "best": max(ranked, key=lambda row: float(row["kept_score"]), default=None),
+    }
+
+
+def print_seeds(terminal: Terminal, folder: Path, record: Mapping[str, Any]) -> None:
+    """A row a seed, the summary, and which is the best."""
+    terminal.table(
+        "",
+        ["run", "validation of the clone", "of the kept policy", "kept", "of update"],
+        [
+            [row["run"], row["warm_score"], row["kept_score"], row["kept"].replace("_", " "),
+             row["kept_step"]]
+            for row in record["seeds"]
+        ],
+    )  # fmt: skip
+    found = record["validation"]
+    if found is not None:
+        seeds = len(record["seeds"])
+        counted = f"{seeds}" if found["n"] == seeds else f"the {found['n']} of {seeds}"
+        unranked = "" if found["n"] == seeds else " that have one"
+        interval = "too few for an interval"
+        if found["interval"] is not None:
+            interval = "95 % interval {:.3f} to {:.3f}".format(*found["interval"])
+        terminal.line(
+            f"interquartile mean of the validation scores over {counted} seeds{unranked}: "
+            f"{found['iqm']:.3f}, {interval}"
+        )
+    if record["best"] is None:
+        terminal.line("no validation ranks them: finetune and export need one run by name")
+    else:
+        terminal.line(f"best by validation: {folder / record['best']['run']}")
+    terminal.line(f"seeds: {folder}")
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / SEEDS_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / SEEDS_FILE} is not readable: {error}") from error
+
+
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+    atomic_write(folder / SEEDS_FILE, text.encode())

@@ -1,0 +1,47 @@
+"""Jobs for worker processes, which import this module by its bare name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from offline_trader.cli.workers import Report
+from offline_trader.errors import DataError
+
+
+class Killed:
+    """A job whose process vanishes."""
+
+    def __call__(self, report: Report) -> None:
+        """Report once, then vanish."""
+        report(1.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Refusing:
+    """A job that meets a user's mistake."""
+
+    def __call__(self, report: Report) -> None:
+        """Report once, then refuse."""
+        report(0.5)
+        raise DataError("no rows", expected="some", hint="collect first")
+
+
+class Orderly:
+    """A job that goes on until it is interrupted, and then says so in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, report: Report) -> None:
+        """Report for ever."""
+        self.path.write_text("at work")
+        try:
+            while True:
+                report(1.0)
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            self.path.write_text("put in order")
+            raise
