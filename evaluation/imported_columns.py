@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -92,12 +94,19 @@ def read_frame(
         if path.suffix.lower() in (".parquet", ".pq"):
             frame = _with_index(pd.read_parquet(path))
         else:
-            frame = pd.read_csv(path, sep=None, engine="python", skip_blank_lines=True)
+            frame = pd.read_csv(path, sep=None, engine="python", skiprows=_remarks(path))
     except Exception as error:
         raise DataError(f"{path} cannot be read: {error}", expected="CSV or Parquet") from None
     if frame.empty:
         raise DataError(f"{path} has no rows")
     return frame, path.name
+
+
+def _remarks(path: Path) -> int:
+    """How many lines before the header are remarks (``# …``) or empty."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace") as lines:
+        return sum(1 for _ in itertools.takewhile(lambda line: line.strip()[:1] in "#", lines))
 
 
 def _with_index(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,16 @@ def test_numbers_as_people_write_them(written: list[str], values: list[float]) -
 def test_equity_as_people_write_it(written: list[str]) -> None:
     found = evaluate_imported(pd.DataFrame({"date": DAYS[:3], "equity": written}))
     assert found.curve.equity.tolist() == [1234.5, 1300.25, 999.0]
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.csv.gz"])
+def test_remarks_above_the_header_are_no_columns(tmp_path: Path, name: str) -> None:
+    rows = "".join(f"{day:%Y-%m-%d},{r},1\n" for day, r in returns().head(40).items())
+    text = "# from a broker, 3 lines\n#\n\nDate,returns,Trade #\n" + rows
+    opened = gzip.open if name.endswith("gz") else open
+    with opened(tmp_path / name, "wt", encoding="utf-8") as file:
+        file.write(text)
+    assert evaluate_imported(tmp_path / name).n_bars == 40
 
 
 def test_two_forms_of_numbers_in_a_column_are_refused() -> None:
