@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from offline_trader.datasets.catalog import datasets_root, own_metadata
 from offline_trader.datasets.metadata import describe
-from offline_trader.datasets.minari_files import DatasetWriter
+from offline_trader.datasets.minari_files import DatasetWriter, put_back
 from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.plan import CollectConfig, PartPlan
 from offline_trader.datasets.rollout import Part
@@ -57,32 +57,31 @@ def collect(
     base = datasets_root(root)
     stage = Stage.build(config)
     store = PartStore(base, config.dataset_id)
+    put_back(base, config.dataset_id)
     if (base / config.dataset_id / "data").exists() and not overwrite:
-        return _existing(base, stage, resume=resume)
+        return _existing(base, stage, store, resume=resume)
+    spec, spaces = stage.environment()
     if overwrite and not resume:
         store.remove()
     store.open(stage.identity, resume=resume)
-    spec, spaces = stage.environment()
     writer = DatasetWriter(base, config.dataset_id, spaces, spec)
     tally = Tally(stage.labels)
     for part in _parts(stage, store, progress):
         writer.append(part)
         tally.add(part)
         del part  # before the next one is made
-    facts = _publish(stage, writer, tally, base, overwrite=overwrite)
+    summary = _publish(stage, writer, tally, base, begun, overwrite=overwrite)
     store.remove()
-    summary = CollectSummary(**facts, seconds=time.perf_counter() - begun)
-    stored = json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n"
-    atomic_write(base / config.dataset_id / _SUMMARY, stored.encode())
     return summary
 
 
-def _existing(base: Path, stage: Stage, *, resume: bool) -> CollectSummary:
+def _existing(base: Path, stage: Stage, store: PartStore, *, resume: bool) -> CollectSummary:
     """The summary of a finished collection of the same settings, if it may be taken as it is."""
     dataset_id = stage.config.dataset_id
     if resume and own_metadata(dataset_id, base).get("identity") == stage.identity:
         file = base / dataset_id / _SUMMARY
         if file.is_file():
+            store.remove()  # what a kill left behind after the dataset had appeared
             return CollectSummary.from_dict(json.loads(file.read_text(encoding="utf-8")))
     raise ConfigError(
         f"dataset {dataset_id!r} exists in {base}"
@@ -118,21 +117,37 @@ def _part(stage: Stage, store: PartStore, plan: PartPlan, progress: Callable[[in
 
 
 def _publish(
-    stage: Stage, writer: DatasetWriter, tally: Tally, base: Path, *, overwrite: bool
-) -> dict[str, Any]:
-    """Finish the dataset with metadata and plot; the facts of its summary."""
+    stage: Stage,
+    writer: DatasetWriter,
+    tally: Tally,
+    base: Path,
+    begun: float,
+    *,
+    overwrite: bool,
+) -> CollectSummary:
+    """Finish the dataset with metadata, plot and summary; all of it appears at once."""
     dataset_id = stage.config.dataset_id
     metadata = describe(stage, stage.scores())
     facts = tally.facts()
     plot_summary(writer.folder / _PLOT, dataset_id, facts, tally.returns, tally.owners)
-    size_mb = writer.publish(metadata, overwrite=overwrite)
     path = base / dataset_id
-    return {
-        "dataset_id": dataset_id,
-        "path": str(path),
-        **facts,
-        "ref_min_score": metadata["ref_min_score"],
-        "ref_max_score": metadata["ref_max_score"],
-        "size_mb": size_mb,
-        "plot": str(path / _PLOT),
-    }
+
+    def summary(size_mb: float) -> CollectSummary:
+        return CollectSummary(
+            dataset_id=dataset_id,
+            path=str(path),
+            **facts,
+            ref_min_score=metadata["ref_min_score"],
+            ref_max_score=metadata["ref_max_score"],
+            size_mb=size_mb,
+            seconds=time.perf_counter() - begun,
+            plot=str(path / _PLOT),
+        )
+
+    def write(size_mb: float) -> None:
+        stored = json.dumps(summary(size_mb).to_dict(), indent=1, allow_nan=False) + "\n"
+        atomic_write(writer.folder / _SUMMARY, stored.encode())
+
+    writer.publish(metadata, overwrite=overwrite, beside=write)
+    stored = json.loads((path / _SUMMARY).read_text(encoding="utf-8"))
+    return CollectSummary.from_dict(stored)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from offline_trader.errors import ConfigError
 if TYPE_CHECKING:
     import gymnasium
 
-__all__ = ["DatasetWriter"]
+__all__ = ["DatasetWriter", "put_back"]
 
 _MAIN_FILE = "main_data.hdf5"
 _NAMESPACE_FILE = "namespace_metadata.json"
@@ -94,12 +95,19 @@ class DatasetWriter:
             self.episodes += 1
             self.steps += length
 
-    def publish(self, metadata: dict[str, Any], *, overwrite: bool) -> float:
+    def publish(
+        self,
+        metadata: dict[str, Any],
+        *,
+        overwrite: bool,
+        beside: Callable[[float], None] | None = None,
+    ) -> float:
         """Finish the files and move the dataset to its place in one rename; its size in MB.
 
         Args:
             metadata: Minari's metadata beside what its storage wrote.
             overwrite: replace a dataset of this id.
+            beside: called with the size before the move: writes what lies beside the data.
 
         Raises:
             ConfigError: the id exists and ``overwrite`` is False.
@@ -118,13 +126,15 @@ class DatasetWriter:
         )
         size_mb = float(self._storage.get_size())
         self._storage.update_metadata({"dataset_size": size_mb})
+        if beside is not None:
+            beside(size_mb)
         target = self._root / self._dataset_id
         target.parent.mkdir(parents=True, exist_ok=True)
         _announce_namespaces(self._root, self._dataset_id)
         if target.exists():
             if not overwrite:
                 raise ConfigError(f"dataset {self._dataset_id!r} exists", hint="--overwrite")
-            old = self._folder.with_suffix(".old")
+            old = _replaced(self._root, self._dataset_id)
             shutil.rmtree(old, ignore_errors=True)
             os.replace(target, old)
             os.replace(self._folder, target)
@@ -133,6 +143,18 @@ class DatasetWriter:
             os.replace(self._folder, target)
         remove_empty_folders(self._folder.parent, self._root)
         return size_mb
+
+
+def put_back(root: Path, dataset_id: str) -> None:
+    """Let the dataset reappear whose replacement was killed between the two renames it takes."""
+    old = _replaced(root, dataset_id)
+    if old.exists() and not (root / dataset_id).exists():
+        os.replace(old, root / dataset_id)
+
+
+def _replaced(root: Path, dataset_id: str) -> Path:
+    """Where a dataset lies while another takes its place."""
+    return root / WORK_FOLDER / f"{dataset_id}.old"
 
 
 def _announce_namespaces(root: Path, dataset_id: str) -> None:

@@ -24,6 +24,7 @@ from offline_trader.datasets import (
     load_transitions,
 )
 from offline_trader.datasets.loading import load_info
+from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.rollout import INFO_NAMES
 from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
@@ -350,3 +351,45 @@ def test_every_action_mode_whole_ranges_several_markets(tmp_path: Path, mode: st
 def test_wrong_settings_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(CONFIG, **changes)  # type: ignore[arg-type]
+
+
+def test_refused_rules_leave_no_unfinished_collection(tmp_path: Path) -> None:
+    quiet = replace(ENV, market=("synthetic:walk?bars=400&volume=0",), start=None, end=None)
+    capped = replace(quiet, simulator=SimulatorConfig(volume_cap=0.1))
+    with pytest.raises(DataError, match="no volume"):
+        collect(replace(CONFIG, env=capped), root=tmp_path)
+    assert not (tmp_path / ".collecting").exists()
+    assert collect(replace(CONFIG, env=quiet), root=tmp_path).steps >= 1000
+
+
+def test_a_kill_after_the_dataset_appeared_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: PartStore) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartStore, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect(CONFIG, root=tmp_path)
+    summary = collect(CONFIG, root=tmp_path, resume=True)
+    assert summary.episodes == len(minari.MinariDataset(tmp_path / CONFIG.dataset_id / "data"))
+    assert not (tmp_path / ".collecting").exists()
+
+
+def test_a_kill_while_a_dataset_is_replaced_keeps_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = collect(CONFIG, root=tmp_path)
+    move = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if Path(target) == tmp_path / CONFIG.dataset_id:
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect(replace(CONFIG, seed=4), root=tmp_path, overwrite=True)
+    assert collect(CONFIG, root=tmp_path, resume=True) == before
