@@ -24,7 +24,12 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.cli.seed_candidates import open_candidates, seed_folders, study_name
+from offline_trader.cli.seed_candidates import (
+    open_candidates,
+    seed_folders,
+    study_name,
+    validated_seed,
+)
 from offline_trader.cli.subjects import Candidate, require_bars
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
@@ -115,8 +120,9 @@ def command(
     The policy runs deterministically with the trading rules of its training. The report is one
     HTML page (report.html); its figures lie beside it as PNG, the numbers in evaluation.json.
     Every evaluated configuration is counted in runs/trials.jsonl. With --gates the exit code is 4
-    if a gate failed, and the result goes into the model's manifest. Of several seeds the one with
-    the median Sharpe ratio is judged closely, beside a table of all of them.
+    if a gate failed, and the result goes into the model's manifest. Of several seeds the one that
+    validation chose, or else the one with the median Sharpe ratio, is judged closely, beside a
+    table of all of them.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     candidates = open_candidates(policy, as_seeds=as_seeds)
@@ -149,7 +155,7 @@ def command(
     folder = output or Path("runs") / f"evaluation-{name}"
     attached: dict[str, Any] = {"known_optimum": known}
     if len(candidates) > 1:
-        candidate, plan, attached["seeds"] = _median_seed(policy, candidates, plan, terminal)
+        candidate, plan, attached["seeds"] = _close_look(policy, candidates, plan, terminal)
     evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
@@ -181,13 +187,17 @@ def _known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[Sc
     return tuple({json.dumps(each.to_dict()): each.row() for each in results}.values())
 
 
-def _median_seed(
+def _close_look(
     sources: Sequence[str],
     candidates: Sequence[Candidate],
     config: EvaluateConfig,
     terminal: Terminal,
 ) -> tuple[Candidate, EvaluateConfig, tuple[ScoreRow, ...]]:
-    """The candidate to look at closely, its settings, and the rows of all seeds."""
+    """The candidate to look at closely, its settings, and the rows of all seeds.
+
+    The seed that validation chose, if one did: its choice has not seen these bars, and it is the
+    one that export takes. Otherwise the median one.
+    """
     from offline_trader.evaluation.seeds import SeedRun, seed_study
 
     own = config.options.seed == candidates[0].seed
@@ -201,7 +211,9 @@ def _median_seed(
             own_seeds=own,
             on_seed=advance,
         )
-    chosen = candidates[study.median]
+    best = validated_seed(sources)
+    seeds = [each.seed for each in candidates]
+    chosen = candidates[study.median if best not in seeds else seeds.index(best)]
     if own:
         config = replace(config, options=replace(config.options, seed=chosen.seed))
     return replace(chosen, name=f"{study_name(sources)}, seed {chosen.seed}"), config, study.rows
@@ -237,8 +249,9 @@ def evaluate_candidate(
         if seeds:
             n = sum(not row.summary for row in seeds)
             note = (
-                f"Of {n} seeds, seed {candidate.seed} has the median Sharpe ratio: curves and "
-                "measures are its own, the others' are under Seeds."
+                f"Curves and measures are those of {candidate.name}, of {n} seeds; the others' "
+                "are under Seeds. It is the one that validation chose, or else the one with the "
+                "median Sharpe ratio, never the best on these bars."
             )
             evaluation = replace(evaluation, notes=(*evaluation.notes, note))
         if gates is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 from offline_trader.cli.phases import POLICY_FILE
 from offline_trader.cli.subjects import Candidate, open_candidate
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 
-__all__ = ["open_candidates", "seed_folders", "study_name"]
+__all__ = ["open_candidates", "seed_folders", "study_name", "validated_seed"]
 
 # A seed's run may read its own dataset and start from its own parent; the rest has to be the same.
 _OWN = ("seed", "dataset", "parent")
@@ -70,6 +71,22 @@ def open_candidates(sources: Sequence[str], *, as_seeds: bool) -> list[Candidate
 def study_name(sources: Sequence[str]) -> str:
     """A folder's name for the seeds together."""
     return Path(sources[0]).stem + ("" if len(sources) == 1 else "-seeds")
+
+
+def validated_seed(sources: Sequence[str]) -> int | None:
+    """The seed that validation chose in a folder of seeds; None where none did.
+
+    Raises:
+        DataError: its ``seeds.json`` cannot be read.
+    """
+    path = Path(sources[0]) / "seeds.json"
+    if len(sources) > 1 or not path.is_file():
+        return None
+    try:
+        best = json.loads(path.read_text(encoding="utf-8"))["best"]
+        return None if best is None else int(best["seed"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not readable: {error}") from error
 
 
 def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candidate]) -> None:

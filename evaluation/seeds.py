@@ -3,7 +3,7 @@
 One training run is one draw. The seeds are evaluated on the same bars with the same rules; a
 table of seeds and the mean of their middle half with its stratified bootstrap interval (Agarwal
 et al. 2021) say what the configuration gives, and the seed with the median Sharpe ratio is the one
-to look at closely, because the best one would flatter.
+to look at closely where no validation has chosen one, because the best one would flatter.
 """
 
 from __future__ import annotations

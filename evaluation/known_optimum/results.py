@@ -58,10 +58,11 @@ class KnownResult:
     def row(self) -> ScoreRow:
         """What the report shows: the interquartile mean, or the only score with its interval."""
         unit, summary = self.scores[0].unit, self.summary
-        word = "method" if self.trained else "policy"
+        value: float
+        interval: tuple[float, float] | None
         if summary is None:
             value, interval = self.scores[0].value, self.scores[0].interval
-            note = f"one {'seed' if self.trained else word}; {self.scores[0].n:,} measured steps"
+            note = f"one {'seed' if self.trained else 'policy'}; n = {self.scores[0].n:,}"
         else:
             value, interval = summary.iqm, summary.interval
             note = f"interquartile mean of {summary.n} seeds"

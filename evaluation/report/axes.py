@@ -66,6 +66,13 @@ def log_axis(values: FloatArray, unit: NumberFormat) -> Axis:
             for factor in factors
         ]
         marks = [mark for mark in marks if lower <= mark <= upper]
+        if len(marks) < 4:
+            marks = [
+                factor * 10.0**power
+                for power in range(math.floor(math.log10(lower)), math.ceil(math.log10(upper)) + 1)
+                for factor in (1, 1.5, 2, 3, 5, 7)
+                if lower <= factor * 10.0**power <= upper
+            ]
     else:
         marks = []
         for wanted in (5, 8, 12):

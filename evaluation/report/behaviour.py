@@ -81,9 +81,10 @@ def _price_chart(evaluation: Evaluation) -> LineChart:
             if len(rows):
                 dots.append(Dots(label, curve.seconds[rows], curve.fill_price[rows], role))
     n_fills = sum(len(each.x) for each in dots)
+    known = curve.fill_units is not None
     return LineChart(
         "trades",
-        f"{n_fills:,} filled orders on the price",
+        f"{n_fills:,} filled orders on the price" if known else "Price; the orders are not kept",
         curve.seconds,
         (Line("close", curve.close, "muted"),),
         dots=tuple(dots),
@@ -123,7 +124,7 @@ def _actions(evaluation: Evaluation) -> Section:
     )
     found = evaluation.action_map
     if found is None:
-        return Section("actions", title, lead, (), "The actions are not known.")
+        return Section("actions", title, lead, (), _unknown(evaluation))
     role: Role = "policy"
     centres = np.linspace(-1, 1, 22)[:-1] + 1 / 21
     histogram = BarChart(
@@ -150,6 +151,12 @@ def _actions(evaluation: Evaluation) -> Section:
     return Section("actions", title, lead, (Figure(histogram), Figure(tenths)))
 
 
+def _unknown(evaluation: Evaluation) -> str:
+    if evaluation.windows:
+        return "Every window has a policy of its own; its actions are in the window's run."
+    return "The actions are not known."
+
+
 def _collapse(evaluation: Evaluation) -> Section:
     title = "Collapse"
     lead = (
@@ -157,7 +164,7 @@ def _collapse(evaluation: Evaluation) -> Section:
         "where the state decides among them; entropy and dependence on the state are read together."
     )
     if evaluation.collapse is None:
-        return Section("collapse", title, lead, (), "The actions are not known.")
+        return Section("collapse", title, lead, (), _unknown(evaluation))
     rows = []
     for name, (text, unit, limit) in COLLAPSE_LIMITS.items():
         if name not in evaluation.collapse:

@@ -209,6 +209,7 @@ def _windows(evaluation: Evaluation) -> Section:
             Cell(format_number(w.total_return, "percent")),
             Cell(format_number(w.benchmark_return, "percent")),
             Cell(format_number(w.max_drawdown, "percent")),
+            Cell("–" if w.trades is None else f"{w.trades:,}"),
         )
         for w in windows
     )
@@ -220,7 +221,15 @@ def _windows(evaluation: Evaluation) -> Section:
             f"Sharpe ratio above 0 in {100 * share:.0f} % of {len(known)} windows; standard "
             f"deviation between windows {np.std(known, ddof=min(1, len(known) - 1)):.2f}."
         )
-    head = ("Window", "From", "To", "Bars", "Sharpe", "Return", "Buy-and-hold", "Drawdown")
+    pairs = [(w.total_return, w.benchmark_return) for w in windows]
+    both = [(own, held) for own, held in pairs if own is not None and held is not None]
+    if both:
+        ahead = sum(own > held for own, held in both) / len(both)
+        caption += f" Ahead of buy-and-hold in {100 * ahead:.0f} %."
+    head = (
+        *("Window", "From", "To", "Bars", "Sharpe", "Return", "Buy-and-hold", "Drawdown"),
+        "Orders",
+    )
     return Section("walk-forward", title, lead, (Figure(chart), Table(head, rows, caption)))
 
 

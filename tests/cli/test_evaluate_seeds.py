@@ -12,7 +12,7 @@ import torch
 
 from offline_trader.cli import seed_candidates
 from offline_trader.cli.main import main
-from offline_trader.cli.seed_candidates import open_candidates, seed_folders
+from offline_trader.cli.seed_candidates import open_candidates, seed_folders, validated_seed
 from offline_trader.cli.subjects import Candidate
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.record import Evaluation
@@ -71,7 +71,7 @@ def test_seeds_and_known_optima_fill_their_sections(
     *seeds, summary = found.seeds
     assert [row.name for row in seeds] == ["seed 0", "seed 1", "seed 2"]
     assert summary.summary
-    middle = float(np.median([row.value for row in seeds]))  # type: ignore[arg-type]
+    middle = float(np.median(np.array([row.value for row in seeds], dtype=np.float64)))
     assert found.measures["sharpe"] == pytest.approx(middle)
     assert any("median Sharpe ratio" in note for note in found.notes)
     assert found.trials == 3
@@ -140,6 +140,9 @@ def test_a_folder_of_seeds_stands_for_them(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(seed_candidates, "open_candidate", lambda path: Candidate(path, subject))
     found = open_candidates([str(tmp_path / "many")], as_seeds=False)
     assert [Path(each.name).name for each in found] == ["seed-2", "seed-10"]
+    assert validated_seed([str(tmp_path / "many")]) is None
+    (tmp_path / "many" / "seeds.json").write_text('{"best": {"seed": 10, "run": "seed-10"}}')
+    assert validated_seed([str(tmp_path / "many")]) == 10
     other = {"seed": 3, "learner": {"gamma": 0.9}}
     Run.create(tmp_path / "many" / "seed-3", other, command="pretrain", seed=3)
     with pytest.raises(ConfigError, match=r"differ in learner\.gamma: 0\.99 and 0\.9"):

@@ -92,10 +92,11 @@ def test_parity_tells_rounding_of_a_steep_actor_from_a_wrong_one(tmp_path: Path)
 
 def test_saturated_actions_stay_in_the_range(tmp_path: Path) -> None:
     """onnxruntime's Tanh alone answers 1.0000001 for some large arguments."""
-    actor = nn.Sequential(nn.Linear(LAYOUT.size, 1, bias=False), nn.Tanh())
+    linear = nn.Linear(LAYOUT.size, 1, bias=False)
+    actor = nn.Sequential(linear, nn.Tanh())
     with torch.no_grad():
-        actor[0].weight.fill_(0.0)
-        actor[0].weight[0, 0] = 1.0
+        linear.weight.fill_(0.0)
+        linear.weight[0, 0] = 1.0
     path = tmp_path / "policy.onnx"
     unit = ArrayScaler(np.zeros(LAYOUT.size), np.ones(LAYOUT.size))
     export_onnx(actor, unit, LAYOUT, path)
