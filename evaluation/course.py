@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
@@ -92,8 +93,15 @@ class Course:
 
     @property
     def periods_per_year(self) -> float:
-        """Bars a year, of the instrument that has most."""
-        return max(each.bars.periods_per_year for each in self.instruments)
+        """Marks a year of the account: of the instrument that has most bars, times how much more
+        densely the marks of all lie than its own (two sessions at different hours have twice
+        as many)."""
+        most = max(self.instruments, key=lambda each: each.bars.periods_per_year)
+        own = most.judged.timestamps
+        marks = np.unique(np.concatenate([each.judged.timestamps for each in self.instruments]))
+        if len(marks) == len(own):
+            return most.bars.periods_per_year
+        return most.bars.periods_per_year * _density(marks) / _density(own)
 
     @property
     def data_hash(self) -> str:
@@ -114,6 +122,11 @@ class Course:
     def accounts(self, subject: Subject, scenarios: Sequence[Scenario]) -> list[Account]:
         """For each scenario the account over all instruments."""
         return [combine(legs, self.periods_per_year) for legs in self.legs(subject, scenarios)]
+
+
+def _density(times: NDArray[np.datetime64]) -> float:
+    """Steps a nanosecond."""
+    return (len(times) - 1) / float((times[-1] - times[0]).astype("timedelta64[ns]").astype(int))
 
 
 def _disturbed(instrument: Instrument, scenario: Scenario) -> Instrument:

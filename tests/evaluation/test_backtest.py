@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from offline_trader.evaluation.backtest import backtest, backtests, replayed, with_cost
-from offline_trader.evaluation.course import noisy
+from offline_trader.evaluation.course import Course, Instrument, Scenario, noisy
+from offline_trader.evaluation.measures import annual_return
 from offline_trader.evaluation.portfolio import combine, trade_rows
 from offline_trader.evaluation.record import CostPoint
 from offline_trader.evaluation.robustness import break_even
@@ -172,6 +174,29 @@ def test_two_instruments_are_the_mean_of_their_curves() -> None:
         account.curve.equity[-1], (legs[0].equity[-1] + legs[1].equity[-1]) / 2
     )
     assert account.curve.close is None
+
+
+def _course(*bars: Bars) -> Course:
+    return Course(tuple(Instrument(each, BarRange(260, len(each))) for each in bars))
+
+
+def test_marks_a_year_of_several_sessions() -> None:
+    """Two daily sessions at different hours make two marks a day, not one."""
+    one, other = make_bars(seed=1, symbol="a"), make_bars(seed=2, symbol="b")
+    assert _course(one).periods_per_year == one.periods_per_year
+    assert _course(one, other).periods_per_year == one.periods_per_year
+    later = replace(other, timestamps=other.timestamps + np.timedelta64(8, "h"))
+    both = _course(one, later)
+    assert both.periods_per_year == pytest.approx(2 * one.periods_per_year, rel=0.01)
+    hold = Scenario(SimulatorConfig())
+    account = both.accounts(get_expert("buy_and_hold"), [hold])[0]
+    together = _course(one, other).accounts(get_expert("buy_and_hold"), [hold])[0]
+    np.testing.assert_allclose(account.curve.equity[-1], together.curve.equity[-1])
+    found, expected = (
+        annual_return(each.curve.returns, course.periods_per_year)
+        for each, course in ((account, both), (together, _course(one, other)))
+    )
+    assert found == pytest.approx(expected, rel=0.02)
 
 
 def cost_points(*growth: float | None) -> list[CostPoint]:
