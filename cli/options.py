@@ -11,7 +11,6 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.config import config_hash, load_config, to_dict, to_yaml
-from offline_trader.errors import ConfigError
 
 __all__ = [
     "Config",
@@ -96,17 +95,9 @@ def check_device(name: str) -> None:
     """
     if name == "cpu":
         return
-    import torch
+    from offline_trader.learning.device import require_device
 
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device {name!r} cannot be used here: {reason}",
-            expected="cpu" if not torch.cuda.is_available() else "cpu or cuda",
-            hint="leave --device out, or install a torch that was built for this machine's GPU",
-        ) from error
+    require_device(name)
 
 
 def resolve(

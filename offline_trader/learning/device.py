@@ -29,6 +29,7 @@ def require_device(name: str) -> None:
     found = torch.cuda.device_count()
     if (device.index or 0) >= found:
         raise ConfigError(
-            f"device {name!r}, but torch {torch.__version__} finds {found} CUDA devices here",
+            f"device {name!r} cannot be used here: "
+            f"torch {torch.__version__} finds {found} CUDA devices",
             hint="use --device cpu; a GPU needs its driver (nvidia-smi) and a CUDA build of torch",
         )
