@@ -290,6 +290,15 @@ def test_hidden_layers_are_shown_or_said_to_be_none() -> None:
     assert text.count("not evaluable there is no network to look into") == 2
 
 
+def test_orders_that_were_not_kept_are_not_called_none() -> None:
+    curve = replace(full().curve, fill_units=None, fill_price=None)
+    text = Page(render_report(replace(full(), curve=curve))).text
+    assert "the orders are not kept" in text
+    assert "0 filled orders" not in text
+    walk = replace(full(), action_map=None, collapse=None)
+    assert Page(render_report(walk)).text.count("Every window has a policy of its own") == 2
+
+
 def test_every_axis_has_a_name_or_is_time() -> None:
     for section in report_sections(full()):
         for chart in section.charts:
@@ -430,6 +439,10 @@ def test_ticks_are_round_and_cover_the_data() -> None:
         "10.0",
         "20.0",
     ]
+    for low, high in ((0.45, 2.1), (680.0, 2900.0), (1810.0, 2930.0), (0.9, 1.5)):
+        ticks = log_axis(np.array([low, high]), "number").ticks
+        assert 4 <= len(ticks) <= 12, ticks
+        assert len({text for _, text in ticks}) == len(ticks), ticks
     start, end = (datetime(y, 6, 1, tzinfo=UTC).timestamp() for y in (2012, 2018))
     assert [text for _, text in date_axis(np.array([start, end])).ticks] == [
         str(year) for year in range(2013, 2019)
