@@ -26,6 +26,7 @@ from offline_trader.experts.own import find_function
 from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
 
 if TYPE_CHECKING:
+    from offline_trader.evaluation.fqe import RankCheck
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
@@ -109,6 +110,14 @@ def command(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Trainings, each with its own seed.")
     ] = 1,
+    fqe: Annotated[
+        bool,
+        typer.Option(
+            "--fqe",
+            help="On an offline dataset: estimate the policy from the data alone as well, beside "
+            "how well such estimates rank policies whose scores are known.",
+        ),
+    ] = False,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -154,6 +163,10 @@ def command(
             expected="one of the two: what is to be scored",
             hint="or --run FOLDER of a training run, whose method is to be scored",
         )
+    if fqe and name not in OFFLINE_DATASETS:
+        raise ConfigError(
+            f"--fqe on {name}", expected="an offline dataset: " + ", ".join(OFFLINE_DATASETS)
+        )
     base = _method_of(run) if run is not None and not (policy or algorithm) else None
     own = algorithm is not None and ":" in algorithm
     plan = resolve(
@@ -170,7 +183,8 @@ def command(
     if policy is not None and name == ON_BARS:
         scores = [_score_on_bars(policy, plan, terminal)]
     elif policy is not None:
-        scores = [_score(market, _named(policy, market), plan, plan.seed)]
+        made = _named(policy, market)
+        scores = [_score(market, made, plan, plan.seed)]
     else:
         scores = []
         with terminal.progress(f"training {algorithm}", seeds) as advance:
@@ -188,7 +202,20 @@ def command(
         scores=tuple(scores),
         config=to_dict(plan),
     )
-    _print(terminal, market, result, None if run is None else result.save(run))
+    checked = _off_policy(name, result.subject, made, plan.seed, terminal) if fqe else None
+    _print(terminal, market, result, None if run is None else result.save(run), checked)
+
+
+def _off_policy(
+    name: str, subject: str, policy: KnownPolicy, seed: int, terminal: Terminal
+) -> RankCheck:
+    """Fitted Q evaluation of the (last) policy among the references."""
+    from offline_trader.evaluation.known_optimum.off_policy import off_policy_check
+
+    with terminal.progress("fitted Q evaluation") as advance:
+        checked = off_policy_check(name, {subject: policy}, seed=seed)
+        advance(1, 1)
+    return checked
 
 
 def _method_of(run: Path) -> dict[str, Any]:
@@ -356,7 +383,13 @@ def _list(terminal: Terminal) -> None:
     )
 
 
-def _print(terminal: Terminal, market: KnownMarket, result: KnownResult, kept: Path | None) -> None:
+def _print(
+    terminal: Terminal,
+    market: KnownMarket,
+    result: KnownResult,
+    kept: Path | None,
+    checked: RankCheck | None,
+) -> None:
     scores = result.scores
     terminal.table(
         market.title,
@@ -372,6 +405,18 @@ def _print(terminal: Terminal, market: KnownMarket, result: KnownResult, kept: P
             interval = "95 % interval {:.1f} to {:.1f}".format(*summary.interval)
         terminal.line(f"interquartile mean over {len(scores)} seeds: {summary.iqm:.1f}, {interval}")
         payload["summary"] = to_dict(summary)
+    if checked is not None:
+        rows = zip(checked.names, checked.estimated, checked.true, strict=True)
+        terminal.table(
+            "fitted Q evaluation: standardised reward a step, estimated from the data alone",
+            ["policy", "estimate", "true score"],
+            [list(row) for row in rows],
+        )
+        rank = checked.rank_correlation
+        terminal.line(
+            f"rank correlation of estimates and scores: {'–' if rank is None else f'{rank:.2f}'}"
+        )
+        payload["off_policy"] = checked.to_dict()
     if kept is not None:
         terminal.line(f"kept for reports: {kept}")
         payload["file"] = str(kept)

@@ -122,7 +122,7 @@ def fitted_q_evaluation(
         seed: of initial weights and batches; torch's global generator is left alone.
 
     Raises:
-        DataError: no transition, or actions of another shape.
+        DataError: no transition, or actions of another shape or that are no numbers.
     """
     import torch
 
@@ -234,6 +234,9 @@ def _asked(policy: EvaluatedPolicy, observations: Observations, width: int) -> N
         raise DataError(
             f"actions of shape {found.shape}", expected=f"[{len(observations)}, {width}]"
         )
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+        raise DataError(f"the action of transition {row} is {found[row, 0]}", expected="a number")
     return np.asarray(np.clip(found, -1.0, 1.0))
 
 
@@ -245,13 +248,13 @@ class RankCheck:
         names: of the policies.
         estimated: value a step by fitted Q evaluation, in the data's reward.
         true: their true values (scores, or anything that ranks them).
-        rank_correlation: Spearman's, of the two.
+        rank_correlation: Spearman's, of the two; None where one of them is the same for all.
     """
 
     names: tuple[str, ...]
     estimated: tuple[float, ...]
     true: tuple[float, ...]
-    rank_correlation: float
+    rank_correlation: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -289,5 +292,11 @@ def rank_check(
         names=tuple(policies),
         estimated=estimated,
         true=tuple(float(value) for value in true_values),
-        rank_correlation=float(spearmanr(estimated, true_values).statistic),
+        rank_correlation=_rank_correlation(estimated, true_values),
     )
+
+
+def _rank_correlation(estimated: Sequence[float], true_values: Sequence[float]) -> float | None:
+    if min(np.ptp(estimated), np.ptp(true_values)) == 0:
+        return None
+    return float(spearmanr(estimated, true_values).statistic)

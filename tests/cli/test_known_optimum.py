@@ -100,6 +100,21 @@ def test_a_method_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "failed at method.py" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_estimates_from_data_stand_beside_their_rank_correlation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _run("M3-wide", "--policy", "behaviour", "--fqe") == 0
+    shown = capsys.readouterr().out
+    assert "contrarian" in shown
+    assert "rank correlation of estimates and scores: 1.00" in shown
+
+
+def test_estimates_need_a_dataset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("M1", "--policy", "optimal", "--fqe") == 2
+    assert "M1-narrow" in capsys.readouterr().err
+
+
 def test_training_beats_its_teacher(capsys: pytest.CaptureFixture[str]) -> None:
     code = _run(
         "M3-wide", "--train", "sac", "--json", "--quiet", "--seeds", "2", "--set",

@@ -14,9 +14,11 @@ from offline_trader.evaluation.known_optimum import (
     behaviour_policy,
     get_market,
     make_dataset,
+    off_policy,
     optimal_policy,
     score_policy,
 )
+from offline_trader.evaluation.known_optimum.off_policy import off_policy_check, reference_policies
 from offline_trader.learning.transitions import Transitions
 from offline_trader.types import FloatArray, Observations
 
@@ -105,10 +107,41 @@ def test_ranks_policies_on_wide_data() -> None:
     assert check.names == tuple(policies)
 
 
+@pytest.mark.parametrize("name", ["M1", "M3"])
+def test_references_score_far_apart(name: str) -> None:
+    market = get_market(name)
+    scores = {
+        key: score_policy(market, policy, n_lanes=64, n_steps=500).value
+        for key, policy in reference_policies(market).items()
+    }
+    assert scores["contrarian"] < -40 < scores["flat"] < 5 < 40 < scores["behaviour"]
+    assert scores["behaviour"] < 60 < 99 < scores["optimal"]
+
+
+def test_a_policy_is_ranked_among_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = make_dataset("M1-wide", seed=1, n_lanes=40, n_steps=100)
+    monkeypatch.setattr(off_policy, "make_dataset", lambda name, seed: small)
+    config = FqeConfig(gamma=0.8, hidden=16, tau=0.2)
+    better = {"mine": lambda seen: 0.9 * optimal_policy(get_market("M1"))(seen)}
+    check = off_policy_check("M1-wide", better, config, seed=1)
+    assert check.names == ("mine", "optimal", "behaviour", "flat", "contrarian")
+    assert dict(zip(check.names, check.true, strict=True))["mine"] > 60
+    assert check.rank_correlation is not None
+    assert -1.0 <= check.rank_correlation <= 1.0
+
+
+def test_equal_policies_have_no_rank_correlation() -> None:
+    data, config = _independent_states(), FqeConfig(gamma=0.5, hidden=8)
+    same = dict.fromkeys("abc", lambda seen: 0 * seen)
+    assert rank_check(data, same, [1.0, 2.0, 3.0], config).rank_correlation is None
+
+
 def test_refusals() -> None:
     data = _independent_states()
     with pytest.raises(DataError, match="actions of shape"):
         fitted_q_evaluation(data, lambda seen: np.zeros((3, 1)), FAST)
+    with pytest.raises(DataError, match="transition 0 is nan"):
+        fitted_q_evaluation(data, lambda seen: seen * np.nan, FAST)
     with pytest.raises(ConfigError, match="three or more"):
         rank_check(data, {"a": lambda seen: seen}, [1.0])
     with pytest.raises(ConfigError):
