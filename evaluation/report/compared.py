@@ -146,6 +146,7 @@ def _differences(comparison: SideBySide) -> Section:
             (role,) * len(rows),
             "ratio",
             0.0,
+            "difference of the Sharpe ratios a year, with its 95 % interval",
         )
         blocks.append(Figure(chart))
     table = tuple(
