@@ -1,12 +1,17 @@
 """Collecting experts into a Minari dataset on disk, against Minari's own DataCollector.
 
 Ours: the default mixture of experts on S&P 500 bars, 32 features; the clock runs from the call to
-the published dataset, reference scores, summary and plot included. The peer does the same job with
-``minari.DataCollector``: the same environment, the same mixture asked for one action a step, infos
-recorded, until ``create_dataset`` returns. It is also measured with actions drawn beforehand, which
-spares it the experts. The three alternate. Besides wall time, the time of the processor is stated:
-on a shared machine it is the steadier of the two. The peer's rate is of fewer transitions, since
-its cost is per step.
+the published dataset, reference scores, summary, plot and the removal of the dataset before it
+included. The peer does the same job with ``minari.DataCollector``: the same environment, made
+before its clock starts, the same mixture asked for one action a step, infos recorded, until
+``create_dataset`` returns. Both write Minari's HDF5, an episode of a thousand steps to a group; the
+peer stores the environment's ten infos, we nine: without ``equity`` and ``exposure``, which the
+others and the observation hold, and with the expert's own action. The peer is also measured with
+actions drawn beforehand, which spares it the experts. The three alternate. Besides wall time, the
+time of the processor is stated: on a shared machine it is the steadier of the two. The peer's rate
+is of fewer transitions, since its cost is per step.
+
+Memory is the largest resident set of a process of its own that does nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +39,8 @@ from offline_trader.experts import MixtureActor
 
 LIMIT_S = 15.0
 LEAST_RATIO = 50.0
+MOST_GROWTH = 1.1
+MEMORY_MILLIONS = 4
 ENV = EnvConfig(end="2012-12-31", episode_bars=1000)
 SEED = 0
 
@@ -93,6 +101,25 @@ def peer(root: Path, transitions: int, *, experts: bool) -> Timing:
     return timing
 
 
+def print_peak(transitions: int) -> None:
+    """Collect so many, and print the largest resident set of this process in MB.
+
+    By Linux' own account: what ``getrusage`` tells begins with the size of the process before.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        ours(Path(folder), transitions)
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
+
+
+def peak_mb(transitions: int) -> float:
+    """Largest resident set of a new process that collects so many, without the peer's jax."""
+    code = "import sys; sys.modules['jax'] = None; from benchmarks.collect import print_peak; "
+    code += f"print_peak({transitions})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,7 +138,8 @@ def main() -> None:
             runs["ours"].append(ours(root, options.transitions))
             runs["experts"].append(peer(root, options.peer_transitions, experts=True))
             runs["given"].append(peer(root, options.peer_transitions, experts=False))
-    report(runs, options)
+    peaks = [peak_mb(millions * 1_000_000) for millions in (1, MEMORY_MILLIONS)]
+    report(runs, peaks, options)
 
 
 def rates(timings: list[Timing], clock: str) -> list[float]:
@@ -137,8 +165,14 @@ def rate_figure(
     )
 
 
-def report(runs: dict[str, list[Timing]], options: argparse.Namespace) -> None:
-    """Print and write the figures; medians of the repeats, with the least and the largest."""
+def report(runs: dict[str, list[Timing]], peaks: list[float], options: argparse.Namespace) -> None:
+    """Print and write the figures; medians of the repeats, with the least and the largest.
+
+    Args:
+        runs: repeats of ours and of the peer.
+        peaks: MB that a collection of one million takes, and of :data:`MEMORY_MILLIONS`.
+        options: of the command.
+    """
     seconds = [one.wall_s * 1e6 / one.transitions for one in runs["ours"]]
     typical = statistics.median(seconds)
     collector = f"minari {version('minari')} DataCollector"
@@ -159,6 +193,14 @@ def report(runs: dict[str, list[Timing]], options: argparse.Namespace) -> None:
         ),
         rate_figure("processor, against given actions", runs, "given", "processor_s", spared, 0.0),
         Figure("dataset size", runs["ours"][0].size_mb, "MB"),
+        Figure("peak memory, a million transitions", peaks[0], "MB"),
+        Figure(
+            "peak memory, four million over one",
+            peaks[1] / peaks[0],
+            "×",
+            target=f"≤ {MOST_GROWTH:g}",
+            holds=peaks[1] <= MOST_GROWTH * peaks[0],
+        ),
     ]
     publish(
         "collect",
