@@ -88,7 +88,7 @@ class Budget:
     """
 
     transitions: int = 50_000
-    updates: int = 5_000
+    updates: int = 3_000
     every: int = 500
 
 
