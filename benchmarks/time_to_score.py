@@ -1,10 +1,15 @@
-"""Seconds from a dataset in memory to a score of 90: ours against stock d3rlpy, same settings.
+"""Seconds to a score of 90 on markets whose best policy is known, same settings on both sides.
 
-CQL on M1-narrow and on M3-wide (markets whose best policy is known, so a score is a fact). Every
-run is a process of its own, pinned to one core; its clock starts with the dataset in memory and
-before anything of the learning stack is imported, so imports, compilation (or loading compiled
-kernels from the disk) and network building count. It stops while the policy is scored, every
-``EVERY`` updates. Engines take turns, seed by seed; the median over seeds counts.
+Offline: CQL from a dataset in memory, M1-narrow and M3-wide, ours against stock d3rlpy. Online:
+SAC from scratch on M1 in 8 lanes, one update a step of all lanes, ours against stable-baselines3.
+Every run is a process of its own, pinned to one core; its clock starts before anything of the
+learning stack is imported, so imports, compilation (or loading compiled kernels from the disk) and
+network building count. It stops while the policy is scored, every ``EVERY`` updates; a run that
+has no 90 after ``MOST`` updates ends there and counts as not reached. Contestants take turns, seed
+by seed; the median over seeds counts. Seconds of the processor are kept beside those of the clock,
+because other programs take time on a machine that is shared.
+
+With ``--cache FILE`` finished runs are kept and not done again.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,107 +30,95 @@ import numpy as np
 from benchmarks.record import Figure, publish
 
 ROOT = Path(__file__).resolve().parent.parent
-DATASETS = ("M1-narrow", "M3-wide")
 SETTINGS: dict[str, Any] = {
-    "algorithm": "cql",
     "hidden": (64, 64),
     "batch_size": 256,
     "gamma": 0.97,
-    "conservative_weight": 0.05,
     "actor_lr": 1e-3,
     "critic_lr": 1e-3,
     "temp_lr": 1e-3,
     "reward_scaling": "none",  # the datasets' rewards are standardised
 }
+OFFLINE = SETTINGS | {"algorithm": "cql", "conservative_weight": 0.05}
 EVERY, MOST, GOAL, FACTOR = 100, 12_000, 90.0, 4.0
+ONLINE: dict[str, Any] = {
+    "market": "M1",
+    "lanes": 8,
+    "warmup": 1_000,
+    "buffer": 100_000,
+    "every": EVERY,
+    "most": MOST,
+    # the rates that both have by default
+    "learner": SETTINGS
+    | dict.fromkeys(("actor_lr", "critic_lr", "temp_lr"), 3e-4)
+    | {"tau": 0.005, "initial_temperature": 0.1},
+}
+# Task → (what is shown, its contestants: ours first, the peer's name).
+TASKS: dict[str, tuple[str, tuple[str, str], str]] = {
+    "M1-narrow": ("CQL on M1-narrow", ("fast", "stock"), "d3rlpy"),
+    "M3-wide": ("CQL on M3-wide", ("fast", "stock"), "d3rlpy"),
+    "M1-online": ("SAC online on M1", ("fast", "sb3"), "stable-baselines3"),
+}
 
 
 class Clock:
-    """Seconds that count: it can be stopped."""
+    """Seconds that count, of the clock and of the processor: both can be stopped."""
 
     def __init__(self) -> None:
-        self._spent, self._since = 0.0, time.perf_counter()
+        self._spent, self._since = np.zeros(2), self._now()
 
-    def stop(self) -> float:
+    @staticmethod
+    def _now() -> Any:
+        return np.array([time.perf_counter(), time.process_time()])
+
+    def stop(self) -> dict[str, float]:
         """Seconds so far; nothing counts until :meth:`go`."""
-        self._spent += time.perf_counter() - self._since
-        return self._spent
+        self._spent = self._spent + self._now() - self._since
+        return {"seconds": float(self._spent[0]), "cpu_seconds": float(self._spent[1])}
 
     def go(self) -> None:
         """Count again."""
-        self._since = time.perf_counter()
+        self._since = self._now()
 
 
-def train(dataset: str, engine: str, seed: int) -> dict[str, Any]:
+def train(task: str, contestant: str, seed: int) -> dict[str, Any]:
     """One run: seconds, updates and the score at its end."""
     from offline_trader.evaluation.known_optimum import get_market, make_dataset, score_policy
 
-    market, data = get_market(dataset.split("-")[0]), make_dataset(dataset, seed=seed)
+    market, found = get_market(task.split("-")[0]), dict[str, Any]()
+    data = make_dataset(task, seed=seed) if task in ("M1-narrow", "M3-wide") else None
     clock = Clock()
-    run, act = (_ours if engine == "fast" else _stock)(data, seed)
-    done, score = 0, -np.inf
-    while done < MOST and score < GOAL:
+
+    def judge(updates: int, act: Callable[[Any], Any]) -> bool:
+        found.update(clock.stop(), updates=updates)
+        found["score"] = score_policy(market, act, n_lanes=64, n_steps=400, seed=1).value
+        clock.go()
+        return bool(found["score"] >= GOAL or updates >= MOST)
+
+    if data is None:
+        from benchmarks import online_contestants
+
+        run = online_contestants.ours if contestant == "fast" else online_contestants.sb3
+        run(ONLINE, seed, judge)
+    else:
+        _offline(data, contestant, seed, judge)
+    return found
+
+
+def _offline(data: Any, engine: Any, seed: int, judge: Callable[[int, Any], bool]) -> None:
+    from benchmarks.offline_contestants import build
+
+    run, act = build(engine, OFFLINE, data, seed)
+    done, stopped = 0, False
+    while not stopped:
         run(EVERY)
         done += EVERY
-        seconds = clock.stop()
-        score = score_policy(market, act, n_lanes=64, n_steps=400, seed=1).value
-        clock.go()
-    return {"seconds": seconds, "updates": done, "score": float(score)}
+        stopped = judge(done, act)
 
 
-def _ours(data: Any, seed: int) -> tuple[Any, Any]:
-    learner = _learner("fast", data, seed)
-    from offline_trader.learning.rows import pack
-    from offline_trader.learning.sampler import Sampler
-
-    rows = pack(data.transitions(), learner.preprocessing)
-    sampler = Sampler(rows, batch_size=SETTINGS["batch_size"], seed=seed)
-
-    def run(updates: int) -> None:
-        with learner.randomness():
-            for _ in range(updates):
-                learner.engine.update(sampler.sample())
-
-    return run, learner.act
-
-
-def _stock(data: Any, seed: int) -> tuple[Any, Any]:
-    learner = _learner("stock", data, seed)
-    from offline_trader.networks.quiet_import import import_d3rlpy
-
-    d3rlpy = import_d3rlpy()
-    np.random.seed(seed)  # noqa: NPY002 - d3rlpy's sampling draws from the global generator
-    replay = d3rlpy.dataset.MDPDataset(
-        observations=data.observations,
-        actions=data.actions,
-        rewards=data.rewards,
-        terminals=data.terminals,
-        timeouts=data.timeouts,
-    )
-
-    def run(updates: int) -> None:
-        with learner.randomness():
-            for _ in range(updates):
-                learner.algo.update(replay.sample_transition_batch(SETTINGS["batch_size"]))
-
-    return run, learner.act
-
-
-def _learner(engine: Any, data: Any, seed: int) -> Any:
-    import torch
-
-    torch.set_num_threads(1)
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.settings import LearnerConfig
-
-    return make_learner(
-        LearnerConfig(engine=engine, **SETTINGS), data.observations.shape[1], None, seed
-    )
-
-
-def pinned(dataset: str, engine: str, seed: int, core: str) -> dict[str, Any]:
+def pinned(task: str, contestant: str, seed: int, core: str) -> dict[str, Any]:
     """:func:`train` in a process of its own on one core."""
-    command = [sys.executable, "-m", "benchmarks.time_to_score", "--run", dataset, engine]
+    command = [sys.executable, "-m", "benchmarks.time_to_score", "--run", task, contestant]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     done = subprocess.run(
         ["taskset", "-c", core, *command, "--seeds", str(seed)],
@@ -139,49 +133,92 @@ def pinned(dataset: str, engine: str, seed: int, core: str) -> dict[str, Any]:
     return result
 
 
+class Cache:
+    """Finished runs as JSON lines; without a path, in memory alone."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._rows: dict[str, dict[str, Any]] = {}
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:  # a kill tore the last line
+                    continue
+                self._rows[row["key"]] = row
+
+    def get(self, task: str, contestant: str, seed: int, core: str) -> dict[str, Any]:
+        """The run's result, made now if it is not there."""
+        settings = ONLINE if task == "M1-online" else OFFLINE
+        named = [task, contestant, seed, settings, EVERY, MOST, GOAL]
+        key = json.dumps(named, sort_keys=True)
+        if key not in self._rows:
+            self._rows[key] = {"key": key, **pinned(task, contestant, seed, core)}
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    print(json.dumps(self._rows[key]), file=file, flush=True)
+        return {name: value for name, value in self._rows[key].items() if name != "key"}
+
+
+def _figures(task: str, runs: dict[str, list[dict[str, Any]]]) -> list[Figure]:
+    shown, (own, other), peer = TASKS[task]
+    mine, theirs = ([run["seconds"] for run in runs[name]] for name in (own, other))
+    ratio = statistics.median(theirs) / statistics.median(mine)
+    reached = all(run["score"] >= GOAL for run in runs[own])
+    return [
+        Figure(
+            f"{shown}: seconds to score 90",
+            statistics.median(mine),
+            "s",
+            interval=(min(mine), max(mine)),
+            peer=peer,
+            ratio=ratio,
+            target=f"≥ {FACTOR:g} × shorter",
+            holds=reached and ratio >= FACTOR,
+        ),
+        Figure(
+            f"{shown}: {'stock ' * (peer == 'd3rlpy')}{peer}'s seconds to score 90",
+            statistics.median(theirs),
+            "s",
+            interval=(min(theirs), max(theirs)),
+        ),
+        *(
+            Figure(
+                f"{shown}: {name}'s updates to score 90",
+                statistics.median(run["updates"] for run in runs[key]),
+                "1",
+            )
+            for name, key in (("our", own), (peer, other))
+        ),
+    ]
+
+
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", nargs=2, metavar=("DATASET", "ENGINE"))
+    parser.add_argument("--run", nargs=2, metavar=("TASK", "CONTESTANT"))
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--core", default="0")
+    parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
     args = parser.parse_args()
     if args.run:
         print(json.dumps(train(args.run[0], args.run[1], args.seeds[0])))
         return
-    figures, facts = [], {}
-    for dataset in DATASETS:
-        runs: dict[str, list[dict[str, Any]]] = {"fast": [], "stock": []}
+    figures, facts, cache = [], {}, Cache(args.cache)
+    for task in args.tasks:
+        contestants = TASKS[task][1]
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
         for seed in args.seeds:
-            for engine, found in runs.items():
-                found.append(pinned(dataset, engine, seed, args.core))
-                print(f"{dataset}, {engine}, seed {seed}: {found[-1]}", file=sys.stderr)
-        facts[dataset] = runs
-        fast, stock = ([r["seconds"] for r in runs[engine]] for engine in ("fast", "stock"))
-        ratio = statistics.median(stock) / statistics.median(fast)
-        reached = all(r["score"] >= GOAL for found in runs.values() for r in found)
-        figures.append(
-            Figure(
-                f"CQL on {dataset}: seconds to score 90",
-                statistics.median(fast),
-                "s",
-                interval=(min(fast), max(fast)),
-                peer="d3rlpy",
-                ratio=ratio,
-                target=f"≥ {FACTOR:g} × shorter",
-                holds=reached and ratio >= FACTOR,
-            )
-        )
-        figures.append(
-            Figure(
-                f"CQL on {dataset}: stock d3rlpy's seconds to score 90",
-                statistics.median(stock),
-                "s",
-                interval=(min(stock), max(stock)),
-            )
-        )
-    settings = {name: str(value) for name, value in SETTINGS.items()}
-    publish("time_to_score", figures, seeds=args.seeds, facts=facts | {"settings": settings})
+            for contestant in contestants:
+                found = cache.get(task, contestant, seed, args.core)
+                runs[contestant].append(found)
+                progress = {"task": task, "contestant": contestant, "seed": seed, **found}
+                print(json.dumps(progress), file=sys.stderr, flush=True)
+        facts[task] = runs
+        figures += _figures(task, runs)
+    facts["settings"] = {"offline": OFFLINE, "online": ONLINE, "most_updates": MOST}
+    publish("time_to_score", figures, seeds=args.seeds, facts=facts)
 
 
 if __name__ == "__main__":
