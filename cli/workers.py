@@ -55,9 +55,8 @@ def run_jobs(jobs: Iterable[Job], workers: int, on_progress: Callable[[int, floa
                 process.start()
                 writer.close()
                 running[reader] = _Running(index, process)
-            for reader in wait(list(running)):
-                assert isinstance(reader, Connection)
-                one = running[reader]
+            ready = wait(list(running))
+            for reader, one in [pair for pair in running.items() if pair[0] in ready]:
                 if _receive(reader, one, on_progress):
                     one.process.join()
                     del running[reader]
