@@ -3,9 +3,11 @@
 A quoted figure is followed by a comment that names its source, file and figure::
 
     12.2 µs <!-- latency/64 units: p50 -->
+    (−0.1 <!-- statistics/size (low) --> to 0.2 <!-- statistics/size (high) -->)
 
-``python -m benchmarks.quote`` rewrites every quoted figure, with as many decimals as it has;
-``--check`` only lists those that differ.
+A name with "(low)" or "(high)" behind it means an end of the figure's interval; a negative number
+has a minus sign (−). ``python -m benchmarks.quote`` rewrites every quoted figure, with as many
+decimals as it has; ``--check`` only lists those that differ.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ __all__ = ["QUOTED", "differences", "documents", "measured", "rewritten"]
 
 ROOT = Path(__file__).resolve().parent.parent
 QUOTED = re.compile(
-    r"(?P<shown>\d[\d.,]*)(?P<unit>[^<\d|]*?)\s*<!-- (?P<file>[\w-]+)/(?P<name>.+?) -->"
+    r"(?P<shown>−?\d[\d.,]*)(?P<unit>[^<\d|]*?)\s*<!-- (?P<file>[\w-]+)/(?P<name>.+?) -->"
 )
+ENDS = {" (low)": 0, " (high)": 1}
 SCALES = {"million": 1e-6, "thousand": 1e-3, "%": 1e2, "ms": 1e3, "µs": 1e6, "minutes": 1 / 60}
 
 
@@ -38,16 +41,24 @@ def measured(match: re.Match[str], results: Path = ROOT / "benchmarks" / "result
     With × or "times" behind it the figure's ratio is meant, otherwise its value.
 
     Raises:
-        LookupError: no such result file, or not exactly one figure of that name.
+        LookupError: no such result file, not exactly one figure of that name, or one without an
+            interval of which an end is quoted.
     """
     path = results / f"{match['file']}.json"
     if not path.is_file():
         raise LookupError(f"{match[0]}: there is no {path.name}")
     figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
-    found = [figure for figure in figures if figure["name"] == match["name"]]
+    end = next((end for end in ENDS if match["name"].endswith(end)), "")
+    name = match["name"].removesuffix(end)
+    found = [figure for figure in figures if figure["name"] == name]
     if len(found) != 1:
         raise LookupError(f"{match[0]}: {path.name} has {len(found)} figures of that name")
-    return formatted(match["shown"], match["unit"], found[0])
+    figure = found[0]
+    if end:
+        if figure["interval"] is None:
+            raise LookupError(f"{match[0]}: the figure in {path.name} has no interval")
+        figure = {**figure, "value": figure["interval"][ENDS[end]]}
+    return formatted(match["shown"], match["unit"], figure)
 
 
 def formatted(shown: str, unit: str, figure: Mapping[str, Any]) -> str:
@@ -55,10 +66,10 @@ def formatted(shown: str, unit: str, figure: Mapping[str, Any]) -> str:
     value = float(figure["ratio"] if "×" in unit or "times" in unit else figure["value"])
     word = unit.split()[0] if unit.split() else ""
     scale = 1.0 if word and word in str(figure.get("unit", "")) else SCALES.get(word, 1.0)
-    digits = shown.rstrip(".,")
+    digits = shown.removeprefix("−").rstrip(".,")
     places = len(digits.partition(".")[2])
     separator = "," if "," in digits or value * scale >= 1e4 else ""
-    return f"{value * scale:{separator}.{places}f}"
+    return f"{value * scale:{separator}.{places}f}".replace("-", "−")
 
 
 def rewritten(text: str, figure: Callable[[re.Match[str]], str] = measured) -> str:

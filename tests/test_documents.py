@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +44,9 @@ def test_quoted_figures_are_the_measured_ones() -> None:
         ("12.4 %", {"value": 0.1229, "unit": ""}, "12.3 %"),
         ("2 ×", {"value": 5.0, "unit": "1/s", "ratio": 6.7}, "7 ×"),
         ("8.0 minutes", {"value": 150.0, "unit": "s"}, "2.5 minutes"),
+        ("0.3", {"value": -0.21, "unit": ""}, "−0.2"),
+        ("−0.3", {"value": 0.21, "unit": ""}, "0.2"),
+        ("−3.1 %", {"value": -0.2, "unit": ""}, "−20.0 %"),
     ],
 )
 def test_figures_are_quoted_in_the_unit_and_decimals_shown(
@@ -54,6 +58,19 @@ def test_figures_are_quoted_in_the_unit_and_decimals_shown(
     assert quote.rewritten(f"| {shown} <!-- a/b: c --> |", known) == (
         f"| {expected} <!-- a/b: c --> |"
     )
+
+
+def test_ends_of_intervals_are_quoted(tmp_path: Path) -> None:
+    figures = [
+        {"name": "a (b)", "value": 0.5, "unit": "", "interval": [-0.25, 0.75]},
+        {"name": "c", "value": 0.5, "unit": "", "interval": None},
+    ]
+    (tmp_path / "r.json").write_text(json.dumps({"figures": figures}))
+    text = "1.00 <!-- r/a (b) --> (1.00 <!-- r/a (b) (low) --> to 1.00 <!-- r/a (b) (high) -->)"
+    shown = quote.rewritten(text, lambda match: quote.measured(match, tmp_path))
+    assert re.findall(r"−?\d\.\d\d", shown) == ["0.50", "−0.25", "0.75"]
+    with pytest.raises(LookupError, match="no interval"):
+        quote.measured(quote.QUOTED.search("1 <!-- r/c (low) -->"), tmp_path)
 
 
 def test_a_figure_without_a_source_is_named(tmp_path: Path) -> None:
