@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -114,6 +114,13 @@ class Expert:
     row_table: RowTable | None = None
     privileged: bool = False
     sha256: str = ""
+
+    def on(self, periods_per_year: float) -> Expert:
+        """The expert on bars of which a year has so many, where its parameters leave that open."""
+        if getattr(self.params, "periods_per_year", None) != 0.0:
+            return self
+        known: Any = replace(self.params, periods_per_year=periods_per_year)  # type: ignore[call-arg]
+        return replace(self, params=known)
 
     def __call__(self, features: Columns, portfolio: Columns) -> FloatArray:
         """[N] decisions in the expert's own space."""

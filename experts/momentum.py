@@ -20,21 +20,22 @@ __all__ = ["MomentumParams", "decide", "make"]
 class MomentumParams(ExpertParams):
     """Attributes:
     target_volatility: annual volatility that the position is sized to.
-    periods_per_year: bars a year, to annualise ``volatility_60``.
+    periods_per_year: bars a year, to annualise ``volatility_60``; 0: the market's own, or
+        252 where no market is known.
     max_weight: largest magnitude of the weight.
     short: whether a negative 12-month return goes short; otherwise it is flat.
     band: change of weight below which the position is kept.
     """
 
     target_volatility: float = 0.15
-    periods_per_year: float = 252.0
+    periods_per_year: float = 0.0
     max_weight: float = 1.0
     short: bool = True
     band: float = 0.1
 
     def __post_init__(self) -> None:
         self.require(self.target_volatility > 0, f"{self.target_volatility=}", "above 0")
-        self.require(self.periods_per_year > 0, f"{self.periods_per_year=}", "above 0")
+        self.require(self.periods_per_year >= 0, f"{self.periods_per_year=}", "0 or more")
         self.require(0 < self.max_weight <= 1, f"{self.max_weight=}", "a weight in (0, 1]")
         self.require(0 <= self.band < 1, f"{self.band=}", "a weight in [0, 1)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,8 @@ class ExpertPolicy:
         expert: the rule, or a behaviour (rule with noise).
         layout: names and order of the observation's columns.
         config: the simulator's rules; its action mode decides the translation.
-        market: the bars, which an expert with row columns needs; others ignore it.
+        market: the bars, which an expert with row columns needs; others learn from it how many
+            bars a year has (of several instruments the median), if their parameters leave it open.
         seed: of the noise. A policy without noise is a pure function of the observation.
 
     Raises:
@@ -42,7 +44,11 @@ class ExpertPolicy:
         market: MarketTensor | None = None,
         seed: int = 0,
     ) -> None:
-        self.behaviour = expert if isinstance(expert, Behaviour) else Behaviour(expert)
+        behaviour = expert if isinstance(expert, Behaviour) else Behaviour(expert)
+        if market is not None:
+            rule = behaviour.expert.on(float(np.median(market.periods_per_year)))
+            behaviour = replace(behaviour, expert=rule)
+        self.behaviour = behaviour
         self.layout = layout
         self.config = config
         self.seed = seed

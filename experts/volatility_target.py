@@ -11,24 +11,27 @@ from offline_trader.types import FloatArray
 
 __all__ = ["VolatilityTargetParams", "decide", "keep_inside_band", "make", "volatility_weight"]
 
+_TRADING_DAYS = 252.0
+
 
 @dataclass(frozen=True)
 class VolatilityTargetParams(ExpertParams):
     """Attributes:
     target_volatility: annual volatility that the position is sized to.
-    periods_per_year: bars a year, to annualise ``volatility_20``.
+    periods_per_year: bars a year, to annualise ``volatility_20``; 0: the market's own, or
+        252 where no market is known.
     max_weight: largest weight.
     band: change of weight below which the position is kept.
     """
 
     target_volatility: float = 0.12
-    periods_per_year: float = 252.0
+    periods_per_year: float = 0.0
     max_weight: float = 1.0
     band: float = 0.1
 
     def __post_init__(self) -> None:
         self.require(self.target_volatility > 0, f"{self.target_volatility=}", "above 0")
-        self.require(self.periods_per_year > 0, f"{self.periods_per_year=}", "above 0")
+        self.require(self.periods_per_year >= 0, f"{self.periods_per_year=}", "0 or more")
         self.require(0 < self.max_weight <= 1, f"{self.max_weight=}", "a weight in (0, 1]")
         self.require(0 <= self.band < 1, f"{self.band=}", "a weight in [0, 1)")
 
@@ -41,10 +44,10 @@ def volatility_weight(
     Args:
         volatility: [N] standard deviation of log returns per bar; 0 gives ``max_weight``.
         target: annual volatility.
-        periods_per_year: bars a year.
+        periods_per_year: bars a year; 0 is read as 252.
         max_weight: largest weight.
     """
-    annual = volatility * np.sqrt(periods_per_year)
+    annual = volatility * np.sqrt(periods_per_year or _TRADING_DAYS)
     floor = target / max_weight
     return np.asarray(target / np.maximum(annual, floor), dtype=np.float64)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from offline_trader.errors import ConfigError
-from offline_trader.experts import Columns, get_expert, list_experts
+from offline_trader.experts import Columns, ExpertPolicy, get_expert, list_experts
+from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.types import ObservationLayout, Observations
 
 Row = Callable[..., Observations]
@@ -180,3 +182,31 @@ def test_columns_name_what_is_missing() -> None:
         columns["rsi_13"]
     with pytest.raises(ConfigError, match=r"\[N, 2\]"):
         Columns(("rsi_14", "macd"), np.zeros((3, 3), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "lowest"),
+    [("momentum", "volatility_60", 0.15), ("volatility_target", "volatility_20", 0.12)],
+)
+@pytest.mark.parametrize("bars_a_year", [252.0, 365.0, 98_280.0])
+def test_volatility_is_annualised_by_the_markets_own_bars_a_year(
+    name: str,
+    column: str,
+    lowest: float,
+    bars_a_year: float,
+    layout: ObservationLayout,
+    market: MarketTensor,
+    row: Callable[..., Observations],
+) -> None:
+    minutes = replace(market, periods_per_year=np.full(2, bars_a_year))
+    config = SimulatorConfig(action_mode="target_long")
+    seen = row(**{column: 2 * lowest / np.sqrt(bars_a_year), "return_252": 0.1})
+    policy = ExpertPolicy(get_expert(name), layout, config, market=minutes)
+    np.testing.assert_allclose(policy.decide(seen), 0.5, rtol=1e-6)
+    told = ExpertPolicy(
+        get_expert(name, periods_per_year=bars_a_year), layout, config, market=market
+    )
+    np.testing.assert_allclose(told.decide(seen), 0.5, rtol=1e-6)
+    daily = row(**{column: 2 * lowest / np.sqrt(252.0), "return_252": 0.1})
+    blind = ExpertPolicy(get_expert(name), layout, config)
+    np.testing.assert_allclose(blind.decide(daily), 0.5, rtol=1e-6)
