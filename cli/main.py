@@ -46,7 +46,7 @@ COMMANDS: dict[str, str] = {
 _INTERRUPTED = 130
 _THE_PLACE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG),
 }
 """What the system answers where a place is wrong for reading or writing, and not our code."""
 _EPILOG = (

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from struct import pack
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from h5py import h5t
@@ -56,7 +57,7 @@ class EpisodeFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=1 << 20)
-        weakref.finalize(self, self._file.close)  # a file that nobody finishes
+        weakref.finalize(self, _abandon, self._file)
         self._end = self._file.write(bytes(_SUPERBLOCK))
         self._episodes: list[int] = []
 
@@ -260,6 +261,12 @@ class _Image:
                 return nodes[0]
             keys = [*keys[:-1:fanout], keys[-1]]
             children, level = nodes, level + 1
+
+
+def _abandon(file: BinaryIO) -> None:
+    """Close a file that nobody finished, or finished long ago; its disk may be full."""
+    with suppress(OSError):
+        file.close()
 
 
 def _message(kind: int, *pieces: bytes | int) -> list[bytes | int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -161,3 +163,23 @@ def test_equal_episodes_make_equal_bytes(tmp_path: Path) -> None:
     for name in ("a.hdf5", "b.hdf5"):
         write(tmp_path / name, [made(4, 1), made(30, 2)])
     assert (tmp_path / "a.hdf5").read_bytes() == (tmp_path / "b.hdf5").read_bytes()
+
+
+def test_a_full_disk_is_an_error_once(tmp_path: Path) -> None:
+    """The write fails with the system's reason, and letting go of the file says nothing more."""
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from offline_trader.datasets.episode_file import EpisodeFile\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21))\n"
+        "file = EpisodeFile(Path(sys.argv[1]))\n"
+        "try:\n"
+        "    for _ in range(9):\n"
+        "        file.add({'rewards': np.zeros(1 << 16)}, {})\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+        "del file\n"
+    )
+    command = [sys.executable, "-P", "-c", code, str(tmp_path / "a.hdf5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
