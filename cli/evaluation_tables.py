@@ -38,19 +38,27 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
         )
     collapse = evaluation.collapse or {}
     trades = collapse.get("trades_per_1000")
+    verdict = ", ".join(evaluation.verdicts) or "no collapse"
     terminal.line(
-        f"verdict: {', '.join(evaluation.verdicts) or 'no collapse'}"
+        f"verdict: {verdict if collapse else 'none, the actions are not known'}"
         + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")
-        + f"; trial number {evaluation.trials} on these bars"
+        + f"; {evaluation.trials:,} trial{'s' if evaluation.trials > 1 else ''} in the ledger"
     )
     if evaluation.gates:
         terminal.table(
             "gates",
-            ["", "verdict", "value", "limit", "n", ""],
-            [[g.name, g.verdict, g.value, g.threshold, g.n, g.reason] for g in evaluation.gates],
+            ["", "verdict", "value", "95 % interval", "limit", "n", ""],
+            [
+                [g.name, g.verdict, g.value, _ends(g.interval), g.threshold, g.n, g.reason]
+                for g in evaluation.gates
+            ],
         )
     for note in evaluation.notes:
         terminal.line(f"note: {note}")
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    return "–" if interval is None else "{:.3g} to {:.3g}".format(*interval)
 
 
 def _print_behaviour(terminal: Terminal, evaluation: Evaluation) -> None:

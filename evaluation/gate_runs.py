@@ -182,4 +182,5 @@ def _model_facts(policy: OnnxPolicy, observations: np.ndarray, calls: int) -> di
             policy(row)
             times.append(time.perf_counter() - begun)
         facts["latency_ms"] = float(np.percentile(times, 95) * 1e3)
+        facts["latency_calls"] = float(calls)
     return facts

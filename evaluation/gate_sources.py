@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ GATE_FACTS: dict[str, str] = {
     "objective_balance": "the largest weight of the objectives",
     "parity": "the largest difference between ONNX and torch",
     "latency_ms": "the 95th percentile of the latency",
+    "latency_calls": "the number of decisions that were timed",
 }
 """Facts that an evaluation does not hold; whoever knows one passes it in."""
 
@@ -100,6 +101,16 @@ def _fact(name: str) -> Callable[[GateInput], Measured]:
         return Measured(float(given.facts[name]))
 
     return source
+
+
+def _coverage(given: GateInput) -> Measured:
+    found = _fact("coverage")(given)
+    return replace(found, n=given.evaluation.n_bars) if found.value is not None else found
+
+
+def _latency(given: GateInput) -> Measured:
+    found, calls = _fact("latency_ms")(given), given.facts.get("latency_calls")
+    return found if calls is None else replace(found, n=int(calls))
 
 
 def _information(given: GateInput) -> Measured:
@@ -220,7 +231,7 @@ SOURCES: dict[str, Callable[[GateInput], Measured]] = {
     "trades_per_episode": _trades_per_episode,
     "voluntary_trade_rate": _rate("voluntary_trade_rate", 1.0),
     "action_diversity": _collapse("diversity"),
-    "coverage": _fact("coverage"),
+    "coverage": _coverage,
     "sharpe": _sharpe,
     "sharpe_of_oracle": _sharpe_of_oracle,
     "drawdown": _drawdown,
@@ -230,5 +241,5 @@ SOURCES: dict[str, Callable[[GateInput], Measured]] = {
     "reward_stability": _stability,
     "objective_balance": _fact("objective_balance"),
     "parity": _fact("parity"),
-    "latency_ms": _fact("latency_ms"),
+    "latency_ms": _latency,
 }

@@ -50,6 +50,9 @@ def test_judging_again_counts_once(judged: Path, capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     assert _run("judge", "a.csv", "--json", "--quiet", "--seed", "4") == 0
     assert json.loads(capsys.readouterr().out)["trials"] == 2
+    assert _run("judge", "a.csv", "--quiet") == 0
+    shown = capsys.readouterr().out
+    assert "verdict: none, the actions are not known; 2 trials in the ledger" in shown
 
 
 def test_what_cannot_be_compared_is_told(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from offline_trader.cli.main import main
+from offline_trader.evaluation.gates import load_gates
 from offline_trader.evaluation.record import Evaluation
+from offline_trader.export import ManifestFacts, export_onnx, read_manifest, write_manifest
+from offline_trader.features import (
+    WARMUP_BARS,
+    FeatureScaler,
+    compute_features,
+    observation_layout,
+)
+from offline_trader.markets import load_market
 
 BRIEF = ["--set", "options.costs_bps=[]", "--set", "options.noise_draws=0"]
 
@@ -38,6 +49,35 @@ def test_a_failed_gate_exits_with_4_and_the_report_is_written(
     saved = Evaluation.load(folder / "evaluation.json")
     assert [gate.name for gate in saved.gates] == list(rows)
     assert "not evaluable" in (folder / "report.html").read_text()
+
+
+class _Actor(nn.Module):
+    """tanh of the mean of all columns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x.mean(dim=1, keepdim=True))
+
+
+def test_the_models_manifest_gets_every_gate(capsys: pytest.CaptureFixture[str]) -> None:
+    values = compute_features(load_market("sp500", end="2012-12-31")).values
+    scaler = FeatureScaler.fit(values[WARMUP_BARS:], observation_layout())
+    model = Path("policy.onnx")
+    export_onnx(_Actor(), scaler, observation_layout(), model)
+    write_manifest(model, ManifestFacts("ab" * 32))
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(model), "--start", "2016-01-01", "--gates", "default", *BRIEF])
+    assert stop.value.code == 4
+    noted = read_manifest(model)["gates"]
+    saved = Evaluation.load(Path("runs/evaluation-policy/evaluation.json"))
+    assert [row["name"] for row in noted["evaluated"]] == [gate.name for gate in load_gates().gates]
+    assert noted["evaluated"] == saved.to_dict()["gates"]
+    assert "sharpe" in {name for names in noted["by_verdict"].values() for name in names}
+    rows = {row.name: row for row in saved.gates}
+    assert rows["latency"].n == 500
+    assert rows["coverage"].n == saved.n_bars
+    shown = capsys.readouterr().out
+    assert "95 % interval" in shown
+    assert "1 trial in the ledger" in shown
 
 
 def test_own_limits_let_it_pass(capsys: pytest.CaptureFixture[str]) -> None:
