@@ -227,8 +227,7 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> _Parsed:
         if _ISO_OFFSET.fullmatch(str(text.dropna().iloc[0])):
             iso = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
             if bool((iso.isna() == text.isna()).all()):
-                local = _iso_dates(text)
-                return _Parsed(pd.DatetimeIndex(iso), True) if local is None else local
+                return _iso_dates(text) or _Parsed(pd.DatetimeIndex(iso), True)
         shift = text.str.extract("(" + _OFFSET_AFTER_CLOCK + ")", expand=False).str.strip()
         shift = shift.str.replace(r"^(?:UTC|GMT)(?=.)", "", regex=True)
         minutes = _offset_minutes(shift)
