@@ -34,7 +34,7 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "runs/comparison.html"
     ),
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

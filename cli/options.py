@@ -47,7 +47,7 @@ Settings: TypeAlias = Annotated[
     ),
 ]
 Seed: TypeAlias = Annotated[
-    int | None, typer.Option("--seed", help="Seed of everything random in this command.")
+    int | None, typer.Option("--seed", min=0, help="Seed of everything random in this command.")
 ]
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")

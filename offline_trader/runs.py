@@ -98,9 +98,12 @@ class Run:
             resume: go on with an existing run of the same configuration and parents.
 
         Raises:
-            ConfigError: the directory is in use, or resuming would mix two configurations.
+            ConfigError: the directory is in use, resuming would mix two configurations, or a seed
+                outside 0 to 2^63 − 1.
         """
         path = Path(path)
+        if not 0 <= seed < 2**63:
+            raise ConfigError(f"seed is {seed}", expected="0 to 2^63 - 1")
         facts = {
             "command": command,
             "config_hash": digest(config),
@@ -160,7 +163,7 @@ class Run:
         path = Path(path)
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError(
                 f"{path} is not a run directory", expected=f"a directory with {MANIFEST}"
             ) from error

@@ -273,3 +273,18 @@ def test_a_directory_that_a_run_cannot_have_left_is_refused(tmp_path: Path, file
     with pytest.raises(ConfigError, match="not a run directory"):
         Run.create(tmp_path, {}, command="pretrain", seed=2, resume=True)
     assert (tmp_path / file).read_text() == "mine"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_generator_takes_is_refused_before_anything_is_written(
+    tmp_path: Path, seed: int
+) -> None:
+    with pytest.raises(ConfigError, match=f"seed is {seed}"):
+        Run.create(tmp_path / "r", {}, command="pretrain", seed=seed)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "bars.csv").write_text("a")
+    with pytest.raises(DataError, match=r"bars\.csv is not a run directory"):
+        Run.open(tmp_path / "bars.csv")
