@@ -34,6 +34,7 @@ from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig
 from offline_trader.runs import Run
+from offline_trader.types import digest
 
 __all__ = ["EXAMPLES", "PretrainConfig", "check_inputs", "command", "pretrain", "print_training"]
 
@@ -165,7 +166,7 @@ def pretrain(
         command="pretrain",
         seed=config.seed,
         parents=[dataset_path(config.dataset, root) / "data"],
-        data_hash=str(own["market_sha256"]),
+        data_hash=_data_hash(own["market_sha256"]),
         resume=resume,
     )
     with run:
@@ -185,6 +186,12 @@ def pretrain(
             **facts,
         )
     return run
+
+
+def _data_hash(instruments: Mapping[str, str]) -> str:
+    """SHA-256 of the bars, as ``offline-trader markets`` shows it; of several, one over theirs."""
+    hashes = list(instruments.values())
+    return hashes[0] if len(hashes) == 1 else digest(dict(instruments))
 
 
 def check_inputs(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from offline_trader.cli.main import main
+from offline_trader.markets import load_market
 from offline_trader.runs import Run
 from offline_trader.types import Policy
 
@@ -94,6 +95,8 @@ def test_a_run_names_its_parents_by_content(line: Path) -> None:
     assert parent["sha256"] == content_sha256(line / "pretrain")
     (data,) = Run.open(line / "pretrain").manifest["parents"]
     assert data["sha256"] == content_sha256(line / "data" / "small" / "experts-v0" / "data")
+    for name in ("pretrain", "finetune"):
+        assert Run.open(line / name).manifest["data_hash"] == load_market("sp500").sha256
 
 
 def test_metrics_and_checkpoints_count_on_through_the_phases(line: Path) -> None:
