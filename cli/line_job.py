@@ -10,7 +10,6 @@ import numpy as np
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.finetune import FinetuneConfig, finetune_run
-from offline_trader.cli.phases import POLICY_FILE
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
 from offline_trader.cli.validation import ValidationConfig, roll_once
 from offline_trader.config import to_dict
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineJob", "WalkForwardConfig"]
 
-DATASETS = "datasets"
+DATASETS, DATASET_ID = "datasets", "walk-forward/experts-v0"
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,33 @@ class LineJob:
         bars = load_market(self.config.market, tz=self.config.tz)
         collect(self._plan(fold, bars), root=directory / DATASETS, resume=True)
 
+    def train(self, fold: Fold, directory: Path) -> None:
+        """Pretrain on the fold's dataset, as far as that was not done before."""
+        bars = load_market(self.config.market, tz=self.config.tz)
+        settings = PretrainConfig(
+            dataset=DATASET_ID,
+            learner=self.config.learner,
+            clone=self.config.clone,
+            offline=self.config.offline,
+            validation=_validation(bars, fold),
+            seed=self._seed(fold),
+        )
+        root = directory / DATASETS
+        pretrain(settings, directory / "pretrain", _silent(), root=root, resume=True)
+
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
+        from offline_trader.cli.phases import POLICY_FILE
         from offline_trader.experts import ExpertPolicy, get_expert
         from offline_trader.learning.learner import load_learner
 
         bars = load_market(self.config.market, tz=self.config.tz)
         if fold.trained_by == fold.index:
             self.prepare(fold, directory)
-            self._train(fold, bars, directory, policies)
+            if fold.warm_from is None:
+                self.train(fold, directory)
+            if self.config.finetune:
+                self._finetune(fold, bars, directory, policies)
         home = fold_directory(policies, fold.trained_by)
         trained = _final_run(home, self.config.finetune)
         # The first decision is taken at the close before the test range.
@@ -135,7 +152,7 @@ class LineJob:
     def _plan(self, fold: Fold, bars: Bars) -> CollectConfig:
         """What the experts collect on the training range."""
         return CollectConfig(
-            dataset_id="walk-forward/experts-v0",
+            dataset_id=DATASET_ID,
             env=self._env(bars, fold.train, min(1_000, len(fold.train) - 1)),
             experts=self.config.experts,
             transitions=self.config.transitions,
@@ -153,37 +170,28 @@ class LineJob:
             simulator=self.config.simulator,
         )
 
-    def _train(self, fold: Fold, bars: Bars, directory: Path, policies: Path) -> None:
-        config, quiet = self.config, Terminal(quiet=True, as_json=True)
-        plan, root, seed = self._plan(fold, bars), directory / DATASETS, self._seed(fold)
-        validation = ValidationConfig(
-            start=_moment(bars, fold.validation.start),
-            end=_moment(bars, fold.validation.stop - 1),
-        )
+    def _finetune(self, fold: Fold, bars: Bars, directory: Path, policies: Path) -> None:
         parent = directory / "pretrain"
-        if fold.warm_from is None:
-            settings = PretrainConfig(
-                dataset=plan.dataset_id,
-                learner=config.learner,
-                clone=config.clone,
-                offline=config.offline,
-                validation=validation,
-                seed=seed,
-            )
-            pretrain(settings, parent, quiet, root=root, resume=True)
-        else:
+        if fold.warm_from is not None:
             parent = _final_run(fold_directory(policies, fold.warm_from), finetune=True)
-        if config.finetune:
-            online = FinetuneConfig(
-                dataset=plan.dataset_id,
-                env=plan.env,
-                learner=replace(config.learner, algorithm="sac"),
-                online=config.online,
-                lanes=config.lanes,
-                validation=validation,
-                seed=seed,
-            )
-            finetune_run(online, parent, directory / "finetune", quiet, root=root, resume=True)
+        settings = FinetuneConfig(
+            dataset=DATASET_ID,
+            env=self._plan(fold, bars).env,
+            learner=replace(self.config.learner, algorithm="sac"),
+            online=self.config.online,
+            lanes=self.config.lanes,
+            validation=_validation(bars, fold),
+            seed=self._seed(fold),
+        )
+        root = directory / DATASETS
+        finetune_run(settings, parent, directory / "finetune", _silent(), root=root, resume=True)
+
+
+def _validation(bars: Bars, fold: Fold) -> ValidationConfig:
+    return ValidationConfig(
+        start=_moment(bars, fold.validation.start),
+        end=_moment(bars, fold.validation.stop - 1),
+    )
 
 
 def _final_run(directory: Path, finetune: bool) -> Path:
@@ -206,6 +214,10 @@ def _selection(trained: Path, home: Path, warm: bool) -> dict[str, Any]:
 def _kept_by_pretraining(home: Path) -> str:
     offline = Run.open(home / "pretrain").facts["offline"]
     return "clone" if offline["kept"] == "warm_start" else "offline"
+
+
+def _silent() -> Terminal:
+    return Terminal(quiet=True, as_json=True)
 
 
 def _moment(bars: Bars, row: int) -> str:

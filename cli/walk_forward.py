@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from offline_trader.cli.console import Percent, Terminal, number, plain_json
-from offline_trader.cli.evaluate import LEDGER_FOLDER
 from offline_trader.cli.line_job import LineJob, WalkForwardConfig
 from offline_trader.cli.options import (
     Config,
@@ -25,7 +24,6 @@ from offline_trader.cli.options import (
 )
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.walk_forward import (
     FoldResult,
     WalkForwardResult,
@@ -111,7 +109,9 @@ def _publish(
     plan: WalkForwardConfig, bars: Bars, result: WalkForwardResult, run: Path
 ) -> dict[str, Any]:
     """Write the results and the report; returns the content of ``walk_forward.json``."""
+    from offline_trader.cli.evaluate import LEDGER_FOLDER
     from offline_trader.evaluation.joined_windows import joined_evaluation
+    from offline_trader.evaluation.ledger import TrialLedger
     from offline_trader.evaluation.report import write_report
 
     settings = to_dict(plan)

@@ -1,9 +1,9 @@
 """Runs the folds of a walk-forward: in order or in parallel processes, resumable, the same result.
 
-A fold has two parts. ``prepare`` makes what needs no other fold's policy (its dataset), so it may
-run at any time before the fold; the fold itself trains and judges. Folds that share a training,
-and all folds of a warm start, form a chain: they run in order. Workers are fresh interpreters with
-one thread each, and each fold in this process has one thread, too.
+A fold has three parts. ``prepare`` (its data) and ``train`` (the long one) need no other fold, so
+any worker may do them ahead; the rest, which judges the fold, waits for the folds whose policies
+it needs. All that passes from part to part lies on disk. Workers are fresh interpreters with one
+thread each, and each fold in this process has one thread, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from offline_trader.types import digest
 
 __all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]
 
-Task: TypeAlias = tuple[Literal["prepare", "run"], Fold]
+Task: TypeAlias = tuple[Literal["prepare", "train", "run"], Fold]
 Keep: TypeAlias = Callable[[Fold, FoldResult], None]
 
 
@@ -70,9 +70,11 @@ def run_folds(folds: Sequence[Fold], job: FoldJob, root: Path, *, workers: int, 
 class Schedule:
     """Which task a free worker takes next.
 
-    With n chains on W workers, n mod W of the workers train one chain more than the others. Those
-    begin at once; the others, which would be idle at the end, prepare everything first. Where n is
-    a multiple of W, whatever can be trained is trained.
+    Training is by far the longest part, so the last round of trainings decides how long a walk
+    takes: with n trainings left to begin on W workers, n mod W of the workers do one more than the
+    others. A worker therefore begins a training at once where n mod W is not 0; where it is, there
+    is time to prepare folds and to judge those that are trained. No worker waits while a task is
+    ready.
 
     Args:
         folds: those to run, in time order.
@@ -81,36 +83,37 @@ class Schedule:
 
     def __init__(self, folds: Sequence[Fold], workers: int) -> None:
         self.workers = workers
-        self._waiting = list(folds)
-        self._unprepared = [fold for fold in folds if fold.trained_by == fold.index]
-        self._open = {fold.index for fold in self._unprepared}  # not wholly prepared
+        self._to_prepare = [fold for fold in folds if fold.trained_by == fold.index]
+        self._to_train = [fold for fold in self._to_prepare if fold.warm_from is None]
+        self._to_run = list(folds)
+        self._unprepared = {fold.index for fold in self._to_prepare}
+        self._untrained = {fold.index for fold in self._to_train}
         self._undone = {fold.index for fold in folds}
-        chains = sum(_before(fold) not in self._undone for fold in folds)
-        self._eager = chains % workers or workers
-        self._running = 0
 
     def next(self) -> Task | None:
         """A task that can start now, or None; it counts as started."""
-        ready = next((fold for fold in self._waiting if self._can_run(fold)), None)
-        if ready is not None and (self._running < self._eager or not self._unprepared):
-            self._waiting.remove(ready)
-            self._running += 1
-            return "run", ready
-        if self._unprepared:
-            return "prepare", self._unprepared.pop(0)
+        train = next((f for f in self._to_train if f.index not in self._unprepared), None)
+        run = next((f for f in self._to_run if self._can_run(f)), None)
+        urgent = len(self._to_train) % self.workers != 0
+        if train is not None and (urgent or (run is None and not self._to_prepare)):
+            self._to_train.remove(train)
+            return "train", train
+        if self._to_prepare:
+            return "prepare", self._to_prepare.pop(0)
+        if run is not None:
+            self._to_run.remove(run)
+            return "run", run
         return None
 
     def finished(self, task: Task) -> None:
         """Tell that a task is done."""
         kind, fold = task
-        if kind == "prepare":
-            self._open.discard(fold.index)
-        else:
-            self._undone.discard(fold.index)
-            self._running -= 1
+        undone = {"prepare": self._unprepared, "train": self._untrained, "run": self._undone}
+        undone[kind].discard(fold.index)
 
     def _can_run(self, fold: Fold) -> bool:
-        return fold.index not in self._open and _before(fold) not in self._undone
+        own = self._unprepared | self._untrained
+        return fold.index not in own and _before(fold) not in self._undone
 
 
 def _before(fold: Fold) -> int | None:
@@ -149,7 +152,7 @@ def _carry_out(task: Task, job: FoldJob, root: Path) -> FoldResult | None:
     kind, fold = task
     if kind == "run":
         return _run(fold, job, root)
-    job.prepare(fold, _made(fold, root))
+    (job.prepare if kind == "prepare" else job.train)(fold, _made(fold, root))
     return None
 
 

@@ -111,12 +111,19 @@ class FoldResult:
 
 
 class FoldJob(Protocol):
-    """Trains where ``fold.trained_by == fold.index``, then evaluates; picklable."""
+    """Trains where ``fold.trained_by == fold.index``, then evaluates; picklable.
+
+    ``prepare`` and ``train`` do ahead what needs no other fold's policy, and leave it in the
+    fold's directory; with several workers they run in other processes than the call. They are
+    asked only of folds that train; the call does what of them was not done.
+    """
 
     def prepare(self, fold: Fold, directory: Path, /) -> None:
-        """Makes what the training of ``fold`` needs and no other fold's policy decides, such as
-        its data. With several workers it may run ahead of the fold, in another process; calling
-        the job does what of it is not on disk yet."""
+        """The short part that comes first, such as the dataset."""
+        ...
+
+    def train(self, fold: Fold, directory: Path, /) -> None:
+        """The long part, after ``prepare``; not asked of folds with a warm start."""
         ...
 
     def __call__(self, fold: Fold, directory: Path, policies: Path, /) -> FoldResult:

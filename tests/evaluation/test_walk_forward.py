@@ -222,12 +222,15 @@ def test_a_schedule_does_everything_once_and_in_order(
     config = WindowConfig(60, 20, 25, retrain_every=retrain_every, warm_start=warm_start)
     folds = make_folds(90 + 25 * n_folds, config)
     assert len(folds) == n_folds
-    done = [task for _, task in _simulated(folds, workers, prepare=1.0, run=3.0)]
+    done = [task for _, task in _simulated(folds, workers)]
     assert len(done) == len(set(done))
     for fold in folds:
         place = done.index(("run", fold.index))
         if fold.trained_by == fold.index:
             assert done.index(("prepare", fold.index)) < place
+            if fold.warm_from is None:
+                prepared = done.index(("prepare", fold.index))
+                assert prepared < done.index(("train", fold.index)) < place
         else:
             assert done.index(("run", fold.trained_by)) < place
         if fold.warm_from is not None:
@@ -237,24 +240,28 @@ def test_a_schedule_does_everything_once_and_in_order(
 @pytest.mark.parametrize(
     ("n_folds", "workers", "warm_start", "units"),
     [
-        # five folds of 1 + 9 units: one after another 50, folds as wholes on two workers 30
+        # a fold is 1 + 8 + 1 units; five as wholes on two workers would take 30
         (5, 1, False, 50.0),
-        (5, 2, False, 28.0),
+        (5, 2, False, 26.0),
         (4, 2, False, 20.0),
-        (7, 3, False, 28.0),
-        (5, 2, True, 46.0),
+        (7, 3, False, 26.0),
+        (3, 5, False, 10.0),
+        # warm: the first as ever, then 1 unit each; their data is made meanwhile
+        (5, 1, True, 18.0),
+        (5, 2, True, 14.0),
     ],
 )
-def test_a_schedule_leaves_no_worker_idle_while_another_prepares(
+def test_a_schedule_leaves_the_longest_part_the_fewest_rounds(
     n_folds: int, workers: int, warm_start: bool, units: float
 ) -> None:
     folds = make_folds(90 + 25 * n_folds, WindowConfig(60, 20, 25, warm_start=warm_start))
-    assert _simulated(folds, workers, prepare=1.0, run=9.0)[-1][0] == units
+    assert _simulated(folds, workers)[-1][0] == units
 
 
-def _simulated(
-    folds: Sequence[Fold], workers: int, *, prepare: float, run: float
-) -> list[tuple[float, tuple[str, int]]]:
+UNITS = {"prepare": 1.0, "train": 8.0, "run": 1.0}
+
+
+def _simulated(folds: Sequence[Fold], workers: int) -> list[tuple[float, tuple[str, int]]]:
     """(time, (kind, fold)) of every task's end, by a clock that only counts."""
     schedule = Schedule(folds, workers)
     clock = 0.0
@@ -262,7 +269,7 @@ def _simulated(
     done: list[tuple[float, tuple[str, int]]] = []
     while True:
         while len(busy) < workers and (task := schedule.next()) is not None:
-            busy.append((clock + (prepare if task[0] == "prepare" else run), task))
+            busy.append((clock + UNITS[task[0]], task))
         if not busy:
             return done
         first = min(busy, key=lambda each: each[0])
