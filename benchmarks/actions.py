@@ -338,8 +338,10 @@ def _advantage(name: str, key: str, seeds: Sequence[Mapping[str, Any]]) -> Figur
     return Figure(
         f"{name}: {SHOWN[key]}, continuous over discrete",
         float(ratio),
-        "×",
+        "",
         interval=(float(low), float(high)),
+        peer="discrete",
+        ratio=float(ratio),
         target=f"> {BETTER:g}",
         holds=bool(ratio > BETTER),
     )
