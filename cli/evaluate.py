@@ -155,7 +155,11 @@ def command(
     folder = output or Path("runs") / f"evaluation-{name}"
     attached: dict[str, Any] = {"known_optimum": known}
     if len(candidates) > 1:
-        candidate, plan, attached["seeds"] = _close_look(policy, candidates, plan, terminal)
+        candidate, plan, attached["seeds"], reason = _close_look(policy, candidates, plan, terminal)
+        attached["notes"] = (
+            f"Curves and measures are those of {candidate.name}, {reason}; the other seeds' are "
+            "under Seeds.",
+        )
     evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
@@ -177,6 +181,7 @@ def _known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[Sc
     from offline_trader.evaluation.known_optimum.results import find_results, load_results
 
     places = [Path(policy) for policy in policies if not policy.startswith("expert:")]
+    places += [each for place in places for each in seed_folders(place)]
     runs = [each for place in places for each in (place, place.parent, place.parent.parent)]
     own = [
         run
@@ -192,8 +197,8 @@ def _close_look(
     candidates: Sequence[Candidate],
     config: EvaluateConfig,
     terminal: Terminal,
-) -> tuple[Candidate, EvaluateConfig, tuple[ScoreRow, ...]]:
-    """The candidate to look at closely, its settings, and the rows of all seeds.
+) -> tuple[Candidate, EvaluateConfig, tuple[ScoreRow, ...], str]:
+    """The candidate to look at closely, its settings, the rows of all seeds, and why this one.
 
     The seed that validation chose, if one did: its choice has not seen these bars, and it is the
     one that export takes. Otherwise the median one.
@@ -213,10 +218,14 @@ def _close_look(
         )
     best = validated_seed(sources)
     seeds = [each.seed for each in candidates]
-    chosen = candidates[study.median if best not in seeds else seeds.index(best)]
+    index, why = study.median, "with the median Sharpe ratio"
+    if best is not None and best in seeds:
+        index, why = seeds.index(best), "that validation chose"
+    chosen, reason = candidates[index], f"of {len(seeds)} seeds the one {why}"
     if own:
         config = replace(config, options=replace(config.options, seed=chosen.seed))
-    return replace(chosen, name=f"{study_name(sources)}, seed {chosen.seed}"), config, study.rows
+    named = replace(chosen, name=f"{study_name(sources)}, seed {chosen.seed}")
+    return named, config, study.rows, reason
 
 
 def evaluate_candidate(
@@ -228,11 +237,12 @@ def evaluate_candidate(
     *,
     seeds: tuple[ScoreRow, ...] = (),
     known_optimum: tuple[ScoreRow, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Evaluation:
     """Evaluate, count the trial, write ``evaluation.json``, ``report.html`` and PNG files.
 
     With ``gates`` they are checked too, and noted in the manifest of a model that has one.
-    ``seeds`` and ``known_optimum`` are shown in their sections.
+    ``seeds`` and ``known_optimum`` are shown in their sections, ``notes`` at the end.
     """
     from offline_trader.evaluation.report import write_report
 
@@ -245,15 +255,12 @@ def evaluate_candidate(
             ledger=TrialLedger(LEDGER_FOLDER),
             trial=candidate.trial,
         )
-        evaluation = replace(evaluation, known_optimum=known_optimum, seeds=seeds)
-        if seeds:
-            n = sum(not row.summary for row in seeds)
-            note = (
-                f"Curves and measures are those of {candidate.name}, of {n} seeds; the others' "
-                "are under Seeds. It is the one that validation chose, or else the one with the "
-                "median Sharpe ratio, never the best on these bars."
-            )
-            evaluation = replace(evaluation, notes=(*evaluation.notes, note))
+        evaluation = replace(
+            evaluation,
+            known_optimum=known_optimum,
+            seeds=seeds,
+            notes=(*evaluation.notes, *notes),
+        )
         if gates is not None:
             evaluation = _gated(candidate, config, evaluation, gates)
         advance(1, 1)
