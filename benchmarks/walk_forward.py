@@ -1,7 +1,8 @@
 """Walk-forward with the default line on the built-in markets, and what a second worker saves.
 
 ``--part table`` (the default) walks over each market as ``offline-trader walk-forward`` does; what
-is finished stays in ``runs/benchmark-walk-forward``, so the same command goes on after a stop.
+is finished stays in ``runs/benchmark-walk-forward``, in a folder for these settings, so the same
+command goes on after a stop.
 ``--part speed`` runs a walk of five windows through the command line, on one worker and on two in
 turns, each time from nothing, and compares the bytes of the windows' results.
 """
@@ -31,9 +32,11 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 def walk(market: str, workers: int) -> Any:
     """The finished walk over ``market`` with the default settings."""
     from offline_trader.cli.line_job import LineJob, WalkForwardConfig
+    from offline_trader.config import to_dict
     from offline_trader.evaluation.walk_forward import make_folds, walk_forward
     from offline_trader.features import WARMUP_BARS
     from offline_trader.markets import load_market
+    from offline_trader.types import digest
 
     plan, bars = WalkForwardConfig(market=market), load_market(market)
 
@@ -43,7 +46,7 @@ def walk(market: str, workers: int) -> Any:
     return walk_forward(
         make_folds(len(bars), plan.windows, WARMUP_BARS),
         LineJob(plan),
-        HOME / market,
+        HOME / f"{market}-{digest(to_dict(plan))[:8]}",
         periods_per_year=bars.periods_per_year,
         workers=workers,
         on_fold=tell,
