@@ -15,8 +15,12 @@ __all__ = ["print_evaluation"]
 
 def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
     """The short table: the policy, buy-and-hold and the experts; verdicts and evidence."""
+    from offline_trader.evaluation.report.labels import short_names
+
     rows = [_row(evaluation.name, evaluation.measures)]
-    rows += [_row(each.name, each.measures) for each in evaluation.comparators]
+    names = short_names([each.name for each in evaluation.comparators])
+    rivals = zip(names, evaluation.comparators, strict=True)
+    rows += [_row(name, each.measures) for name, each in rivals]
     terminal.table(
         f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars",
         ["", "total return", "a year", "Sharpe", "max drawdown", "volatility"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offline_trader.evaluation.report.charts import NumberFormat, format_number
 
-__all__ = ["LABELS", "Label", "label_of", "value_text"]
+__all__ = ["LABELS", "Label", "label_of", "short_names", "value_text"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,11 @@ def label_of(name: str) -> Label:
 def value_text(name: str, value: float | None) -> str:
     """Text of a measure's value in its format."""
     return format_number(value, label_of(name).unit)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Experts' names without their parameters (``name?key=value``), where that tells them apart."""
+    plain = [name.partition("?")[0] for name in names]
+    return [
+        short if plain.count(short) == 1 else name for short, name in zip(plain, names, strict=True)
+    ]

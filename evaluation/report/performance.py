@@ -23,7 +23,7 @@ from offline_trader.evaluation.report.charts import (
     Role,
     format_number,
 )
-from offline_trader.evaluation.report.labels import label_of, value_text
+from offline_trader.evaluation.report.labels import label_of, short_names, value_text
 from offline_trader.types import FloatArray
 
 __all__ = ["performance_sections", "rolling_sharpe"]
@@ -105,10 +105,11 @@ def _equity(evaluation: Evaluation) -> Section:
     start = curve.equity[0]
     lines = [Line(_named(evaluation.name), curve.equity / start, "policy")]
     experts = 0
-    for comparator in evaluation.comparators:
+    names = short_names([each.name for each in evaluation.comparators])
+    for name, comparator in zip(names, evaluation.comparators, strict=True):
         lines.append(
             Line(
-                _named(comparator.name),
+                _named(name),
                 comparator.equity / comparator.equity[0],
                 _role(comparator, experts),
             )
@@ -260,14 +261,15 @@ def _comparison(evaluation: Evaluation) -> Section:
     head = ("", *(label_of(n).short or label_of(n).text for n in shown), "Δ Sharpe", "p")
     policy = tuple(Cell(value_text(n, evaluation.measures[n])) for n in shown)
     rows = [(Cell(_named(evaluation.name), numeric=False), *policy, Cell("–"), Cell("–"))]
-    for each in evaluation.comparators:
+    names = short_names([each.name for each in evaluation.comparators])
+    for name, each in zip(names, evaluation.comparators, strict=True):
         text = format_number(each.sharpe_difference, "ratio")
         if each.sharpe_difference_interval is not None:
             low, high = (format_number(v, "ratio") for v in each.sharpe_difference_interval)
             text += f" [{low}, {high}]"
         p_value = format_number(each.spa_p_value, "p")
         values = tuple(Cell(value_text(n, each.measures.get(n))) for n in shown)
-        rows.append((Cell(_named(each.name), numeric=False), *values, Cell(text), Cell(p_value)))
+        rows.append((Cell(_named(name), numeric=False), *values, Cell(text), Cell(p_value)))
     caption = ""
     if evaluation.spa_p_value is not None:
         caption = (

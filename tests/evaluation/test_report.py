@@ -36,6 +36,7 @@ from offline_trader.evaluation.report.charts import (
     format_number,
     thin,
 )
+from offline_trader.evaluation.report.labels import short_names
 from offline_trader.evaluation.report.page import report_sections
 from offline_trader.evaluation.report.performance import rolling_sharpe
 from offline_trader.evaluation.report.png import COLOURS
@@ -323,6 +324,14 @@ def test_experts_have_colours_of_their_own() -> None:
     for role in roles:
         assert style.count(f"--{role}:#") == 2, f"{role} in light and dark"
     assert set(roles) <= set(COLOURS)
+
+
+def test_parameters_are_named_only_to_tell_experts_apart() -> None:
+    names = ["ma_cross?fast=5", "donchian?bars=20", "donchian?bars=55", "buy_and_hold"]
+    assert short_names(names) == ["ma_cross", "donchian?bars=20", "donchian?bars=55", names[3]]
+    rival = full().comparators[1]
+    found = replace(full(), comparators=(replace(rival, name="ma_cross?fast=5"),))
+    assert "fast" not in Page(render_report(found)).text
 
 
 def test_a_mean_by_regime_has_the_interval_of_its_sample() -> None:
