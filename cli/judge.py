@@ -24,6 +24,7 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader judge returns.csv --benchmark sp500",
     "offline-trader judge equity.parquet --kind equity",
+    "offline-trader judge factors.csv --kind returns --column Mkt-RF --percent",
     "offline-trader judge trades.csv --kind trades --set initial_cash=100000",
 )
 
@@ -35,6 +36,12 @@ def command(
     ] = None,
     column: Annotated[
         str | None, typer.Option("--column", help="The column of returns or equity.")
+    ] = None,
+    percent: Annotated[
+        bool | None, typer.Option("--percent", help="Returns are in per cent.")
+    ] = None,
+    tz: Annotated[
+        str | None, typer.Option("--tz", help="Time zone of times without an offset; UTC.")
     ] = None,
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", help="Market to compare with.")
@@ -55,7 +62,15 @@ def command(
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     options = resolve(
-        ImportOptions, config, settings, kind=kind, column=column, benchmark=benchmark, seed=seed
+        ImportOptions,
+        config,
+        settings,
+        kind=kind,
+        column=column,
+        percent=percent,
+        tz=tz,
+        benchmark=benchmark,
+        seed=seed,
     )
     folder = output or Path("runs") / f"judge-{source.stem}"
     with terminal.progress("judging") as advance:

@@ -200,7 +200,7 @@ def _from_series(
         raise DataError(
             f"{label}: return at {times[row]} is {returns[row]:g}",
             expected="simple returns above -1 (-100 %)",
-            hint="if they are in per cent, say so with percent",
+            hint="if they are in per cent, say so: --percent, or ImportOptions(percent=True)",
         )
     step = np.median(np.diff(times)) if len(times) > 1 else np.timedelta64(1, "D")
     marks = np.concatenate([[times[0] - step], times])

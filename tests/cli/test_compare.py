@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import empyrical
 import numpy as np
 import pandas as pd
 import pytest
+from arch.data import frenchdata
 
 from offline_trader.cli.main import main
 
@@ -53,6 +55,27 @@ def test_judging_again_counts_once(judged: Path, capsys: pytest.CaptureFixture[s
     assert _run("judge", "a.csv", "--quiet") == 0
     shown = capsys.readouterr().out
     assert "verdict: none, the actions are not known; 2 trials in the ledger" in shown
+
+
+def test_research_data_in_per_cent_by_month(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The factors of Fama and French as the arch package ships them, and one column of numbers."""
+    monkeypatch.chdir(tmp_path)
+    file = Path(frenchdata.__file__).parent / "frenchdata.csv.gz"
+    monthly = pd.read_csv(file)["Mkt-RF"] / 100.0
+    command = ["judge", str(file), "--kind", "returns", "--column", "Mkt-RF"]
+    assert _run(*command, "--percent", "--json", "--quiet") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["periods_per_year"] == 12.0
+    assert found["n_bars"] == len(monthly)
+    sharpe = empyrical.sharpe_ratio(monthly, annualization=12)
+    assert found["measures"]["sharpe"] == pytest.approx(sharpe, rel=1e-10)
+    assert _run(*command) == 3
+    assert "--percent" in capsys.readouterr().err
+    years = pd.DataFrame({"date": DAYS[:3], "2015": [0.01, 0.02, 0.03]})
+    years.to_csv("years.csv", index=False)
+    assert _run("judge", "years.csv", "--kind", "returns", "--column", "2015", "--quiet") == 0
 
 
 def test_what_cannot_be_compared_is_told(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
