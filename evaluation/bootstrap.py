@@ -53,7 +53,7 @@ TAIL_CALIBRATION = 0.85
 
 Without it the intervals covered 94.2 % on average instead of 95 % (94.5, 94.0, 94.2 and 94.1 in
 1,500 series each of AR(.1), AR(.3) and twice AR(0) returns with GARCH(1,1) shocks, 1,000 bars
-long); with it 95.0 % (95.3, 95.3, 95.0, 94.5), and 95.4 % on 4,000 further series (96.1, 94.7,
+long); with it 95.0 % (95.3, 95.3, 95.0, 94.5), and 95.35 % on 4,000 further series (96.1, 94.7,
 94.7 of AR(.1), AR(.3), AR(.1) and 95.9 of AR(0); ``benchmarks/statistics.py``).
 """
 _CHUNK = 128
