@@ -32,7 +32,7 @@ from offline_trader.cli.subjects import open_candidate
 from offline_trader.cli.validation import ValidationConfig
 from offline_trader.config import to_dict
 from offline_trader.datasets import CollectConfig, collect
-from offline_trader.envs import EnvConfig
+from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError, GateFailed
 from offline_trader.evaluation.evaluate import EvaluateOptions
 from offline_trader.learning.settings import (
@@ -46,7 +46,7 @@ from offline_trader.runs import atomic_write
 if TYPE_CHECKING:
     from offline_trader.evaluation.record import Evaluation
 
-__all__ = ["EXAMPLES", "DemoConfig", "command", "run_demo"]
+__all__ = ["EXAMPLES", "DemoConfig", "command", "first_test_day", "prepare", "run_demo"]
 
 EXAMPLES = examples(
     "offline-trader demo",
@@ -124,6 +124,11 @@ class DemoConfig:
             seed=self.seed,
         )
 
+    def testing(self) -> EnvConfig:
+        """The bars that judge the policy: all after those that chose it."""
+        start = first_test_day(self.validation_end)
+        return replace(self.collecting().env, start=start, end=None)
+
 
 def command(
     run: RunName = Path("runs/demo"),
@@ -142,8 +147,9 @@ def command(
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(DemoConfig, config, settings, seed=seed)
+    plan.pretraining().validation.env(plan.collecting().env)
+    make_market(plan.testing())  # both ranges are refused before anything is written
     if dry_run:
-        plan.pretraining().validation.env(plan.collecting().env)
         show_settings(terminal, plan)
         return
     begun = time.perf_counter()
@@ -176,7 +182,7 @@ def run_demo(
     Raises:
         ConfigError: the folder holds something that no demo wrote.
     """
-    _prepare(folder, config, resume=resume)
+    prepare(folder, config, resume=resume)
     datasets = folder / "datasets"
     stage = _Stages(terminal)
     stage("collect: experts trade in the simulator")
@@ -197,10 +203,9 @@ def run_demo(
     exported = export_run(folder / "finetune", folder / "export" / "policy.onnx")
     stage("evaluate: bars that nothing has seen")
     candidate = open_candidate(str(exported.model))
-    env = replace(config.collecting().env, start=_day_after(config.validation_end), end=None)
     options = replace(config.options, experts=candidate.experts, name="policy", seed=config.seed)
     judged = evaluate_candidate(
-        candidate, EvaluateConfig(env, options), folder / "evaluation", terminal
+        candidate, EvaluateConfig(config.testing(), options), folder / "evaluation", terminal
     )
     return exported, judged
 
@@ -218,7 +223,7 @@ class _Stages:
         self._note(f"[{time.perf_counter() - self._begun:4.0f} s] {self._count}/5 {text}")
 
 
-def _prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
+def prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
     """Make ``folder`` a demo's: empty it of an earlier one, unless that goes on."""
     marker = folder / MARKER
     settings: dict[str, Any] = json.loads(json.dumps(to_dict(config)))
@@ -236,10 +241,13 @@ def _prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
     atomic_write(marker, json.dumps(settings, indent=1).encode())
 
 
-def _day_after(day: str) -> str:
+def first_test_day(validation_end: str) -> str:
+    """The first day, ISO, after the date ``validation_end``, which may be a year or a month."""
     import numpy as np
 
-    return str(np.datetime64(day, "D") + 1)
+    from offline_trader.markets.dates import parse_end
+
+    return str((parse_end(validation_end) - np.timedelta64(1, "ns")).astype("datetime64[D]") + 1)
 
 
 def _refuse_inactive(evaluation: Evaluation) -> None:
