@@ -95,7 +95,7 @@ def test_the_summary_names_the_best_by_validation(group: Path) -> None:
 
 
 def test_a_folder_of_seeds_stands_for_its_best_run(
-    group: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    group: Path, data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = group / record(group)["best"]["run"]
     target = tmp_path / "policy.onnx"
@@ -108,7 +108,7 @@ def test_a_folder_of_seeds_stands_for_its_best_run(
     assert exported["parents"]["policy"] == content_sha256(best / "policy.d3")
     small = ["--steps", "64", "--lanes", "4", "--set", "online.warmup_steps=32"]
     tuned = ["finetune", str(group), *small, "-q", "--run", str(tmp_path / "tuned")]
-    assert code_of([*tuned, "--set", "dataset=''"]) == 0
+    assert code_of([*tuned, *data]) == 0
     (parent,) = Run.open(tmp_path / "tuned").manifest["parents"]
     assert parent["path"] == str(best)
 
