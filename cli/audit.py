@@ -78,6 +78,11 @@ def command(
     )
     for text in result.skipped[:3]:
         terminal.note(f"not compared: {text}")
+    if result.unread:
+        few = ", ".join(result.unread[:5]) + (", …" if len(result.unread) > 5 else "")
+        terminal.note(
+            f"the bars have no influence on {few}: what a function reads elsewhere is not audited"
+        )
     terminal.line(
         f"{subject}: {len(result.leaks)} of {len(result.outputs)} outputs read the future "
         f"({result.comparisons} comparisons on {len(frame):,} bars of {market})"

@@ -9,14 +9,14 @@ particular data can be missed, which is why several perturbations are used toget
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.audit_outputs import FrameFunction, outputs_of
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditConfig", "AuditResult", "Leak", "audit_function", "bars_frame"]
 
-FrameFunction = Callable[["pd.DataFrame"], Any]
-"""Takes a frame [T] of open, high, low, close, volume with a DatetimeIndex; returns an array,
-Series or DataFrame whose rows belong to bars (same length) or carry their own timestamps."""
-
 _PRICES = ["open", "high", "low", "close"]
-_EXPECTED = "numbers: an array with a row for each bar, or a Series or frame with its own times"
 _ROUNDING = 1e-12
 """Change, as a share of an output's greatest value, that transforms over all bars (Fourier,
 matrix products) leave in rows that read the past only."""
@@ -97,12 +92,15 @@ class AuditResult:
         leaks: one entry for each output that moved.
         comparisons: pairs of computations that were compared.
         skipped: perturbations that the function refused, with its message.
+        unread: outputs that stay the same when all prices and volumes change, such as a calendar;
+            what a function reads elsewhere than in its argument cannot be audited.
     """
 
     outputs: tuple[str, ...]
     leaks: tuple[Leak, ...]
     comparisons: int
     skipped: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -140,7 +138,7 @@ def audit_function(
     if len(frame) < 20 * config.run:
         raise DataError(f"audit: {len(frame)} bars", expected=f"at least {20 * config.run}")
     rng = np.random.default_rng(config.seed)
-    baseline = _outputs(function, frame)
+    baseline = outputs_of(function, frame)
     _check_deterministic(function, frame, baseline)
     found: dict[str, Leak] = {}
     skipped: list[str] = []
@@ -148,7 +146,7 @@ def audit_function(
     gapped = _with_gaps(frame, rng)
     references: dict[str, Any] = {"as is": (frame, baseline)}
     try:
-        references["with gaps"] = (gapped, _outputs(function, gapped))
+        references["with gaps"] = (gapped, outputs_of(function, gapped))
     except ConfigError as error:
         skipped.append(f"bars with gaps: {error.found}")
     for cut in _cuts(len(frame), config, rng):
@@ -156,7 +154,7 @@ def audit_function(
             for name, changed in _perturbations(source, cut, rng):
                 kind = name if label == "as is" else f"{name}, {label}"
                 try:
-                    other = _outputs(function, changed)
+                    other = outputs_of(function, changed)
                 except ConfigError as error:
                     skipped.append(f"{kind} after bar {cut}: {error.found}")
                     continue
@@ -165,93 +163,36 @@ def audit_function(
     leaks = tuple(
         _with_reach(function, frame, baseline, leak, config, rng) for leak in found.values()
     )
-    return AuditResult(tuple(map(str, baseline.columns)), leaks, comparisons, tuple(skipped))
+    return AuditResult(
+        outputs=tuple(baseline.columns),
+        leaks=leaks,
+        comparisons=comparisons,
+        skipped=tuple(skipped),
+        unread=_unread(function, frame, baseline, config),
+    )
 
 
-def _outputs(function: FrameFunction, frame: pd.DataFrame) -> pd.DataFrame:
-    """[R, K] outputs with distinct names and the times they belong to."""
+def _unread(
+    function: FrameFunction, frame: pd.DataFrame, baseline: pd.DataFrame, config: AuditConfig
+) -> tuple[str, ...]:
+    """Outputs on which the bars, all changed from the second on, have no influence."""
+    _, changed = next(_perturbations(frame, 0, np.random.default_rng([config.seed, 1])))
     try:
-        raw = function(frame.copy())
-    except Exception as error:
-        raise ConfigError(
-            f"the audited function failed: {type(error).__name__}: {error}",
-            expected=_EXPECTED,
-        ) from error
-    table = _table(raw, len(frame))
-    table.index = _times(table.index, frame.index)
-    seen: dict[str, int] = {}
-    names = []
-    for column in map(str, table.columns):
-        seen[column] = seen.get(column, 0) + 1
-        names.append(column if seen[column] == 1 else f"{column} ({seen[column]})")
-    table.columns = names
-    return table
-
-
-def _table(raw: Any, n_bars: int) -> pd.DataFrame:
-    """Whatever the function returned, as numbers in a frame; rows as it gave them."""
-    import pandas as pd
-
-    if raw is None or np.isscalar(raw):
-        what = "a single number" if isinstance(raw, int | float) else f"a {type(raw).__name__}"
-        raise ConfigError(f"the audited function returned {what}", expected=_EXPECTED)
-    try:
-        if isinstance(raw, dict):
-            raw = pd.DataFrame(raw)
-        if isinstance(raw, pd.Series):
-            raw = raw.to_frame(str(raw.name) if raw.name is not None else "output")
-        if isinstance(raw, pd.DataFrame):
-            return raw.astype(float)
-        values: FloatArray = np.asarray(raw, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"the audited function's output holds no numbers or cannot be read: {error}",
-            expected=_EXPECTED,
-            hint="give words a number each, as 1 for buy and -1 for sell",
-        ) from error
-    values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-    if len(values) != n_bars:
-        raise ConfigError(
-            f"the audited function returned {len(values)} rows for {n_bars} bars",
-            expected=_EXPECTED,
-        )
-    names = [f"output_{k}" for k in range(values.shape[1])] if values.shape[1] > 1 else ["output"]
-    return pd.DataFrame(values, columns=names)
-
-
-def _times(index: pd.Index[Any], bars: pd.Index[Any]) -> pd.DatetimeIndex:
-    """Times of the rows, comparable with the bars'; rows without times are those of the bars."""
-    import pandas as pd
-
-    if isinstance(index, pd.PeriodIndex):
-        index = index.to_timestamp(how="end")
-    elif index.dtype == object and not isinstance(index, pd.MultiIndex) and len(index):
-        with contextlib.suppress(TypeError, ValueError):
-            index = pd.DatetimeIndex(index)
-    whole = isinstance(index, pd.RangeIndex) or pd.api.types.is_integer_dtype(index)
-    if whole and len(index) == len(bars):
-        return pd.DatetimeIndex(bars)
-    if not isinstance(index, pd.DatetimeIndex):
-        raise ConfigError(
-            f"the audited function returned {len(index)} rows for {len(bars)} bars with an index "
-            f"of {index.dtype}",
-            expected=_EXPECTED,
-        )
-    if index.has_duplicates:
-        raise ConfigError(
-            f"the audited function returned {index[index.duplicated()][0]} twice",
-            expected="each time once",
-        )
-    zone = pd.DatetimeIndex(bars).tz
-    if index.tz is None:
-        return index.tz_localize(zone)
-    return index.tz_convert("UTC").tz_localize(None) if zone is None else index.tz_convert(zone)
+        other = outputs_of(function, changed).reindex(baseline.index)
+    except ConfigError:
+        return ()
+    return tuple(
+        name
+        for name in baseline.columns
+        if name in other
+        and not _moved(baseline[name].to_numpy(), other[name].to_numpy(), config.tolerance).any()
+    )
 
 
 def _check_deterministic(
     function: FrameFunction, frame: pd.DataFrame, baseline: pd.DataFrame
 ) -> None:
-    again = _outputs(function, frame)
+    again = outputs_of(function, frame)
     same = again.shape == baseline.shape and np.array_equal(
         again.to_numpy(), baseline.to_numpy(), equal_nan=True
     )
@@ -375,7 +316,7 @@ def _with_reach(
         volume[one] *= 1.5
         changed[_PRICES], changed["volume"] = prices, volume
         try:
-            other = _outputs(function, changed)
+            other = outputs_of(function, changed)
         except ConfigError:
             continue
         early = baseline.index < frame.index[bar]

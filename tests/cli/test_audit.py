@@ -35,13 +35,17 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     path = tmp_path / "mine.py"
     path.write_text(
         "def fine(bars):\n    return bars['close'].pct_change()\n\n"
-        "def leaky(bars):\n    return bars['close'].pct_change().shift(-1)\n"
+        "def leaky(bars):\n    return bars['close'].pct_change().shift(-1)\n\n"
+        "def calendar(bars):\n    return bars.index.month * 1.0\n"
     )
     assert _run(f"{path}:fine", "--cuts", "2") == 0
+    assert "elsewhere" not in capsys.readouterr().err
+    assert _run(f"{path}:calendar", "--cuts", "2") == 0
+    assert "reads elsewhere is not audited" in " ".join(capsys.readouterr().err.split())
     assert _run(f"{path}:leaky", "--cuts", "2") == 4
     assert "reads the future" in capsys.readouterr().err
     assert _run(f"{path}:absent") == 2
-    assert "fine, leaky" in capsys.readouterr().err
+    assert "fine, leaky, calendar" in capsys.readouterr().err
     assert _run("nothing") == 2
     assert _run("no.such.module:f") == 2
 

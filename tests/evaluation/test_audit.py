@@ -210,6 +210,17 @@ def test_whole_sample_statistic_has_no_reach() -> None:
     assert leak.reach_bars is None
 
 
+def test_what_is_read_elsewhere_is_told() -> None:
+    """A function that looks its future up in a table of its own moves with no bar."""
+    table = _frame()["close"].shift(-1)
+    result = audit_function(
+        lambda f: pd.DataFrame({"own": f["close"], "elsewhere": table.reindex(f.index)}), _frame()
+    )
+    assert result.clean
+    assert result.unread == ("elsewhere",)
+    assert result.to_dict()["unread"] == ("elsewhere",)
+
+
 def test_random_function_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ConfigError, match="two different answers"):
