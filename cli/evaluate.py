@@ -33,7 +33,7 @@ from offline_trader.cli.seed_candidates import (
 from offline_trader.cli.subjects import Candidate, require_bars
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
-from offline_trader.evaluation.ledger import TrialLedger
+from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
@@ -49,7 +49,6 @@ EXAMPLES = examples(
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
-LEDGER_FOLDER = Path("runs")
 
 
 @dataclass(frozen=True)

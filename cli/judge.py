@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.evaluate import LEDGER_FOLDER, print_evaluation
+from offline_trader.cli.evaluate import print_evaluation
 from offline_trader.cli.options import (
     Config,
     Json,
@@ -57,7 +57,7 @@ def command(
 ) -> None:
     """Judge a returns series, an equity curve or a trade list like one of our own results."""
     from offline_trader.evaluation.imported import ImportOptions, evaluate_imported
-    from offline_trader.evaluation.ledger import TrialLedger
+    from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
     from offline_trader.evaluation.report import write_report
 
     terminal = Terminal(as_json=as_json, quiet=quiet)

@@ -48,8 +48,18 @@ def stored_result(fold: Fold, job: FoldJob, root: Path) -> FoldResult | None:
     return FoldResult(**payload["result"])
 
 
-def run_folds(folds: Sequence[Fold], job: FoldJob, root: Path, *, workers: int, keep: Keep) -> None:
+def run_folds(
+    folds: Sequence[Fold],
+    job: FoldJob,
+    root: Path,
+    *,
+    workers: int,
+    keep: Keep,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     """Runs every fold that has no stored result; ``keep`` is told each result, stored or new.
+
+    ``meanwhile`` is called once when a worker has nothing to do while others work.
 
     Raises:
         OfflineTraderError: a worker process was killed.
@@ -64,7 +74,7 @@ def run_folds(folds: Sequence[Fold], job: FoldJob, root: Path, *, workers: int, 
     for fold in folds:
         if (result := stored[fold.index]) is not None:
             keep(fold, result)
-    _in_parallel(Schedule(missing, workers), job, root, keep)
+    _in_parallel(Schedule(missing, workers), job, root, keep, meanwhile)
 
 
 class Schedule:
@@ -121,7 +131,13 @@ def _before(fold: Fold) -> int | None:
     return fold.warm_from if fold.trained_by == fold.index else fold.trained_by
 
 
-def _in_parallel(schedule: Schedule, job: FoldJob, root: Path, keep: Keep) -> None:
+def _in_parallel(
+    schedule: Schedule,
+    job: FoldJob,
+    root: Path,
+    keep: Keep,
+    meanwhile: Callable[[], None] | None,
+) -> None:
     running: dict[Future[FoldResult | None], Task] = {}
     with _pool(schedule.workers) as pool:
         while True:
@@ -129,6 +145,9 @@ def _in_parallel(schedule: Schedule, job: FoldJob, root: Path, keep: Keep) -> No
                 running[pool.submit(_carry_out, task, job, root)] = task
             if not running:
                 return
+            if meanwhile is not None and len(running) < schedule.workers:
+                meanwhile()
+                meanwhile = None
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 task = running.pop(future)

@@ -24,9 +24,11 @@ import numpy as np
 from offline_trader.errors import DataError
 from offline_trader.types import FloatArray, digest
 
-__all__ = ["LEDGER_NAME", "Trial", "TrialLedger", "trial_key"]
+__all__ = ["LEDGER_FOLDER", "LEDGER_NAME", "Trial", "TrialLedger", "trial_key"]
 
 LEDGER_NAME = "trials.jsonl"
+LEDGER_FOLDER = Path("runs")
+"""Where the commands keep it, below the folder they are run in."""
 
 
 def trial_key(config: Mapping[str, Any], seed: int, data_hash: str) -> str:
@@ -143,9 +145,13 @@ class TrialLedger:
 
 
 def _parsed(line: str) -> Trial | None:
-    """The trial of a line; None for an empty one or one that was cut short."""
+    """The trial of a line; None for an empty one, one that was cut short, or no trial."""
     try:
         payload = json.loads(line)
-        return Trial(**payload)
+        trial = Trial(**payload)
     except (json.JSONDecodeError, TypeError):
         return None
+    number = trial.sharpe is None or (
+        isinstance(trial.sharpe, int | float) and not isinstance(trial.sharpe, bool)
+    )
+    return trial if isinstance(trial.key, str) and number else None

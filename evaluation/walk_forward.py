@@ -294,11 +294,22 @@ def walk_forward(
     periods_per_year: float,
     workers: int = 1,
     on_fold: Callable[[int, FoldResult], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> WalkForwardResult:
     """Runs ``job`` on every fold and collects the results in time order.
 
     Finished folds in ``root`` that were made with the same settings are not run again. Folds of a
     warm start run in order, whatever ``workers`` is; only their data is then made ahead.
+
+    Args:
+        folds: from :func:`make_folds`.
+        job: trains and judges one fold.
+        root: folder of the folds' directories.
+        periods_per_year: bars a year.
+        workers: folds at once.
+        on_fold: told every fold that is done, stored ones included.
+        meanwhile: called once in this process when a worker has nothing to do while others work:
+            for what has to be done anyway, such as imports.
 
     Raises:
         ConfigError: ``workers`` below 1 or no folds.
@@ -317,6 +328,6 @@ def walk_forward(
         if on_fold is not None:
             on_fold(fold.index, result)
 
-    run_folds(folds, job, root, workers=workers, keep=keep)
+    run_folds(folds, job, root, workers=workers, keep=keep, meanwhile=meanwhile)
     ordered = tuple(results[fold.index] for fold in folds)
     return WalkForwardResult(tuple(folds), ordered, periods_per_year)

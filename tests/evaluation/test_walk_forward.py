@@ -166,13 +166,17 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
     ) as parent:
         try:
-            files = [tmp_path / "fold-000" / "pid", tmp_path / "fold-001" / "pid"]
-            _wait_for(lambda: all(file.exists() and file.read_text() for file in files))
+            _wait_for(lambda: len(_stuck(tmp_path)) == 2)
         finally:
             parent.kill()
-    workers = [int(file.read_text()) for file in files]
+    workers = _stuck(tmp_path)
     assert parent.pid not in workers
     _wait_for(lambda: not any(_alive(pid) for pid in workers))
+
+
+def _stuck(root: Path) -> list[int]:
+    """Process ids that stuck folds have written so far."""
+    return [int(text) for file in root.glob("fold-*/pid") if (text := file.read_text())]
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -189,6 +193,22 @@ def _alive(pid: int) -> bool:
     except OSError:
         return False
     return state not in ("Z", "X")
+
+
+@pytest.mark.parametrize(("workers", "calls"), [(1, 0), (2, 1)])
+def test_an_idle_worker_leaves_time_for_other_things(
+    tmp_path: Path, workers: int, calls: int
+) -> None:
+    called: list[int] = []
+    walk_forward(
+        make_folds(300, SMALL),
+        MeanSignJob(300),
+        tmp_path,
+        periods_per_year=252,
+        workers=workers,
+        meanwhile=lambda: called.append(1),
+    )
+    assert len(called) == calls
 
 
 def test_a_killed_worker_is_named(tmp_path: Path) -> None:
