@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -68,6 +69,16 @@ def _write_many(arguments: tuple[str, int]) -> None:
     for seed in range(50):
         _record(ledger, float(worker), seed)
         _record(ledger, -1.0, seed)
+
+
+@pytest.mark.parametrize("wrong", ['{"sharpe": "high"}', '{"sharpe": [1]}', '{"key": [1]}'])
+def test_a_line_of_another_kind_is_no_trial(tmp_path: Path, wrong: str) -> None:
+    ledger = TrialLedger(tmp_path)
+    trial = ledger.record({"a": 1}, seed=0, data_hash="d", sharpe=0.1, n_bars=5)
+    with ledger.path.open("a") as file:
+        file.write(json.dumps(vars(trial) | {"key": "other"} | json.loads(wrong)) + "\n")
+    assert ledger.count() == 1
+    assert ledger.sharpes().tolist() == [0.1]
 
 
 def test_concurrent_writers(tmp_path: Path) -> None:
