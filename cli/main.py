@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -58,6 +59,9 @@ _EPILOG = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends by ``SystemExit`` with one of the codes above."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a dash that it lacks must not end the command
+            stream.reconfigure(errors="replace")
     try:
         _application(argv)(args=argv, prog_name="offline-trader")
     except KeyboardInterrupt:

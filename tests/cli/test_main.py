@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import io
 import sys
 import types
 from collections.abc import Callable
@@ -164,3 +165,20 @@ def test_a_day_that_is_none_is_a_short_block(day: str, capsys: pytest.CaptureFix
     code, out, err = run(capsys, "collect", "--dry-run", "--market", "sp500", "--end", day)
     assert (code, out) == (2, "")
     assert f"error: date {day!r} cannot be read" in err
+
+
+def test_a_character_that_the_stream_lacks_is_replaced(
+    probe: Callable[[Callable[[], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+
+    def prints() -> None:
+        print("Sharpe \u2013 \u2265 0")
+
+    probe(prints)
+    with pytest.raises(SystemExit) as stop:
+        entry.main(["probe"])
+    sys.stdout.flush()
+    assert not stop.value.code
+    assert written.getvalue() == b"Sharpe ? ? 0\n"
