@@ -153,3 +153,18 @@ def test_a_warm_start_goes_on_from_the_window_before(
     assert parents[0]["path"] == str(first / "finetune")
     assert not (second / "pretrain").exists()
     assert warm["table"][1]["kept"] in ("online", "previous window")
+
+
+@pytest.mark.slow
+def test_windows_between_trainings_use_the_last_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    walk = _walk(tmp_path / "walk", "--set", "windows.retrain_every=2", "--set", "finetune=false")
+    first, second = (tmp_path / "walk" / f"fold-{number:03d}" for number in (0, 1))
+    assert (first / "pretrain" / "policy.d3").is_file()
+    assert not (first / "finetune").exists()
+    assert sorted(path.name for path in second.iterdir()) == ["result.json"]
+    assert [row["kept"] in ("clone", "offline") for row in walk["table"]] == [True, True]
+    assert walk["table"][0]["validation_sharpe"] == walk["table"][1]["validation_sharpe"]
+    assert walk["results"][0]["timestamps"][-1] < walk["results"][1]["timestamps"][0]
