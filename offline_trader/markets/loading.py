@@ -6,7 +6,9 @@ for one instrument of a file that holds several), or ``synthetic:KIND?key=value&
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -77,10 +79,19 @@ def load_markets(
 ) -> list[Bars]:
     """All instruments of all ``sources``, in order; arguments as for :func:`load_market`.
 
+    The second instrument of a name is called ``NAME#2``, and so on: metadata are kept by name.
+
     Raises:
         DataError, ConfigError: as :func:`load_market`.
     """
-    return [bars.between(start, end) for s in sources for bars in _load(str(s), tz, adjust)]
+    found: list[Bars] = []
+    seen: Counter[str] = Counter()
+    for bars in (bars for source in sources for bars in _load(str(source), tz, adjust)):
+        seen[bars.symbol] += 1
+        count = seen[bars.symbol]
+        named = bars if count == 1 else replace(bars, symbol=f"{bars.symbol}#{count}")
+        found.append(named.between(start, end))
+    return found
 
 
 def parse_source(source: str) -> tuple[str, str, dict[str, str]]:

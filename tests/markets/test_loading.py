@@ -115,3 +115,17 @@ def test_save_and_load_is_the_identity(tmp_path: Path, suffix: str, bars: Bars) 
     else:
         frame.to_csv(file, index=False)
     assert load_market(file).sha256 == bars.sha256
+
+
+def test_instruments_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    rows = "".join(f"2020-01-0{day},10,12,9.5,11.25,7\n" for day in range(1, 5))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "prices.csv").write_text("time,open,high,low,close,volume\n" + rows)
+    files = [tmp_path / folder / "prices.csv" for folder in ("a", "b")]
+    found = load_markets([*files, "sp500", "sp500", files[0]])
+    names = ["prices", "prices#2", "sp500", "sp500#2", "prices#3"]
+    assert [bars.symbol for bars in found] == names
+    assert len({bars.sha256 for bars in found}) == 5
+    assert found[1].source == str(files[1])
+    assert found[3].periods_per_year == 252.0
