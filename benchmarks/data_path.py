@@ -86,7 +86,7 @@ def memory(updates: int) -> list[Figure]:
     figures = []
     for algorithm in ("sac", "cql"):
         run = ours({"algorithm": algorithm, "hidden": 64, "batch": BATCH, "size": SIZE,
-                    "rows": ROWS})  # fmt: skip
+                    "rows": ROWS, "device": "cpu"})  # fmt: skip
         run(updates)
         before = _resident_mb()
         run((HORIZON - 1) * updates)
@@ -122,7 +122,7 @@ def threads(rounds: int, counts: Sequence[int]) -> list[Figure]:
     figures, before = [], torch.get_num_threads()
     for algorithm, hidden in (("sac", 64), ("sac", 256), ("cql", 64), ("cql", 256)):
         run = ours({"algorithm": algorithm, "hidden": hidden, "batch": BATCH, "size": SIZE,
-                    "rows": ROWS})  # fmt: skip
+                    "rows": ROWS, "device": "cpu"})  # fmt: skip
         run(20)
         rates: dict[int, list[float]] = {count: [] for count in counts}
         updates = 400 if hidden == 64 else 60

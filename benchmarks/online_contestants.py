@@ -1,9 +1,10 @@
 """SAC online from scratch on a market whose best policy is known: ours, and stable-baselines3.
 
-Both act in the same N lanes (one batched act, one step of all lanes, then one update), with the
-same networks, batch, rates, warm-up and buffer. Every ``every`` steps a judge sees the policy; the
-training ends when the judge says so, or after ``most`` updates. Nothing of the learning stack is
-imported before a contestant starts, so a clock that starts before may count imports.
+Both act in the same N lanes (one batched act, one step of all lanes, then N updates: one for each
+environment step), with the same networks, batch, rates, warm-up and buffer. Every ``every`` steps a
+judge sees the policy; the training ends when the judge says so, or after ``most`` updates. Nothing
+of the learning stack is imported before a contestant starts, so a clock that starts before may
+count imports.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def ours(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
     config = LearnerConfig(algorithm="sac", **settings["learner"])
     learner = make_learner(config, len(market.observation_names), None, seed)
     online = OnlineConfig(
-        steps=lanes * settings["most"] + warmup,
-        update_ratio=1 / lanes,
+        steps=settings["most"] + warmup,
+        update_ratio=1.0,
         offline_share=0.0,
         buffer_size=settings["buffer"],
         warmup_steps=warmup,
         critic_updates=0,
-        evaluate_interval=lanes * settings["every"],
-        log_interval=lanes * settings["every"],
+        evaluate_interval=settings["every"],
+        log_interval=settings["every"],
     )
     done = 0
 
@@ -81,7 +82,7 @@ def sb3(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
         tau=learner["tau"],
         gamma=learner["gamma"],
         train_freq=1,
-        gradient_steps=1,
+        gradient_steps=lanes,
         ent_coef=f"auto_{learner['initial_temperature']}",
         policy_kwargs={"net_arch": list(learner["hidden"])},
         seed=seed,
@@ -90,12 +91,12 @@ def sb3(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
 
     class Judged(BaseCallback):
         def _on_step(self) -> bool:
-            if self.n_calls % every:
+            if self.num_timesteps % every:
                 return True
             act = lambda seen: model.predict(seen, deterministic=True)[0]  # noqa: E731
             return not judge(model._n_updates, act)
 
-    model.learn(lanes * settings["most"] + settings["warmup"], callback=Judged())
+    model.learn(settings["most"] + settings["warmup"], callback=Judged())
 
 
 def _vector(settings: Mapping[str, Any], seed: int) -> Any:
