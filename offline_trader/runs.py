@@ -169,6 +169,11 @@ class Run:
             ) from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path / MANIFEST} is not readable: {error}") from error
+        if not isinstance(manifest, dict) or "status" not in manifest:
+            raise DataError(
+                f"{path / MANIFEST} is not the manifest of a run",
+                expected="the directory of a run, such as runs/finetune",
+            )
         return cls(path, manifest)
 
     @property
@@ -177,11 +182,21 @@ class Run:
         return str(self.manifest["status"])
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration that the run was made with."""
+        """The resolved configuration that the run was made with.
+
+        Raises:
+            DataError: its file is lost or broken.
+        """
         import yaml
 
-        tree = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
-        return dict(tree or {})
+        file = self.path / CONFIG
+        try:
+            tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise DataError(f"{file} is not readable: {error}") from error
+        if not isinstance(tree, dict):
+            raise DataError(f"{file} holds a {type(tree).__name__}", expected="settings")
+        return tree
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Append ``values`` at ``step`` to the metrics and to TensorBoard's events.

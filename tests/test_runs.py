@@ -288,3 +288,22 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
     (tmp_path / "bars.csv").write_text("a")
     with pytest.raises(DataError, match=r"bars\.csv is not a run directory"):
         Run.open(tmp_path / "bars.csv")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"kind": "offline-trader export"}'])
+def test_a_manifest_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match="is not the manifest of a run"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("text", [None, "a: [", "- 1"])
+def test_a_lost_or_broken_config_is_refused_with_its_name(tmp_path: Path, text: str | None) -> None:
+    with make(tmp_path / "r") as run:
+        run.finish()
+    config = tmp_path / "r" / "config.yaml"
+    config.unlink()
+    if text is not None:
+        config.write_text(text)
+    with pytest.raises(DataError, match=r"config\.yaml"):
+        Run.open(tmp_path / "r").config()
