@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offline_trader.datasets.catalog import WORK_FOLDER, remove_empty_folders
 from offline_trader.datasets.rollout import Part
@@ -78,7 +81,7 @@ class PartStore:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, values in part.arrays().items():
-            np.save(temporary / f"{name}.npy", values)
+            _save(temporary / f"{name}.npy", values)
         temporary.rename(self._folder(index))
 
     def load(self, index: int) -> Part:
@@ -94,3 +97,12 @@ class PartStore:
 
     def _folder(self, index: int) -> Path:
         return self.path / f"part-{index:05d}"
+
+
+def _save(file: Path, values: NDArray[np.generic]) -> None:
+    try:
+        np.save(file, values)
+    except OSError as error:
+        if error.errno is None:  # numpy's own, where fewer bytes were written than asked
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
+        raise

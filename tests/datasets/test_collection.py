@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -393,3 +394,13 @@ def test_a_kill_while_a_dataset_is_replaced_keeps_the_old_one(
         with pytest.raises(KeyboardInterrupt):
             collect(replace(CONFIG, seed=4), root=tmp_path, overwrite=True)
     assert collect(CONFIG, root=tmp_path, resume=True) == before
+
+
+def test_a_full_disk_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("37037 requested and 23520 written")  # as numpy says it, without a number
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left on device") as found:
+        collect(CONFIG, root=tmp_path)
+    assert found.value.errno == errno.ENOSPC
