@@ -40,6 +40,10 @@ class FanTower(Tower):
         self._share = torch.zeros(nets, rows // fan, units)
         self._share_gradient = torch.zeros(nets, rows // fan, units)
 
+    def _compiled(self) -> bool:
+        """Never: the first layer is another one."""
+        return False
+
     def _first_forward(self, observations: Sequence[torch.Tensor]) -> None:
         first = self._stack.layers[0].weight
         for e, out in enumerate(self._share):

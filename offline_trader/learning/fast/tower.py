@@ -17,11 +17,21 @@ from numpy.typing import NDArray
 from offline_trader.learning.fast import chosen_kernels
 from offline_trader.learning.fast import dense_kernels as kernels
 from offline_trader.learning.fast.stacks import NetworkStack
+from offline_trader.learning.fast.tower_kernels import (
+    Layers,
+    backward_pass,
+    forward_pass,
+    gathered_product,
+)
 
 __all__ = ["Tower"]
 
 Array = NDArray[np.float32]
 Product = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+# Units of a layer up to which a second core does not make its product faster (measured).
+_ALONE = 128
 
 
 class Tower:
@@ -56,6 +66,7 @@ class Tower:
         self._allocate(rows)
         self._plan_forward(blocks)
         self._plan_backward()
+        self._plan_passes(blocks)
 
     def _allocate(self, rows: int) -> None:
         nets = self._stack.layers[0].weight.shape[0]
@@ -74,6 +85,27 @@ class Tower:
         self._action_gradient_array = self._action_gradient.numpy()
         self.output_array: Array = self._outputs[-1].numpy()
         self.delta_array: Array = self._delta_arrays[-1]
+
+    def _plan_passes(self, blocks: Sequence[int]) -> None:
+        """Arguments of the compiled passes."""
+        self._layer_arrays = _arrays(self._stack)
+        self._gradient_arrays = None if self._gradients is None else _arrays(self._gradients)
+        self._hidden_arrays = tuple(hidden.numpy() for hidden in self._hidden)
+        self._turned = tuple(
+            torch.zeros(nets, inputs, units).numpy()
+            for nets, units, inputs in (layer.weight.shape for layer in self._stack.layers)
+        )
+        self._starts = [0, *itertools.accumulate(blocks)][:-1]
+        self._no_actions = np.zeros((self._hidden[0].shape[1], 0), np.float32)
+        self._factors = np.ones((1 + self._width, self._trained), np.float32)
+        widest = max(array.shape[2] for array in self._hidden_arrays)
+        self._sums = np.zeros((1 + self._width, widest), np.float32)
+
+    def _compiled(self) -> bool:
+        """Whether a pass is one compiled call; on several cores large products are shared out."""
+        if any(layer.gain is not None for layer in self._stack.layers):
+            return False
+        return self._hidden[-1].shape[2] <= _ALONE or torch.get_num_threads() == 1
 
     def _plan_forward(self, blocks: Sequence[int]) -> None:
         nets = range(self._hidden[0].shape[0])
@@ -147,6 +179,19 @@ class Tower:
 
         actions: [rows, A], for networks of observation and action.
         """
+        if self._compiled():
+            given = self._no_actions if actions is None else actions
+            for block, start in zip(observations, self._starts, strict=True):
+                forward_pass(
+                    self._layer_arrays,
+                    self._turned,
+                    self._hidden_arrays,
+                    block.numpy(),
+                    given[start : start + len(block)],
+                    start,
+                    self._action_weight_array,
+                )
+            return
         self._first_forward(observations)
         if actions is not None:
             self._action_weight.copy_(self._action_columns)
@@ -176,6 +221,19 @@ class Tower:
         observations: the trained rows' [trained, O]; actions: theirs [trained, A].
         """
         assert self._gradients is not None
+        if self._compiled():
+            if actions is not None:
+                self._factors[1:] = actions.T
+            backward_pass(
+                self._layer_arrays,
+                self._gradient_arrays,
+                self._hidden_arrays,
+                tuple(self._delta_arrays),
+                observations.numpy(),
+                self._factors,
+                self._sums,
+            )
+            return
         for i in range(len(self._deltas) - 1, -1, -1):
             bias, delta = self._bias_gradients[i], self._delta_arrays[i]
             self._norm_backward(i)
@@ -204,6 +262,7 @@ class Tower:
         used up.
         """
         chosen = (order, counts)
+        alone = self._compiled()
         sizes = [int(size) for size in counts]
         for i in range(len(self._deltas) - 1, -1, -1):
             delta, hidden = self._delta_arrays[i], self._trained_hidden[i]
@@ -217,6 +276,10 @@ class Tower:
                 )
                 return
             chosen_kernels.chosen_relu_backward(delta, hidden, *chosen)
+            if alone:
+                weights, lower = self._layer_arrays.weights[i], self._delta_arrays[i - 1]
+                gathered_product(delta, weights, lower, counts)
+                continue
             for size, (left, right, product) in zip(sizes, self._down[i - 1], strict=True):
                 torch.mm(left[:size], right, out=product[:size])
 
@@ -236,3 +299,10 @@ class Tower:
             layer.gain.numpy(),
             layer.shift.numpy(),
         )
+
+
+def _arrays(stack: NetworkStack) -> Layers:
+    return Layers(
+        tuple(layer.weight.numpy() for layer in stack.layers),
+        tuple(layer.bias.numpy() for layer in stack.layers),
+    )
