@@ -161,6 +161,7 @@ def _figures(task: str, runs: dict[str, list[dict[str, Any]]]) -> list[Figure]:
     shown, (own, other), peer = TASKS[task]
     mine, theirs = ([run["seconds"] for run in runs[name]] for name in (own, other))
     ratio = statistics.median(theirs) / statistics.median(mine)
+    busy = [statistics.median(run["cpu_seconds"] for run in runs[name]) for name in (own, other)]
     reached = all(run["score"] >= GOAL for run in runs[own])
     return [
         Figure(
@@ -178,6 +179,13 @@ def _figures(task: str, runs: dict[str, list[dict[str, Any]]]) -> list[Figure]:
             statistics.median(theirs),
             "s",
             interval=(min(theirs), max(theirs)),
+        ),
+        Figure(
+            f"{shown}: processor's seconds to score 90",
+            busy[0],
+            "s",
+            peer=peer,
+            ratio=busy[1] / busy[0],
         ),
         *(
             Figure(
