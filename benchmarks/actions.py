@@ -236,7 +236,7 @@ def judged(act: Act, env: Any, seed: int) -> dict[str, Any]:
     from offline_trader.cli.validation import roll_once
 
     run = roll_once(act, env)
-    found = run.collapse(env.simulator.hold_threshold, seed)
+    found = run.collapse(env.simulator, seed)
     measures = found.to_dict()
     return {
         **{name: measures[name] for name in ("h_norm", "action_entropy", "mi_norm")},
@@ -290,10 +290,12 @@ def run_seed(name: str, budget: Budget, seed: int) -> dict[str, Any]:
 
 def stored(name: str, budget: Budget, seed: int) -> dict[str, Any]:
     """:func:`run_seed`, or what an earlier one of the same settings left on disk."""
+    from offline_trader.learning.settings import LearnerConfig
     from offline_trader.runs import atomic_write
     from offline_trader.types import digest
 
     settings = {"task": asdict(TASKS[name]), "budget": asdict(budget), "seed": seed}
+    settings["learner"] = asdict(LearnerConfig())
     path = HOME / f"{name}-{seed}-{digest(settings)[:12]}.json"
     if not path.is_file():
         found = run_seed(name, budget, seed)
