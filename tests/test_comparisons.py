@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from offline_trader.envs import EnvConfig
+from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.evaluation.walk_forward import (
     FoldResult,
     WalkForwardResult,
@@ -18,6 +20,7 @@ from offline_trader.evaluation.walk_forward import (
     make_folds,
 )
 from offline_trader.features import observation_layout
+from offline_trader.markets import load_market
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,6 +72,27 @@ def test_the_advantage_is_a_ratio_of_pairs(actions: Any) -> None:
     assert not actions._advantage(
         "sp500", "h_norm", [{**s, "discrete": s["continuous"]} for s in seeds]
     ).holds
+
+
+def test_a_policy_is_judged_by_what_it_does(actions: Any) -> None:
+    env = EnvConfig(market=("sp500",), start="2015-01-01", end="2015-12-31")
+    size = observation_layout().size
+
+    def always(observations: Any) -> Any:
+        assert observations.shape[1] == size
+        return np.full((len(observations), 1), 1.0)
+
+    found = actions.judged(always, env, seed=0)
+    assert found["occupied"] == 1
+    assert found["h_norm"] == pytest.approx(0.0)
+    assert found["verdicts"] == ["COLLAPSED", "STATE-BLIND", "SATURATED"]
+    assert found["steps"] == 251
+    assert found["trades_per_1000"] >= 1000 / 251
+    market = load_market("sp500")
+    first, stop = market.rows_between("2015-01-01", "2015-12-31")
+    held = sharpe_ratio(np.diff(market.close[first:stop]) / market.close[first : stop - 1], 252)
+    assert held is not None
+    assert found["sharpe"] == pytest.approx(held, abs=0.1)
 
 
 def test_a_finished_seed_is_not_run_again(
