@@ -116,7 +116,7 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
     learner = load_learner(run / POLICY_FILE)
     env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
     rollout = roll_once(learner, env)
-    measures = rollout.collapse(env.simulator.hold_threshold)
+    measures = rollout.collapse(env.simulator)
     collapse = {**measures.to_dict(), "verdicts": list(measures.verdicts)}
     refuse_collapsed(collapse, force=force)
     described = _description(run, facts)
@@ -181,6 +181,8 @@ def _write_model(
 
 def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
+    from offline_trader.cli.phases import POLICY_FILE
+    from offline_trader.export import sha256_of
     from offline_trader.runs import Run
 
     manifest = Run.open(run).manifest
@@ -190,6 +192,7 @@ def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "command": manifest["command"],
         "seed": manifest["seed"],
         "config_hash": manifest["config_hash"],
+        "policy_sha256": sha256_of(run / POLICY_FILE),
         "market_sha256": manifest["data_hash"],
         "market": [Path(source).name for source in env["market"]],
         "tz": env["tz"],

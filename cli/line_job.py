@@ -133,7 +133,7 @@ class LineJob:
         held = roll_once(hold, env)
         stamps = bars.timestamps[fold.test.start : fold.test.stop]
         returns = _padded(np.expm1(own.log_returns[0]), len(stamps))
-        collapse = own.collapse(self.config.simulator.hold_threshold)
+        collapse = own.collapse(self.config.simulator)
         return FoldResult(
             timestamps=np.datetime_as_string(stamps.astype("datetime64[s]")).tolist(),
             returns=returns,

@@ -63,7 +63,7 @@ def open_candidate(source: str) -> Candidate:
         if behaviour.noise:
             raise ConfigError(f"{source} has noise", expected="an expert as it decides by itself")
         name = text.partition("?")[0]
-        return Candidate(_plain(name), behaviour.expert, trial={"expert": text})
+        return Candidate(_plain(name), behaviour.expert, trial={"expert": text, "seed": 0})
     path = Path(source)
     if path.is_dir():
         from offline_trader.cli.seeds import chosen_run
@@ -92,13 +92,14 @@ def _from_onnx(path: Path) -> Candidate:
         env=env,
         seen_until=_latest(facts.get("train_range"), facts.get("validation_range")),
         experts=_usable(facts.get("experts", ())),
-        trial={"config_hash": facts.get("config_hash", ""), "command": facts.get("command", "")},
+        trial=_trial(facts, facts.get("policy_sha256", "")),
         seed=int(facts.get("seed", 0)),
     )
 
 
 def _from_run(path: Path) -> Candidate:
     from offline_trader.cli.phases import POLICY_FILE
+    from offline_trader.export import sha256_of
     from offline_trader.learning.learner import load_learner
 
     run = finished_run(path)
@@ -109,9 +110,15 @@ def _from_run(path: Path) -> Candidate:
         env=facts["env"],
         seen_until=last_day_seen(facts["env"], facts["validation_env"]),
         experts=_usable(source_experts(facts["experts"])),
-        trial={"config_hash": run.manifest["config_hash"], "command": run.manifest["command"]},
+        trial=_trial(run.manifest, sha256_of(path / POLICY_FILE)),
         seed=int(run.manifest["seed"]),
     )
+
+
+def _trial(facts: Mapping[str, Any], policy: str) -> dict[str, Any]:
+    """What the ledger counts: the same for a run and for the model that was exported from it."""
+    chosen = {name: facts.get(name, "") for name in ("config_hash", "command")}
+    return {**chosen, **({"policy": policy} if policy else {}), "seed": int(facts.get("seed", 0))}
 
 
 def finished_run(path: Path) -> Run:

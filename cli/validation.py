@@ -10,10 +10,12 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig, make_market, make_simulator
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation import CollapseMeasures, collapse_measures
+from offline_trader.evaluation import CollapseMeasures
+from offline_trader.evaluation.actions import collapse_under
 from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.markets import load_markets
 from offline_trader.markets.dates import parse_date, parse_end
+from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
 __all__ = ["Rollout", "ValidationConfig", "Validator", "roll_once", "whole_range"]
@@ -101,26 +103,31 @@ class Rollout:
     Attributes:
         observations: [n, O] raw.
         actions: [n] as the policy gave them.
-        traded: [n] where an order was filled.
+        units: [n] signed units filled for each; 0 where nothing was.
         log_returns: K arrays [T_k] of log changes of equity.
         periods_per_year: K.
     """
 
     observations: Observations
     actions: FloatArray
-    traded: BoolArray
+    units: FloatArray
     log_returns: tuple[FloatArray, ...]
     periods_per_year: tuple[float, ...]
 
-    def collapse(self, hold_threshold: float, seed: int = 0) -> CollapseMeasures:
-        """Collapse measures and verdicts of the actions."""
-        return collapse_measures(
+    @property
+    def traded(self) -> BoolArray:
+        """[n] where an order was filled."""
+        return np.asarray(self.units != 0.0)
+
+    def collapse(self, rules: SimulatorConfig, seed: int = 0) -> CollapseMeasures:
+        """Collapse measures and verdicts of the actions under ``rules``."""
+        return collapse_under(
+            rules,
             self.actions,
             self.observations,
+            self.units,
             rng=np.random.default_rng(seed),
-            traded=self.traded,
             permutations=_PERMUTATIONS,
-            hold_threshold=hold_threshold,
         )
 
     @property
@@ -153,7 +160,7 @@ def roll_once(policy: Policy, env: EnvConfig) -> Rollout:
         result = simulator.step(actions)
         seen.append(observed)
         acted.append(actions)
-        filled.append(simulator.traded.copy())
+        filled.append(simulator.fills.copy())
         gained.append(result.rewards.copy())
         live.append(alive.copy())
         alive &= ~(result.terminated | result.truncated)
@@ -162,7 +169,7 @@ def roll_once(policy: Policy, env: EnvConfig) -> Rollout:
     return Rollout(
         observations=np.stack(seen)[mask],
         actions=np.stack(acted)[mask],
-        traded=np.stack(filled)[mask],
+        units=np.stack(filled)[mask],
         log_returns=tuple(rewards[mask[:, k], k] for k in range(lanes)),
         periods_per_year=tuple(map(float, market.periods_per_year)),
     )
@@ -182,7 +189,7 @@ class Validator:
     def __call__(self, policy: Policy) -> Mapping[str, float]:
         """``score`` and the measures it is made of."""
         rollout = roll_once(policy, self.env)
-        collapse = rollout.collapse(self.env.simulator.hold_threshold)
+        collapse = rollout.collapse(self.env.simulator)
         trades = collapse.trades_per_1000 or 0.0
         refused: set[Any] = {"COLLAPSED", "STATE-BLIND"} & set(collapse.verdicts)
         candidate = not refused and trades >= self.config.min_trades_per_1000

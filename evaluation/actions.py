@@ -16,28 +16,61 @@ from offline_trader.evaluation.collapse import (
 )
 from offline_trader.evaluation.record import ActionMap
 from offline_trader.simulator import SimulatorConfig
-from offline_trader.types import ObservationLayout
+from offline_trader.types import FloatArray, ObservationLayout, Observations
 
-__all__ = ["action_map", "collapse_of"]
+__all__ = ["action_map", "collapse_of", "collapse_under"]
 
 MAP_COLUMNS = 10
 
 
 def collapse_of(legs: Sequence[Backtest], rules: SimulatorConfig, seed: int) -> CollapseMeasures:
-    """Collapse measures and verdicts.
-
-    In the target modes an action of zero is a decision to be flat, so a hold is a bar on which
-    nothing was filled.
-    """
-    traded = np.concatenate([leg.traded for leg in legs])
-    return collapse_measures(
+    """Collapse measures and verdicts of the actions on all instruments."""
+    return collapse_under(
+        rules,
         np.concatenate([leg.actions for leg in legs]),
         np.concatenate([leg.observations for leg in legs]),
+        np.concatenate([_filled_units(leg, rules) for leg in legs]),
         rng=np.random.default_rng(seed),
-        holds=None if rules.action_mode == "order" else ~traded,
-        traded=traded,
+    )
+
+
+def collapse_under(
+    rules: SimulatorConfig,
+    actions: FloatArray,
+    observations: Observations,
+    units: FloatArray,
+    *,
+    rng: np.random.Generator,
+    permutations: int = 100,
+) -> CollapseMeasures:
+    """Collapse measures and verdicts of actions that were traded under ``rules``.
+
+    In the target modes an action of zero is a decision to be flat, and a smaller weight is a
+    sale: there what was filled says whether a bar sold, held or bought.
+
+    Args:
+        actions: [n] in [−1, 1].
+        observations: [n, O] that they were taken on.
+        units: [n] signed units filled for each; 0 where nothing was.
+        rng: draws the permutations.
+        permutations: size of the null sample of the mutual information.
+    """
+    return collapse_measures(
+        actions,
+        observations,
+        rng=rng,
+        directions=None if rules.action_mode == "order" else units,
+        traded=units != 0.0,
+        permutations=permutations,
         hold_threshold=rules.hold_threshold,
     )
+
+
+def _filled_units(leg: Backtest, rules: SimulatorConfig) -> FloatArray:
+    """[D] signed units that each decision's order filled."""
+    units = np.zeros(len(leg.actions))
+    units[leg.fills.bar - (1 if rules.fill == "next_open" else 0)] = leg.fills.units
+    return units
 
 
 def action_map(legs: Sequence[Backtest], layout: ObservationLayout) -> ActionMap:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.evaluation.measures import period_rate
+from offline_trader.evaluation.measures import is_constant, period_rate
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = [
@@ -213,7 +213,7 @@ def _studentised(
     from offline_trader.evaluation._resampling import influence, replicate_ratios, standard_error
 
     x = np.ascontiguousarray(x)
-    if len(x) < MIN_BARS or (np.ptp(x, axis=0) == 0).any():
+    if len(x) < MIN_BARS or any(is_constant(column) for column in x.T):
         return None
     psi = np.empty(len(x))
     value = float(influence(x, code, psi))

@@ -99,7 +99,7 @@ def collapse_measures(
     states: ArrayLike | None = None,
     *,
     rng: np.random.Generator,
-    holds: BoolArray | None = None,
+    directions: ArrayLike | None = None,
     traded: BoolArray | None = None,
     voluntary: BoolArray | None = None,
     permutations: int = 100,
@@ -112,7 +112,8 @@ def collapse_measures(
         actions: [n] or [n, 1] in [−1, 1].
         states: [n] or [n, S] observations that the actions were computed from.
         rng: draws the permutations.
-        holds: [n] where nothing was asked for; by default |a| < ``hold_threshold``.
+        directions: [n] −1 where it sold, 0 where it held, 1 where it bought; by default the sign
+            of the action, and a hold where |a| < ``hold_threshold``.
         traded: [n] where an order was filled.
         voluntary: [n] where an order of the policy itself was filled (no stop, no liquidation);
             ``traded`` by default.
@@ -123,14 +124,16 @@ def collapse_measures(
     """
     a = _actions(actions)
     limits = thresholds or CollapseThresholds()
-    hold = np.abs(a) < hold_threshold if holds is None else np.asarray(holds, dtype=np.bool_)
+    side = np.where(np.abs(a) < hold_threshold, 0.0, np.sign(a))
+    if directions is not None:
+        side = np.sign(np.asarray(directions, dtype=np.float64))
     fills = None if traded is None else np.asarray(traded, dtype=np.bool_)
     asked = fills if voluntary is None else np.asarray(voluntary, dtype=np.bool_)
-    for name, each in {"holds": hold, "traded": fills, "voluntary": asked}.items():
+    for name, each in {"directions": side, "traded": fills, "voluntary": asked}.items():
         if each is not None and each.shape != a.shape:
             raise DataError(f"{name} of shape {each.shape}", expected=f"[{a.size}], as actions")
     shares = np.bincount(action_bins(a), minlength=N_BINS) / a.size
-    sides = np.array([np.mean(~hold & (a < 0)), hold.mean(), np.mean(~hold & (a >= 0))])
+    sides = np.array([np.mean(side == way) for way in (-1.0, 0.0, 1.0)])
     entropy = _entropy(shares)
     correction = (np.count_nonzero(shares) - 1) / (2 * a.size)
     mi, null, column = None, None, None
@@ -148,7 +151,7 @@ def collapse_measures(
         saturation=float(np.mean(np.abs(a) > 0.98)),
         largest_share=float(shares.max()),
         largest_side=float(sides.max()),
-        hold_share=float(hold.mean()),
+        hold_share=float(sides[1]),
         diversity=float(np.count_nonzero(shares >= 0.01) / N_BINS),
         trades_per_1000=None if fills is None else float(1000.0 * fills.mean()),
         voluntary_trade_rate=None if asked is None else float(asked.mean()),

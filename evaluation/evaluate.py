@@ -50,7 +50,7 @@ class EvaluateOptions:
         noise_bps: standard deviation of the price noise a bar.
         noise_draws: runs on noisy prices; 0: none.
         oracle: measure the share of what perfect foresight would have earned.
-        seed: of bootstrap, permutations and noise; also the trial's seed.
+        seed: of bootstrap, permutations and noise.
         replicates: bootstrap samples.
     """
 
@@ -95,8 +95,9 @@ def evaluate(
         env: markets, dates and trading rules; ``episode_bars`` and ``random_start`` do not count.
         options: comparisons and robustness runs.
         ledger: counts this evaluation as a trial of the project.
-        trial: what was chosen to get here (training configuration, seeds), for the ledger; by
-            default the subject's own fingerprint.
+        trial: what was chosen to get here, for the ledger: ``policy`` (a hash of what was trained,
+            the same for a run and for the model exported from it), ``seed`` of the training (by
+            default ``options.seed``), settings. Without ``policy`` the subject's own fingerprint.
 
     Raises:
         DataError: no bars in the range, or too few before it for the features.
@@ -114,8 +115,9 @@ def evaluate(
     account, holding = combine(legs, periods), combine(held, periods)
     record = None
     if ledger is not None:
-        config = {"subject": fingerprint, "simulator": asdict(rules), **(trial or {})}
-        record = TrialRecord(ledger, config, options.seed, course.data_hash, name)
+        config = {"policy": fingerprint, "simulator": asdict(rules), **(trial or {})}
+        seed = int(config.pop("seed", options.seed))
+        record = TrialRecord(ledger, config, seed, course.data_hash, name)
     rivals = [Rival("buy_and_hold", "benchmark", holding.curve.equity)]
     judged = judge(
         account.curve.returns,

@@ -102,9 +102,10 @@ def judge(
             data_hash=trial.data_hash,
             sharpe=sharpe_ratio(returns),
             n_bars=len(returns),
+            periods_per_year=periods_per_year,
             name=trial.name,
         )
-        sharpes = trial.ledger.sharpes()
+        sharpes = trial.ledger.sharpes(periods_per_year=periods_per_year)
         trials = trial.ledger.count()
     evidence = sharpe_evidence(returns, periods_per_year, sharpes.tolist(), trials)
     if evidence.years < YEARS_FOR_SHARPE_08:

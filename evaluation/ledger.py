@@ -48,6 +48,7 @@ class Trial:
         sharpe: Sharpe ratio a bar; None where it is not defined.
         n_bars: bars evaluated.
         recorded: UTC time of the record.
+        periods_per_year: bars a year; None in lines of before it was recorded.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Trial:
     sharpe: float | None
     n_bars: int
     recorded: str
+    periods_per_year: float | None = None
 
 
 class TrialLedger:
@@ -77,6 +79,7 @@ class TrialLedger:
         data_hash: str,
         sharpe: float | None,
         n_bars: int,
+        periods_per_year: float | None = None,
         name: str = "",
     ) -> Trial:
         """Counts a trial; one that is there already is brought up to date.
@@ -87,6 +90,7 @@ class TrialLedger:
             data_hash: hash of the evaluated bars.
             sharpe: Sharpe ratio a bar.
             n_bars: bars evaluated.
+            periods_per_year: bars a year.
             name: for people.
 
         Raises:
@@ -101,6 +105,7 @@ class TrialLedger:
             sharpe=sharpe if defined else None,
             n_bars=n_bars,
             recorded=datetime.now(UTC).isoformat(timespec="seconds"),
+            periods_per_year=periods_per_year,
         )
         line = "\n" + json.dumps(asdict(trial), sort_keys=True) + "\n"
         try:
@@ -138,10 +143,21 @@ class TrialLedger:
         """N of the deflated Sharpe ratio."""
         return len(self.trials(data_hash))
 
-    def sharpes(self, data_hash: str | None = None) -> FloatArray:
-        """[N] Sharpe ratio a bar of each trial; NaN where it was not defined."""
-        values = [trial.sharpe for trial in self.trials(data_hash)]
-        return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+    def sharpes(
+        self, data_hash: str | None = None, periods_per_year: float | None = None
+    ) -> FloatArray:
+        """[N] Sharpe ratio a bar of each trial; NaN where it was not defined.
+
+        With ``periods_per_year`` they are those of a bar of that length (× √ of the ratio of bars
+        a year), so that hourly, daily and monthly trials have one spread.
+        """
+        trials = self.trials(data_hash)
+        values = [math.nan if trial.sharpe is None else trial.sharpe for trial in trials]
+        if periods_per_year is not None:
+            years = [trial.periods_per_year or periods_per_year for trial in trials]
+            scales = [math.sqrt(each / periods_per_year) for each in years]
+            values = [value * scale for value, scale in zip(values, scales, strict=True)]
+        return np.array(values, dtype=np.float64)
 
 
 def _parsed(line: str) -> Trial | None:
@@ -154,4 +170,6 @@ def _parsed(line: str) -> Trial | None:
     number = trial.sharpe is None or (
         isinstance(trial.sharpe, int | float) and not isinstance(trial.sharpe, bool)
     )
-    return trial if isinstance(trial.key, str) and number else None
+    years = trial.periods_per_year
+    spacing = years is None or (isinstance(years, int | float) and years > 0)
+    return trial if isinstance(trial.key, str) and number and spacing else None

@@ -25,6 +25,7 @@ __all__ = [
     "drawdown_series",
     "equity_curve",
     "expected_shortfall",
+    "is_constant",
     "kurtosis",
     "max_drawdown",
     "mean_return",
@@ -252,8 +253,12 @@ def _deviation(known: FloatArray) -> float | None:
     """Standard deviation; exactly 0 for equal values, whatever rounding leaves of it."""
     if known.size < 2:
         return None
-    size = max(1.0, float(np.abs(known).max()))
-    return 0.0 if np.ptp(known) <= _ROUNDING * size else float(known.std(ddof=1))
+    return 0.0 if is_constant(known) else float(known.std(ddof=1))
+
+
+def is_constant(values: FloatArray) -> bool:
+    """Whether returns [T ≥ 1] are equal but for the rounding of growth factors around 1."""
+    return bool(np.ptp(values) <= _ROUNDING * max(1.0, float(np.abs(values).max())))
 
 
 def _series(returns: ArrayLike) -> FloatArray:

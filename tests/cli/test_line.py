@@ -231,6 +231,10 @@ def test_evaluate_reports_unseen_bars_by_default(
     assert list((folder / "plots").glob("*.png"))
     assert json.loads((folder / "evaluation.json").read_text())["curve"]["equity"][0] == 10_000.0
     assert output(capsys, words)["trials"] == 1  # the same trial again is not counted twice
+    # neither another seed of the bootstrap nor the run that the model came from is another trial
+    assert output(capsys, [*words, "--seed", "5"])["trials"] == 1
+    run = [str(line / "finetune") if word == str(model) else word for word in words]
+    assert output(capsys, run)["trials"] == 1
 
 
 @pytest.mark.usefixtures("here")

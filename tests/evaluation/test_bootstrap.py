@@ -151,3 +151,12 @@ def test_what_has_no_interval() -> None:
         bootstrap_interval(np.zeros(50), rng=rng, replicates=10)
     with pytest.raises(DataError, match="same bars"):
         sharpe_difference(np.zeros(50), np.zeros(40), rng=rng)
+
+
+def test_constant_growth_has_no_sharpe_interval() -> None:
+    """Returns of an equity curve of constant growth differ by rounding alone."""
+    equity = 1.001 ** np.arange(300.0)
+    returns = equity[1:] / equity[:-1] - 1.0
+    assert np.ptp(returns) > 0.0
+    rng = np.random.default_rng(0)
+    assert "sharpe" not in performance_intervals(returns, 252.0, rng=rng, replicates=100)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from offline_trader.errors import DataError
+from offline_trader.evaluation.actions import collapse_under
 from offline_trader.evaluation.collapse import (
     collapse_measures,
     dormant_ratio,
@@ -16,6 +17,7 @@ from offline_trader.evaluation.collapse import (
     state_cells,
     state_coverage,
 )
+from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray
 
 N = 20_000
@@ -107,6 +109,25 @@ def test_hold_share_and_trades() -> None:
     assert found.voluntary_trade_rate == pytest.approx(0.2)
     expected = -(0.2 * math.log(0.2) + 2 * 0.4 * math.log(0.4))
     assert found.action_entropy == pytest.approx(expected)
+
+
+def test_in_target_modes_a_smaller_weight_is_a_sale() -> None:
+    """Weights .5, .3, .3, .6, −.2, −.1: sold, held, bought, sold, bought back."""
+    weights = np.array([0.5, 0.3, 0.3, 0.6, -0.2, -0.1])
+    units = np.array([5.0, -2.0, 0.0, 3.0, -8.0, 1.0])
+    observations = np.zeros((6, 1), dtype=np.float32)
+    target = SimulatorConfig(action_mode="target_long_short")
+    found = collapse_under(
+        target, weights, observations, units, rng=np.random.default_rng(0), permutations=2
+    )
+    assert found.hold_share == pytest.approx(1 / 6)
+    assert found.largest_side == pytest.approx(3 / 6)
+    assert found.trades_per_1000 == pytest.approx(5000 / 6)
+    order = collapse_under(
+        SimulatorConfig(), weights, observations, units, rng=np.random.default_rng(0)
+    )
+    assert order.hold_share == 0.0
+    assert order.largest_side == pytest.approx(4 / 6)
 
 
 def test_always_hold_is_collapsed() -> None:

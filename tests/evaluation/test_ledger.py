@@ -54,6 +54,20 @@ def test_undefined_ratios_count_as_trials(tmp_path: Path) -> None:
     assert np.isnan(ledger.sharpes()).all()
 
 
+def test_trials_on_bars_of_other_lengths_are_put_into_the_unit_of_the_result(
+    tmp_path: Path,
+) -> None:
+    ledger = TrialLedger(tmp_path)
+    for seed, (sharpe, periods) in enumerate([(0.2, 12.0), (0.05, 252.0), (0.05, None)]):
+        ledger.record(
+            {}, seed=seed, data_hash="d", sharpe=sharpe, n_bars=9, periods_per_year=periods
+        )
+    daily = ledger.sharpes(periods_per_year=252.0)
+    np.testing.assert_allclose(daily, [0.2 * math.sqrt(12 / 252), 0.05, 0.05])
+    monthly = ledger.sharpes(periods_per_year=12.0)
+    np.testing.assert_allclose(monthly[:2], [0.2, 0.05 * math.sqrt(252 / 12)])
+
+
 def test_a_line_cut_short_spoils_no_other(tmp_path: Path) -> None:
     ledger = TrialLedger(tmp_path)
     _record(ledger, 0.1, 1)
