@@ -189,11 +189,11 @@ def _figures(task: str, runs: dict[str, list[dict[str, Any]]]) -> list[Figure]:
         ),
         *(
             Figure(
-                f"{shown}: {name}'s updates to score 90",
+                f"{shown}: updates to score 90, {name}",
                 statistics.median(run["updates"] for run in runs[key]),
                 "1",
             )
-            for name, key in (("our", own), (peer, other))
+            for name, key in (("ours", own), (peer, other))
         ),
     ]
 
