@@ -5,8 +5,9 @@ Every cell is (dataset, method); a method has one configuration for all datasets
 and the batches. The score is that of the deterministic policy after the last update (100: the
 optimum, 0: the market's base policy), so nothing is chosen by its score. Two questions are asked:
 does stock d3rlpy land where the table of first trials says (± 6 points where that is positive,
-below 0 where it says so), and does the fast engine hold stock's scores (its interquartile mean
-lies in stock's bootstrap interval, or the intervals overlap where a policy fell off the cliff).
+below 0 where it says so), and does the fast engine hold stock's scores (the same or better by
+interval: its bootstrap interval does not end below where stock's begins).
+The configurations were chosen on seed 0 of stock d3rlpy with the table of first trials in view.
 
 A run of everything takes hours, nearly all of them stock d3rlpy's. Finished trainings are kept in
 ``--cache``; the same command goes on from there. ``--only publish`` writes the result of what the
