@@ -29,7 +29,7 @@ from offline_trader.cli.options import (
 )
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
 from offline_trader.cli.subjects import open_candidate
-from offline_trader.cli.validation import ValidationConfig
+from offline_trader.cli.validation import ValidationConfig, day_after
 from offline_trader.config import to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig, make_market
@@ -46,7 +46,7 @@ from offline_trader.runs import atomic_write
 if TYPE_CHECKING:
     from offline_trader.evaluation.record import Evaluation
 
-__all__ = ["EXAMPLES", "DemoConfig", "command", "first_test_day", "prepare", "run_demo"]
+__all__ = ["EXAMPLES", "DemoConfig", "command", "prepare", "run_demo"]
 
 EXAMPLES = examples(
     "offline-trader demo",
@@ -125,9 +125,10 @@ class DemoConfig:
         )
 
     def testing(self) -> EnvConfig:
-        """The bars that judge the policy: all after those that chose it."""
-        start = first_test_day(self.validation_end)
-        return replace(self.collecting().env, start=start, end=None)
+        """The bars that judge the policy: all after those that chose it, and after a gap."""
+        env, gap = self.collecting().env, ValidationConfig().gap_bars
+        start = day_after(env.market, env.tz, self.validation_end, gap)
+        return replace(env, start=start, end=None)
 
 
 def command(
@@ -239,15 +240,6 @@ def prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
     elif folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} holds something else", hint="choose another --run")
     atomic_write(marker, json.dumps(settings, indent=1).encode())
-
-
-def first_test_day(validation_end: str) -> str:
-    """The first day, ISO, after the date ``validation_end``, which may be a year or a month."""
-    import numpy as np
-
-    from offline_trader.markets.dates import parse_end
-
-    return str((parse_end(validation_end) - np.timedelta64(1, "ns")).astype("datetime64[D]") + 1)
 
 
 def _refuse_inactive(evaluation: Evaluation) -> None:

@@ -20,7 +20,7 @@ from offline_trader.cli.options import (
     examples,
     resolve,
 )
-from offline_trader.config import to_dict
+from offline_trader.config import require_seed, to_dict
 from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.own import find_function
 from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
@@ -80,6 +80,9 @@ class KnownOptimumConfig:
     bars: int = 50_000
     paths: int = 10
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
 
 
 def command(

@@ -12,7 +12,7 @@ from offline_trader.cli.console import Terminal
 from offline_trader.cli.finetune import FinetuneConfig, finetune_run
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
 from offline_trader.cli.validation import ValidationConfig, roll_once
-from offline_trader.config import to_dict
+from offline_trader.config import require_seed, to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
@@ -69,6 +69,7 @@ class WalkForwardConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_seed(self.seed)
         for name in ("train_bars", "validation_bars"):
             if getattr(self.windows, name) < 2:
                 raise ConfigError(f"windows.{name} = 1", expected="2 or more: one step of trading")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from offline_trader.markets.dates import parse_date, parse_end
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
-__all__ = ["Rollout", "ValidationConfig", "Validator", "roll_once", "whole_range"]
+__all__ = ["Rollout", "ValidationConfig", "Validator", "day_after", "roll_once", "whole_range"]
 
 _PERMUTATIONS = 50
 
@@ -66,7 +66,7 @@ class ValidationConfig:
                 f"validation.start is {self.start}",
                 expected=f"a day after the training range's end, {training.end}",
             )
-        start = self.start or _day_after(training, self.gap_bars)
+        start = self.start or day_after(training.market, training.tz, training.end, self.gap_bars)
         if parse_end(self.end) <= parse_date(start):
             raise ConfigError(
                 f"validation.end is {self.end}",
@@ -82,15 +82,20 @@ def whole_range(env: EnvConfig) -> EnvConfig:
     return replace(env, episode_bars=None, random_start=False)
 
 
-def _day_after(training: EnvConfig, gap_bars: int) -> str:
-    """The day ``gap_bars`` bars after the training range's end, of the instrument where later."""
+def day_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) -> str:
+    """The day ``gap_bars`` bars after the date ``end``, of the instrument where that is later.
+
+    Raises:
+        ConfigError: no such bar.
+    """
     days = []
-    for bars in load_markets(training.market, tz=training.tz):
-        first = bars.rows_between(None, training.end)[1] + gap_bars
+    for bars in load_markets(market, tz=tz):
+        first = bars.rows_between(None, end)[1] + gap_bars
         if first >= len(bars):
             raise ConfigError(
-                f"{bars.symbol} has no bars {gap_bars} after {training.end}",
-                hint="end the training range earlier, or drop validation.end",
+                f"{bars.symbol} has no bars {gap_bars} after {end}",
+                expected="bars that neither training nor the choice of a policy has seen",
+                hint="end the range earlier",
             )
         days.append(str(bars.timestamps[first].astype("datetime64[D]")))
     return max(days)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from offline_trader.config import require_seed
 from offline_trader.datasets.catalog import check_dataset_id
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
@@ -58,8 +59,7 @@ class CollectConfig:
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"collect: {name} = {value}", expected="at least 1")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"collect: seed = {self.seed}", expected="0 to 2^63 - 1")
+        require_seed(self.seed)
         mixture(self.experts)
 
     @property

@@ -19,7 +19,15 @@ from offline_trader.coercion import CommandText, from_dict, known_keys
 from offline_trader.errors import ConfigError
 from offline_trader.types import digest
 
-__all__ = ["config_hash", "from_dict", "known_keys", "load_config", "to_dict", "to_yaml"]
+__all__ = [
+    "config_hash",
+    "from_dict",
+    "known_keys",
+    "load_config",
+    "require_seed",
+    "to_dict",
+    "to_yaml",
+]
 
 T = TypeVar("T")
 
@@ -116,3 +124,13 @@ def _assign(tree: dict[str, object], keys: Sequence[str], value: object, text: s
     if not keys[-1]:
         raise ConfigError(f"setting {text!r} ends its key with a dot", expected="key.sub=value")
     tree[keys[-1]] = value
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that not every generator takes.
+
+    Raises:
+        ConfigError: outside 0 to 2^63 − 1.
+    """
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"seed = {seed}", expected="0 to 2^63 - 1")

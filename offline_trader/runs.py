@@ -28,7 +28,7 @@ from platform import python_version
 from typing import Any
 
 from offline_trader import __version__
-from offline_trader.config import to_yaml
+from offline_trader.config import require_seed, to_yaml
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.fingerprints import content_sha256
 from offline_trader.metrics_log import MetricsLog
@@ -102,8 +102,7 @@ class Run:
                 outside 0 to 2^63 − 1.
         """
         path = Path(path)
-        if not 0 <= seed < 2**63:
-            raise ConfigError(f"seed is {seed}", expected="0 to 2^63 - 1")
+        require_seed(seed)
         facts = {
             "command": command,
             "config_hash": digest(config),

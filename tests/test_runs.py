@@ -279,7 +279,7 @@ def test_a_directory_that_a_run_cannot_have_left_is_refused(tmp_path: Path, file
 def test_a_seed_that_no_generator_takes_is_refused_before_anything_is_written(
     tmp_path: Path, seed: int
 ) -> None:
-    with pytest.raises(ConfigError, match=f"seed is {seed}"):
+    with pytest.raises(ConfigError, match=f"seed = {seed}"):
         Run.create(tmp_path / "r", {}, command="pretrain", seed=seed)
     assert not (tmp_path / "r").exists()
 

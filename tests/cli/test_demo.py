@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from offline_trader.cli.demo import DemoConfig, first_test_day, prepare
+from offline_trader.cli.demo import DemoConfig, prepare
 from offline_trader.cli.main import main
 from offline_trader.errors import ConfigError
 
@@ -15,16 +15,17 @@ from offline_trader.errors import ConfigError
 @pytest.mark.parametrize(
     ("validation_end", "first"),
     [
-        ("2014-12-31", "2015-01-01"),
-        ("2014", "2015-01-01"),
-        ("2016-02", "2016-03-01"),
-        ("2014-06-30T15:30", "2014-07-01"),
+        # five bars lie between the last day of validation and the first of the test
+        ("2014-12-31", "2015-01-09"),
+        ("2014", "2015-01-09"),
+        ("2016-02", "2016-03-08"),
+        ("2014-06-30T15:30", "2014-07-09"),
     ],
 )
-def test_the_test_range_begins_after_all_that_validation_saw(
+def test_the_test_range_begins_a_gap_after_all_that_validation_saw(
     validation_end: str, first: str
 ) -> None:
-    assert first_test_day(validation_end) == first
+    assert DemoConfig(validation_end=validation_end).testing().start == first
 
 
 def test_an_earlier_demo_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_folder_that_no_demo_wrote_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["train_end=2016", "validation_end=2018"], "no bars from 2019-01-01"),
+        (["train_end=2016", "validation_end=2018"], "no bars 5 after 2018"),
         (["train_end=2016", "validation_end=2015"], "validation.end is 2015"),
     ],
 )

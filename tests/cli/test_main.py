@@ -182,3 +182,20 @@ def test_a_character_that_the_stream_lacks_is_replaced(
     sys.stdout.flush()
     assert not stop.value.code
     assert written.getvalue() == b"Sharpe ? ? 0\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "known-optimum M1 --policy optimal --set seed=-1",
+        "walk-forward --set seed=-1 --dry-run",
+        "collect --set seed=-1 --dry-run",
+    ],
+)
+def test_a_seed_that_no_generator_takes_is_refused(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(line.split())
+    assert stop.value.code == 2
+    assert "seed = -1" in capsys.readouterr().err
