@@ -195,7 +195,6 @@ def test_a_character_that_the_stream_lacks_is_replaced(
 def test_a_seed_that_no_generator_takes_is_refused(
     line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(line.split())
-    assert stop.value.code == 2
-    assert "seed = -1" in capsys.readouterr().err
+    code, _, err = run(capsys, *line.split())
+    assert code == 2
+    assert "seed = -1" in err
