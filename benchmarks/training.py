@@ -30,8 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SBX = ROOT / ".bench-peers" / "sbx" / "bin" / "python"
 SIZE, BATCH, ROWS = 48, 256, 100_000
 STEPS_A_CALL = (1, 16)
-# What issue and docs ask for, as multiples of stock d3rlpy: (algorithm, hidden) → factor.
-TARGETS = {("sac", 256): 2.3, ("sac", 64): 6.0, ("cql", 256): 3.0, ("cql", 64): 3.0}
+# What is asked for, as multiples of stock d3rlpy: (algorithm, hidden) → factor. CQL's is what was
+# asked of a cheaper estimator; the exact one has to reach it, since there is no other.
+TARGETS = {("sac", 256): 2.3, ("sac", 64): 6.0, ("cql", 256): 6.0, ("cql", 64): 6.0}
 NO_REGRESSION = 1.0
 
 
