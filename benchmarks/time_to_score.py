@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -158,11 +159,15 @@ class Cache:
 
 
 def _figures(task: str, runs: dict[str, list[dict[str, Any]]]) -> list[Figure]:
+    """Medians over seeds; one that did not reach the goal counts with all its time, as the last."""
     shown, (own, other), peer = TASKS[task]
     mine, theirs = ([run["seconds"] for run in runs[name]] for name in (own, other))
     ratio = statistics.median(theirs) / statistics.median(mine)
     busy = [statistics.median(run["cpu_seconds"] for run in runs[name]) for name in (own, other)]
-    reached = all(run["score"] >= GOAL for run in runs[own])
+    arrived = {name: sum(run["score"] >= GOAL for run in runs[name]) for name in (own, other)}
+    # One that never arrived took longer than any that did: its place in the order is the last.
+    late = [run["seconds"] if run["score"] >= GOAL else math.inf for run in runs[own]]
+    reached = math.isfinite(statistics.median(late))
     return [
         Figure(
             f"{shown}: seconds to score 90",
@@ -173,6 +178,10 @@ def _figures(task: str, runs: dict[str, list[dict[str, Any]]]) -> list[Figure]:
             ratio=ratio,
             target=f"≥ {FACTOR:g} × shorter",
             holds=reached and ratio >= FACTOR,
+        ),
+        *(
+            Figure(f"{shown}: seeds that reached 90, {name}", arrived[key], "seeds")
+            for name, key in (("ours", own), (peer, other))
         ),
         Figure(
             f"{shown}: {'stock ' * (peer == 'd3rlpy')}{peer}'s seconds to score 90",
