@@ -30,6 +30,7 @@ BRIEF = ["--start", "2016-01-01", "--end", "2017-06-30", "--quiet", "--set",
 @pytest.fixture(autouse=True)
 def in_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")  # so that no cell of a table is wrapped
 
 
 def _run(*arguments: str) -> int:
