@@ -139,15 +139,16 @@ def _in_parallel(
     meanwhile: Callable[[], None] | None,
 ) -> None:
     running: dict[Future[FoldResult | None], Task] = {}
+    # In a thread of its own: a worker that comes free has its next task at once.
+    aside = None if meanwhile is None else threading.Thread(target=meanwhile)
     with _pool(schedule.workers) as pool:
         while True:
             while len(running) < schedule.workers and (task := schedule.next()) is not None:
                 running[pool.submit(_carry_out, task, job, root)] = task
             if not running:
-                return
-            if meanwhile is not None and len(running) < schedule.workers:
-                meanwhile()
-                meanwhile = None
+                break
+            if aside is not None and aside.ident is None and len(running) < schedule.workers:
+                aside.start()
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 task = running.pop(future)
@@ -155,6 +156,8 @@ def _in_parallel(
                 schedule.finished(task)
                 if result is not None:
                     keep(task[1], result)
+    if aside is not None and aside.ident is not None:
+        aside.join()
 
 
 def _outcome(future: Future[FoldResult | None]) -> FoldResult | None:
