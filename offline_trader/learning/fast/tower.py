@@ -30,7 +30,7 @@ Array = NDArray[np.float32]
 Product = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-# Units of a layer up to which a second core is left alone: measured at 64 and 256, a choice between.
+# Units of a layer up to which a second core is left alone: measured at 64 and 256, chosen between.
 _ALONE = 128
 
 
