@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -42,8 +42,7 @@ def actions_of_fills(
         actions: [R] in [−1, 1].
         notes: how many were clipped, and why.
     """
-    friction = (config.half_spread_bps + config.slippage_bps) * 1e-4
-    commission = config.commission_bps * 1e-4
+    rules = _Rules.of(config)
     later = config.fill == "next_open"
     at = np.minimum(decided + 1, len(prices) - 1) if later else decided
     reference = prices[at, 0 if later else 3]
@@ -52,13 +51,12 @@ def actions_of_fills(
     actions = np.zeros(len(units))
     clipped = 0
     for i, (asked, price) in enumerate(zip(units / scale, reference, strict=True)):
-        action = _inverse(asked, cash, held, price, config, friction, commission)
-        low = 0.0 if config.action_mode == "target_long" else -1.0
-        actions[i] = min(max(action, low), 1.0)
+        action = rules.inverse(asked, cash, held, price)
+        actions[i] = min(max(action, rules.low), 1.0)
         clipped += abs(actions[i] - action) > _SLACK
-        filled = _filled(actions[i], cash, held, price, config, friction, commission)
-        fill = price * (1.0 + np.sign(filled) * friction)
-        cash -= filled * fill + abs(filled) * fill * commission
+        filled = rules.filled(actions[i], cash, held, price)
+        fill = price * (1.0 + np.sign(filled) * rules.friction)
+        cash -= filled * fill + abs(filled) * fill * rules.commission
         held += filled
     notes = []
     if clipped:
@@ -76,44 +74,70 @@ def actions_of_fills(
     return actions, notes
 
 
-def _inverse(
-    units: float, cash: float, held: float, price: float, config: SimulatorConfig,
-    friction: float, commission: float,
-) -> float:  # fmt: skip
-    """The action that fills ``units``."""
-    portion = config.max_position_pct
-    post = config.sizing == "post_fee"
-    buying = (1.0 + friction) * (1.0 + commission)
-    selling = (1.0 - friction) * (1.0 - commission)
-    if config.action_mode == "order":
-        if units > 0.0:
-            spent = units * price * (buying if post else 1.0)
-            return spent / (cash * portion) if cash > 0.0 else np.inf
-        return units / held if held > 0.0 else -np.inf
-    shares = (cash + held * price) / price
-    if post:
-        shares += units * (1.0 - selling) if units < 0.0 else -units * (buying - 1.0)
-    return (held + units) / shares / portion if shares > 0.0 else 0.0
+class _Rules(NamedTuple):
+    """The simulator's sizing, without impact and lots.
 
+    Attributes:
+        by_order: order mode; otherwise a target mode.
+        low: smallest action.
+        portion: share of the cash, or of the equity, that an action of 1 asks for.
+        post: costs are inside the asked amount.
+        hold: order mode: smaller actions are holds.
+        friction, commission: fractions of the price, of the notional.
+        buying, selling: what a unit costs and brings, as a multiple of its price.
+    """
 
-def _filled(
-    action: float, cash: float, held: float, price: float, config: SimulatorConfig,
-    friction: float, commission: float,
-) -> float:  # fmt: skip
-    """Units that the simulator fills for ``action``: its sizing and its limit by cash."""
-    portion = config.max_position_pct
-    post = config.sizing == "post_fee"
-    buying = (1.0 + friction) * (1.0 + commission)
-    selling = (1.0 - friction) * (1.0 - commission)
-    if config.action_mode == "order":
-        if abs(action) < config.hold_threshold:
-            return 0.0
-        asked = action * (cash / price * portion if action > 0.0 else held)
-        asked = asked / buying if post and asked > 0.0 else asked
-    else:
-        weight = action * portion
-        asked = weight * (cash + held * price) / price - held
-        if post:
-            grows = 1.0 + weight * (buying - 1.0) if asked > 0.0 else 1.0 - weight * (1.0 - selling)
-            asked /= grows
-    return min(asked, cash / price / buying)
+    by_order: bool
+    low: float
+    portion: float
+    post: bool
+    hold: float
+    friction: float
+    commission: float
+    buying: float
+    selling: float
+
+    @classmethod
+    def of(cls, config: SimulatorConfig) -> _Rules:
+        """Those of a simulator."""
+        friction = (config.half_spread_bps + config.slippage_bps) * 1e-4
+        commission = config.commission_bps * 1e-4
+        return cls(
+            by_order=config.action_mode == "order",
+            low=0.0 if config.action_mode == "target_long" else -1.0,
+            portion=config.max_position_pct,
+            post=config.sizing == "post_fee",
+            hold=config.hold_threshold,
+            friction=friction,
+            commission=commission,
+            buying=(1.0 + friction) * (1.0 + commission),
+            selling=(1.0 - friction) * (1.0 - commission),
+        )
+
+    def inverse(self, units: float, cash: float, held: float, price: float) -> float:
+        """The action that fills ``units``."""
+        if self.by_order:
+            if units > 0.0:
+                spent = units * price * (self.buying if self.post else 1.0)
+                return spent / (cash * self.portion) if cash > 0.0 else np.inf
+            return units / held if held > 0.0 else -np.inf
+        shares = (cash + held * price) / price
+        if self.post:
+            cost = 1.0 - self.selling if units < 0.0 else 1.0 - self.buying
+            shares += units * cost
+        return (held + units) / shares / self.portion if shares > 0.0 else 0.0
+
+    def filled(self, action: float, cash: float, held: float, price: float) -> float:
+        """Units that the simulator fills for ``action``: its sizing and its limit by cash."""
+        if self.by_order:
+            if abs(action) < self.hold:
+                return 0.0
+            asked = action * (cash / price * self.portion if action > 0.0 else held)
+            asked = asked / self.buying if self.post and asked > 0.0 else asked
+        else:
+            weight = action * self.portion
+            asked = weight * (cash + held * price) / price - held
+            if self.post:
+                cost = self.buying - 1.0 if asked > 0.0 else self.selling - 1.0
+                asked /= 1.0 + weight * cost
+        return min(asked, cash / price / self.buying)
