@@ -103,10 +103,12 @@ class Phases:
     def save_policy(self, save: Callable[[Path], None]) -> Path:
         """Write the trained policy beside the checkpoints, whole or not at all."""
         temporary = self._run.path / ".policy.tmp.d3"
-        save(temporary)
         target = self._run.path / POLICY_FILE
-        atomic_write(target, temporary.read_bytes())
-        temporary.unlink()
+        try:
+            save(temporary)
+            atomic_write(target, temporary.read_bytes())
+        finally:
+            temporary.unlink(missing_ok=True)
         return target
 
     def _read(self, path: Path) -> dict[str, Any]:

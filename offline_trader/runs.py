@@ -41,14 +41,21 @@ _PACKAGES = ("numpy", "numba", "TA-Lib", "torch", "d3rlpy", "imitation", "minari
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader, or a kill, sees all of it or none."""
+    """Write ``content`` to ``path`` so that a reader, or a kill, sees all of it or none.
+
+    What was begun is removed when an error or Ctrl-C ends it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def package_versions() -> dict[str, str]:
@@ -217,13 +224,17 @@ class Run:
         folder.mkdir(exist_ok=True)
         temporary, final = folder / f".{step:010d}.tmp", folder / f"{step:010d}"
         _remove(temporary)
-        writer(temporary)
-        if not temporary.exists():
-            raise RuntimeError(f"the writer of checkpoint {step} wrote nothing")
-        marker = json.dumps({"metrics_bytes": self._log.size})
-        atomic_write(folder / f"{step:010d}.json", marker.encode())
-        _remove(final)
-        temporary.replace(final)
+        try:
+            writer(temporary)
+            if not temporary.exists():
+                raise RuntimeError(f"the writer of checkpoint {step} wrote nothing")
+            marker = json.dumps({"metrics_bytes": self._log.size})
+            atomic_write(folder / f"{step:010d}.json", marker.encode())
+            _remove(final)
+            temporary.replace(final)
+        except BaseException:
+            _remove(temporary)
+            raise
         for old, path in self._checkpoints()[:-keep]:
             _remove(path)
             _remove(folder / f"{old:010d}.json")

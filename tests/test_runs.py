@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -307,3 +308,21 @@ def test_a_lost_or_broken_config_is_refused_with_its_name(tmp_path: Path, text: 
         config.write_text(text)
     with pytest.raises(DataError, match=r"config\.yaml"):
         Run.open(tmp_path / "r").config()
+
+
+def test_a_write_that_is_interrupted_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "kept.json"
+    atomic_write(path, b"first")
+    run = Run.create(tmp_path / "run", {}, command="pretrain", seed=0)
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(path, b"second")
+    with pytest.raises(KeyboardInterrupt):
+        run.save_checkpoint(20, lambda place: place.mkdir())
+    assert path.read_bytes() == b"first"
+    assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".tmp")]
