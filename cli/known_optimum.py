@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +19,8 @@ from offline_trader.cli.options import (
     resolve,
 )
 from offline_trader.config import require_seed, to_dict
-from offline_trader.errors import ConfigError, OfflineTraderError
-from offline_trader.experts.own import find_function
+from offline_trader.errors import ConfigError
+from offline_trader.experts.own import find_function, guarded
 from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
 
 if TYPE_CHECKING:
@@ -282,31 +280,13 @@ def _train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
         given = make_dataset(name, seed=config.seed).transitions()
     else:
         given = KnownOptimumLanes(get_market(name), config.lanes, seed=config.seed)
-    policy = _guarded(path, function)(given, config.seed)
+    policy = guarded(path, function)(given, config.seed)
     if not callable(policy):
         raise ConfigError(
             f"{path} returned a {type(policy).__name__}",
             expected="a policy: a function of observations [N, O] that returns actions [N]",
         )
-    return _guarded(f"the policy of {path}", policy)
-
-
-def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The user's function, whose failure is told as theirs with its place."""
-
-    def call(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except OfflineTraderError:
-            raise
-        except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            raise ConfigError(
-                f"{name} failed at {Path(place.filename).name} line {place.lineno}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    return call
+    return guarded(f"the policy of {path}", policy)
 
 
 def _score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> Score:
@@ -321,7 +301,7 @@ def _score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) ->
             expected="an ONNX file, a run directory, expert:NAME or module:function",
         )
     if ":" in policy and not policy.startswith("expert:"):
-        subject = _guarded(policy, find_function(policy))
+        subject = guarded(policy, find_function(policy))
     else:
         candidate = open_candidate(policy)
         subject = candidate.subject
@@ -342,7 +322,7 @@ def _named(policy: str, market: KnownMarket) -> KnownPolicy:
         return optimal_policy(market)
     if policy == "behaviour":
         return behaviour_policy(market)
-    return _guarded(policy, find_function(policy))
+    return guarded(policy, find_function(policy))
 
 
 def _score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.interface import Columns, Decision, Expert, ExpertParams, ExpertSpace
 from offline_trader.types import FloatArray
 
-__all__ = ["find_function", "own_expert"]
+__all__ = ["find_function", "guarded", "own_expert"]
 
 _SPACES = ("order", "target")
 _TYPES = (bool, int, float, str)
@@ -124,19 +124,36 @@ def _defaults(function: Callable[..., Any], path: str) -> dict[str, object]:
     return {one.name: one.default for one in rest}
 
 
-def _decision(function: Callable[..., Any], path: str) -> Decision:
-    def decide(features: Columns, portfolio: Columns, params: Any) -> FloatArray:
+def guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's ``function``, whose failure is told as theirs, with its file and line.
+
+    The function that is returned raises ConfigError where ``function`` fails; the toolkit's own
+    errors pass as they are.
+    """
+
+    def call(*arguments: Any, **settings: Any) -> Any:
         try:
-            found = np.asarray(function(features, portfolio, **asdict(params)), dtype=np.float64)
-        except ConfigError:
+            return function(*arguments, **settings)
+        except OfflineTraderError:
             raise
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise ConfigError(
-                f"{path} failed at {Path(place.filename).name} line {place.lineno}: "
+                f"{name} failed at {Path(place.filename).name} line {place.lineno}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return _checked(found, features.rows, path)
+
+    return call
+
+
+def _decision(function: Callable[..., Any], path: str) -> Decision:
+    def numbers(*columns: Columns, **settings: Any) -> FloatArray:
+        return np.asarray(function(*columns, **settings), dtype=np.float64)
+
+    rule = guarded(path, numbers)
+
+    def decide(features: Columns, portfolio: Columns, params: Any) -> FloatArray:
+        return _checked(rule(features, portfolio, **asdict(params)), features.rows, path)
 
     return decide
 
