@@ -92,13 +92,23 @@ class LineJob:
         return {**to_dict(self.config), "market_sha256": market.sha256}
 
     def prepare(self, fold: Fold, directory: Path) -> None:
-        """Collect the fold's dataset, unless it is there already."""
+        """Collect the fold's dataset and clone its experts, unless that was done already."""
         bars = load_market(self.config.market, tz=self.config.tz)
-        collect(self._plan(fold, bars), root=directory / DATASETS, resume=True)
+        self._collect(fold, directory, bars)
+        if fold.warm_from is None:
+            self._pretrain(fold, directory, bars, only_clone=True)
 
     def train(self, fold: Fold, directory: Path) -> None:
-        """Pretrain on the fold's dataset, as far as that was not done before."""
+        """Learn offline from the fold's dataset, as far as that was not done before."""
         bars = load_market(self.config.market, tz=self.config.tz)
+        self._pretrain(fold, directory, bars)
+
+    def _collect(self, fold: Fold, directory: Path, bars: Bars) -> None:
+        collect(self._plan(fold, bars), root=directory / DATASETS, resume=True)
+
+    def _pretrain(
+        self, fold: Fold, directory: Path, bars: Bars, *, only_clone: bool = False
+    ) -> None:
         settings = PretrainConfig(
             dataset=DATASET_ID,
             learner=self.config.learner,
@@ -108,7 +118,14 @@ class LineJob:
             seed=self._seed(fold),
         )
         root = directory / DATASETS
-        pretrain(settings, directory / "pretrain", _silent(), root=root, resume=True)
+        pretrain(
+            settings,
+            directory / "pretrain",
+            _silent(),
+            root=root,
+            resume=True,
+            only_clone=only_clone,
+        )
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
@@ -118,9 +135,9 @@ class LineJob:
 
         bars = load_market(self.config.market, tz=self.config.tz)
         if fold.trained_by == fold.index:
-            self.prepare(fold, directory)
+            self._collect(fold, directory, bars)
             if fold.warm_from is None:
-                self.train(fold, directory)
+                self._pretrain(fold, directory, bars)
             if self.config.finetune:
                 self._finetune(fold, bars, directory, policies)
         home = fold_directory(policies, fold.trained_by)

@@ -149,8 +149,9 @@ def pretrain(
     *,
     root: Path | None = None,
     resume: bool = False,
+    only_clone: bool = False,
 ) -> Run:
-    """Clone and train; the finished run.
+    """Clone and train; the finished run, or with ``only_clone`` one to go on with by ``resume``.
 
     Raises:
         ConfigError, DataError: a dataset, range or run directory that cannot be used.
@@ -174,7 +175,9 @@ def pretrain(
             terminal.note(f"{path} is done already")
             return run
         with torch_threads(config.threads):
-            facts = _train(config, run, terminal, own, validation_env, root)
+            facts = _train(config, run, terminal, own, validation_env, root, only_clone)
+        if facts is None:
+            return run
         run.finish(
             dataset=config.dataset,
             layout=own["layout"],
@@ -221,7 +224,9 @@ def _train(
     own: Mapping[str, Any],
     validation_env: EnvConfig | None,
     root: Path | None,
-) -> dict[str, Any]:
+    only_clone: bool,
+) -> dict[str, Any] | None:
+    """Facts of the training; None where it stops at the clone's last checkpoint."""
     from offline_trader.cli.phases import Phases, stage_seeds
     from offline_trader.datasets import load_transitions
     from offline_trader.features import FeatureScaler
@@ -250,6 +255,8 @@ def _train(
                 resume=phases.resume("clone"),
             )
         phases.finish("clone", config.clone.updates, asdict(cloned))
+    if only_clone:
+        return None
     validator = None if validation_env is None else Validator(validation_env, config.validation)
     total = config.offline.critic_updates + config.offline.updates
     with terminal.progress(f"offline {config.learner.algorithm}", total) as advance:

@@ -113,6 +113,8 @@ def _load_report() -> None:
     for name in (
         "matplotlib.backends.backend_agg",
         "matplotlib.font_manager",
+        "PIL.PngImagePlugin",
+        "jinja2",
         "offline_trader.evaluation.joined_windows",
         "offline_trader.evaluation.report.png",
     ):

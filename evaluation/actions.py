@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offline_trader.evaluation.backtest import Backtest
 from offline_trader.evaluation.collapse import (
     N_BINS,
     CollapseMeasures,
@@ -17,6 +17,9 @@ from offline_trader.evaluation.collapse import (
 from offline_trader.evaluation.record import ActionMap
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray, ObservationLayout, Observations
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.backtest import Backtest
 
 __all__ = ["action_map", "collapse_of", "collapse_under"]
 

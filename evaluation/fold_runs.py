@@ -1,9 +1,9 @@
 """Runs the folds of a walk-forward: in order or in parallel processes, resumable, the same result.
 
-A fold has three parts. ``prepare`` (its data) and ``train`` (the long one) need no other fold, so
-any worker may do them ahead; the rest, which judges the fold, waits for the folds whose policies
-it needs. All that passes from part to part lies on disk. Workers are fresh interpreters with one
-thread each, and each fold in this process has one thread, too.
+A fold has three parts. ``prepare`` (data and what is short) and ``train`` (what is long) need no
+other fold, so any worker may do them ahead; the rest, which judges the fold, waits for the folds
+whose policies it needs. All that passes from part to part lies on disk. Workers are fresh
+interpreters with one thread each, and each fold in this process has one thread, too.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def run_folds(
 ) -> None:
     """Runs every fold that has no stored result; ``keep`` is told each result, stored or new.
 
-    ``meanwhile`` is called once when a worker has nothing to do while others work.
+    ``meanwhile`` is called once, in a thread of this process, when several workers are at it and
+    every training has begun: what is slow to load then need not be waited for at the end.
 
     Raises:
         OfflineTraderError: a worker process was killed.
@@ -99,6 +100,11 @@ class Schedule:
         self._unprepared = {fold.index for fold in self._to_prepare}
         self._untrained = {fold.index for fold in self._to_train}
         self._undone = {fold.index for fold in folds}
+
+    @property
+    def all_in_training(self) -> bool:
+        """Whether every training has begun."""
+        return not (self._to_prepare or self._to_train)
 
     def next(self) -> Task | None:
         """A task that can start now, or None; it counts as started."""
@@ -147,7 +153,7 @@ def _in_parallel(
                 running[pool.submit(_carry_out, task, job, root)] = task
             if not running:
                 break
-            if aside is not None and aside.ident is None and len(running) < schedule.workers:
+            if aside is not None and aside.ident is None and schedule.all_in_training:
                 aside.start()
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -220,10 +226,13 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
     context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_end_with_the_parent)
+    idle = False
     try:
-        with ProcessPoolExecutor(workers, context, initializer=_end_with_the_parent) as pool:
-            yield pool
+        yield pool
+        idle = True
     finally:
+        pool.shutdown(wait=not idle)  # idle interpreters take a second to end: nobody waits
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

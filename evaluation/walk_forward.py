@@ -119,7 +119,7 @@ class FoldJob(Protocol):
     """
 
     def prepare(self, fold: Fold, directory: Path, /) -> None:
-        """The short part that comes first, such as the dataset."""
+        """The shorter part that comes first, such as the dataset."""
         ...
 
     def train(self, fold: Fold, directory: Path, /) -> None:

@@ -29,6 +29,7 @@ import torch
 
 from offline_trader.learning import _d3rlpy, _transfer
 from offline_trader.learning.learner import Learner
+from offline_trader.learning.plain_torch import PlainAdam, without_dynamo
 from offline_trader.learning.rows import pack
 from offline_trader.learning.sampler import Sampler
 from offline_trader.learning.settings import CloneConfig
@@ -162,13 +163,30 @@ def clone(
         config: settings.
         log: gets (step, losses).
         seed: of the batches and of the choice of held-out episodes.
-        checkpoint: gets (step, state) every ``checkpoint_interval`` steps.
+        checkpoint: gets (step, state) every ``checkpoint_interval`` steps and at the end.
         resume: such a state: go on from it, to the same bytes as without the interruption.
     """
     train, held = _split(transitions, config.holdout, seed)
     rows = pack(train, learner.preprocessing, device=learner.config.device)
     sampler = Sampler(rows, batch_size=config.batch_size, seed=seed + 1)
     learner.engine.flush()
+    with without_dynamo():
+        step = _fit(learner, sampler, held, config, log, checkpoint, resume)
+    _transfer.sync_target_actor(learner.algo)
+    learner.engine.reload()
+    return _result(step, learner, held)
+
+
+def _fit(
+    learner: Learner,
+    sampler: Sampler,
+    held: Transitions | None,
+    config: CloneConfig,
+    log: Log | None,
+    checkpoint: Checkpoint | None,
+    resume: Mapping[str, Any] | None,
+) -> int:
+    """Train to the last update; how many there were."""
     records = _Rows()
     bc = _make_bc(learner, sampler, config, records)
     step = 0
@@ -183,11 +201,10 @@ def clone(
         step = stop
         if log is not None and (step % config.log_interval == 0 or step == config.updates):
             log(step, {**records.latest, **_holdout_metrics(learner, held)})
-        if checkpoint is not None and step % config.checkpoint_interval == 0:
+        due = step % config.checkpoint_interval == 0 or step == config.updates
+        if checkpoint is not None and due:
             checkpoint(step, _state(step, learner, sampler, bc))
-    _transfer.sync_target_actor(learner.algo)
-    learner.engine.reload()
-    return _result(step, learner, held)
+    return step
 
 
 def _make_bc(learner: Learner, sampler: Sampler, config: CloneConfig, records: _Rows) -> Any:
@@ -198,6 +215,7 @@ def _make_bc(learner: Learner, sampler: Sampler, config: CloneConfig, records: _
         rng=np.random.default_rng(0),  # imitation draws from it only in rollouts: none here
         policy=policy,
         batch_size=config.batch_size,
+        optimizer_cls=PlainAdam,
         optimizer_kwargs={"lr": config.learning_rate},
         ent_weight=config.entropy_weight,
         l2_weight=config.l2_weight,

@@ -7,21 +7,33 @@ first update of a run. Nothing here is ever compiled by torch, so there is nothi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
-__all__ = ["without_dynamo"]
+__all__ = ["PlainAdam", "without_dynamo"]
 
 _METHODS = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 # Where ``torch._compile._disable_dynamo`` keeps what it calls; another torch ignores it.
 _MARK = "__dynamo_disable"
 
 
+class PlainAdam(torch.optim.Adam):
+    """torch's Adam, to the bit, whose steps do not import ``torch._dynamo`` either."""
+
+    def step(self, closure: Any = None) -> Any:
+        """One update of the parameters that have a gradient."""
+        plain = inspect.unwrap(torch.optim.Adam.step)  # without what talks to the compiler
+        with torch.no_grad():
+            return plain(self, closure)
+
+
 @contextmanager
 def without_dynamo() -> Iterator[None]:
-    """Inside, optimizers are made, saved and loaded without importing ``torch._dynamo``.
+    """Inside, optimizers are made, zeroed, saved and loaded without importing ``torch._dynamo``.
 
     Nothing of it outlasts the block. Not for code that traces optimizers with ``torch.compile``.
     """

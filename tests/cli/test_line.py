@@ -154,7 +154,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(Run, "save_checkpoint", interrupted)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3], ids=["in cloning", "late in cloning", "in offline"])
+@pytest.mark.parametrize(
+    "count", [1, 2, 3, 4], ids=["in cloning", "late in cloning", "after cloning", "in offline"]
+)
 def test_an_interrupted_pretraining_goes_on_to_the_same_bytes(
     line: Path, tmp_path: Path, count: int
 ) -> None:
