@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Advance", "Percent", "Terminal", "number", "plain_json"]
 
 _NEVER_WRAPPED = 16
+_EDGES, _PADDING = 1, 2  # of a table: at its left, and after each column
 _FILE_WIDTH = 120
 
 
@@ -66,21 +67,48 @@ class Terminal:
             self._out.print(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table on stdout; columns of numbers are set to the right."""
+        """A table on stdout; columns of numbers are set to the right.
+
+        Nothing is cut: headings and long texts are wrapped, and columns that do not fit beside
+        the others follow below, after the first column once more.
+        """
         if self.as_json:
             return
+        headings = [name.replace("_", " ") for name in columns]
+        cells = [[number(cell) for cell in column] for column in zip(*rows, strict=True)]
+        cells = cells or [[] for _ in columns]
+        widths = [_widths(*each) for each in zip(headings, cells, strict=True)]
+        room = self._out.width - _EDGES
+        for count, block in enumerate(_blocks([least for least, _ in widths], room)):
+            given = _given([widths[i] for i in block], room)
+            kept = [
+                (headings[i], _numeric(rows, i), width)
+                for i, width in zip(block, given, strict=True)
+            ]
+            self._block("" if count else title, kept, [[row[i] for i in block] for row in rows])
+
+    def _block(
+        self,
+        title: str,
+        columns: Sequence[tuple[str, bool, int]],
+        rows: Sequence[Sequence[object]],
+    ) -> None:
+        """One table of columns (heading, numbers or not, width) that fit beside each other."""
         from rich import box
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
-        for i, name in enumerate(columns):
-            numeric = all(isinstance(row[i], int | float | Percent | None) for row in rows)
-            short = all(len(number(row[i])) <= _NEVER_WRAPPED for row in rows)
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        for heading, numeric, width in columns:
             justify: Literal["left", "right"] = "right" if numeric else "left"
-            table.add_column(name, justify=justify, overflow="fold", no_wrap=short)
+            table.add_column(heading, justify=justify, overflow="fold", width=width)
         for row in rows:
             table.add_row(*(number(cell) for cell in row))
-        self._out.print(table)
+        self._out.print(table, soft_wrap=False)
 
     @contextmanager
     def progress(self, label: str, total: float | None = None) -> Iterator[Advance]:
@@ -102,6 +130,46 @@ class Terminal:
         )
         with Progress(*columns, console=self._err, disable=self.quiet) as bars:
             yield Advance(bars, bars.add_task(label, total=total))
+
+
+def _numeric(rows: Sequence[Sequence[object]], column: int) -> bool:
+    return all(isinstance(row[column], int | float | Percent | None) for row in rows)
+
+
+def _widths(heading: str, cells: Sequence[str]) -> tuple[int, int]:
+    """(least, greatest) width of a column: where no word of its heading and no short cell is
+    broken, and where nothing is wrapped."""
+    from rich.cells import cell_len  # some scripts take two places a character
+
+    words = [cell_len(word) for word in heading.split()]
+    each = [cell_len(cell) for cell in cells]
+    least = max([1, *words, *(min(width, _NEVER_WRAPPED) for width in each)])
+    return least, max([least, cell_len(heading), *each])
+
+
+def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns that stand side by side, in blocks; each begins with the first column."""
+    blocks: list[list[int]] = [[]]
+    free = room
+    for i, width in enumerate(widths):
+        if width + _PADDING > free and len(blocks[-1]) > 1:
+            blocks.append([0])
+            free = room - widths[0] - _PADDING
+        blocks[-1].append(i)
+        free -= width + _PADDING
+    return blocks
+
+
+def _given(widths: Sequence[tuple[int, int]], room: int) -> list[int]:
+    """A width for each column (least, greatest): what is left over goes to all alike."""
+    given = [least for least, _ in widths]
+    free = room - sum(given) - _PADDING * len(given)
+    short = sorted(range(len(widths)), key=lambda i: widths[i][1] - widths[i][0])
+    for place, i in enumerate(short):
+        more = max(0, min(widths[i][1] - widths[i][0], free // (len(short) - place)))
+        given[i] += more
+        free -= more
+    return given
 
 
 @dataclass(frozen=True)
