@@ -201,10 +201,10 @@ def _profitable_regimes(given: GateInput) -> Measured:
 
 
 def _walk_forward(given: GateInput) -> Measured:
-    known = [w.sharpe for w in given.evaluation.windows if w.sharpe is not None]
+    known = [above for w in given.evaluation.windows if (above := w.above_zero) is not None]
     if not known:
         return Measured(None, reason="no walk-forward was run")
-    good = sum(sharpe > 0 for sharpe in known)
+    good = sum(known)
     return Measured(good / len(known), wilson_interval(good, len(known)), len(known))
 
 

@@ -202,6 +202,12 @@ class WindowRow:
     max_drawdown: float | None
     trades: int | None = None
 
+    @property
+    def above_zero(self) -> bool | None:
+        """Whether its Sharpe ratio is positive: not where its returns do not vary (a policy that
+        never traded); None where one bar cannot have one."""
+        return self.sharpe is not None and self.sharpe > 0.0 if self.n > 1 else None
+
 
 @dataclass(frozen=True)
 class ScoreRow:

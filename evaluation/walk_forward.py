@@ -181,13 +181,15 @@ class WalkForwardResult:
 
         Shares have Wilson's interval, Sharpe ratios and their difference the stationary
         bootstrap's (95 %), drawn with ``seed``; None where there are too few windows or bars.
+        A window whose returns do not vary, as of a policy that never traded, is not above zero.
         """
         rows = self.table()
+        above = [r["sharpe"] is not None and r["sharpe"] > 0.0 for r in rows if r["bars"] > 1]
         sharpes = np.array([r["sharpe"] for r in rows if r["sharpe"] is not None], dtype=float)
         beaten = [r["return"] > r["hold_return"] for r in rows]
         return {
             "windows": len(rows),
-            **_share("share_positive_sharpe", sharpes > 0.0),
+            **_share("share_positive_sharpe", np.array(above, dtype=bool)),
             **_share("share_beating_hold", np.array(beaten)),
             **_dispersion(sharpes),
             **_row(self.returns, self.periods_per_year, ""),

@@ -213,14 +213,15 @@ def _windows(evaluation: Evaluation) -> Section:
         )
         for w in windows
     )
+    above = [one for w in windows if (one := w.above_zero) is not None]
     known = [w.sharpe for w in windows if w.sharpe is not None]
     caption = ""
-    if known:
-        share = sum(value > 0 for value in known) / len(known)
-        caption = (
-            f"Sharpe ratio above 0 in {100 * share:.0f} % of {len(known)} windows; standard "
-            f"deviation between windows {np.std(known, ddof=min(1, len(known) - 1)):.2f}."
-        )
+    if above:
+        share = sum(above) / len(above)
+        caption = f"Sharpe ratio above 0 in {100 * share:.0f} % of {len(above)} windows"
+        if len(known) > 1:
+            caption += f"; standard deviation between windows {np.std(known, ddof=1):.2f}"
+        caption += "."
     pairs = [(w.total_return, w.benchmark_return) for w in windows]
     both = [(own, held) for own, held in pairs if own is not None and held is not None]
     if both:

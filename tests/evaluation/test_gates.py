@@ -143,6 +143,9 @@ def test_windows_regimes_and_stability() -> None:
     assert rows["walk_forward"].value == pytest.approx(0.6)
     seven = _by_name(check_gates(_evaluation(windows=good[:7] + (bad,) * 3)))
     assert seven["walk_forward"].verdict == "pass"
+    idle = replace(bad, sharpe=None, total_return=0.0, max_drawdown=0.0, trades=0)
+    held = _by_name(check_gates(_evaluation(windows=good[:6] + (idle,) * 4)))["walk_forward"]
+    assert (held.verdict, held.value, held.n) == ("fail", pytest.approx(0.6), 10)
     regimes = _evaluation().regimes
     two = (*regimes[:2], replace(regimes[2], mean_return=-0.001))
     assert _by_name(check_gates(_evaluation(regimes=two)))["profitable_regimes"].verdict == "fail"

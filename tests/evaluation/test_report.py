@@ -198,6 +198,14 @@ def test_a_section_without_data_says_so() -> None:
     assert all(section.blocks for section in report_sections(full()))
 
 
+def test_windows_without_a_trade_count_as_not_above_zero() -> None:
+    idle = WindowRow("3", "2011-01-03", "2011-12-30", 250, None, None, 0.0, 0.05, 0.0, 0)
+    evaluation = full()
+    text = Page(render_report(replace(evaluation, windows=(*evaluation.windows, idle)))).text
+    assert "Sharpe ratio above 0 in 33 % of 3 windows" in text
+    assert "standard deviation between windows 0.71. Ahead of buy-and-hold in 33 %." in text
+
+
 def test_what_was_measured_is_on_the_page() -> None:
     text = Page(render_report(full())).text
     for part in (

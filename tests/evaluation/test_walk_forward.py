@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.evaluation.fold_runs import Schedule, Task
+from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.evaluation.walk_forward import (
     Fold,
+    FoldResult,
+    WalkForwardResult,
     WindowConfig,
     make_folds,
     walk_forward,
@@ -318,6 +321,21 @@ def test_summary_counts_positive_windows(tmp_path: Path) -> None:
         summary["sharpe"] - summary["hold_sharpe"], abs=1e-9
     )
     assert len(result.returns) == sum(row["bars"] for row in table)
+
+
+def test_a_window_without_a_trade_is_not_above_zero() -> None:
+    """It has no Sharpe ratio; leaving it out would make idle policies look better."""
+    folds = make_folds(400, SMALL)[:4]
+    stamps = [str(np.datetime64("2010-01-01") + i) for i in range(25)]
+    up = (np.arange(25) % 3 * 0.01).tolist()
+    results = [FoldResult(stamps, own, up) for own in (up, up, [0.0] * 25, [0.0] * 25)]
+    summary = WalkForwardResult(folds, tuple(results), 252.0).summary()
+    assert summary["share_positive_sharpe"] == 0.5
+    assert summary["share_positive_sharpe_interval"] == list(wilson_interval(2, 4) or ())
+    idle = WalkForwardResult(folds[2:], tuple(results[2:]), 252.0).summary()
+    assert idle["share_positive_sharpe"] == 0.0
+    one = WalkForwardResult(folds[:1], (FoldResult(stamps[:1], [0.1], [0.1]),), 252.0).summary()
+    assert one["share_positive_sharpe"] is None
 
 
 def test_bad_windows() -> None:
