@@ -49,12 +49,13 @@ COMMON: dict[str, Any] = {
     "reward_scaling": "none",  # the datasets' rewards are standardised
 }
 UPDATES = 6_000
-IQL = {"algorithm": "iql", "weight_temp": 10.0, "actor_lr": 1e-3, "critic_lr": 1e-3}
+FAST_RATES = {"actor_lr": 1e-3, "critic_lr": 1e-3}
+IQL = {"algorithm": "iql", "weight_temp": 10.0, **FAST_RATES}
 # A light conservative weight needs long to climb back from the cliff: the actor goes slowly.
 CQL = {"algorithm": "cql", "actor_lr": 1e-4, "temp_lr": 1e-4, "updates": 4_000}
 METHODS: dict[str, dict[str, Any]] = {
     "SAC": {"algorithm": "sac"},
-    "TD3+BC": {"algorithm": "td3_plus_bc"},
+    "TD3+BC": {"algorithm": "td3_plus_bc", **FAST_RATES, "updates": 3_000},
     "BC": {"algorithm": "bc", "actor_lr": 1e-3},
     "IQL": IQL | {"expectile": 0.7},
     "IQL (.9)": IQL | {"expectile": 0.9},
