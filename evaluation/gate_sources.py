@@ -210,7 +210,7 @@ def _walk_forward(given: GateInput) -> Measured:
 
 def _stability(given: GateInput) -> Measured:
     e = given.evaluation
-    seeds = [row.value for row in e.seeds if row.value is not None]
+    seeds = [row.value for row in e.seeds if row.value is not None and not row.summary]
     windows = [w.total_return for w in e.windows if w.total_return is not None]
     name, values = ("seeds", seeds) if len(seeds) >= 3 else ("windows", windows)
     if len(values) < 3:

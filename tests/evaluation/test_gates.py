@@ -158,6 +158,15 @@ def test_windows_regimes_and_stability() -> None:
     assert _by_name(check_gates(_evaluation(seeds=loss)))["reward_stability"].verdict == "fail"
 
 
+def test_the_mean_of_the_seeds_is_no_seed() -> None:
+    seeds = (ScoreRow("seed 0", 0.2), ScoreRow("seed 1", 0.6), ScoreRow("seed 2", 1.0))
+    mean = ScoreRow("interquartile mean", 0.6, summary=True)
+    row = _by_name(check_gates(_evaluation(seeds=(*seeds, mean))))["reward_stability"]
+    assert (row.value, row.n) == (pytest.approx(0.4 / 0.6), 3)
+    two = _evaluation(seeds=(*seeds[:2], mean), windows=())
+    assert _by_name(check_gates(two))["reward_stability"].verdict == "not evaluable"
+
+
 def test_stages_raise_the_limits() -> None:
     verdicts = [
         _by_name(check_gates(_evaluation(), load_gates(stage=stage)))["sharpe"].verdict
