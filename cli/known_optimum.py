@@ -45,6 +45,59 @@ ON_BARS = "M3-bars"
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """The options that say what is to be scored; refuses those that do not go together."""
+
+    policy: str | None
+    algorithm: str | None
+    seeds: int
+    fqe: bool
+    run: Path | None
+
+    def require_nothing(self) -> None:
+        """Raises ConfigError where something is to be scored on no market."""
+        if self != _Asked(None, None, 1, False, None):
+            raise ConfigError(
+                "no market or dataset",
+                expected="its name first: what is to be scored, and where",
+                hint="offline-trader known-optimum alone lists them",
+            )
+
+    def require_possible(self, name: str) -> None:
+        """Raises ConfigError where ``name`` is unknown or cannot do what was asked."""
+        from offline_trader.evaluation.known_optimum import KNOWN_MARKETS, OFFLINE_DATASETS
+
+        known = [*KNOWN_MARKETS, *OFFLINE_DATASETS, ON_BARS]
+        if name not in known:
+            raise ConfigError(
+                f"unknown market or dataset {name!r}", expected="one of " + ", ".join(known)
+            )
+        if name == ON_BARS and self.policy is None:
+            raise ConfigError(
+                f"training on {ON_BARS}",
+                expected="--policy with a policy that was trained through the line",
+                hint="pretrain on a dataset of synthetic:ou, then score its run here",
+            )
+        neither = self.policy is None and self.algorithm is None
+        if (self.policy and self.algorithm) or (neither and self.run is None):
+            raise ConfigError(
+                "neither --policy nor --train" if neither else "both --policy and --train",
+                expected="one of the two: what is to be scored",
+                hint="or --run FOLDER of a training run, whose method is to be scored",
+            )
+        if self.policy and self.seeds > 1:
+            raise ConfigError(
+                f"--seeds {self.seeds} with --policy, which trains nothing",
+                expected="--seeds with --train or --run",
+                hint="--seed N scores the policy on another draw of the market",
+            )
+        if self.fqe and name not in OFFLINE_DATASETS:
+            raise ConfigError(
+                f"--fqe on {name}", expected="an offline dataset: " + ", ".join(OFFLINE_DATASETS)
+            )
+
+
+@dataclass(frozen=True)
 class KnownOptimumConfig:
     """How a learner is trained and a policy is scored.
 
@@ -140,34 +193,16 @@ def command(
     profits, so a short run is precise. Without a name the markets and datasets are listed. With
     --run the report of `evaluate` shows the result.
     """
-    from offline_trader.evaluation.known_optimum import KNOWN_MARKETS, OFFLINE_DATASETS, get_market
+    from offline_trader.evaluation.known_optimum import get_market
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    asked = _Asked(policy, algorithm, seeds, fqe, run)
     if name is None:
+        asked.require_nothing()
         _list(terminal)
         return
-    known = [*KNOWN_MARKETS, *OFFLINE_DATASETS, ON_BARS]
-    if name not in known:
-        raise ConfigError(
-            f"unknown market or dataset {name!r}", expected="one of " + ", ".join(known)
-        )
-    if name == ON_BARS and policy is None:
-        raise ConfigError(
-            f"training on {ON_BARS}",
-            expected="--policy with a policy that was trained through the line",
-            hint="offline-trader pretrain on a dataset of synthetic:ou, then score its run here",
-        )
-    if (policy is None) == (algorithm is None) and (policy or run is None):
-        raise ConfigError(
-            f"{'both' if policy else 'neither'} --policy and --train",
-            expected="one of the two: what is to be scored",
-            hint="or --run FOLDER of a training run, whose method is to be scored",
-        )
-    if fqe and name not in OFFLINE_DATASETS:
-        raise ConfigError(
-            f"--fqe on {name}", expected="an offline dataset: " + ", ".join(OFFLINE_DATASETS)
-        )
+    asked.require_possible(name)
     base = _method_of(run) if run is not None and not (policy or algorithm) else None
     own = algorithm is not None and ":" in algorithm
     plan = resolve(

@@ -101,10 +101,18 @@ def as_actions(actions: NDArray[Any], n_lanes: int) -> FloatArray:
     Raises:
         DataError: another shape, or an action that is no number.
     """
-    a = np.asarray(actions, dtype=np.float64)
+    try:
+        a = np.asarray(actions, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"actions are no numbers: {error}", expected=f"[{n_lanes}] numbers in [-1, 1]"
+        ) from error
     if a.shape not in ((n_lanes,), (n_lanes, 1)):
         raise DataError(f"actions of shape {a.shape}", expected=f"[{n_lanes}] or [{n_lanes}, 1]")
     a = a.reshape(n_lanes)
     if np.isnan(a).any():
-        raise DataError(f"action of lane {np.flatnonzero(np.isnan(a))[0]} is NaN")
+        raise DataError(
+            f"action of lane {np.flatnonzero(np.isnan(a))[0]} is NaN",
+            expected="a number in [-1, 1]",
+        )
     return np.clip(a, -1.0, 1.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import stdtrit
 
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import Subject, backtest
@@ -72,7 +73,7 @@ def score_on_bars(
         market: the law of the bars; ``bars`` counts all paths together. By default M3's, 50,000
             bars, with seeds that training on ``synthetic:ou`` (seed 0, 1, …) does not meet.
         rules: of the simulator; :data:`OU_RULES` by default.
-        n_paths: independent paths; the interval is a jackknife over them.
+        n_paths: independent paths; the interval is Student's over their jackknife.
 
     Raises:
         ConfigError: fewer than 2 paths or too few bars for the features, or a random walk.
@@ -103,11 +104,12 @@ def score_on_bars(
         n += len(tensor) - 1
     value = 100.0 * growth.sum() / best.sum()
     left_out = 100.0 * (growth.sum() - growth) / (best.sum() - best)
-    spread = np.sqrt((n_paths - 1) / n_paths * np.sum((left_out - left_out.mean()) ** 2))
+    error = np.sqrt((n_paths - 1) / n_paths * np.sum((left_out - left_out.mean()) ** 2))
+    spread = error * stdtrit(n_paths - 1, 0.975)  # few paths: the error itself is an estimate
     return Score(
         market="M3 bars",
         value=float(value),
-        interval=(float(value - 1.96 * spread), float(value + 1.96 * spread)),
+        interval=(float(value - spread), float(value + spread)),
         unit="score",
         regret=float((best.sum() - growth.sum()) / n),
         optimum=float(best.sum() / n),

@@ -43,6 +43,30 @@ def test_a_policy_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert score["interval"][0] - 1e-9 <= 0.0 <= score["interval"][1] + 1e-9
 
 
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("M1", "--policy", "optimal", "--seeds", "3"), "--seeds 3 with --policy"),
+        (("--policy", "optimal"), "no market or dataset"),
+        (("--seeds", "4", "--json"), "no market or dataset"),
+        (("M1",), "neither --policy nor --train"),
+        (("M1", "--policy", "optimal", "--train", "sac"), "both --policy and --train"),
+    ],
+)
+def test_no_option_is_passed_over(
+    arguments: tuple[str, ...], found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(*arguments) == 2
+    assert found in capsys.readouterr().err
+
+
+def test_actions_that_are_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def words(seen):\n    return ['buy'] * len(seen)\n")
+    assert _run("M1", "--policy", f"{path}:words") == 3
+    assert "actions are no numbers" in capsys.readouterr().err
+
+
 SMALL_BARS = ("--set", "bars=4000", "--set", "paths=2")
 
 

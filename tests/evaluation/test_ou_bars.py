@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from offline_trader.errors import ConfigError
+from offline_trader.evaluation.backtest import backtest
 from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion
 from offline_trader.evaluation.known_optimum.ou_bars import (
     OU_RULES,
@@ -52,6 +53,21 @@ def test_experts_score_less_and_inaction_zero() -> None:
     assert abs(hold.value) < 15
     assert hold.value < reversion.value < 100
     assert score_on_bars(Replay(np.zeros(10_000)), LAW, n_paths=2).value == 0.0
+
+
+def test_few_paths_give_a_wide_interval() -> None:
+    """The jackknife of two paths has one degree of freedom: Student's 97.5 % quantile is 12.71."""
+    growth, best = [], []
+    for path in _paths(LAW, 2):
+        tensor = ou_tensor(path)
+        run = simulate_actions(tensor, OU_RULES, band_actions(tensor, path, 40.0)[:-1])
+        best.append(run.log_growth[0])
+        equity = backtest(get_expert("reversion"), tensor, OU_RULES).equity
+        growth.append(np.log(equity[-1] / equity[0]))
+    found = score_on_bars(get_expert("reversion"), LAW, n_paths=2)
+    alone = 100.0 * np.array(growth) / np.array(best)
+    half = 12.7062 * abs(alone[0] - alone[1]) / 2.0
+    assert found.interval == pytest.approx((found.value - half, found.value + half), rel=1e-4)
 
 
 def test_band_earns_about_the_optimum_a_bar() -> None:
