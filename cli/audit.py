@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from offline_trader.experts.own import find_function, own_expert
 if TYPE_CHECKING:
     import pandas as pd
 
+    from offline_trader.evaluation.audit import Leak
     from offline_trader.experts import Behaviour, Expert
 
 __all__ = ["EXAMPLES", "command"]
@@ -40,9 +41,9 @@ def command(
     market: Annotated[
         str, typer.Option("--market", help="Built-in market, CSV or Parquet file.")
     ] = "sp500",
-    bars: Annotated[int, typer.Option("--bars", help="Use the first so many bars.")] = 1_000,
+    bars: Annotated[int, typer.Option("--bars", min=1, help="Use the first so many bars.")] = 1_000,
     cuts: Annotated[int, typer.Option("--cuts", help="Places in time to cut at.")] = 6,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of cuts and changes.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of cuts and changes.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,22 +61,8 @@ def command(
     function = _subject(subject)
     config = AuditConfig(cuts=cuts, seed=seed)
     result = audit_function(function, frame, config)
-    terminal.table(
-        "",
-        ["output", "first bar that moved", "time", "reads ahead", "after", "was", "became"],
-        [
-            [
-                leak.output,
-                leak.bar,
-                leak.timestamp[:19],
-                "the whole sample" if leak.reach_bars is None else f"{leak.reach_bars} bars",
-                f"{leak.perturbation} from bar {leak.cut + 1}",
-                leak.before,
-                leak.after,
-            ]
-            for leak in result.leaks
-        ],
-    )
+    if result.leaks:
+        _print(terminal, result.leaks)
     for text in result.skipped[:3]:
         terminal.note(f"not compared: {text}")
     if result.unread:
@@ -94,6 +81,31 @@ def command(
             f"{subject} reads the future: {names}",
             expected="rows up to bar t that stay the same when later bars change",
         )
+
+
+def _print(terminal: Terminal, leaks: Sequence[Leak]) -> None:
+    terminal.table(
+        "",
+        ["output", "first bar that moved", "time", "reads ahead", "after", "was", "became"],
+        [
+            [
+                leak.output,
+                leak.bar,
+                leak.timestamp[:19],
+                _reach(leak.reach_bars),
+                f"{leak.perturbation} from bar {leak.cut + 1}",
+                leak.before,
+                leak.after,
+            ]
+            for leak in leaks
+        ],
+    )
+
+
+def _reach(bars: int | None) -> str:
+    if bars is None:
+        return "the whole sample"
+    return f"{bars} bar{'s' if bars > 1 else ''}"
 
 
 def _subject(subject: str) -> Callable[[pd.DataFrame], Any]:

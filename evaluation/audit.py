@@ -52,8 +52,9 @@ class AuditConfig:
     def __post_init__(self) -> None:
         if self.cuts < 1 or self.run < 1:
             raise ConfigError(f"audit: cuts {self.cuts}, run {self.run}", expected="at least 1")
-        if self.tolerance < 0.0:
-            raise ConfigError(f"audit: tolerance {self.tolerance}", expected="0 or more")
+        for name in ("tolerance", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"audit: {name} {getattr(self, name)}", expected="0 or more")
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,11 @@ def audit_function(
     """Audit ``function`` on ``frame`` [T].
 
     Causality is judged by timestamp: a row stamped τ is taken to be known at τ, so outputs with
-    their own, coarser index (resampled bars) are judged by their labels.
+    their own, coarser index (resampled bars) are judged by their labels, also between two bars.
 
     Raises:
-        ConfigError: the function fails on the untouched bars, returns something that is neither
-            array, Series nor DataFrame, or gives two different answers for the same bars.
+        ConfigError: the function fails on the untouched bars or on all that were changed, returns
+            no numbers, or gives two different answers for the same bars.
         DataError: fewer bars than the cuts need.
     """
     config = config or AuditConfig()
@@ -139,6 +140,8 @@ def audit_function(
         raise DataError(f"audit: {len(frame)} bars", expected=f"at least {20 * config.run}")
     rng = np.random.default_rng(config.seed)
     baseline = outputs_of(function, frame)
+    if baseline.empty:
+        raise ConfigError("the audited function returned no rows", expected="at least one number")
     _check_deterministic(function, frame, baseline)
     found: dict[str, Leak] = {}
     skipped: list[str] = []
@@ -160,6 +163,11 @@ def audit_function(
                     continue
                 comparisons += 1
                 _compare(reference, other, frame, cut, kind, config, found)
+    if not comparisons:
+        raise ConfigError(
+            f"nothing could be compared: {skipped[-1]}",
+            expected="a function that takes other bars of the same form, too",
+        )
     leaks = tuple(
         _with_reach(function, frame, baseline, leak, config, rng) for leak in found.values()
     )
@@ -257,8 +265,14 @@ def _moved(before: FloatArray, after: FloatArray, tolerance: float) -> Any:
     with np.errstate(invalid="ignore"):
         largest = np.maximum(np.abs(before), np.abs(after))
         close = np.abs(before - after) <= np.maximum(tolerance * largest, rounding)
+    close &= np.isfinite(largest)  # infinity is near nothing but itself
     same = (before == after) | close | (np.isnan(before) & np.isnan(after))
     return ~same
+
+
+def _bar_at(frame: pd.DataFrame, stamp: pd.Timestamp) -> int:
+    """Row of the last bar that is known at ``stamp``; 0 before the first."""
+    return max(0, int(frame.index.searchsorted(stamp, side="right")) - 1)
 
 
 def _compare(
@@ -270,7 +284,9 @@ def _compare(
     config: AuditConfig,
     found: dict[str, Leak],
 ) -> None:
-    known = reference.index <= frame.index[cut]
+    # Between the cut and the next bar only what is there without that bar, too.
+    between = (reference.index < frame.index[cut + 1]) & reference.index.isin(other.index)
+    known = (reference.index <= frame.index[cut]) | between
     left = reference[known]
     right = other.reindex(index=left.index, columns=left.columns)
     for column in left.columns:
@@ -280,7 +296,7 @@ def _compare(
         if rows.size and (name not in found or rows.size > found[name].rows_moved):
             first = int(rows[0])
             stamp = left.index[first]
-            bar = int(frame.index.searchsorted(stamp))
+            bar = _bar_at(frame, stamp)
             found[name] = Leak(
                 output=name,
                 bar=bar,
@@ -324,7 +340,6 @@ def _with_reach(
         after = other.reindex(baseline.index[early])[leak.output].to_numpy()
         rows = np.flatnonzero(_moved(before, after, config.tolerance))
         if rows.size:
-            first = frame.index.searchsorted(baseline.index[early][rows[0]])
-            reach = max(reach, bar - int(first))
+            reach = max(reach, bar - _bar_at(frame, baseline.index[early][rows[0]]))
     whole_sample = reach == 0 or reach >= target // 2
     return Leak(**{**asdict(leak), "reach_bars": None if whole_sample else reach})

@@ -39,7 +39,9 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "def calendar(bars):\n    return bars.index.month * 1.0\n"
     )
     assert _run(f"{path}:fine", "--cuts", "2") == 0
-    assert "elsewhere" not in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "elsewhere" not in said.err
+    assert "first bar that moved" not in said.out, "no table without a row"
     assert _run(f"{path}:calendar", "--cuts", "2") == 0
     assert "reads elsewhere is not audited" in " ".join(capsys.readouterr().err.split())
     assert _run(f"{path}:leaky", "--cuts", "2") == 4
@@ -48,6 +50,8 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "fine, leaky, calendar" in capsys.readouterr().err
     assert _run("nothing") == 2
     assert _run("no.such.module:f") == 2
+    assert _run("features", "--seed", "-1") == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_file_with_a_dataclass_and_a_module_beside_it(

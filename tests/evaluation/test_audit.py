@@ -123,6 +123,20 @@ LEAKS |= {
     "a dictionary": lambda f: {"fine": f["close"], "leaky": f["close"].shift(-1)},
 }
 
+LEAKS |= {
+    "finite or infinite": lambda f: np.where(_returns(f).shift(-1) > 0, f["close"], np.inf),
+    "infinite or infinite": lambda f: np.where(_returns(f).shift(-1) > 0, np.inf, -np.inf),
+    "division by what is zero": lambda f: 1.0 / (_returns(f).shift(-1) > 0).astype(float),
+    "Monday's open on Sunday": lambda f: f["open"].resample("W", label="left").first(),
+    "stamped at the end of the day": lambda f: pd.Series(
+        f["close"].shift(-1).to_numpy(), index=f.index + pd.Timedelta(hours=16)
+    ),
+    "periods of a day": lambda f: pd.Series(
+        f["close"].shift(-1).to_numpy(), index=f.index.tz_localize(None).to_period("D")
+    ),
+    "days without bars, back-filled": lambda f: f["close"].resample("D").last().bfill(),
+}
+
 CAUSAL: dict[str, Planted] = {
     "log return": _returns,
     "moving average": lambda f: f["close"].rolling(20).mean(),
@@ -139,6 +153,15 @@ CAUSAL: dict[str, Planted] = {
     )[: len(f)],
     "rows by position": lambda f: f.reset_index()["close"].rolling(5).mean(),
     "index without its time zone": lambda f: f["close"].tz_localize(None),
+    "infinite": lambda f: 1.0 / (f["close"] > f["open"]).astype(float),
+    "stamped at the end of the day": lambda f: pd.Series(
+        f["close"].to_numpy(), index=f.index + pd.Timedelta(hours=16)
+    ),
+    "periods of a week": lambda f: (
+        f["close"].groupby(f.index.tz_localize(None).to_period("W-FRI")).last()
+    ),
+    "days without bars, forward-filled": lambda f: f["close"].resample("D").last().ffill(),
+    "written into its argument": lambda f: f.pop("close").pct_change(),
 }
 
 
@@ -198,11 +221,21 @@ def test_two_columns_of_one_name_are_told_apart() -> None:
         (lambda f: f[["close", "open"]].stack(), "index"),
         (lambda f: f.reset_index()["close"].dropna()[1:], "599 rows"),
         (lambda f: {"a": [1.0], "b": [1.0, 2.0]}, "cannot be read"),
+        (lambda f: f["close"].iloc[:0], "no rows"),
+        (lambda f: f[[]], "no rows"),
     ],
 )
 def test_what_is_no_output_is_refused(wrong: Planted, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         audit_function(wrong, _frame())
+
+
+def test_a_row_between_two_bars_is_placed_at_the_bar_before() -> None:
+    frame = _frame()
+    (leak,) = audit_function(LEAKS["stamped at the end of the day"], frame).leaks
+    assert leak.bar == leak.cut
+    assert leak.reach_bars == 1
+    assert leak.timestamp == str(frame.index[leak.cut] + pd.Timedelta(hours=16))
 
 
 def test_whole_sample_statistic_has_no_reach() -> None:
@@ -227,6 +260,17 @@ def test_random_function_is_refused() -> None:
         audit_function(lambda f: rng.random(len(f)), _frame())
 
 
+def test_a_function_that_takes_no_other_bars_is_not_called_clean() -> None:
+    frame = _frame()
+
+    def recorded(other: pd.DataFrame) -> Any:
+        pd.testing.assert_frame_equal(other, frame)
+        return other["close"].shift(-1)
+
+    with pytest.raises(ConfigError, match="nothing could be compared"):
+        audit_function(recorded, frame)
+
+
 def test_failing_function_is_named() -> None:
     def broken(frame: pd.DataFrame) -> Any:
         return frame["no such column"]
@@ -248,3 +292,5 @@ def test_too_few_bars() -> None:
 def test_bad_config() -> None:
     with pytest.raises(ConfigError):
         AuditConfig(cuts=0)
+    with pytest.raises(ConfigError, match="seed"):
+        AuditConfig(seed=-1)
