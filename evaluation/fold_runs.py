@@ -226,12 +226,17 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(workers, context, initializer=_end_with_the_parent)
     idle = False
     try:
         yield pool
         idle = True
     finally:
+        if not idle:  # what they are at may take hours, and goes on from its last checkpoint
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
         pool.shutdown(wait=not idle)  # idle interpreters take a second to end: nobody waits
         for name, value in before.items():
             if value is None:

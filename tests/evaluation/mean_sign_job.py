@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import Fold, FoldResult
 
 __all__ = ["MeanSignJob", "StuckJob"]
@@ -63,12 +64,18 @@ class MeanSignJob:
 
 @dataclass(frozen=True)
 class StuckJob(MeanSignJob):
-    """Writes its process id as soon as it runs a fold; then it never ends, or ends its process."""
+    """Writes its process id as soon as it runs a fold; then it never ends, or ends its process, or
+    fails in the second fold when the first one runs."""
 
     dies: bool = False
+    fails: bool = False
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         (directory / "pid").write_text(str(os.getpid()))
+        if self.fails and fold.index == 1:
+            while not (policies / "fold-000" / "pid").exists():
+                time.sleep(0.01)
+            raise ConfigError("fold 1 fails")
         if self.dies:
             os._exit(1)
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -152,12 +153,14 @@ def test_an_interrupted_walk_goes_on_in_parallel(tmp_path: Path) -> None:
     assert sorted(seen) == [fold.index for fold in folds]
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
+def test_workers_end_when_their_parent_is_ended(tmp_path: Path, ended_by: signal.Signals) -> None:
     program = (
-        "import pathlib, sys\n"
+        "import pathlib, signal, sys\n"
         "from mean_sign_job import StuckJob\n"
         "from offline_trader.evaluation.walk_forward import *\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    folds = make_folds(300, WindowConfig(60, 20, 25))\n"
         "    root = pathlib.Path(sys.argv[1])\n"
         "    walk_forward(folds, StuckJob(300), root, periods_per_year=252, workers=2)\n"
@@ -167,9 +170,12 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, str(script), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stderr=subprocess.DEVNULL,
     ) as parent:
         try:
             _wait_for(lambda: len(_stuck(tmp_path)) == 2)
+            parent.send_signal(ended_by)
+            parent.wait(60.0)
         finally:
             parent.kill()
     workers = _stuck(tmp_path)
@@ -219,6 +225,14 @@ def test_a_killed_worker_is_named(tmp_path: Path) -> None:
     job = _JOBS.StuckJob(300, dies=True)
     with pytest.raises(OfflineTraderError, match="worker process"):
         walk_forward(folds, job, tmp_path, periods_per_year=252, workers=2)
+
+
+def test_a_failing_fold_does_not_wait_for_the_others(tmp_path: Path) -> None:
+    folds = make_folds(300, SMALL)
+    job = _JOBS.StuckJob(300, fails=True)
+    with pytest.raises(ConfigError, match="fold 1"):
+        walk_forward(folds, job, tmp_path, periods_per_year=252, workers=2)
+    _wait_for(lambda: not any(_alive(pid) for pid in _stuck(tmp_path)))
 
 
 def test_threads_are_as_before_after_a_walk(
