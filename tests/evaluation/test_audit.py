@@ -129,10 +129,11 @@ LEAKS |= {
     "division by what is zero": lambda f: 1.0 / (_returns(f).shift(-1) > 0).astype(float),
     "Monday's open on Sunday": lambda f: f["open"].resample("W", label="left").first(),
     "stamped at the end of the day": lambda f: pd.Series(
-        f["close"].shift(-1).to_numpy(), index=f.index + pd.Timedelta(hours=16)
+        f["close"].shift(-1).to_numpy(), index=pd.DatetimeIndex(f.index) + pd.Timedelta(hours=16)
     ),
     "periods of a day": lambda f: pd.Series(
-        f["close"].shift(-1).to_numpy(), index=f.index.tz_localize(None).to_period("D")
+        f["close"].shift(-1).to_numpy(),
+        index=pd.DatetimeIndex(f.index).tz_localize(None).to_period("D"),
     ),
     "days without bars, back-filled": lambda f: f["close"].resample("D").last().bfill(),
 }
@@ -155,10 +156,10 @@ CAUSAL: dict[str, Planted] = {
     "index without its time zone": lambda f: f["close"].tz_localize(None),
     "infinite": lambda f: 1.0 / (f["close"] > f["open"]).astype(float),
     "stamped at the end of the day": lambda f: pd.Series(
-        f["close"].to_numpy(), index=f.index + pd.Timedelta(hours=16)
+        f["close"].to_numpy(), index=pd.DatetimeIndex(f.index) + pd.Timedelta(hours=16)
     ),
     "periods of a week": lambda f: (
-        f["close"].groupby(f.index.tz_localize(None).to_period("W-FRI")).last()
+        f["close"].groupby(pd.DatetimeIndex(f.index).tz_localize(None).to_period("W-FRI")).last()
     ),
     "days without bars, forward-filled": lambda f: f["close"].resample("D").last().ffill(),
     "written into its argument": lambda f: f.pop("close").pct_change(),

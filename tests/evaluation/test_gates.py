@@ -145,7 +145,8 @@ def test_windows_regimes_and_stability() -> None:
     assert seven["walk_forward"].verdict == "pass"
     idle = replace(bad, sharpe=None, total_return=0.0, max_drawdown=0.0, trades=0)
     held = _by_name(check_gates(_evaluation(windows=good[:6] + (idle,) * 4)))["walk_forward"]
-    assert (held.verdict, held.value, held.n) == ("fail", pytest.approx(0.6), 10)
+    assert (held.verdict, held.n) == ("fail", 10)
+    assert held.value == pytest.approx(0.6)
     regimes = _evaluation().regimes
     two = (*regimes[:2], replace(regimes[2], mean_return=-0.001))
     assert _by_name(check_gates(_evaluation(regimes=two)))["profitable_regimes"].verdict == "fail"
