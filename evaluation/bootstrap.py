@@ -57,6 +57,8 @@ long); with it 95.0 % (95.3, 95.3, 95.0, 94.5), and 95.35 % on 4,000 further ser
 94.7 of AR(.1), AR(.3), AR(.1) and 95.9 of AR(0); ``benchmarks/statistics.py``).
 """
 _CHUNK = 128
+_GREATEST_LOG_GROWTH = 700.0
+"""Log growth a year whose exponential is still a number."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def bootstrap_interval(
     ``cagr`` is bootstrapped as the mean log return and turned into growth a year.
 
     Returns:
-        None where there are fewer than 30 bars or the measure is not defined.
+        None where there are fewer than 30 bars or the measure or an end is not defined.
 
     Raises:
         ConfigError: an unknown measure, or settings out of range.
@@ -127,6 +129,8 @@ def bootstrap_interval(
     if measure == "mean_return":
         return found
     if measure == "cagr":
+        if max(found.high, found.value) * periods_per_year > _GREATEST_LOG_GROWTH:
+            return None
         return _mapped(found, lambda growth: math.expm1(growth * periods_per_year))
     scale = math.sqrt(periods_per_year)
     return _mapped(found, lambda number: number * scale)
