@@ -17,11 +17,12 @@ import numpy as np
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.imported_columns import (
     ResultKind,
-    read_frame,
     recognise_kind,
     series_of,
+    stamp,
     trades_of,
 )
+from offline_trader.evaluation.imported_files import read_frame
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.record import Curve, Evaluation, InstrumentRow, TradeRow
@@ -50,7 +51,8 @@ class ImportOptions:
         percent: returns (of bars or of trades) are in per cent.
         tz: time zone of times without an offset; None: UTC.
         initial_cash: equity at the start; a trade list needs it, returns are shown from it.
-        periods_per_year: bars a year; None: from the spacing of the timestamps.
+        periods_per_year: bars a year; None: from the spacing of the timestamps, of a trade list
+            from the days of its curve.
         benchmark: market to compare with (``sp500`` or a file of bars); empty: none.
         seed: of the bootstrap.
     """
@@ -76,12 +78,16 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class _Result:
-    """Marks [T + 1] and equity [T + 1], with closed trades and remarks where there are any."""
+    """Marks [T + 1] and equity [T + 1], with closed trades and remarks where there are any.
+
+    ``periods_per_year`` is that of marks that were made here; None: the file's spacing tells.
+    """
 
     times: TimeArray
     equity: FloatArray
     trades: tuple[TradeRow, ...] = ()
     notes: tuple[str, ...] = ()
+    periods_per_year: float | None = None
 
 
 def evaluate_imported(
@@ -96,11 +102,12 @@ def evaluate_imported(
 
     Raises:
         DataError: the file cannot be read, or a row is wrong (named).
-        ConfigError: the kind cannot be told from the columns.
+        ConfigError: the kind cannot be told from the columns, or an option does not go with it.
     """
     options = options or ImportOptions()
     frame, label = read_frame(source, options.kind)
     kind: ResultKind = options.kind if options.kind != "auto" else recognise_kind(frame, label)
+    _require_fitting(options, kind)
     result = (
         _from_trades(frame, label, options)
         if kind == "trades"
@@ -109,10 +116,26 @@ def evaluate_imported(
     return _judged(result, kind, label, options, ledger)
 
 
+def _require_fitting(options: ImportOptions, kind: ResultKind) -> None:
+    if options.percent and kind == "equity":
+        raise ConfigError(
+            "--percent with an equity curve",
+            expected="it with returns, of bars or of trades",
+            hint="where the column holds returns: --kind returns --column NAME",
+        )
+    if options.column and kind == "trades":
+        raise ConfigError(
+            f"--column {options.column} with a trade list",
+            expected="it with --kind returns or equity",
+            hint="a trade list's columns are told by their names: exit_time, pnl, …",
+        )
+
+
 def _judged(
     result: _Result, kind: str, label: str, options: ImportOptions, ledger: TrialLedger | None
 ) -> Evaluation:
-    periods = options.periods_per_year or infer_periods_per_year(result.times)
+    periods = options.periods_per_year or result.periods_per_year
+    periods = periods or infer_periods_per_year(result.times)
     stamps = np.datetime_as_string(result.times.astype("datetime64[s]"))
     curve = Curve(tuple(stamps.tolist()), result.equity)
     data_hash = _hash(result)
@@ -189,7 +212,7 @@ def _from_series(
         if (values <= 0).any():
             row = int(np.flatnonzero(values <= 0)[0])
             raise DataError(
-                f"{label}: equity at {times[row]} is {values[row]:g}",
+                f"{label}: equity at {stamp(times[row])} is {values[row]:g}",
                 expected="positive equity",
                 hint="a curve of profits needs the initial capital added",
             )
@@ -198,7 +221,7 @@ def _from_series(
     if (returns <= -1.0).any():
         row = int(np.flatnonzero(returns <= -1.0)[0])
         raise DataError(
-            f"{label}: return at {times[row]} is {returns[row]:g}",
+            f"{label}: return at {stamp(times[row])} is {returns[row]:g}",
             expected="simple returns above -1 (-100 %)",
             hint="if they are in per cent, say so: --percent, or ImportOptions(percent=True)",
         )
@@ -234,7 +257,18 @@ def _from_trades(frame: pd.DataFrame, label: str, options: ImportOptions) -> _Re
         "Profits are booked when a trade closes, so drawdowns and volatility inside a trade are "
         f"not seen. All ratios depend on the initial cash of {options.initial_cash:,.0f}.",
     )
-    return _Result(times, equity, trades, notes)
+    return _Result(times, equity, trades, notes, _days_a_year(days))
+
+
+def _days_a_year(days: TimeArray) -> float:
+    """Marks a year of a curve over all weekdays, holidays too, and some days of week-ends.
+
+    It is neither the 252 of an exchange nor 365, and with another number the years would have
+    another length.
+    """
+    week_ends = np.count_nonzero((days.astype(np.int64) + 3) % 7 >= 5)
+    span = int((days[-1] - days[0]).astype(np.int64)) + 1
+    return 365.25 * min(1.0, 5.0 / 7.0 + week_ends / span)
 
 
 def _rivals(result: _Result, options: ImportOptions) -> tuple[list[Rival], tuple[str, ...]]:
@@ -248,8 +282,8 @@ def _rivals(result: _Result, options: ImportOptions) -> tuple[list[Rival], tuple
     rows = np.searchsorted(stamps, result.times, side="right") - 1
     if rows[0] < 0 or result.times[-1] > stamps[-1] + np.timedelta64(7, "D"):
         raise DataError(
-            f"the benchmark {options.benchmark} covers {stamps[0]} to {stamps[-1]}",
-            expected=f"{result.times[0]} to {result.times[-1]}, as the result does",
+            f"the benchmark {options.benchmark} covers {stamp(stamps[0])} to {stamp(stamps[-1])}",
+            expected=f"{stamp(result.times[0])} to {stamp(result.times[-1])}, as the result does",
             hint="choose another benchmark or none",
         )
     equity = options.initial_cash * bars.close[rows] / bars.close[rows[0]]

@@ -1,11 +1,11 @@
-"""Names under which files hold results, and how their rows are read."""
+"""Names under which files hold results, and how their rows are read.
+
+A frame's index is what messages call its rows.
+"""
 
 from __future__ import annotations
 
-import gzip
-import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -13,13 +13,14 @@ import numpy as np
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.imported_numbers import numbers_of
 from offline_trader.evaluation.record import TradeRow
-from offline_trader.markets.columns import SPELLINGS, plain, to_utc
+from offline_trader.markets.columns import SPELLINGS, plain
+from offline_trader.markets.times import read_times
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ResultKind", "read_frame", "recognise_kind", "series_of", "trades_of"]
+__all__ = ["ResultKind", "recognise_kind", "series_of", "stamp", "trades_of"]
 
 ResultKind: TypeAlias = Literal["returns", "equity", "trades"]
 TimeArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.datetime64]]
@@ -65,61 +66,6 @@ SHORT_WORDS = {"short", "sell", "s", "-1", "-1.0", "true"}
 LONG_WORDS = {"long", "buy", "b", "l", "1", "1.0", "false"}
 
 
-def read_frame(
-    source: Path | str | pd.Series | pd.DataFrame, kind: str
-) -> tuple[pd.DataFrame, str]:
-    """The rows of a file or pandas object as a frame with its index as columns, and its name.
-
-    Raises:
-        DataError: no such file, unknown type, no rows.
-    """
-    import pandas as pd
-
-    if isinstance(source, pd.Series | pd.DataFrame) and isinstance(source.index, pd.PeriodIndex):
-        source = source.set_axis(source.index.to_timestamp(how="end").normalize())
-    if isinstance(source, pd.Series):
-        name = str(source.name) if source.name is not None else "series"
-        if source.name is None and kind == "auto":
-            raise ConfigError(
-                "a Series without a name", expected="kind='returns' or kind='equity' beside it"
-            )
-        frame = source.rename(name).to_frame()
-        return _with_index(frame), name
-    if isinstance(source, pd.DataFrame):
-        return _with_index(source), "frame"
-    path = Path(source)
-    if not path.is_file():
-        raise DataError(f"no file {path}", expected="a .csv, .csv.gz or .parquet file")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            frame = _with_index(pd.read_parquet(path))
-        else:
-            frame = pd.read_csv(path, sep=None, engine="python", skiprows=_remarks(path))
-    except Exception as error:
-        raise DataError(f"{path} cannot be read: {error}", expected="CSV or Parquet") from None
-    if frame.empty:
-        raise DataError(f"{path} has no rows")
-    return frame, path.name
-
-
-def _remarks(path: Path) -> int:
-    """How many lines before the header are remarks (``# …``) or empty."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", errors="replace") as lines:
-        return sum(1 for _ in itertools.takewhile(lambda line: line.strip()[:1] in "#", lines))
-
-
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    if isinstance(frame.index, pd.RangeIndex):
-        return frame
-    copy: pd.DataFrame = frame.reset_index()
-    if frame.index.name is None:
-        copy = copy.rename(columns={copy.columns[0]: "timestamp"})
-    return copy
-
-
 def _find(columns: Sequence[object], spellings: Sequence[str]) -> object | None:
     known = {plain(name): name for name in reversed(list(columns))}
     return next((known[each] for each in spellings if each in known), None)
@@ -144,7 +90,7 @@ def recognise_kind(frame: pd.DataFrame, label: str) -> ResultKind:
     raise ConfigError(
         f"{label}: columns {', '.join(map(str, columns))} tell no kind of result",
         expected="a column such as `returns` or `equity`, or trades with exit time and profit",
-        hint="name the column and its kind",
+        hint="name both: --kind returns --column NAME; the first line must hold the names",
     )
 
 
@@ -168,6 +114,7 @@ def series_of(
         raise DataError(
             f"{label}: no column of times among {', '.join(map(str, columns))}",
             expected="a column such as `date` or `timestamp`",
+            hint="rename the column that holds the times to `date`",
         )
     if column and column not in columns:
         raise ConfigError(
@@ -180,33 +127,61 @@ def series_of(
     if value_column is None:
         raise ConfigError(
             f"{label}: no column of {kind} among {', '.join(map(str, others))}",
-            hint="name the column",
+            hint="name the column: --column NAME",
         )
-    values = numbers_of(frame[value_column], label, value_column, percent and kind == "returns")
-    stamps = to_utc(_month_ends(frame[time_column]), tz, label, 2)
+    values = numbers_of(frame[value_column], label, value_column, percent)
+    stamps = _utc(_month_ends(frame[time_column]), tz, label)
     times = stamps.dt.tz_localize(None).to_numpy("datetime64[ns]")
+    rows = frame.index.to_numpy()
     # the first return of a series made by pct_change is empty, and nothing else may be
     if kind == "returns" and len(values) and np.isnan(values[0]):
-        times, values = times[1:], values[1:]
+        times, values, rows = times[1:], values[1:], rows[1:]
     if len(values) < 2:
-        raise DataError(f"{label}: {len(values)} rows", expected="at least 2")
+        raise DataError(
+            f"{label} has {len(values)} row{'s' * (len(values) != 1)}", expected="2 or more"
+        )
     if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(
-            f"{label}: {value_column} at {times[row]} is {values[row]}",
+            f"{label}, row {rows[bad]}: {value_column} at {stamp(times[bad])} is {values[bad]}",
             expected="a number in every row (the first return may be empty)",
-            hint="leave such rows out, or write 0 for a bar without a return",
+            hint="leave such rows out, or write 0 for a bar without a return"
+            if kind == "returns"
+            else "leave such rows out",
         )
-    late = np.flatnonzero(np.diff(times) <= np.timedelta64(0))
-    if late.size:
-        raise DataError(
-            f"{label}: {times[late[0] + 1]} follows {times[late[0]]}",
-            expected="ascending times, each once",
-            hint="the newest rows stand first: turn the file round"
-            if late.size == len(times) - 1
-            else "",
-        )
+    _require_order(times, rows, label)
     return times, values
+
+
+def _require_order(times: TimeArray, rows: np.ndarray, label: str) -> None:
+    late = np.flatnonzero(np.diff(times) <= np.timedelta64(0))
+    if not late.size:
+        return
+    before, after = times[late[0]], times[late[0] + 1]
+    hint = "sort the rows by time"
+    if before == after:
+        hint = "leave one of the rows of that time out"
+    elif late.size == len(times) - 1:
+        hint = "the newest rows stand first: turn the file round"
+    raise DataError(
+        f"{label}, row {rows[late[0] + 1]}: {stamp(after)} follows {stamp(before)}",
+        expected="ascending times, each once",
+        hint=hint,
+    )
+
+
+def stamp(time: np.datetime64) -> str:
+    """A time as messages show it: midnight as the date alone."""
+    day = time.astype("datetime64[D]")
+    return str(day if day == time else time.astype("datetime64[s]"))
+
+
+def _utc(column: pd.Series, tz: str | None, label: str) -> pd.Series:
+    """UTC times of a column whose index names its rows."""
+    import pandas as pd
+
+    times = read_times(column, tz, label, lambda i: f"row {column.index[i]}")
+    return pd.Series(pd.DatetimeIndex(times.utc, tz="UTC"), index=column.index)
 
 
 def _month_ends(column: pd.Series) -> pd.Series:
@@ -249,14 +224,19 @@ def trades_of(
     closed = frame[found["exit"]].notna()
     if found["status"] is not None:
         closed &= frame[found["status"]].astype(str).str.strip().str.lower() != "open"
-    frame = frame[closed].reset_index(drop=True)
+    frame = frame[closed]
     if frame.empty:
-        raise DataError(f"{label}: no closed trade")
-    exits = to_utc(frame[found["exit"]], tz, label, 2)
-    entries = exits if found["entry"] is None else to_utc(frame[found["entry"]], tz, label, 2)
+        raise DataError(
+            f"{label}: no closed trade", expected=f"rows with a time in `{found['exit']}`"
+        )
+    exits = _utc(frame[found["exit"]], tz, label)
+    entries = exits if found["entry"] is None else _utc(frame[found["entry"]], tz, label)
     early = np.flatnonzero((exits < entries).to_numpy())
     if early.size:
-        raise DataError(f"{label}, row {int(early[0]) + 1}: it exits before it enters")
+        raise DataError(
+            f"{label}, row {frame.index[early[0]]}: it exits before it enters",
+            expected=f"`{found['exit']}` at or after `{found['entry']}`",
+        )
     order = np.argsort(exits.to_numpy(), kind="stable")
     direction = _directions(frame, found["direction"], found["units"], label)
     returns = None
@@ -314,7 +294,10 @@ def _profits(
         )
     if not np.isfinite(profit).all():
         row = int(np.flatnonzero(~np.isfinite(profit))[0])
-        raise DataError(f"{label}, row {row + 1}: the profit is {profit[row]}")
+        raise DataError(
+            f"{label}, row {frame.index[row]}: the profit is {profit[row]}",
+            expected="a number for every closed trade",
+        )
     return profit
 
 
@@ -333,6 +316,8 @@ def _directions(
     if not known.all():
         row = int(np.flatnonzero(~known.to_numpy())[0])
         raise DataError(
-            f"{label}, row {row + 1}: {column} is {words.iloc[row]!r}", expected="long or short"
+            f"{label}, row {words.index[row]}: {column} is {words.iloc[row]!r}",
+            expected="long or short",
+            hint="a column that tells something else needs another name",
         )
     return np.where(words.isin(SHORT_WORDS), -1.0, 1.0)

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["numbers_of"]
 
 _THOUSANDS = r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"
-_DECIMAL_COMMA = r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+"
-_BESIDE_DECIMAL_COMMA = r"[-+]?(\d+|\d{1,3}(\.\d{3})+)"
+_DECIMAL_COMMA = r"[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+([eE][-+]?\d+)?"
+_BESIDE_DECIMAL_COMMA = r"[-+]?(\d+|\d{1,3}(\.\d{3})+)([eE][-+]?\d+)?"
 
 
 def numbers_of(column: pd.Series, label: str, name: object, percent: bool = False) -> FloatArray:
     """Numbers [T]; ``1.5%`` is 0.015, ``1,234.5`` is 1234.5, ``(2)`` is −2, empty is NaN.
 
-    ``0,5`` is a half in a column that is written so throughout; a column in which every comma
-    could part thousands is read so. ``percent``: values without a % sign are in per cent too.
+    The column's index is what a message calls its rows. ``0,5`` is a half in a column that is
+    written so throughout; a column in which every comma could part thousands is read so.
+    ``percent``: values without a % sign are in per cent too.
     """
     import pandas as pd
 
@@ -38,7 +39,7 @@ def numbers_of(column: pd.Series, label: str, name: object, percent: bool = Fals
     bad = np.flatnonzero((parsed.isna() & text.notna() & (text != "")).to_numpy(dtype=bool))
     if bad.size:
         raise DataError(
-            f"{label}, row {int(bad[0]) + 1}: {name} is {column.iloc[int(bad[0])]!r}",
+            f"{label}, row {column.index[bad[0]]}: {name} is {column.iloc[int(bad[0])]!r}",
             expected="a number",
         )
     values = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -58,7 +59,7 @@ def _with_points(text: pd.Series, label: str, name: object) -> pd.Series:
     strange = np.flatnonzero((whole & ~pattern).to_numpy(dtype=bool))
     if strange.size:
         raise DataError(
-            f"{label}, row {int(strange[0]) + 1}: {name} is {text.iloc[int(strange[0])]!r}",
+            f"{label}, row {text.index[strange[0]]}: {name} is {text.iloc[int(strange[0])]!r}",
             expected="numbers of one form: 1,234.5 or 1.234,5 throughout",
         )
     return text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)

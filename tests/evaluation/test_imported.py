@@ -277,21 +277,107 @@ def test_it_enters_the_ledger(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("date,returns\n2016-01-04,0.1\n2016-01-05,-1.5\n", "2016-01-05.*is -1.5"),
-        ("date,returns\n2016-01-04,0.1\n2016-01-05,x\n", "row 2: returns is 'x'"),
+        ("date,returns\n2016-01-04,0.1\n2016-01-05,x\n", "row 3: returns is 'x'"),
         ("date,returns\n2016-01-04,0.1\n2016-01-05,\n2016-01-06,0.1\n", "2016-01-05.*is nan"),
         ("date,returns\n2016-01-05,0.1\n2016-01-04,0.1\n", "follows"),
-        ("date,returns\n2016-01-04,0.1\n", "1 rows"),
+        ("date,returns\n2016-01-04,0.1\n", "has 1 row"),
         ("date,equity\n2016-01-04,100\n2016-01-05,-3\n", "equity at 2016-01-05.*is -3"),
         ("returns,b\n0.1,1\n0.2,2\n", "no column of times"),
         ("date,returns\n2016-01-04,0.1\nyesterday,0.1\n", "'yesterday' is not a date"),
-        ("exit_time,entry_time,pnl\n2016-01-04,2016-01-05,3\n", "row 1: it exits before it enters"),
-        ("exit_time,pnl,side\n2016-01-04,3,up\n", "row 1: side is 'up'"),
+        ("exit_time,entry_time,pnl\n2016-01-04,2016-01-05,3\n", "row 2: it exits before it enters"),
+        ("exit_time,pnl,side\n2016-01-04,3,up\n", "row 2: side is 'up'"),
         ("exit_time,pnl\n2016-01-04,-20000\n2016-01-05,1\n", "lose all"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         evaluate_imported(write_csv(tmp_path / "x.csv", text))
+
+
+def test_rows_are_the_lines_of_the_file(tmp_path: Path) -> None:
+    """Also behind remarks and behind trades that are still open."""
+    remarks = "# from a broker\n\n"
+    text = "exit_time,entry_time,pnl\n,2016-01-04,\n2016-01-05,2016-01-04,1\n"
+    path = tmp_path / "x.csv"
+    for line, row in (
+        ("2016-01-04,2016-01-05,3", "row 6: it exits before"),
+        ("2016-01-06,2016-01-05,x", "row 6: pnl is 'x'"),
+        ("2016-01-06,2016-01-05,", "row 6: the profit is nan"),
+        ("never,2016-01-05,3", "row 6: 'never' is not a date"),
+    ):
+        with pytest.raises(DataError, match=row):
+            evaluate_imported(write_csv(path, remarks + text + line + "\n"))
+    frame = pd.DataFrame({"date": DAYS[:3], "equity": [1.0, 2.0, np.nan]})
+    with pytest.raises(DataError, match="row 3: equity at 2016-01-06 is nan") as info:
+        evaluate_imported(frame)
+    assert "write 0" not in str(info.value), "an equity of 0 would be refused as well"
+
+
+def test_times_twice_are_told_from_times_out_of_order() -> None:
+    frame = pd.DataFrame({"date": DAYS[[0, 1, 1, 2]], "returns": [0.01, 0.02, 0.03, 0.04]})
+    with pytest.raises(DataError, match="row 3: 2016-01-05 follows 2016-01-05") as info:
+        evaluate_imported(frame)
+    assert "leave one of the rows" in str(info.value.hint)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "größe.csv"
+    rows = "".join(f"{day:%Y-%m-%d};{r:.8f}\n".replace(".", ",") for day, r in returns().items())
+    path.write_text("Date;Return;Währung\n" + rows.replace("\n", ";€\n"), encoding=encoding)
+    assert evaluate_imported(path).n_bars == N
+
+
+def test_files_that_hold_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("date,Größe\n2016-01-04,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not text in UTF-8"):
+        evaluate_imported(path)
+    for text in ("", "\n\n", "# nothing\n", "date,returns\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match="has no rows"):
+            evaluate_imported(path)
+
+
+def test_small_numbers_with_a_decimal_comma(tmp_path: Path) -> None:
+    frame = returns().rename_axis("date").to_frame()
+    frame.iloc[7] = 1.9e-6
+    frame.iloc[8] = 1e-5
+    frame.to_csv(tmp_path / "x.csv", sep=";", decimal=",")
+    assert "e-06" in (tmp_path / "x.csv").read_text()
+    found = evaluate_imported(tmp_path / "x.csv").curve.returns
+    np.testing.assert_allclose(found, frame["returns"], atol=1e-12)
+
+
+def test_growth_beyond_all_numbers_has_no_interval() -> None:
+    wild = returns()
+    wild.iloc[5] = 1e9
+    found = evaluate_imported(wild)
+    assert found.measures["max_drawdown"] is not None
+    assert "cagr" not in found.intervals
+    assert "sharpe" in found.intervals
+
+
+def test_no_option_is_passed_over() -> None:
+    frame = pd.DataFrame({"date": DAYS[:3], "equity": [1.0, 2.0, 3.0]})
+    with pytest.raises(ConfigError, match="with an equity curve"):
+        evaluate_imported(frame, ImportOptions(percent=True))
+    with pytest.raises(ConfigError, match="with a trade list"):
+        evaluate_imported(trades(), ImportOptions(column="Fees"))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_years_of_a_trade_list_are_years(step: int) -> None:
+    """Trades on weekdays only, and also on some or all days of the week-ends."""
+    exits = pd.date_range("2010-01-04", "2013-12-31", freq="D")[::step]
+    if step == 3:
+        exits = exits[exits.day_of_week < 5]
+    frame = pd.DataFrame({"exit_time": exits, "pnl": 1.0})
+    found = evaluate_imported(frame, ImportOptions(initial_cash=1_000.0))
+    years = (exits[-1] - exits[0]).days / 365.25
+    growth = (1.0 + len(exits) / 1_000.0) ** (1.0 / years) - 1.0
+    assert found.measures["cagr"] == pytest.approx(growth, rel=2e-3)
+    assert found.statistics["years"] == pytest.approx(years, rel=2e-3)
 
 
 def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
