@@ -141,10 +141,7 @@ def command(
         options__experts=listed(expert),
         options__seed=seed,
     )
-    if plan.env.start is None or plan.env.start <= seen_until:
-        seen = f"the policy's training saw bars until {seen_until}"
-        if seen_until:
-            terminal.note(f"note: {seen}; what it earns before then proves nothing")
+    _note_seen_bars(terminal, plan.env, seen_until)
     require_bars(plan.env, seen_until)
     if dry_run:
         show_settings(terminal, plan)
@@ -167,6 +164,22 @@ def command(
         from offline_trader.evaluation.gates import require_gates
 
         require_gates(evaluation.gates)
+
+
+def _note_seen_bars(terminal: Terminal, env: EnvConfig, seen_until: str) -> None:
+    """Says where the range has bars that training saw.
+
+    Raises:
+        ConfigError: a date of the range that cannot be read.
+    """
+    from offline_trader.markets.dates import parse_date, parse_end
+
+    start, _ = (None if date is None else parse_date(date) for date in (env.start, env.end))
+    if seen_until and (start is None or start < parse_end(seen_until)):
+        terminal.note(
+            f"note: the policy's training saw bars until {seen_until}; what it earns before then "
+            "proves nothing"
+        )
 
 
 def _limits(gates: str | None, stage: int | None) -> GateSet:
@@ -261,7 +274,7 @@ def evaluate_candidate(
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:
-            evaluation = _gated(candidate, config, evaluation, gates)
+            evaluation = _gated(candidate, config, evaluation, gates, terminal)
         advance(1, 1)
     evaluation.save(folder / "evaluation.json")
     write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
@@ -269,8 +282,13 @@ def evaluate_candidate(
 
 
 def _gated(
-    candidate: Candidate, config: EvaluateConfig, evaluation: Evaluation, gates: GateSet
+    candidate: Candidate,
+    config: EvaluateConfig,
+    evaluation: Evaluation,
+    gates: GateSet,
+    terminal: Terminal,
 ) -> Evaluation:
+    """The evaluation with its gates, which go into the manifest beside an ONNX file too."""
     from offline_trader.evaluation.gate_runs import gate_rows
     from offline_trader.export import OnnxPolicy, record_gates
 
@@ -279,6 +297,8 @@ def _gated(
     model = candidate.subject.path if isinstance(candidate.subject, OnnxPolicy) else None
     if model is not None and (model.parent / "manifest.json").exists():
         record_gates(model, judged.to_dict()["gates"])
+    elif judged.kind == "policy":
+        terminal.note("note: no manifest takes the gates; that is beside an exported ONNX file")
     return judged
 
 

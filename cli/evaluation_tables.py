@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from offline_trader.cli.console import Percent, Terminal
+from offline_trader.cli.console import Percent, Terminal, number
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.record import Evaluation, ScoreRow
@@ -32,6 +32,8 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
             found = (value, *interval)
             texts = [f"{v:.2f}" if name == "sharpe" else f"{100 * v:.1f} %" for v in found]
             terminal.line(f"{label}: {texts[0]}, 95 % interval {texts[1]} to {texts[2]}")
+    _print_evidence(terminal, evaluation)
+    _print_robustness(terminal, evaluation)
     _print_behaviour(terminal, evaluation)
     _print_seeds(terminal, evaluation.seeds)
     if evaluation.known_optimum:
@@ -59,6 +61,46 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
         )
     for note in evaluation.notes:
         terminal.line(f"note: {note}")
+
+
+def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
+    """How much of it may be luck; nothing where no Sharpe ratio is defined."""
+    found = evaluation.statistics
+    shares = [
+        f"{name.upper()} {100 * value:.1f} %"
+        for name in ("psr", "dsr")
+        if (value := found.get(name)) is not None
+    ]
+    if not shares:
+        return
+    needed, p_value = found.get("min_track_record_years"), evaluation.spa_p_value
+    years = "no length would do" if needed is None else f"{needed:,.1f} years"
+    shares.append(f"MinTRL {years}")
+    if p_value is not None:
+        rivals = len(evaluation.comparators)
+        against = f"the best of {rivals} rivals" if rivals > 1 else "buy-and-hold"
+        shares.append(f"SPA p-value {p_value:.3f} against {against}")
+    terminal.line("; ".join(shares))
+
+
+def _print_robustness(terminal: Terminal, evaluation: Evaluation) -> None:
+    """What is left at other costs, with late orders and on noisy prices, where it was run."""
+    found, parts = evaluation.robustness, []
+    if found is not None and found.costs:
+        level = found.break_even_bps
+        parts.append(
+            "break-even cost "
+            + (found.break_even_note if level is None else f"{level:.1f} bp a side")
+        )
+    if found is not None and found.delay is not None:
+        parts.append(f"Sharpe ratio with late orders {number(found.delay.get('sharpe'))}")
+    noisy = [] if found is None else [each for each in found.noise if each is not None]
+    if noisy:
+        parts.append(f"on noisy prices {number(min(noisy))} to {number(max(noisy))}")
+    if evaluation.oracle and evaluation.oracle[0].value is not None:
+        parts.append(f"{100 * evaluation.oracle[0].value:.1f} % of perfect foresight's log growth")
+    if parts:
+        terminal.line("; ".join(parts))
 
 
 def _ends(interval: tuple[float, float] | None) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.evaluate import EvaluateConfig, evaluate_candidate
 from offline_trader.cli.main import main
+from offline_trader.cli.subjects import Candidate
+from offline_trader.envs import EnvConfig
+from offline_trader.evaluation.evaluate import EvaluateOptions
 from offline_trader.evaluation.gates import load_gates
 from offline_trader.evaluation.record import Evaluation
 from offline_trader.export import ManifestFacts, export_onnx, read_manifest, write_manifest
@@ -104,3 +110,14 @@ def test_without_the_option_nothing_is_gated() -> None:
     assert _evaluate("--quiet") == 0
     saved = Evaluation.load(Path("runs/evaluation-technical/evaluation.json"))
     assert saved.gates == ()
+
+
+def test_a_policy_without_a_manifest_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    candidate = Candidate("mine", lambda seen: np.zeros((len(seen), 1), dtype=np.float32))
+    plan = EvaluateConfig(
+        EnvConfig(market=("sp500",), start="2016-01-01", end="2016-12-31"),
+        EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100),
+    )
+    found = evaluate_candidate(candidate, plan, Path("out"), Terminal(), load_gates())
+    assert found.gates
+    assert "no manifest takes the gates" in capsys.readouterr().err

@@ -243,9 +243,10 @@ def test_evaluate_reports_unseen_bars_by_default(
 def test_evaluate_warns_of_bars_that_training_saw(
     line: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["evaluate", str(line / "finetune"), "--start", "2005-06-01", "--dry-run"]
-    assert code_of(words) == 0
-    assert "training saw bars until 2005-12-31" in capsys.readouterr().err
+    for start in ("2005-06-01", "2005", "2005-12-31T00:00"):
+        words = ["evaluate", str(line / "finetune"), "--start", start, "--dry-run"]
+        assert code_of(words) == 0
+        assert "training saw bars until 2005-12-31" in capsys.readouterr().err
 
 
 def test_a_run_of_another_layout_is_refused_with_both_hashes(
