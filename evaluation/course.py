@@ -133,7 +133,7 @@ def _disturbed(instrument: Instrument, scenario: Scenario) -> Instrument:
     if scenario.noise_bps == 0:
         return instrument
     # the symbol's own stream, so that adding an instrument changes the noise of no other
-    own = int.from_bytes(instrument.bars.symbol.encode()[:8], "little")
+    own = int.from_bytes(instrument.bars.symbol.encode(), "little")
     rng = np.random.default_rng([*scenario.noise_seed, own])
     return Instrument(noisy(instrument.bars, scenario.noise_bps, rng), instrument.range)
 

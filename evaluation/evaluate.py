@@ -216,5 +216,6 @@ def _remarks(course: Course, legs: Sequence[Backtest]) -> list[str]:
         notes.append("Equal shares of the capital for every instrument, not rebalanced.")
     gaps = sum(each.judged.gaps for each in course.instruments)
     if gaps:
-        notes.append(f"The bars have {gaps} gaps; they were kept.")
+        found = "1 gap; it was" if gaps == 1 else f"{gaps} gaps; they were"
+        notes.append(f"The bars have {found} kept.")
     return notes

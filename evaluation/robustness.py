@@ -100,7 +100,8 @@ def break_even(points: Sequence[CostPoint]) -> tuple[float | None, str]:
     if not known:
         return None, "not defined"
     if known[0][1] <= 0:
-        return None, f"none: it loses already at {known[0][0]:g} bp"
+        found = "earns nothing" if known[0][1] == 0 else "loses already"
+        return None, f"none: it {found} at {known[0][0]:g} bp"
     for (low, above), (high, below) in itertools.pairwise(known):
         if below <= 0:
             return low + (high - low) * above / (above - below), ""

@@ -213,6 +213,16 @@ def test_break_even_cost() -> None:
     value, note = break_even(cost_points(-0.01, -0.02))
     assert value is None
     assert "already at 0 bp" in note
+    assert break_even(cost_points(0.0, 0.0)) == (None, "none: it earns nothing at 0 bp")
+
+
+def test_noise_is_each_instruments_own() -> None:
+    """Also where their names begin alike."""
+    pair = [replace(make_bars(), symbol=f"EXCHANGE:{name}") for name in ("BTCUSDT", "ETHUSDT")]
+    course = Course(tuple(Instrument(bars, BarRange(260, len(bars))) for bars in pair))
+    noisy_prices = Scenario(SimulatorConfig(), noise_bps=20.0, noise_seed=(0,))
+    ((first, second),) = course.legs(get_expert("buy_and_hold"), [noisy_prices])
+    assert not np.allclose(first.close, second.close)
 
 
 def test_noise_keeps_bars_valid_and_is_seeded() -> None:
