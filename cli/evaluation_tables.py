@@ -73,6 +73,8 @@ def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
     ]
     if not shares:
         return
+    if (hurdle := found.get("hurdle")) and found.get("dsr") is not None:
+        shares[-1] += f" against a hurdle of {hurdle:.2f}"
     needed, p_value = found.get("min_track_record_years"), evaluation.spa_p_value
     years = "no length would do" if needed is None else f"{needed:,.1f} years"
     shares.append(f"MinTRL {years}")
@@ -96,7 +98,8 @@ def _print_robustness(terminal: Terminal, evaluation: Evaluation) -> None:
         parts.append(f"Sharpe ratio with late orders {number(found.delay.get('sharpe'))}")
     noisy = [] if found is None else [each for each in found.noise if each is not None]
     if noisy:
-        parts.append(f"on noisy prices {number(min(noisy))} to {number(max(noisy))}")
+        ends = [number(each) for each in sorted({min(noisy), max(noisy)})]
+        parts.append(f"on noisy prices {' to '.join(ends)}")
     if evaluation.oracle and evaluation.oracle[0].value is not None:
         parts.append(f"{100 * evaluation.oracle[0].value:.1f} % of perfect foresight's log growth")
     if parts:
