@@ -15,6 +15,13 @@ _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` compiled by numba on its first call, kept on disk, and run without the GIL."""
-    compiled = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
+    """``function`` compiled by numba on its first call, kept on disk, and run without the GIL.
+
+    A kernel that another one calls is always inlined. Else the process that compiles them could
+    call its first copy, and those that load the caller from disk the one that was compiled with
+    it, whose sums have another order: the first training would not be repeated to the bit.
+    """
+    compiled = numba.njit(
+        cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy", forceinline=True
+    )
     return cast("Callable[..., Any]", compiled(function))
