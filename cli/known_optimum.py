@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.known_optimum_request import ON_BARS, KnownOptimumConfig, Request
+from offline_trader.cli.known_optimum_subjects import (
+    method_of,
+    named,
+    off_policy,
+    score,
+    score_on_bars,
+    train,
+    train_own,
+)
 from offline_trader.cli.options import (
     Config,
     Json,
@@ -18,17 +28,14 @@ from offline_trader.cli.options import (
     examples,
     resolve,
 )
-from offline_trader.config import require_seed, to_dict
-from offline_trader.errors import ConfigError
-from offline_trader.experts.own import find_function, guarded
-from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
+from offline_trader.config import to_dict
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.fqe import RankCheck
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
-__all__ = ["EXAMPLES", "KnownOptimumConfig", "command", "train"]
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader known-optimum",
@@ -40,100 +47,6 @@ EXAMPLES = examples(
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
     "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
 )
-
-ON_BARS = "M3-bars"
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The options that say what is to be scored; refuses those that do not go together."""
-
-    policy: str | None
-    algorithm: str | None
-    seeds: int
-    fqe: bool
-    run: Path | None
-
-    def require_nothing(self) -> None:
-        """Raises ConfigError where something is to be scored on no market."""
-        if self != _Asked(None, None, 1, False, None):
-            raise ConfigError(
-                "no market or dataset",
-                expected="its name first: what is to be scored, and where",
-                hint="offline-trader known-optimum alone lists them",
-            )
-
-    def require_possible(self, name: str) -> None:
-        """Raises ConfigError where ``name`` is unknown or cannot do what was asked."""
-        from offline_trader.evaluation.known_optimum import KNOWN_MARKETS, OFFLINE_DATASETS
-
-        known = [*KNOWN_MARKETS, *OFFLINE_DATASETS, ON_BARS]
-        if name not in known:
-            raise ConfigError(
-                f"unknown market or dataset {name!r}", expected="one of " + ", ".join(known)
-            )
-        if name == ON_BARS and self.policy is None:
-            raise ConfigError(
-                f"training on {ON_BARS}",
-                expected="--policy with a policy that was trained through the line",
-                hint="pretrain on a dataset of synthetic:ou, then score its run here",
-            )
-        neither = self.policy is None and self.algorithm is None
-        if (self.policy and self.algorithm) or (neither and self.run is None):
-            raise ConfigError(
-                "neither --policy nor --train" if neither else "both --policy and --train",
-                expected="one of the two: what is to be scored",
-                hint="or --run FOLDER of a training run, whose method is to be scored",
-            )
-        if self.policy and self.seeds > 1:
-            raise ConfigError(
-                f"--seeds {self.seeds} with --policy, which trains nothing",
-                expected="--seeds with --train or --run",
-                hint="--seed N scores the policy on another draw of the market",
-            )
-        if self.fqe and name not in OFFLINE_DATASETS:
-            raise ConfigError(
-                f"--fqe on {name}", expected="an offline dataset: " + ", ".join(OFFLINE_DATASETS)
-            )
-
-
-@dataclass(frozen=True)
-class KnownOptimumConfig:
-    """How a learner is trained and a policy is scored.
-
-    Attributes:
-        learner: algorithm and networks.
-        offline: training on one of the offline datasets.
-        online, lanes: training from scratch where no dataset is named.
-        score_lanes, score_steps: size of the scoring run.
-        bars, paths: size of the scoring run on M3-bars, all paths together.
-        seed: the first one.
-    """
-
-    learner: LearnerConfig = field(
-        default_factory=lambda: LearnerConfig(gamma=0.97, reward_scaling="none")
-    )
-    offline: OfflineConfig = field(
-        default_factory=lambda: OfflineConfig(updates=4_000, critic_updates=0, evaluate_interval=0)
-    )
-    online: OnlineConfig = field(
-        default_factory=lambda: OnlineConfig(
-            steps=64_000,
-            update_ratio=0.125,
-            offline_share=0.0,
-            critic_updates=0,
-            evaluate_interval=0,
-        )
-    )
-    lanes: int = 8
-    score_lanes: int = 256
-    score_steps: int = 2_000
-    bars: int = 50_000
-    paths: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
 
 
 def command(
@@ -197,175 +110,58 @@ def command(
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    asked = _Asked(policy, algorithm, seeds, fqe, run)
+    request = Request(policy, algorithm, seeds, fqe, run)
     if name is None:
-        asked.require_nothing()
+        request.require_nothing()
         _list(terminal)
         return
-    asked.require_possible(name)
-    base = _method_of(run) if run is not None and not (policy or algorithm) else None
-    own = algorithm is not None and ":" in algorithm
+    request.require_possible(name)
+    request.require_used(name, settings or [])
+    base = method_of(run) if run is not None and not (policy or algorithm) else None
     plan = resolve(
         KnownOptimumConfig,
         config,
         settings,
         base,
-        learner__algorithm=None if own else algorithm,
+        learner__algorithm=None if request.own else algorithm,
         seed=seed,
     )
-    if policy is None and not own:
-        algorithm = plan.learner.algorithm
+    subject = policy or (str(algorithm) if request.own else plan.learner.algorithm)
     market = get_market(name.partition("-")[0])
-    if policy is not None and name == ON_BARS:
-        scores = [_score_on_bars(policy, plan, terminal)]
-    elif policy is not None:
-        made = _named(policy, market)
-        scores = [_score(market, made, plan, plan.seed)]
-    else:
-        scores = []
-        with terminal.progress(f"training {algorithm}", seeds) as advance:
-            for k in range(seeds):
-                one = replace(plan, seed=plan.seed + k)
-                made = _train_own(str(algorithm), name, one) if own else train(name, one)
-                scores.append(_score(market, made, one, one.seed))
-                advance(k + 1)
+    made, scores = _scored(request, name, subject, plan, terminal)
     result = KnownResult(
         name=name,
-        subject=policy or str(algorithm),
+        subject=subject,
         trained=policy is None,
         base=market.base_name,
         seeds=tuple(plan.seed + k for k in range(len(scores))),
         scores=tuple(scores),
         config=to_dict(plan),
     )
-    checked = _off_policy(name, result.subject, made, plan.seed, terminal) if fqe else None
+    checked = off_policy(name, subject, made, plan.seed, terminal) if fqe and made else None
     _print(terminal, market, result, None if run is None else result.save(run), checked)
 
 
-def _off_policy(
-    name: str, subject: str, policy: KnownPolicy, seed: int, terminal: Terminal
-) -> RankCheck:
-    """Fitted Q evaluation of the (last) policy among the references."""
-    from offline_trader.evaluation.known_optimum.off_policy import off_policy_check
-
-    with terminal.progress("fitted Q evaluation") as advance:
-        checked = off_policy_check(name, {subject: policy}, seed=seed)
-        advance(1, 1)
-    return checked
-
-
-def _method_of(run: Path) -> dict[str, Any]:
-    """The learner's settings of the training run at ``run``, as the base of ours.
-
-    Raises:
-        DataError: no run there.
-        ConfigError: a run that trained nothing.
-    """
-    from offline_trader.runs import Run
-
-    settings = Run.open(run).config()
-    if "learner" not in settings:
-        raise ConfigError(f"{run} trained no learner", expected="a run of pretrain or finetune")
-    return {"learner": settings["learner"]}
-
-
-def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
-    """The policy that ``config.learner`` learns on dataset or market ``name``.
-
-    Raises:
-        ConfigError: online training of another algorithm than SAC.
-    """
-    from offline_trader.evaluation.known_optimum import (
-        OFFLINE_DATASETS,
-        KnownOptimumLanes,
-        get_market,
-        make_dataset,
-    )
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.offline import train_offline
-    from offline_trader.learning.online import finetune
+def _scored(
+    request: Request, name: str, subject: str, plan: KnownOptimumConfig, terminal: Terminal
+) -> tuple[KnownPolicy | None, list[Score]]:
+    """The (last) policy on the market's own observations, and a score for each training."""
+    if request.policy is not None and name == ON_BARS:
+        return None, [score_on_bars(request.policy, plan, terminal)]
+    from offline_trader.evaluation.known_optimum import get_market
 
     market = get_market(name.partition("-")[0])
-    learner = make_learner(config.learner, len(market.observation_names), seed=config.seed)
-    if name in OFFLINE_DATASETS:
-        data = make_dataset(name, seed=config.seed).transitions()
-        train_offline(learner, data, config.offline, seed=config.seed)
-    else:
-        lanes = KnownOptimumLanes(market, config.lanes, seed=config.seed)
-        finetune(learner, lanes, None, config.online, seed=config.seed)
-    return learner.act
-
-
-def _train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
-    """The policy that the user's function makes of a dataset's transitions or a market's lanes.
-
-    Raises:
-        ConfigError: no such function, it failed, or it returned no policy.
-    """
-    from offline_trader.evaluation.known_optimum import (
-        OFFLINE_DATASETS,
-        KnownOptimumLanes,
-        get_market,
-        make_dataset,
-    )
-
-    function = find_function(path)
-    given: object
-    if name in OFFLINE_DATASETS:
-        given = make_dataset(name, seed=config.seed).transitions()
-    else:
-        given = KnownOptimumLanes(get_market(name), config.lanes, seed=config.seed)
-    policy = guarded(path, function)(given, config.seed)
-    if not callable(policy):
-        raise ConfigError(
-            f"{path} returned a {type(policy).__name__}",
-            expected="a policy: a function of observations [N, O] that returns actions [N]",
-        )
-    return guarded(f"the policy of {path}", policy)
-
-
-def _score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> Score:
-    from offline_trader.cli.subjects import open_candidate
-    from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES, score_on_bars
-    from offline_trader.markets.synthetic import OuMarket
-
-    subject: Any
-    if policy in ("optimal", "behaviour"):
-        raise ConfigError(
-            f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
-            expected="an ONNX file, a run directory, expert:NAME or module:function",
-        )
-    if ":" in policy and not policy.startswith("expert:"):
-        subject = guarded(policy, find_function(policy))
-    else:
-        candidate = open_candidate(policy)
-        subject = candidate.subject
-        mode = candidate.env.get("simulator", {}).get("action_mode", OU_RULES.action_mode)
-        if mode != OU_RULES.action_mode:
-            terminal.note(
-                f"{policy} was trained in mode {mode}; here its actions are target weights "
-                f"({OU_RULES.action_mode})"
-            )
-    law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
-    return score_on_bars(subject, law, n_paths=plan.paths)
-
-
-def _named(policy: str, market: KnownMarket) -> KnownPolicy:
-    from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
-
-    if policy == "optimal":
-        return optimal_policy(market)
-    if policy == "behaviour":
-        return behaviour_policy(market)
-    return guarded(policy, find_function(policy))
-
-
-def _score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:
-    from offline_trader.evaluation.known_optimum import score_policy
-
-    return score_policy(
-        market, policy, n_lanes=plan.score_lanes, n_steps=plan.score_steps, seed=seed
-    )
+    if request.policy is not None:
+        made = named(request.policy, market)
+        return made, [score(market, made, plan, plan.seed)]
+    scores: list[Score] = []
+    with terminal.progress(f"training {subject}", request.seeds) as advance:
+        for k in range(request.seeds):
+            one = replace(plan, seed=plan.seed + k)
+            made = train_own(subject, name, one) if request.own else train(name, one)
+            scores.append(score(market, made, one, one.seed))
+            advance(k + 1)
+    return made, scores
 
 
 def _list(terminal: Terminal) -> None:

@@ -51,6 +51,12 @@ def test_a_policy_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("--seeds", "4", "--json"), "no market or dataset"),
         (("M1",), "neither --policy nor --train"),
         (("M1", "--policy", "optimal", "--train", "sac"), "both --policy and --train"),
+        (("M1", "--policy", "optimal", "--set", "learner.gamma=0.5"), "changes nothing"),
+        (("M1", "--policy", "optimal", "--set", "bars=9000"), "changes nothing"),
+        (("M1", "--train", "sac", "--set", "offline.updates=9"), "changes nothing"),
+        (("M1-wide", "--train", "cql", "--set", "online.steps=9"), "changes nothing"),
+        (("M1-wide", "--train", "a.py:b", "--set", "learner.gamma=0.5"), "changes nothing"),
+        (("M3-bars", "--policy", "a.py:b", "--set", "score_steps=9"), "changes nothing"),
     ],
 )
 def test_no_option_is_passed_over(

@@ -1,0 +1,143 @@
+"""The policies that ``known-optimum`` scores: named, trained, or the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.cli.console import Terminal
+from offline_trader.cli.known_optimum_request import ON_BARS, KnownOptimumConfig
+from offline_trader.errors import ConfigError
+from offline_trader.experts.own import find_function, guarded
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.fqe import RankCheck
+    from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
+
+__all__ = ["method_of", "named", "off_policy", "score", "score_on_bars", "train", "train_own"]
+
+
+def off_policy(
+    name: str, subject: str, policy: KnownPolicy, seed: int, terminal: Terminal
+) -> RankCheck:
+    """Fitted Q evaluation of the (last) policy among the references."""
+    from offline_trader.evaluation.known_optimum.off_policy import off_policy_check
+
+    with terminal.progress("fitted Q evaluation") as advance:
+        checked = off_policy_check(name, {subject: policy}, seed=seed)
+        advance(1, 1)
+    return checked
+
+
+def method_of(run: Path) -> dict[str, Any]:
+    """The learner's settings of the training run at ``run``, as the base of ours.
+
+    Raises:
+        DataError: no run there.
+        ConfigError: a run that trained nothing.
+    """
+    from offline_trader.runs import Run
+
+    settings = Run.open(run).config()
+    if "learner" not in settings:
+        raise ConfigError(f"{run} trained no learner", expected="a run of pretrain or finetune")
+    return {"learner": settings["learner"]}
+
+
+def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
+    """The policy that ``config.learner`` learns on dataset or market ``name``.
+
+    Raises:
+        ConfigError: online training of another algorithm than SAC.
+    """
+    from offline_trader.evaluation.known_optimum import (
+        OFFLINE_DATASETS,
+        KnownOptimumLanes,
+        get_market,
+        make_dataset,
+    )
+    from offline_trader.learning.learner import make_learner
+    from offline_trader.learning.offline import train_offline
+    from offline_trader.learning.online import finetune
+
+    market = get_market(name.partition("-")[0])
+    learner = make_learner(config.learner, len(market.observation_names), seed=config.seed)
+    if name in OFFLINE_DATASETS:
+        data = make_dataset(name, seed=config.seed).transitions()
+        train_offline(learner, data, config.offline, seed=config.seed)
+    else:
+        lanes = KnownOptimumLanes(market, config.lanes, seed=config.seed)
+        finetune(learner, lanes, None, config.online, seed=config.seed)
+    return learner.act
+
+
+def train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
+    """The policy that the user's function makes of a dataset's transitions or a market's lanes.
+
+    Raises:
+        ConfigError: no such function, it failed, or it returned no policy.
+    """
+    from offline_trader.evaluation.known_optimum import (
+        OFFLINE_DATASETS,
+        KnownOptimumLanes,
+        get_market,
+        make_dataset,
+    )
+
+    function = find_function(path)
+    given: object
+    if name in OFFLINE_DATASETS:
+        given = make_dataset(name, seed=config.seed).transitions()
+    else:
+        given = KnownOptimumLanes(get_market(name), config.lanes, seed=config.seed)
+    policy = guarded(path, function)(given, config.seed)
+    if not callable(policy):
+        raise ConfigError(
+            f"{path} returned a {type(policy).__name__}",
+            expected="a policy: a function of observations [N, O] that returns actions [N]",
+        )
+    return guarded(f"the policy of {path}", policy)
+
+
+def score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> Score:
+    from offline_trader.cli.subjects import open_candidate
+    from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES, score_on_bars
+    from offline_trader.markets.synthetic import OuMarket
+
+    subject: Any
+    if policy in ("optimal", "behaviour"):
+        raise ConfigError(
+            f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
+            expected="an ONNX file, a run directory, expert:NAME or module:function",
+        )
+    if ":" in policy and not policy.startswith("expert:"):
+        subject = guarded(policy, find_function(policy))
+    else:
+        candidate = open_candidate(policy)
+        subject = candidate.subject
+        mode = candidate.env.get("simulator", {}).get("action_mode", OU_RULES.action_mode)
+        if mode != OU_RULES.action_mode:
+            terminal.note(
+                f"{policy} was trained in mode {mode}; here its actions are target weights "
+                f"({OU_RULES.action_mode})"
+            )
+    law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
+    return score_on_bars(subject, law, n_paths=plan.paths)
+
+
+def named(policy: str, market: KnownMarket) -> KnownPolicy:
+    from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
+
+    if policy == "optimal":
+        return optimal_policy(market)
+    if policy == "behaviour":
+        return behaviour_policy(market)
+    return guarded(policy, find_function(policy))
+
+
+def score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:
+    from offline_trader.evaluation.known_optimum import score_policy
+
+    return score_policy(
+        market, policy, n_lanes=plan.score_lanes, n_steps=plan.score_steps, seed=seed
+    )
