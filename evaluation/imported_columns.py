@@ -217,6 +217,7 @@ def trades_of(
 
     Raises:
         DataError: a needed column is missing, or a row is wrong (named).
+        ConfigError: ``percent`` where no returns are read.
     """
     found = {ours: _find(list(frame.columns), names) for ours, names in TRADE_COLUMNS.items()}
     if found["exit"] is None:
@@ -224,6 +225,11 @@ def trades_of(
     closed = frame[found["exit"]].notna()
     if found["status"] is not None:
         closed &= frame[found["status"]].astype(str).str.strip().str.lower() != "open"
+    if percent and (found["return"] is None or found["profit"] is not None):
+        read = "no returns" if found["profit"] is None else f"profits in `{found['profit']}`"
+        raise ConfigError(
+            f"--percent, and {label} has {read}", expected="a column of returns alone"
+        )
     frame = frame[closed]
     if frame.empty:
         raise DataError(

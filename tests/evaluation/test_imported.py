@@ -362,6 +362,11 @@ def test_no_option_is_passed_over() -> None:
     frame = pd.DataFrame({"date": DAYS[:3], "equity": [1.0, 2.0, 3.0]})
     with pytest.raises(ConfigError, match="with an equity curve"):
         evaluate_imported(frame, ImportOptions(percent=True))
+    with pytest.raises(ConfigError, match="has no returns"):
+        evaluate_imported(trades(), ImportOptions(percent=True))
+    both = pd.DataFrame({"exit_time": DAYS[:2], "pnl": [1.0, 2.0], "return": [1.0, 2.0]})
+    with pytest.raises(ConfigError, match="profits in `pnl`"):
+        evaluate_imported(both, ImportOptions(percent=True))
     with pytest.raises(ConfigError, match="with a trade list"):
         evaluate_imported(trades(), ImportOptions(column="Fees"))
 
