@@ -24,6 +24,7 @@ EXAMPLES = examples(
     "offline-trader compare a/evaluation.json b/evaluation.json -o comparison.html",
 )
 _MEASURES = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "volatility", "turnover")
+_NAMES = {"sharpe": "sharpe_a_bar"}  # not to be taken for the annual one
 
 
 def command(
@@ -52,7 +53,7 @@ def command(
     output.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(output, render_comparison(read, compared).encode())
     rows = [[name, *compared.measures[name]] for name in _MEASURES if name in compared.measures]
-    rows += [[name, *values] for name, values in compared.statistics.items()]
+    rows += [[_NAMES.get(name, name), *values] for name, values in compared.statistics.items()]
     terminal.table("", ["", *compared.names], rows)
     for each in compared.differences:
         terminal.line(f"Sharpe ratio of {each.name} minus {compared.names[0]}: {_said(each)}")

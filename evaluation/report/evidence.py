@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,7 +39,7 @@ GATE_TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "not evaluable": "
 
 def evidence_sections(evaluation: Evaluation) -> list[Section]:
     """The sections in page order."""
-    return [
+    sections = [
         _statistics(evaluation),
         _regimes(evaluation),
         _costs(evaluation),
@@ -48,6 +49,10 @@ def evidence_sections(evaluation: Evaluation) -> list[Section]:
         known_optimum_section(evaluation.known_optimum),
         _gates(evaluation),
     ]
+    if not evaluation.windows:
+        return sections
+    # A walk has many policies: the commands that fill a section take one.
+    return [replace(section, command="") for section in sections]
 
 
 def _statistics(evaluation: Evaluation) -> Section:

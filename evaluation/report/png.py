@@ -132,6 +132,7 @@ def _interval_chart(chart: IntervalChart, axes: Any) -> None:
         axes.plot([chart.lower[row], chart.upper[row]], [y, y], color=COLOURS[role], lw=2)
         axes.plot([chart.points[row]], [y], "o", color=COLOURS[role])
     axes.set_yticks(range(len(chart.categories)), chart.categories[::-1])
+    axes.set_ylim(-0.5, len(chart.categories) - 0.5)  # a row without a point has its place, too
     if chart.rule is not None:
         axes.axvline(chart.rule, color="#475569", lw=1, ls="--")
     axes.set_xlabel(chart.x_label, fontsize=8)

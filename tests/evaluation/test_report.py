@@ -26,13 +26,14 @@ from offline_trader.evaluation.record import (
     TradeRow,
     WindowRow,
 )
-from offline_trader.evaluation.report import render_report, write_report
+from offline_trader.evaluation.report import png, render_report, write_report
 from offline_trader.evaluation.report.axes import date_axis, linear_axis, log_axis
 from offline_trader.evaluation.report.charts import (
     BarChart,
     HeatMap,
     IntervalChart,
     LineChart,
+    Role,
     format_number,
     thin,
 )
@@ -196,6 +197,15 @@ def test_a_section_without_data_says_so() -> None:
     assert all(shown[key].missing in text for key in missing)
     assert all(len(shown[key].missing) > 10 for key in missing)
     assert all(section.blocks for section in report_sections(full()))
+
+
+def test_a_walk_is_not_told_commands_that_take_a_policy() -> None:
+    walk = replace(bare(), windows=full().windows)
+    shown = {section.key: section for section in report_sections(walk)}
+    for key in ("seeds", "known-optimum", "gates"):
+        assert not shown[key].blocks
+        assert not shown[key].command
+        assert {one.key: one for one in report_sections(bare())}[key].command
 
 
 def test_windows_without_a_trade_count_as_not_above_zero() -> None:
@@ -371,6 +381,17 @@ def test_names_cannot_inject_markup() -> None:
     html = render_report(hostile)
     assert attack not in html
     assert "&lt;script&gt;" in html
+
+
+def test_a_row_without_a_point_has_its_place_in_the_png() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    nothing, one = np.array([np.nan, 1.0]), np.array([np.nan, 0.5])
+    roles: tuple[Role, ...] = ("policy", "policy")
+    chart = IntervalChart("x", "", ("idle", "busy"), nothing, one, one, roles, "ratio", 0.0)
+    png._draw(chart, axes)
+    assert axes.get_ylim() == (-0.5, 1.5)
 
 
 def test_every_chart_becomes_a_png(tmp_path: Path) -> None:
