@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import DataError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.backtest import Backtest, Subject, backtests
 from offline_trader.evaluation.portfolio import Account, combine
 from offline_trader.features import compute_features
@@ -72,9 +72,16 @@ class Course:
 
         Raises:
             DataError: no bars in the range, or too few before it for the features.
+            ConfigError: an instrument twice, whose trades would count as twice as much evidence.
         """
-        found = []
+        found: list[Instrument] = []
         for bars in load_markets(list(env.market), tz=env.tz):
+            if any(_same(bars, each.bars) for each in found):
+                raise ConfigError(
+                    f"{bars.source or bars.symbol} is there twice",
+                    expected="each instrument once",
+                    hint="leave one of the two --market out",
+                )
             start, stop = bars.rows_between(env.start, env.end)
             start = max(start, compute_features(bars).warmup)
             if stop - start < 2:
@@ -122,6 +129,13 @@ class Course:
     def accounts(self, subject: Subject, scenarios: Sequence[Scenario]) -> list[Account]:
         """For each scenario the account over all instruments."""
         return [combine(legs, self.periods_per_year) for legs in self.legs(subject, scenarios)]
+
+
+def _same(one: Bars, other: Bars) -> bool:
+    """Whether two instruments have the same bars, whatever they are called."""
+    return np.array_equal(one.timestamps, other.timestamps) and np.array_equal(
+        one.close, other.close
+    )
 
 
 def _density(times: NDArray[np.datetime64]) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import backtest, backtests, replayed, with_cost
 from offline_trader.evaluation.course import Course, Instrument, Scenario, noisy
 from offline_trader.evaluation.measures import annual_return
@@ -214,6 +216,11 @@ def test_break_even_cost() -> None:
     assert value is None
     assert "already at 0 bp" in note
     assert break_even(cost_points(0.0, 0.0)) == (None, "none: it earns nothing at 0 bp")
+
+
+def test_an_instrument_counts_once() -> None:
+    with pytest.raises(ConfigError, match="sp500 is there twice"):
+        Course.from_env(EnvConfig(market=("sp500", "nasdaq", "sp500"), start="2018"))
 
 
 def test_noise_is_each_instruments_own() -> None:
