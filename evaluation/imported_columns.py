@@ -108,8 +108,13 @@ def series_of(
         DataError: a value that is no number, times out of order or twice (with the row).
         ConfigError: the column is not there or cannot be told.
     """
+    from pandas.api.types import is_datetime64_any_dtype
+
     columns = list(frame.columns)
     time_column = _find(columns, [plain(each) for each in SPELLINGS["timestamp"]])
+    typed = [each for each in columns if is_datetime64_any_dtype(frame[each])]
+    if time_column is None and len(typed) == 1:
+        time_column = typed[0]  # whatever it is called, its values are times
     if time_column is None:
         raise DataError(
             f"{label}: no column of times among {', '.join(map(str, columns))}",

@@ -313,6 +313,13 @@ def test_rows_are_the_lines_of_the_file(tmp_path: Path) -> None:
     assert "write 0" not in str(info.value), "an equity of 0 would be refused as well"
 
 
+def test_an_index_of_times_may_have_any_name(tmp_path: Path) -> None:
+    series = returns().rename_axis("Börsentag")
+    assert evaluate_imported(series).n_bars == N
+    series.to_frame().to_parquet(tmp_path / "x.parquet")
+    assert evaluate_imported(tmp_path / "x.parquet").n_bars == N
+
+
 def test_times_twice_are_told_from_times_out_of_order() -> None:
     frame = pd.DataFrame({"date": DAYS[[0, 1, 1, 2]], "returns": [0.01, 0.02, 0.03, 0.04]})
     with pytest.raises(DataError, match="row 3: 2016-01-05 follows 2016-01-05") as info:
