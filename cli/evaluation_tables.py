@@ -50,17 +50,22 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
         + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")
         + f"; {evaluation.trials:,} trial{'s' if evaluation.trials > 1 else ''} in the ledger"
     )
-    if evaluation.gates:
+    print_gates(terminal, evaluation.gates)
+    for note in evaluation.notes:
+        terminal.line(f"note: {note}")
+
+
+def print_gates(terminal: Terminal, gates: Sequence[GateRow]) -> None:
+    """A row for each gate that was checked; nothing where none was."""
+    if gates:
         terminal.table(
             "gates",
             ["", "verdict", "value", "95 % interval", "limit", "n", ""],
             [
                 [g.name, g.verdict, g.value, _ends(g.interval), g.threshold, g.n, g.reason]
-                for g in evaluation.gates
+                for g in gates
             ],
         )
-    for note in evaluation.notes:
-        terminal.line(f"note: {note}")
 
 
 def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
@@ -80,7 +85,7 @@ def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
     shares.append(f"MinTRL {years}")
     if p_value is not None:
         rivals = len(evaluation.comparators)
-        against = f"the best of {rivals} rivals" if rivals > 1 else "buy-and-hold"
+        against = f"every one of {rivals} rivals" if rivals > 1 else "buy-and-hold"
         shares.append(f"SPA p-value {p_value:.3f} against {against}")
     terminal.line("; ".join(shares))
 
