@@ -12,6 +12,7 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.evaluation_tables import print_evaluation
+from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.options import (
     Config,
     DryRun,
@@ -34,10 +35,11 @@ from offline_trader.cli.subjects import Candidate, require_bars
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
 from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
+from offline_trader.markets import load_markets
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.record import Evaluation, ScoreRow
+    from offline_trader.evaluation.record import Evaluation, ScoreRow, WindowRow
 
 __all__ = ["EXAMPLES", "EvaluateConfig", "command", "evaluate_candidate", "print_evaluation"]
 
@@ -45,7 +47,7 @@ EXAMPLES = examples(
     "offline-trader evaluate runs/finetune/export/policy.onnx --start 2015-01-01",
     "offline-trader evaluate runs/finetune --market nasdaq --json",
     "offline-trader evaluate expert:technical --market sp500 --start 2015-01-01",
-    "offline-trader evaluate policy.onnx --gates default",
+    "offline-trader evaluate policy.onnx --gates default --walk-forward runs/walk-forward",
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
@@ -96,13 +98,16 @@ def command(
             "Those in the policy's own run are shown anyway.",
         ),
     ] = None,
-    gates: Annotated[
-        str | None,
-        typer.Option("--gates", help="Check the gates: default, or a YAML file with your limits."),
+    walk: Annotated[
+        Path | None,
+        typer.Option(
+            "--walk-forward",
+            help="Show the windows of this walk-forward over the same market, and let the gate "
+            "judge them.",
+        ),
     ] = None,
-    stage: Annotated[
-        int | None, typer.Option("--stage", help="Stage whose limits the gates use.")
-    ] = None,
+    gates: Gates = None,
+    stage: Stage = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of the report; runs/evaluation-NAME."),
@@ -143,13 +148,14 @@ def command(
     )
     _note_seen_bars(terminal, plan.env, seen_until)
     require_bars(plan.env, seen_until)
+    limits = read_limits(gates, stage)
+    windows = () if walk is None else _windows(walk, plan.env)
     if dry_run:
         show_settings(terminal, plan)
         return
-    limits = None if gates is None and stage is None else _limits(gates, stage)
     name = candidate.name if len(candidates) == 1 else study_name(policy)
     folder = output or Path("runs") / f"evaluation-{name}"
-    attached: dict[str, Any] = {"known_optimum": known}
+    attached: dict[str, Any] = {"known_optimum": known, "windows": windows}
     if len(candidates) > 1:
         candidate, plan, attached["seeds"], reason = _close_look(policy, candidates, plan, terminal)
         attached["notes"] = (
@@ -182,10 +188,16 @@ def _note_seen_bars(terminal: Terminal, env: EnvConfig, seen_until: str) -> None
         )
 
 
-def _limits(gates: str | None, stage: int | None) -> GateSet:
-    from offline_trader.evaluation.gates import load_gates
+def _windows(walk: Path, env: EnvConfig) -> tuple[WindowRow, ...]:
+    """Windows of the walk-forward in the run ``walk``, which went over a market of ``env``.
 
-    return load_gates(None if gates in (None, "default") else gates, stage)
+    Raises:
+        DataError: no walk-forward there.
+        ConfigError: it went over other bars.
+    """
+    from offline_trader.evaluation.joined_windows import load_windows
+
+    return load_windows(walk, load_markets(env.market, tz=env.tz))
 
 
 def _known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[ScoreRow, ...]:
@@ -249,12 +261,13 @@ def evaluate_candidate(
     *,
     seeds: tuple[ScoreRow, ...] = (),
     known_optimum: tuple[ScoreRow, ...] = (),
+    windows: tuple[WindowRow, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
     """Evaluate, count the trial, write ``evaluation.json``, ``report.html`` and PNG files.
 
     With ``gates`` they are checked too, and noted in the manifest of a model that has one.
-    ``seeds`` and ``known_optimum`` are shown in their sections, ``notes`` at the end.
+    ``seeds``, ``known_optimum`` and ``windows`` are shown in their sections, ``notes`` at the end.
     """
     from offline_trader.evaluation.report import write_report
 
@@ -271,6 +284,7 @@ def evaluate_candidate(
             evaluation,
             known_optimum=known_optimum,
             seeds=seeds,
+            windows=windows,
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:

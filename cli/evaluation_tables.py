@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from offline_trader.cli.console import Percent, Terminal, number
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.record import Evaluation, ScoreRow
+    from offline_trader.evaluation.record import Evaluation, GateRow, ScoreRow
 
-__all__ = ["print_evaluation"]
+__all__ = ["print_evaluation", "print_gates"]
 
 
 def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from offline_trader.cli.console import Percent, Terminal, number, plain_json
+from offline_trader.cli.evaluation_tables import print_gates
+from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.line_job import LineJob, WalkForwardConfig
 from offline_trader.cli.options import (
     Config,
@@ -36,11 +39,16 @@ from offline_trader.features import WARMUP_BARS
 from offline_trader.markets import Bars, load_market
 from offline_trader.runs import Run, atomic_write
 
+if TYPE_CHECKING:
+    from offline_trader.evaluation.gates import GateSet
+    from offline_trader.evaluation.record import Evaluation
+
 __all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader walk-forward --market sp500",
     "offline-trader walk-forward --market prices.csv --set windows.test_bars=126 --workers 2",
+    "offline-trader walk-forward --market sp500 --gates default",
     "offline-trader walk-forward --market nasdaq --set windows.anchored=true "
     "--set windows.retrain_every=2",
 )
@@ -54,6 +62,8 @@ def command(
     workers: Annotated[
         int, typer.Option("--workers", help="Folds at once, each in a process of its own.")
     ] = 1,
+    gates: Gates = None,
+    stage: Stage = None,
     run: RunName = Path("runs/walk-forward"),
     config: Config = None,
     settings: Settings = None,
@@ -65,12 +75,14 @@ def command(
     """Run the whole line on windows that move through time, and judge each on its own future.
 
     Finished windows with the same settings are kept, so an interrupted walk goes on by the same
-    command. The result does not depend on the number of workers.
+    command. The result does not depend on the number of workers. With --gates the joined test
+    ranges are held against the gates, and the exit code is 4 if one failed.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(WalkForwardConfig, config, settings, market=market, seed=seed)
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")
+    limits = read_limits(gates, stage)
     bars = load_market(plan.market, tz=plan.tz)
     folds = make_folds(len(bars), plan.windows, WARMUP_BARS)
     if dry_run:
@@ -101,11 +113,16 @@ def command(
             on_fold=finished,
             meanwhile=_load_report,
         )
-        payload = _publish(plan, bars, result, run)
+        payload, evaluation = _publish(plan, bars, result, run, limits)
         walk.finish(**payload["summary"])
     _print(terminal, payload)
+    print_gates(terminal, evaluation.gates)
     terminal.line(f"report: {run / 'report.html'}")
     terminal.result(payload)
+    if limits is not None:
+        from offline_trader.evaluation.gates import require_gates
+
+        require_gates(evaluation.gates)
 
 
 def _load_report() -> None:
@@ -126,16 +143,20 @@ def _load_report() -> None:
 
 
 def _publish(
-    plan: WalkForwardConfig, bars: Bars, result: WalkForwardResult, run: Path
-) -> dict[str, Any]:
-    """Write the results and the report; returns the content of ``walk_forward.json``."""
+    plan: WalkForwardConfig,
+    bars: Bars,
+    result: WalkForwardResult,
+    run: Path,
+    gates: GateSet | None,
+) -> tuple[dict[str, Any], Evaluation]:
+    """Write the results and the report; the content of ``walk_forward.json`` and the joined test
+    ranges as one evaluation, with its gates."""
     from offline_trader.evaluation.joined_windows import joined_evaluation
     from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
     from offline_trader.evaluation.report import write_report
 
     settings = to_dict(plan)
     payload = {"market": plan.market, "config": settings, **result.to_dict(plan.seed)}
-    atomic_write(run / "walk_forward.json", plain_json(payload).encode())
     evaluation = joined_evaluation(
         result,
         bars,
@@ -144,9 +165,15 @@ def _publish(
         ledger=TrialLedger(LEDGER_FOLDER),
         trial=settings,
     )
+    if gates is not None:
+        from offline_trader.evaluation.gates import check_gates
+
+        evaluation = replace(evaluation, gates=check_gates(evaluation, gates))
+        payload["gates"] = evaluation.to_dict()["gates"]
+    atomic_write(run / "walk_forward.json", plain_json(payload).encode())
     evaluation.save(run / "evaluation.json")
     write_report(evaluation, run / "report.html", png_directory=run / "plots")
-    return payload
+    return payload, evaluation
 
 
 def _print(terminal: Terminal, payload: Mapping[str, Any]) -> None:

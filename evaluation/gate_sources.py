@@ -203,7 +203,7 @@ def _profitable_regimes(given: GateInput) -> Measured:
 def _walk_forward(given: GateInput) -> Measured:
     known = [above for w in given.evaluation.windows if (above := w.above_zero) is not None]
     if not known:
-        return Measured(None, reason="no walk-forward was run")
+        return Measured(None, reason="no walk-forward was given")
     good = sum(known)
     return Measured(good / len(known), wilson_interval(good, len(known)), len(known))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.record import Curve, Evaluation, InstrumentRow, WindowRow
@@ -19,7 +21,7 @@ from offline_trader.markets import Bars
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray
 
-__all__ = ["joined_evaluation"]
+__all__ = ["joined_evaluation", "load_windows"]
 
 
 def joined_evaluation(
@@ -79,6 +81,32 @@ def joined_evaluation(
         windows=_windows(result),
         notes=(*_remarks(result), *judged.notes),
     )
+
+
+def load_windows(run: Path, markets: Sequence[Bars]) -> tuple[WindowRow, ...]:
+    """The windows of a finished walk-forward, for the report of a policy of the same line.
+
+    Args:
+        run: its run directory.
+        markets: what the policy is evaluated on; the walk went over one of them.
+
+    Raises:
+        DataError: no finished walk-forward in ``run``.
+        ConfigError: it went over other bars.
+    """
+    path = run / "evaluation.json"
+    walk = Evaluation.load(path) if path.is_file() else None
+    if walk is None or not walk.windows:
+        raise DataError(
+            f"{run} holds no finished walk-forward",
+            expected="the run directory of `offline-trader walk-forward`",
+        )
+    if walk.data_hash not in [each.sha256 for each in markets]:
+        raise ConfigError(
+            f"the walk-forward in {run} went over other bars ({walk.instruments[0].symbol})",
+            expected=f"a walk over {', '.join(each.symbol for each in markets)}",
+        )
+    return walk.windows
 
 
 def _equity(returns: FloatArray, cash: float) -> FloatArray:

@@ -29,6 +29,8 @@ __all__ = ["LEDGER_FOLDER", "LEDGER_NAME", "Trial", "TrialLedger", "trial_key"]
 LEDGER_NAME = "trials.jsonl"
 LEDGER_FOLDER = Path("runs")
 """Where the commands keep it, below the folder they are run in."""
+MIN_BARS = 30
+"""Trials on fewer bars count, but their ratios are not in the spread."""
 
 
 def trial_key(config: Mapping[str, Any], seed: int, data_hash: str) -> str:
@@ -146,13 +148,17 @@ class TrialLedger:
     def sharpes(
         self, data_hash: str | None = None, periods_per_year: float | None = None
     ) -> FloatArray:
-        """[N] Sharpe ratio a bar of each trial; NaN where it was not defined.
+        """[N] Sharpe ratio a bar of each trial; NaN where it was not defined, or measured on
+        fewer than 30 bars: such a one varies by its length, not by what was tried.
 
         With ``periods_per_year`` they are those of a bar of that length (× √ of the ratio of bars
         a year), so that hourly, daily and monthly trials have one spread.
         """
         trials = self.trials(data_hash)
-        values = [math.nan if trial.sharpe is None else trial.sharpe for trial in trials]
+        values = [
+            math.nan if trial.sharpe is None or trial.n_bars < MIN_BARS else trial.sharpe
+            for trial in trials
+        ]
         if periods_per_year is not None:
             years = [trial.periods_per_year or periods_per_year for trial in trials]
             scales = [math.sqrt(each / periods_per_year) for each in years]
@@ -172,4 +178,5 @@ def _parsed(line: str) -> Trial | None:
     )
     years = trial.periods_per_year
     spacing = years is None or (isinstance(years, int | float) and years > 0)
-    return trial if isinstance(trial.key, str) and number and spacing else None
+    bars = isinstance(trial.n_bars, int)
+    return trial if isinstance(trial.key, str) and number and spacing and bars else None

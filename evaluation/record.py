@@ -302,6 +302,12 @@ class Evaluation:
     known_optimum: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def joins_windows(self) -> bool:
+        """Whether it is a walk-forward's test ranges as one, each with a policy of its own; a
+        policy may have the windows of a walk beside its own range."""
+        return bool(self.windows) and self.collapse is None
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; NaN becomes null. :meth:`from_dict` is its inverse."""
         payload = _plain(self)

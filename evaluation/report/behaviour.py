@@ -152,7 +152,7 @@ def _actions(evaluation: Evaluation) -> Section:
 
 
 def _unknown(evaluation: Evaluation) -> str:
-    if evaluation.windows:
+    if evaluation.joins_windows:
         return "Every window has a policy of its own; its actions are in the window's run."
     return "The actions are not known."
 

@@ -49,7 +49,7 @@ def evidence_sections(evaluation: Evaluation) -> list[Section]:
         known_optimum_section(evaluation.known_optimum),
         _gates(evaluation),
     ]
-    if not evaluation.windows:
+    if not evaluation.joins_windows:
         return sections
     # A walk has many policies: the commands that fill a section take one.
     return [replace(section, command="") for section in sections]
@@ -190,7 +190,7 @@ def _windows(evaluation: Evaluation) -> Section:
     )
     windows = evaluation.windows
     if not windows:
-        missing = "No walk-forward was run; it makes a report of its own."
+        missing = "None is shown. Run one over the same market, then evaluate with --walk-forward."
         command = "offline-trader walk-forward --market sp500"
         return Section("walk-forward", title, lead, (), missing, command)
     chart = intervals_chart(

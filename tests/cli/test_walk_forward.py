@@ -6,16 +6,24 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from offline_trader.cli.line_job import WalkForwardConfig
 from offline_trader.cli.main import main
 from offline_trader.config import to_dict
 from offline_trader.evaluation.record import Evaluation
-from offline_trader.evaluation.walk_forward import WindowConfig
+from offline_trader.evaluation.walk_forward import (
+    Fold,
+    FoldResult,
+    WalkForwardResult,
+    WindowConfig,
+)
+from offline_trader.markets import load_market
 from offline_trader.runs import Run
 
 SMALL = (
@@ -40,6 +48,13 @@ def _walk(folder: Path, *arguments: str) -> dict[str, Any]:
     assert not stop.value.code
     payload: dict[str, Any] = json.loads((folder / "walk_forward.json").read_text())
     return payload
+
+
+def code_of(words: list[str]) -> int:
+    """Exit code of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return int(stop.value.code or 0)
 
 
 @pytest.mark.slow
@@ -168,3 +183,75 @@ def test_windows_between_trainings_use_the_last_policy(
     assert [row["kept"] in ("clone", "offline") for row in walk["table"]] == [True, True]
     assert walk["table"][0]["validation_sharpe"] == walk["table"][1]["validation_sharpe"]
     assert walk["results"][0]["timestamps"][-1] < walk["results"][1]["timestamps"][0]
+
+
+@pytest.fixture
+def walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run of a walk over sp500 whose windows were given instead of trained: 3 of 5 above 0."""
+
+    def given(folds: Sequence[Fold], *_: object, **more: Any) -> WalkForwardResult:
+        bars, rng = load_market("sp500"), np.random.default_rng(0)
+        results = []
+        for fold in folds:
+            stamps = bars.timestamps[fold.test.start : fold.test.stop]
+            noise = rng.normal(0.0, 0.005, len(stamps))
+            drift = 0.001 if fold.index < 3 else -0.001
+            own, held = noise - noise.mean() + drift, noise
+            names = np.datetime_as_string(stamps.astype("datetime64[s]")).tolist()
+            facts = {"trades": 9, "hold_share": 0.9, "verdicts": [], "kept": "offline"}
+            results.append(FoldResult(names, own.tolist(), held.tolist(), facts))
+        return WalkForwardResult(tuple(folds), tuple(results), more["periods_per_year"])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("offline_trader.cli.walk_forward.walk_forward", given)
+    return Path("walk")
+
+
+def test_the_gates_judge_the_windows_of_a_walk(
+    walked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    words = ["walk-forward", "--run", str(walked), "--quiet", "--set", "windows.test_bars=600"]
+    assert code_of(words) == 0
+    assert "gates" not in capsys.readouterr().out
+    assert code_of([*words, "--gates", "default"]) == 4
+    shown = capsys.readouterr()
+    rows = {g.name: g for g in Evaluation.load(walked / "evaluation.json").gates}
+    gate = rows["walk_forward"]
+    assert (gate.verdict, gate.n) == ("fail", 5)
+    assert gate.value == pytest.approx(0.6)
+    assert "walk_forward" in shown.out
+    assert "walk_forward" in shown.err
+    assert rows["action_entropy"].verdict == "not evaluable"
+    written = json.loads((walked / "walk_forward.json").read_text())["gates"]
+    assert [each["name"] for each in written] == list(rows)
+    mild = Path("mild.yaml")
+    mild.write_text("gates:\n  walk_forward: {threshold: 0.5}\n")
+    code_of([*words, "--gates", str(mild)])
+    found = {g.name: g for g in Evaluation.load(walked / "evaluation.json").gates}
+    assert found["walk_forward"].verdict == "pass"
+
+
+def test_a_policy_is_shown_and_judged_with_the_windows_of_a_walk(
+    walked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--run", str(walked), "--quiet", "--set", "windows.test_bars=600"]
+    assert code_of(["walk-forward", *words]) == 0
+    policy = ["evaluate", "expert:donchian", "--start", "2015-01-01", "--quiet"]
+    policy += ["--set", "options.noise_draws=0", "--set", "options.replicates=200"]
+    given = ["--walk-forward", str(walked)]
+    code_of([*policy, *given, "--gates", "default", "-o", "both"])
+    evaluation = Evaluation.load(Path("both/evaluation.json"))
+    assert len(evaluation.windows) == 5
+    gate = next(g for g in evaluation.gates if g.name == "walk_forward")
+    assert (gate.verdict, gate.n) == ("fail", 5)
+    assert evaluation.collapse is not None
+    page = Path("both/report.html").read_text()
+    assert "Sharpe ratio above 0 in 60 % of 5 windows" in page
+    assert "Every window has a policy of its own" not in page
+    capsys.readouterr()
+    assert code_of([*policy, *given, "--market", "nasdaq", "-o", "other"]) == 2
+    assert "went over other bars" in capsys.readouterr().err
+    assert code_of([*policy, "--walk-forward", "nowhere", "-o", "other"]) == 3
+    assert "holds no finished walk-forward" in capsys.readouterr().err
+    assert not Path("other").exists()

@@ -54,13 +54,21 @@ def test_undefined_ratios_count_as_trials(tmp_path: Path) -> None:
     assert np.isnan(ledger.sharpes()).all()
 
 
+def test_trials_on_a_few_bars_count_but_are_no_part_of_the_spread(tmp_path: Path) -> None:
+    ledger = TrialLedger(tmp_path)
+    _record(ledger, 0.1, 1, 0.05)
+    ledger.record({}, seed=0, data_hash="d", sharpe=2.5, n_bars=5)
+    assert ledger.count() == 2
+    assert np.array_equal(ledger.sharpes(), [0.05, math.nan], equal_nan=True)
+
+
 def test_trials_on_bars_of_other_lengths_are_put_into_the_unit_of_the_result(
     tmp_path: Path,
 ) -> None:
     ledger = TrialLedger(tmp_path)
     for seed, (sharpe, periods) in enumerate([(0.2, 12.0), (0.05, 252.0), (0.05, None)]):
         ledger.record(
-            {}, seed=seed, data_hash="d", sharpe=sharpe, n_bars=9, periods_per_year=periods
+            {}, seed=seed, data_hash="d", sharpe=sharpe, n_bars=100, periods_per_year=periods
         )
     daily = ledger.sharpes(periods_per_year=252.0)
     np.testing.assert_allclose(daily, [0.2 * math.sqrt(12 / 252), 0.05, 0.05])
@@ -85,10 +93,13 @@ def _write_many(arguments: tuple[str, int]) -> None:
         _record(ledger, -1.0, seed)
 
 
-@pytest.mark.parametrize("wrong", ['{"sharpe": "high"}', '{"sharpe": [1]}', '{"key": [1]}'])
+@pytest.mark.parametrize(
+    "wrong",
+    ['{"sharpe": "high"}', '{"sharpe": [1]}', '{"key": [1]}', '{"n_bars": "many"}'],
+)
 def test_a_line_of_another_kind_is_no_trial(tmp_path: Path, wrong: str) -> None:
     ledger = TrialLedger(tmp_path)
-    trial = ledger.record({"a": 1}, seed=0, data_hash="d", sharpe=0.1, n_bars=5)
+    trial = ledger.record({"a": 1}, seed=0, data_hash="d", sharpe=0.1, n_bars=100)
     with ledger.path.open("a") as file:
         file.write(json.dumps(vars(trial) | {"key": "other"} | json.loads(wrong)) + "\n")
     assert ledger.count() == 1
