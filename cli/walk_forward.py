@@ -30,7 +30,6 @@ from offline_trader.cli.options import (
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import (
-    FoldResult,
     WalkForwardResult,
     make_folds,
     walk_forward,
@@ -97,20 +96,14 @@ def command(
         data_hash=bars.sha256,
         resume=True,
     )
-    done: set[int] = set()
     with walk, terminal.progress("walking forward", len(folds)) as advance:
-
-        def finished(index: int, _: FoldResult) -> None:
-            done.add(index)
-            advance(len(done))
-
         result = walk_forward(
             folds,
             LineJob(plan),
             run,
             periods_per_year=bars.periods_per_year,
             workers=workers,
-            on_fold=finished,
+            on_progress=advance,
             meanwhile=_load_report,
         )
         payload, evaluation = _publish(plan, bars, result, run, limits)

@@ -30,6 +30,9 @@ __all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]
 
 Task: TypeAlias = tuple[Literal["prepare", "train", "run"], Fold]
 Keep: TypeAlias = Callable[[Fold, FoldResult], None]
+Progress: TypeAlias = Callable[[float], None]
+_PREPARED, _TRAINED = 0.25, 0.6
+"""Of a fold's time with the default line."""
 
 
 def fold_directory(root: Path, index: int) -> Path:
@@ -55,10 +58,12 @@ def run_folds(
     *,
     workers: int,
     keep: Keep,
+    progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> None:
     """Runs every fold that has no stored result; ``keep`` is told each result, stored or new.
 
+    ``progress`` is told how many folds are done, with what is done of others.
     ``meanwhile`` is called once, in a thread of this process, when several workers are at it and
     every training has begun: what is slow to load then need not be waited for at the end.
 
@@ -67,15 +72,19 @@ def run_folds(
     """
     stored = {fold.index: stored_result(fold, job, root) for fold in folds}
     missing = [fold for fold in folds if stored[fold.index] is None]
+    told = progress or (lambda _: None)
     if workers == 1 or len(missing) <= 1:
         with _one_thread(bool(missing)):
-            for fold in folds:
+            for count, fold in enumerate(folds, 1):
                 keep(fold, stored[fold.index] or _run(fold, job, root))
+                told(count)
         return
     for fold in folds:
         if (result := stored[fold.index]) is not None:
             keep(fold, result)
-    _in_parallel(Schedule(missing, workers), job, root, keep, meanwhile)
+    schedule, before = Schedule(missing, workers), len(folds) - len(missing)
+    told(before)
+    _in_parallel(schedule, job, root, keep, lambda: told(before + schedule.folds_done), meanwhile)
 
 
 class Schedule:
@@ -100,6 +109,12 @@ class Schedule:
         self._unprepared = {fold.index for fold in self._to_prepare}
         self._untrained = {fold.index for fold in self._to_train}
         self._undone = {fold.index for fold in folds}
+        self._folds = tuple(folds)
+
+    @property
+    def folds_done(self) -> float:
+        """How many folds are done, with the parts of others."""
+        return sum(map(self._share_done, self._folds))
 
     @property
     def all_in_training(self) -> bool:
@@ -127,6 +142,14 @@ class Schedule:
         undone = {"prepare": self._unprepared, "train": self._untrained, "run": self._undone}
         undone[kind].discard(fold.index)
 
+    def _share_done(self, fold: Fold) -> float:
+        if fold.index not in self._undone:
+            return 1.0
+        if fold.trained_by != fold.index:
+            return 0.0
+        trained = fold.warm_from is None and fold.index not in self._untrained
+        return _PREPARED * (fold.index not in self._unprepared) + _TRAINED * trained
+
     def _can_run(self, fold: Fold) -> bool:
         own = self._unprepared | self._untrained
         return fold.index not in own and _before(fold) not in self._undone
@@ -142,6 +165,7 @@ def _in_parallel(
     job: FoldJob,
     root: Path,
     keep: Keep,
+    advanced: Callable[[], None],
     meanwhile: Callable[[], None] | None,
 ) -> None:
     running: dict[Future[FoldResult | None], Task] = {}
@@ -162,6 +186,7 @@ def _in_parallel(
                 schedule.finished(task)
                 if result is not None:
                     keep(task[1], result)
+                advanced()
     if aside is not None and aside.ident is not None:
         aside.join()
 

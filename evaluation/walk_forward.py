@@ -296,6 +296,7 @@ def walk_forward(
     periods_per_year: float,
     workers: int = 1,
     on_fold: Callable[[int, FoldResult], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> WalkForwardResult:
     """Runs ``job`` on every fold and collects the results in time order.
@@ -310,8 +311,9 @@ def walk_forward(
         periods_per_year: bars a year.
         workers: folds at once.
         on_fold: told every fold that is done, stored ones included.
-        meanwhile: called once in this process when a worker has nothing to do while others work:
-            for what has to be done anyway, such as imports.
+        on_progress: told how many folds are done, with the parts of those that are not.
+        meanwhile: called once in this process when several workers are at it and every training
+            has begun: for what has to be done anyway, such as imports.
 
     Raises:
         ConfigError: ``workers`` below 1 or no folds.
@@ -330,6 +332,8 @@ def walk_forward(
         if on_fold is not None:
             on_fold(fold.index, result)
 
-    run_folds(folds, job, root, workers=workers, keep=keep, meanwhile=meanwhile)
+    run_folds(
+        folds, job, root, workers=workers, keep=keep, progress=on_progress, meanwhile=meanwhile
+    )
     ordered = tuple(results[fold.index] for fold in folds)
     return WalkForwardResult(tuple(folds), ordered, periods_per_year)

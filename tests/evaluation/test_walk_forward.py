@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,34 @@ def test_an_idle_worker_leaves_time_for_other_things(
         meanwhile=lambda: called.append(1),
     )
     assert len(called) == calls
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, warm_start=True, retrain_every=2)])
+def test_progress_grows_to_the_number_of_folds(
+    tmp_path: Path, workers: int, config: WindowConfig
+) -> None:
+    folds = make_folds(300, config)
+    seen: list[float] = []
+
+    def walk() -> None:
+        walk_forward(
+            folds,
+            MeanSignJob(300),
+            tmp_path,
+            periods_per_year=252,
+            workers=workers,
+            on_progress=seen.append,
+        )
+
+    walk()
+    assert seen == sorted(seen)
+    assert seen[-1] == len(folds)
+    assert len({*seen}) > (len(folds) if workers == 2 else len(folds) - 1)
+    (tmp_path / "fold-000" / "result.json").unlink()
+    seen.clear()
+    walk()
+    assert seen[-1] == len(folds)
 
 
 def test_a_killed_worker_is_named(tmp_path: Path) -> None:
