@@ -142,9 +142,8 @@ def _judged(
     name = options.name or label
     trial = None
     if ledger is not None:
-        config = {"imported": name, "kind": kind}
-        # the result is the same whatever seed its bootstrap has
-        trial = TrialRecord(ledger, config, 0, data_hash, name)
+        # the same result whatever its file is called and whatever seed its bootstrap has
+        trial = TrialRecord(ledger, {"imported": True}, 0, data_hash, name)
     rivals, notes = _rivals(result, options)
     judged = judge(curve.returns, periods, rivals, trial=trial, seed=options.seed)
     measures = dict(judged.measures)

@@ -271,6 +271,9 @@ def test_it_enters_the_ledger(tmp_path: Path) -> None:
     assert counts == [1, 2, 2]
     again = evaluate_imported(returns(1), ImportOptions(seed=5), ledger=ledger)
     assert again.trials == 2, "another seed of the bootstrap is the same result"
+    named = evaluate_imported(returns(1), ImportOptions(name="final"), ledger=ledger)
+    assert named.trials == 2, "another name is the same result"
+    assert [trial.name for trial in ledger.trials()] == ["final", "returns"]
 
 
 @pytest.mark.parametrize(
