@@ -26,7 +26,8 @@ def build(engine: Engine, settings: Mapping[str, Any], data: Any, seed: int) -> 
     Args:
         engine: whose loop it is.
         settings: of :class:`~offline_trader.learning.settings.LearnerConfig`; ``algorithm`` may
-            be ``bc``, too (ours: imitation's loss on SAC's actor; d3rlpy: its BC).
+            be ``bc``, too (ours: imitation's loss on SAC's actor, with ``fit`` of CloneConfig;
+            d3rlpy: its BC).
         data: from :func:`offline_trader.evaluation.known_optimum.make_dataset`.
         seed: of networks, batches and draws.
     """
@@ -70,13 +71,15 @@ def _our_cloning(settings: Mapping[str, Any], data: Any, seed: int) -> Contestan
     from offline_trader.learning.cloning import clone
     from offline_trader.learning.settings import CloneConfig
 
-    learner = _learner("fast", {**settings, "algorithm": "sac"}, data, seed)
+    own = {name: value for name, value in settings.items() if name != "fit"}
+    learner = _learner("fast", {**own, "algorithm": "sac"}, data, seed)
 
     def run(updates: int) -> None:
         config = CloneConfig(
             updates=updates,
             batch_size=settings["batch_size"],
             learning_rate=settings["actor_lr"],
+            fit=settings.get("fit", "likelihood"),
             holdout=0.0,
         )
         clone(learner, data.transitions(), config, seed=seed)

@@ -13,6 +13,10 @@ with ``a`` clipped into ±``action_clip`` (±1 has no finite preimage) and σ no
 AWAC's actors are Gaussian after the squash, ``N(tanh μ, σ²)``; TD3+BC's has no spread, and is
 fitted with σ = ``min_std``. H is the entropy of the Gaussian before the squash, in nats: that of
 the squashed one has no closed form.
+
+E[atanh a] of noisy actions lies further out than atanh E[a], so the deterministic action of the
+most likely actor is larger than their mean. With ``fit = "mean"`` μ of SAC's family is fitted by
+``(a − tanh μ)² / (2·min_std²)`` instead, and only σ by the likelihood around it.
 """
 
 from __future__ import annotations
@@ -83,7 +87,8 @@ class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
         self.actor = learner.algo.impl.policy
         self._algo = learner.algo
         self._clip = config.action_clip
-        self._log_min_std = math.log(config.min_std)
+        self._min_std = config.min_std
+        self._fit_mean = config.fit == "mean"
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Deterministic actions [B, A]."""
@@ -95,19 +100,26 @@ class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
     def evaluate_actions(
         self, observations: torch.Tensor, actions: torch.Tensor
     ) -> tuple[None, torch.Tensor, torch.Tensor]:
-        """No value, log-likelihood [B] of actions [B, A], entropy before the squash [B]."""
+        """No value, log-likelihood [B] of actions [B, A] (or what ``fit`` takes instead), entropy
+        before the squash [B]."""
         mu, log_std, before = _d3rlpy.actor_output(self._algo, observations)
-        floor = torch.full_like(mu, self._log_min_std)
+        floor = torch.full_like(mu, math.log(self._min_std))
         log_std = floor if log_std is None else torch.maximum(log_std.expand_as(mu), floor)
         clipped = actions.clamp(-self._clip, self._clip)
+        mean_term = torch.zeros_like(mu)
         if before:
+            if self._fit_mean:
+                mean_term = -0.5 * ((actions - torch.tanh(mu)) / self._min_std).square()
+                mu = mu.detach()
             error = torch.atanh(clipped) - mu
             jacobian = torch.log1p(-clipped.square())
         else:
             error = clipped - torch.tanh(mu)
             jacobian = torch.zeros_like(mu)
         constant = 0.5 * math.log(2.0 * math.pi)
-        log_density = -0.5 * (error / log_std.exp()).square() - log_std - constant - jacobian
+        log_density = (
+            mean_term - 0.5 * (error / log_std.exp()).square() - log_std - constant - jacobian
+        )
         entropy = log_std + constant + 0.5
         return None, log_density.sum(dim=1), entropy.sum(dim=1)
 

@@ -98,6 +98,8 @@ class CloneConfig:
         action_clip: actions are clipped to [-clip, clip] before atanh: ±1 has no finite preimage.
         min_std: floor of the actor's standard deviation before the squash while cloning; without
             it the likelihood of repeated equal actions has no bound.
+        fit: ``likelihood`` of the actions before the squash, or ``mean`` for the deterministic
+            action: the mean of noisy actions, which atanh would exaggerate.
         holdout: share of the episodes kept apart to measure the clone.
         log_interval, checkpoint_interval: steps between rows of metrics, between checkpoints.
     """
@@ -109,6 +111,7 @@ class CloneConfig:
     l2_weight: float = 0.0
     action_clip: float = 0.99
     min_std: float = 0.1
+    fit: Literal["likelihood", "mean"] = "likelihood"
     holdout: float = 0.1
     log_interval: int = 500
     checkpoint_interval: int = 1_000
@@ -119,6 +122,8 @@ class CloneConfig:
         _not_negative(self, "updates", "entropy_weight", "l2_weight")
         if self.action_clip >= 1.0:
             raise ValueError(f"action_clip={self.action_clip}: below 1, which has no atanh")
+        if self.fit not in ("likelihood", "mean"):
+            raise ValueError(f"fit={self.fit!r}: likelihood or mean")
         if not 0.0 <= self.holdout < 1.0:
             raise ValueError(f"holdout={self.holdout}: in [0, 1)")
 

@@ -13,6 +13,7 @@ from offline_trader.learning.cloning import D3rlpyActorPolicy, clone
 from offline_trader.learning.learner import Learner, make_learner
 from offline_trader.learning.settings import ALGORITHMS, CloneConfig, LearnerConfig
 from offline_trader.learning.transitions import Transitions
+from offline_trader.types import FloatArray
 
 SHORT = CloneConfig(updates=60, batch_size=64, log_interval=20, checkpoint_interval=30)
 
@@ -90,6 +91,24 @@ def test_the_density_of_the_clone_integrates_to_one() -> None:
     with torch.no_grad():
         _, log_density, _ = policy.evaluate_actions(torch.zeros(4001, 2), grid)
     assert np.trapezoid(log_density.exp().numpy(), grid[:, 0].numpy()) == pytest.approx(1, abs=2e-3)
+
+
+def test_fit_to_the_mean_does_not_exaggerate_noisy_actions() -> None:
+    rng = np.random.default_rng(0)
+
+    def noisy(x: FloatArray) -> FloatArray:
+        return np.clip(0.5 * np.sign(x) + rng.normal(0.0, 0.4, x.shape), -1.0, 1.0)
+
+    data = rule_data(noisy)
+    long = data.actions[data.observations[:, 0] > 0.0].mean()
+    found = {}
+    for fit in ("likelihood", "mean"):
+        learner = learner_of()
+        config = CloneConfig(updates=400, batch_size=256, learning_rate=3e-3, fit=fit)
+        clone(learner, data, config)
+        found[fit] = float(learner.act(np.array([[1.0, 0.0]], np.float32))[0, 0])
+    assert abs(found["mean"] - long) < 0.04
+    assert found["likelihood"] > long + 0.05
 
 
 def test_cloning_leaves_the_critics_alone(halfway_data: Transitions) -> None:
