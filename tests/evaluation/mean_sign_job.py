@@ -65,17 +65,18 @@ class MeanSignJob:
 @dataclass(frozen=True)
 class StuckJob(MeanSignJob):
     """Writes its process id as soon as it runs a fold; then it never ends, or ends its process, or
-    fails in the second fold when the first one runs."""
+    fails in the fold that comes second, whichever it is, while the first one runs."""
 
     dies: bool = False
     fails: bool = False
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         (directory / "pid").write_text(str(os.getpid()))
-        if self.fails and fold.index == 1:
-            while not (policies / "fold-000" / "pid").exists():
-                time.sleep(0.01)
-            raise ConfigError("fold 1 fails")
+        if self.fails:
+            try:
+                (policies / "first").touch(exist_ok=False)
+            except FileExistsError as error:
+                raise ConfigError("the second fold fails") from error
         if self.dies:
             os._exit(1)
         while True:
