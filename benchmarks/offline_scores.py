@@ -85,7 +85,7 @@ TRIALS: dict[tuple[str, str], tuple[float, float]] = {
     ("M3-narrow", "TD3+BC"): (91, 91),
 }
 # TD3+BC and BC have no fast update of their own; they are shown with stock's engine in our loop.
-OURS_ONLY = {"BC (mean)"}  # d3rlpy's BC fits the mean
+OURS_ONLY = {"BC (mean)": "BC"}  # and whom it stands beside: d3rlpy's BC fits the mean
 LEFT_OUT = {"IQL (.9)": ("M1-wide", "M1-narrow"), "IQL": ("M3-wide", "M3-narrow")}
 
 
@@ -195,6 +195,8 @@ def figures(
             )  # fmt: skip
         fast = found.get("fast")
         if fast is not None:
+            beside = scores.get((dataset, OURS_ONLY.get(method, method), "stock"))
+            stock = seed_summary(beside, rng=np.random.default_rng(0)) if beside else None
             held = None if stock is None else _held(fast, stock)
             yield Figure(
                 f"{name}: ours", fast.iqm, "score", fast.interval,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -85,6 +85,18 @@ class LineJob:
     """Trains and judges one fold; see :class:`offline_trader.evaluation.walk_forward.FoldJob`."""
 
     config: WalkForwardConfig
+    modules: ClassVar[tuple[str, ...]] = (
+        "offline_trader.cli.line_job",
+        "offline_trader.cli.phases",
+        "offline_trader.features.windows",
+        "offline_trader.learning.cloning",
+        "offline_trader.learning.offline",
+        "offline_trader.learning.online",
+        "pandas",
+        "talib",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings and the market's hash."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from multiprocessing import connection
 from pathlib import Path
@@ -64,8 +65,9 @@ def run_folds(
     """Runs every fold that has no stored result; ``keep`` is told each result, stored or new.
 
     ``progress`` is told how many folds are done, with what is done of others.
-    ``meanwhile`` is called once, in a thread of this process, when several workers are at it and
-    every training has begun: what is slow to load then need not be waited for at the end.
+    ``meanwhile`` is called once, in a thread of this process, when several workers are at it: at
+    once where one process imports for all of them, otherwise when every training has begun. What
+    is slow to load then need not be waited for at the end.
 
     Raises:
         OfflineTraderError: a worker process was killed.
@@ -170,8 +172,12 @@ def _in_parallel(
 ) -> None:
     running: dict[Future[FoldResult | None], Task] = {}
     # In a thread of its own: a worker that comes free has its next task at once.
-    aside = None if meanwhile is None else threading.Thread(target=meanwhile)
-    with _pool(schedule.workers) as pool:
+    aside = None if meanwhile is None else threading.Thread(target=_ended_quietly(meanwhile))
+    with _pool(schedule.workers, job.modules) as pool:
+        if _forked(job.modules):
+            if aside is not None:  # while one core imports for all, the others have nothing to do
+                aside.start()
+            _wait_for_imports()
         while True:
             while len(running) < schedule.workers and (task := schedule.next()) is not None:
                 running[pool.submit(_carry_out, task, job, root)] = task
@@ -244,13 +250,44 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _forked(modules: Sequence[str]) -> bool:
+    return sys.platform == "linux" and bool(modules)
+
+
+def _wait_for_imports() -> None:
+    """Returns when workers can be forked. One that is asked for earlier would begin after an
+    interruption, too, and complain that its pool is gone."""
+    first = multiprocessing.get_context("forkserver").Process(target=_nothing)
+    first.start()
+    first.join()
+
+
+def _nothing() -> None:
+    return
+
+
+def _ended_quietly(meanwhile: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        with suppress(RuntimeError):  # of an import when this process ends, interrupted
+            meanwhile()
+
+    return run
+
+
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh interpreters (no forked thread pools), each with single-threaded maths."""
+def _pool(workers: int, modules: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
+    """Fresh interpreters, each with single-threaded maths.
+
+    On Linux one of them imports ``modules`` and the workers are forked from it: one core imports
+    instead of all of them.
+    """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
-    context = multiprocessing.get_context("spawn")
+    forked = _forked(modules)
+    context = multiprocessing.get_context("forkserver" if forked else "spawn")
+    if forked:
+        context.set_forkserver_preload(list(modules))
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(workers, context, initializer=_end_with_the_parent)
     idle = False

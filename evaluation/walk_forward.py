@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -115,8 +115,11 @@ class FoldJob(Protocol):
 
     ``prepare`` and ``train`` do ahead what needs no other fold's policy, and leave it in the
     fold's directory; with several workers they run in other processes than the call. They are
-    asked only of folds that train; the call does what of them was not done.
+    asked only of folds that train; the call does what of them was not done. ``modules`` are what
+    every process of it imports.
     """
+
+    modules: ClassVar[tuple[str, ...]]
 
     def prepare(self, fold: Fold, directory: Path, /) -> None:
         """The shorter part that comes first, such as the dataset."""
@@ -312,8 +315,8 @@ def walk_forward(
         workers: folds at once.
         on_fold: told every fold that is done, stored ones included.
         on_progress: told how many folds are done, with the parts of those that are not.
-        meanwhile: called once in this process when several workers are at it and every training
-            has begun: for what has to be done anyway, such as imports.
+        meanwhile: called once in this process while several workers are at it: for what has to be
+            done anyway, such as imports.
 
     Raises:
         ConfigError: ``workers`` below 1 or no folds.
