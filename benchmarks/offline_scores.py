@@ -181,27 +181,26 @@ def figures(
 
     for dataset, method in dict.fromkeys(key[:2] for key in scores):
         name = f"{method} on {dataset}"
-        found = {
-            engine: seed_summary(scores[dataset, method, engine], rng=np.random.default_rng(0))
-            for engine in ("stock", "fast")
-            if scores.get((dataset, method, engine))
-        }
-        stock = found.get("stock")
+        stock, beside, fast = (
+            seed_summary(found, rng=np.random.default_rng(0)) if found else None
+            for found in (
+                scores.get((dataset, method, "stock")),
+                scores.get((dataset, OURS_ONLY.get(method, method), "stock")),
+                scores.get((dataset, method, "fast")),
+            )
+        )
         if stock is not None:
             target, holds = _as_the_trials(dataset, method, stock.iqm)
             yield Figure(
                 f"{name}: stock d3rlpy", stock.iqm, "score", stock.interval, target=target,
                 holds=holds,
             )  # fmt: skip
-        fast = found.get("fast")
         if fast is not None:
-            beside = scores.get((dataset, OURS_ONLY.get(method, method), "stock"))
-            stock = seed_summary(beside, rng=np.random.default_rng(0)) if beside else None
-            held = None if stock is None else _held(fast, stock)
+            held = None if beside is None else _held(fast, beside)
             yield Figure(
                 f"{name}: ours", fast.iqm, "score", fast.interval,
-                peer="" if stock is None else "d3rlpy",
-                target="stock's or better" if stock is not None else "", holds=held,
+                peer="" if beside is None else "d3rlpy",
+                target="stock's or better" if beside is not None else "", holds=held,
             )  # fmt: skip
 
 

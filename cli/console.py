@@ -74,26 +74,13 @@ class Terminal:
         """
         if self.as_json:
             return
-        headings = [name.replace("_", " ") for name in columns]
-        cells = [[number(cell) for cell in column] for column in zip(*rows, strict=True)]
-        cells = cells or [[] for _ in columns]
-        widths = [_widths(*each) for each in zip(headings, cells, strict=True)]
+        made = [_Column.of(name, [row[i] for row in rows]) for i, name in enumerate(columns)]
         room = self._out.width - _EDGES
-        for count, block in enumerate(_blocks([least for least, _ in widths], room)):
-            given = _given([widths[i] for i in block], room)
-            kept = [
-                (headings[i], _numeric(rows, i), width)
-                for i, width in zip(block, given, strict=True)
-            ]
-            self._block("" if count else title, kept, [[row[i] for i in block] for row in rows])
+        for count, block in enumerate(_blocks(made, room)):
+            self._block("" if count else title, block, room)
 
-    def _block(
-        self,
-        title: str,
-        columns: Sequence[tuple[str, bool, int]],
-        rows: Sequence[Sequence[object]],
-    ) -> None:
-        """One table of columns (heading, numbers or not, width) that fit beside each other."""
+    def _block(self, title: str, columns: Sequence[_Column], room: int) -> None:
+        """One table of columns that fit beside each other."""
         from rich import box
         from rich.table import Table
 
@@ -103,11 +90,11 @@ class Terminal:
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
         )
-        for heading, numeric, width in columns:
-            justify: Literal["left", "right"] = "right" if numeric else "left"
-            table.add_column(heading, justify=justify, overflow="fold", width=width)
-        for row in rows:
-            table.add_row(*(number(cell) for cell in row))
+        for column, width in zip(columns, _given(columns, room), strict=True):
+            justify: Literal["left", "right"] = "right" if column.numeric else "left"
+            table.add_column(column.heading, justify=justify, overflow="fold", width=width)
+        for row in zip(*(column.cells for column in columns), strict=True):
+            table.add_row(*row)
         self._out.print(table, soft_wrap=False)
 
     @contextmanager
@@ -132,41 +119,55 @@ class Terminal:
             yield Advance(bars, bars.add_task(label, total=total))
 
 
-def _numeric(rows: Sequence[Sequence[object]], column: int) -> bool:
-    return all(isinstance(row[column], int | float | Percent | None) for row in rows)
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table.
+
+    Attributes:
+        heading, cells: as they are shown.
+        numeric: numbers are set to the right.
+        least: width where no word of the heading and no short cell is broken.
+        greatest: width where nothing is wrapped.
+    """
+
+    heading: str
+    cells: tuple[str, ...]
+    numeric: bool
+    least: int
+    greatest: int
+
+    @classmethod
+    def of(cls, name: str, values: Sequence[object]) -> _Column:
+        """The column ``name`` with these values, one a row."""
+        from rich.cells import cell_len  # some scripts take two places a character
+
+        heading, cells = name.replace("_", " "), tuple(map(number, values))
+        words, widths = map(cell_len, heading.split()), [cell_len(cell) for cell in cells]
+        least = max([1, *words, *(min(width, _NEVER_WRAPPED) for width in widths)])
+        numeric = all(isinstance(value, int | float | Percent | None) for value in values)
+        return cls(heading, cells, numeric, least, max([least, cell_len(heading), *widths]))
 
 
-def _widths(heading: str, cells: Sequence[str]) -> tuple[int, int]:
-    """(least, greatest) width of a column: where no word of its heading and no short cell is
-    broken, and where nothing is wrapped."""
-    from rich.cells import cell_len  # some scripts take two places a character
-
-    words = [cell_len(word) for word in heading.split()]
-    each = [cell_len(cell) for cell in cells]
-    least = max([1, *words, *(min(width, _NEVER_WRAPPED) for width in each)])
-    return least, max([least, cell_len(heading), *each])
-
-
-def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+def _blocks(columns: Sequence[_Column], room: int) -> list[list[_Column]]:
     """Columns that stand side by side, in blocks; each begins with the first column."""
-    blocks: list[list[int]] = [[]]
+    blocks: list[list[_Column]] = [[]]
     free = room
-    for i, width in enumerate(widths):
-        if width + _PADDING > free and len(blocks[-1]) > 1:
-            blocks.append([0])
-            free = room - widths[0] - _PADDING
-        blocks[-1].append(i)
-        free -= width + _PADDING
+    for column in columns:
+        if column.least + _PADDING > free and len(blocks[-1]) > 1:
+            blocks.append([columns[0]])
+            free = room - columns[0].least - _PADDING
+        blocks[-1].append(column)
+        free -= column.least + _PADDING
     return blocks
 
 
-def _given(widths: Sequence[tuple[int, int]], room: int) -> list[int]:
-    """A width for each column (least, greatest): what is left over goes to all alike."""
-    given = [least for least, _ in widths]
+def _given(columns: Sequence[_Column], room: int) -> list[int]:
+    """A width for each column: what is left over goes to all alike."""
+    given = [column.least for column in columns]
+    wanted = [column.greatest - column.least for column in columns]
     free = room - sum(given) - _PADDING * len(given)
-    short = sorted(range(len(widths)), key=lambda i: widths[i][1] - widths[i][0])
-    for place, i in enumerate(short):
-        more = max(0, min(widths[i][1] - widths[i][0], free // (len(short) - place)))
+    for place, i in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        more = max(0, min(wanted[i], free // (len(wanted) - place)))
         given[i] += more
         free -= more
     return given

@@ -11,6 +11,7 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.known_optimum_request import ON_BARS, KnownOptimumConfig, Request
 from offline_trader.cli.known_optimum_subjects import (
+    market_of,
     method_of,
     named,
     off_policy,
@@ -106,7 +107,6 @@ def command(
     profits, so a short run is precise. Without a name the markets and datasets are listed. With
     --run the report of `evaluate` shows the result.
     """
-    from offline_trader.evaluation.known_optimum import get_market
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
@@ -127,7 +127,7 @@ def command(
         seed=seed,
     )
     subject = policy or (str(algorithm) if request.own else plan.learner.algorithm)
-    market = get_market(name.partition("-")[0])
+    market = market_of(name)
     made, scores = _scored(request, name, subject, plan, terminal)
     result = KnownResult(
         name=name,
@@ -148,9 +148,7 @@ def _scored(
     """The (last) policy on the market's own observations, and a score for each training."""
     if request.policy is not None and name == ON_BARS:
         return None, [score_on_bars(request.policy, plan, terminal)]
-    from offline_trader.evaluation.known_optimum import get_market
-
-    market = get_market(name.partition("-")[0])
+    market = market_of(name)
     if request.policy is not None:
         made = named(request.policy, market)
         return made, [score(market, made, plan, plan.seed)]

@@ -12,9 +12,24 @@ from offline_trader.experts.own import find_function, guarded
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.fqe import RankCheck
-    from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
+    from offline_trader.evaluation.known_optimum import (
+        KnownMarket,
+        KnownOptimumLanes,
+        KnownPolicy,
+        Score,
+    )
+    from offline_trader.learning.transitions import Transitions
 
-__all__ = ["method_of", "named", "off_policy", "score", "score_on_bars", "train", "train_own"]
+__all__ = [
+    "market_of",
+    "method_of",
+    "named",
+    "off_policy",
+    "score",
+    "score_on_bars",
+    "train",
+    "train_own",
+]
 
 
 def off_policy(
@@ -44,30 +59,44 @@ def method_of(run: Path) -> dict[str, Any]:
     return {"learner": settings["learner"]}
 
 
+def market_of(name: str) -> KnownMarket:
+    """The market ``name``, or that of the dataset or bars ``name``."""
+    from offline_trader.evaluation.known_optimum import get_market
+
+    return get_market(name.partition("-")[0])
+
+
+def _experience(name: str, config: KnownOptimumConfig) -> Transitions | KnownOptimumLanes:
+    """What a method learns ``name`` from: a dataset's transitions, or a market to act in."""
+    from offline_trader.evaluation.known_optimum import (
+        OFFLINE_DATASETS,
+        KnownOptimumLanes,
+        make_dataset,
+    )
+
+    if name in OFFLINE_DATASETS:
+        return make_dataset(name, seed=config.seed).transitions()
+    return KnownOptimumLanes(market_of(name), config.lanes, seed=config.seed)
+
+
 def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
     """The policy that ``config.learner`` learns on dataset or market ``name``.
 
     Raises:
         ConfigError: online training of another algorithm than SAC.
     """
-    from offline_trader.evaluation.known_optimum import (
-        OFFLINE_DATASETS,
-        KnownOptimumLanes,
-        get_market,
-        make_dataset,
-    )
     from offline_trader.learning.learner import make_learner
     from offline_trader.learning.offline import train_offline
     from offline_trader.learning.online import finetune
+    from offline_trader.learning.transitions import Transitions
 
-    market = get_market(name.partition("-")[0])
-    learner = make_learner(config.learner, len(market.observation_names), seed=config.seed)
-    if name in OFFLINE_DATASETS:
-        data = make_dataset(name, seed=config.seed).transitions()
-        train_offline(learner, data, config.offline, seed=config.seed)
+    given = _experience(name, config)
+    size = len(market_of(name).observation_names)
+    learner = make_learner(config.learner, size, seed=config.seed)
+    if isinstance(given, Transitions):
+        train_offline(learner, given, config.offline, seed=config.seed)
     else:
-        lanes = KnownOptimumLanes(market, config.lanes, seed=config.seed)
-        finetune(learner, lanes, None, config.online, seed=config.seed)
+        finetune(learner, given, None, config.online, seed=config.seed)
     return learner.act
 
 
@@ -77,20 +106,8 @@ def train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
     Raises:
         ConfigError: no such function, it failed, or it returned no policy.
     """
-    from offline_trader.evaluation.known_optimum import (
-        OFFLINE_DATASETS,
-        KnownOptimumLanes,
-        get_market,
-        make_dataset,
-    )
-
-    function = find_function(path)
-    given: object
-    if name in OFFLINE_DATASETS:
-        given = make_dataset(name, seed=config.seed).transitions()
-    else:
-        given = KnownOptimumLanes(get_market(name), config.lanes, seed=config.seed)
-    policy = guarded(path, function)(given, config.seed)
+    function = guarded(path, find_function(path))
+    policy = function(_experience(name, config), config.seed)
     if not callable(policy):
         raise ConfigError(
             f"{path} returned a {type(policy).__name__}",
@@ -100,8 +117,13 @@ def train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
 
 
 def score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> Score:
+    """Score of ``policy`` on M3 as bars, through features and simulator.
+
+    Raises:
+        ConfigError: a policy of the market's own observations, or one that cannot be opened.
+    """
     from offline_trader.cli.subjects import open_candidate
-    from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES, score_on_bars
+    from offline_trader.evaluation.known_optimum import ou_bars
     from offline_trader.markets.synthetic import OuMarket
 
     subject: Any
@@ -115,17 +137,23 @@ def score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> 
     else:
         candidate = open_candidate(policy)
         subject = candidate.subject
-        mode = candidate.env.get("simulator", {}).get("action_mode", OU_RULES.action_mode)
-        if mode != OU_RULES.action_mode:
+        wanted = ou_bars.OU_RULES.action_mode
+        mode = candidate.env.get("simulator", {}).get("action_mode", wanted)
+        if mode != wanted:
             terminal.note(
                 f"{policy} was trained in mode {mode}; here its actions are target weights "
-                f"({OU_RULES.action_mode})"
+                f"({wanted})"
             )
     law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
-    return score_on_bars(subject, law, n_paths=plan.paths)
+    return ou_bars.score_on_bars(subject, law, n_paths=plan.paths)
 
 
 def named(policy: str, market: KnownMarket) -> KnownPolicy:
+    """The optimal or the behaviour policy, or the user's function ``module:function``.
+
+    Raises:
+        ConfigError: no such function.
+    """
     from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
 
     if policy == "optimal":
@@ -136,6 +164,7 @@ def named(policy: str, market: KnownMarket) -> KnownPolicy:
 
 
 def score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:
+    """Score of ``policy`` over the plan's lanes and steps."""
     from offline_trader.evaluation.known_optimum import score_policy
 
     return score_policy(

@@ -2,8 +2,8 @@
 
 A fold has three parts. ``prepare`` (data and what is short) and ``train`` (what is long) need no
 other fold, so any worker may do them ahead; the rest, which judges the fold, waits for the folds
-whose policies it needs. All that passes from part to part lies on disk. Workers are fresh
-interpreters with one thread each, and each fold in this process has one thread, too.
+whose policies it needs. All that passes from part to part lies on disk. Workers are interpreters
+of their own, with one thread each, and each fold in this process has one thread, too.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ __all__ = [
     "ScoreRow",
     "TradeRow",
     "WindowRow",
+    "above_zero",
 ]
 
 FORMAT = "offline-trader evaluation 1"
@@ -187,6 +188,12 @@ class ActionMap:
     histogram: FloatArray
 
 
+def above_zero(sharpe: float | None, n: int) -> bool | None:
+    """Whether a window of ``n`` bars has a positive Sharpe ratio: not where its returns do not vary
+    (a policy that never traded); None where one bar cannot have one."""
+    return sharpe is not None and sharpe > 0.0 if n > 1 else None
+
+
 @dataclass(frozen=True)
 class WindowRow:
     """One walk-forward window."""
@@ -204,9 +211,8 @@ class WindowRow:
 
     @property
     def above_zero(self) -> bool | None:
-        """Whether its Sharpe ratio is positive: not where its returns do not vary (a policy that
-        never traded); None where one bar cannot have one."""
-        return self.sharpe is not None and self.sharpe > 0.0 if self.n > 1 else None
+        """:func:`above_zero` of the window."""
+        return above_zero(self.sharpe, self.n)
 
 
 @dataclass(frozen=True)

@@ -186,8 +186,11 @@ class WalkForwardResult:
         bootstrap's (95 %), drawn with ``seed``; None where there are too few windows or bars.
         A window whose returns do not vary, as of a policy that never traded, is not above zero.
         """
+        from offline_trader.evaluation.record import above_zero
+
         rows = self.table()
-        above = [r["sharpe"] is not None and r["sharpe"] > 0.0 for r in rows if r["bars"] > 1]
+        found = [above_zero(row["sharpe"], row["bars"]) for row in rows]
+        above = [one for one in found if one is not None]
         sharpes = np.array([r["sharpe"] for r in rows if r["sharpe"] is not None], dtype=float)
         beaten = [r["return"] > r["hold_return"] for r in rows]
         return {

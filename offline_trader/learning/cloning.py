@@ -106,20 +106,17 @@ class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
         floor = torch.full_like(mu, math.log(self._min_std))
         log_std = floor if log_std is None else torch.maximum(log_std.expand_as(mu), floor)
         clipped = actions.clamp(-self._clip, self._clip)
-        mean_term = torch.zeros_like(mu)
         if before:
-            if self._fit_mean:
-                mean_term = -0.5 * ((actions - torch.tanh(mu)) / self._min_std).square()
-                mu = mu.detach()
-            error = torch.atanh(clipped) - mu
+            error = torch.atanh(clipped) - (mu.detach() if self._fit_mean else mu)
             jacobian = torch.log1p(-clipped.square())
         else:
             error = clipped - torch.tanh(mu)
             jacobian = torch.zeros_like(mu)
         constant = 0.5 * math.log(2.0 * math.pi)
-        log_density = (
-            mean_term - 0.5 * (error / log_std.exp()).square() - log_std - constant - jacobian
-        )
+        log_density = -0.5 * (error / log_std.exp()).square() - log_std - constant - jacobian
+        if before and self._fit_mean:
+            distance = (actions - torch.tanh(mu)) / self._min_std
+            log_density = log_density - 0.5 * distance.square()
         entropy = log_std + constant + 0.5
         return None, log_density.sum(dim=1), entropy.sum(dim=1)
 

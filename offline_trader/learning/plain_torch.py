@@ -19,6 +19,7 @@ __all__ = ["PlainAdam", "without_dynamo"]
 _METHODS = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 # Where ``torch._compile._disable_dynamo`` keeps what it calls; another torch ignores it.
 _MARK = "__dynamo_disable"
+_STEP = inspect.unwrap(torch.optim.Adam.step)  # without what talks to the compiler
 
 
 class PlainAdam(torch.optim.Adam):
@@ -26,9 +27,8 @@ class PlainAdam(torch.optim.Adam):
 
     def step(self, closure: Any = None) -> Any:
         """One update of the parameters that have a gradient."""
-        plain = inspect.unwrap(torch.optim.Adam.step)  # without what talks to the compiler
         with torch.no_grad():
-            return plain(self, closure)
+            return _STEP(self, closure)
 
 
 @contextmanager
