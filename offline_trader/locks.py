@@ -1,0 +1,93 @@
+"""One process at a time: a lock on what two must not write at once.
+
+The lock is the operating system's own (``flock``, ``LockFileEx``), so it ends with its process,
+however that ends; where a file system has none, ``filelock`` goes by a marker that names the
+owner's process and host. Beside the lock lies a note of who holds it, for the message to others.
+The lock's file stays, empty: whether it is there means nothing, and removing it would let two
+processes lock two files of one name.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offline_trader.errors import ConfigError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = ["locked"]
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What a file system answers that has no locks or whose lock server does not run."""
+
+
+@contextmanager
+def locked(path: Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock at ``path`` for the block, against other processes and other threads.
+
+    Args:
+        path: the lock's own file, made here with its folder; not a file that holds anything.
+        what: what it protects, as the beginning of a message: ``dataset 'own/first-v0'``.
+        wait_s: how long to wait for another to let go, in seconds.
+
+    Raises:
+        ConfigError: another process has it; the message names its number, host and start.
+        OSError: the place cannot be written.
+    """
+    from filelock import Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = path.with_name(f"{path.name}.owner")
+    try:
+        held = _acquire(path, wait_s)
+    except Timeout:
+        raise ConfigError(
+            f"{what} is in use by {_owner(note)}",
+            expected="one process at a time",
+            hint="wait until it has ended",
+        ) from None
+    try:
+        with suppress(OSError):  # a full disk: the lock holds without its note
+            note.write_text(json.dumps(_myself()), encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):  # somebody may have removed the folder
+            note.unlink(missing_ok=True)
+        held.release()
+
+
+def _acquire(path: Path, wait_s: float) -> BaseFileLock:
+    from filelock import FileLock, SoftFileLock
+
+    lock: BaseFileLock = FileLock(path)
+    try:
+        lock.acquire(timeout=wait_s)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        lock = SoftFileLock(path.with_name(f"{path.name}.marker"))
+        lock.acquire(timeout=wait_s)
+    return lock
+
+
+def _myself() -> dict[str, object]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": now}
+
+
+def _owner(note: Path) -> str:
+    """Who holds the lock, as far as the note beside it can be read."""
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {found['pid']} on {found['host']} since {found['started']}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "another process"
