@@ -178,7 +178,7 @@ def _note_seen_bars(terminal: Terminal, env: EnvConfig, seen_until: str) -> None
     Raises:
         ConfigError: a date of the range that cannot be read.
     """
-    from offline_trader.markets.dates import parse_date, parse_end
+    from offline_trader.tables.dates import parse_date, parse_end
 
     start, _ = (None if date is None else parse_date(date) for date in (env.start, env.end))
     if seen_until and (start is None or start < parse_end(seen_until)):

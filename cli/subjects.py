@@ -210,7 +210,7 @@ def require_bars(env: EnvConfig, seen_until: str) -> None:
         DataError: a file that is not there, or no bars after those that training saw.
     """
     from offline_trader.markets import load_markets, parse_source
-    from offline_trader.markets.dates import parse_date, parse_end
+    from offline_trader.tables.dates import parse_date, parse_end
 
     for source in env.market:
         kind, name, _ = parse_source(source)
@@ -236,7 +236,7 @@ def _latest(*ranges: Any) -> str:
     """The last day, ISO, of the ranges' ends; empty where none has one."""
     import numpy as np
 
-    from offline_trader.markets.dates import parse_end
+    from offline_trader.tables.dates import parse_end
 
     moments = [parse_end(each[1]) for each in ranges if each and each[1]]
     if not moments:

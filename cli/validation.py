@@ -14,8 +14,8 @@ from offline_trader.evaluation import CollapseMeasures
 from offline_trader.evaluation.actions import collapse_under
 from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.markets import load_markets
-from offline_trader.markets.dates import parse_date, parse_end
 from offline_trader.simulator import SimulatorConfig
+from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
 __all__ = ["Rollout", "ValidationConfig", "Validator", "day_after", "roll_once", "whole_range"]

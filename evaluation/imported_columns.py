@@ -13,8 +13,7 @@ import numpy as np
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.imported_numbers import numbers_of
 from offline_trader.evaluation.record import TradeRow
-from offline_trader.markets.columns import SPELLINGS, plain
-from offline_trader.markets.times import read_times
+from offline_trader.tables import TIME_NAMES, parse_times, plain
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def series_of(
     from pandas.api.types import is_datetime64_any_dtype
 
     columns = list(frame.columns)
-    time_column = _find(columns, [plain(each) for each in SPELLINGS["timestamp"]])
+    time_column = _find(columns, TIME_NAMES)
     typed = [each for each in columns if is_datetime64_any_dtype(frame[each])]
     if time_column is None and len(typed) == 1:
         time_column = typed[0]  # whatever it is called, its values are times
@@ -185,7 +184,7 @@ def _utc(column: pd.Series, tz: str | None, label: str) -> pd.Series:
     """UTC times of a column whose index names its rows."""
     import pandas as pd
 
-    times = read_times(column, tz, label, lambda i: f"row {column.index[i]}")
+    times = parse_times(column, tz, label, lambda i: f"row {column.index[i]}")
     return pd.Series(pd.DatetimeIndex(times.utc, tz="UTC"), index=column.index)
 
 

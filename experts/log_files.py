@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from offline_trader.envs.discrete import LEGACY_ACTIONS
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.markets.columns import SPELLINGS, plain
-from offline_trader.markets.times import read_times
+from offline_trader.tables import SYMBOL_NAMES, TIME_NAMES, parse_times, plain
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def read_log(path: str, kind: str = "auto", tz: str | None = None) -> TradeLog:
 def _read(path: str, sha256: str, kind: str, tz: str | None) -> TradeLog:
     frame, first = _frame(path)
     columns = {plain(name): name for name in reversed(list(frame.columns))}
-    stamp = _first(columns, SPELLINGS["timestamp"])
+    stamp = _first(columns, TIME_NAMES)
     if stamp is None:
         raise DataError(
             f"{path}: no column of times among {', '.join(map(str, frame.columns))}",
@@ -93,10 +92,10 @@ def _read(path: str, sha256: str, kind: str, tz: str | None) -> TradeLog:
         )
     lines = np.arange(len(frame), dtype=np.int64) + first
     locate = lambda i: f"row {int(lines[i])}"  # noqa: E731
-    times = read_times(frame[stamp], tz, path, locate).utc
+    times = parse_times(frame[stamp], tz, path, locate).utc
     kind, value = _kind(columns, frame, kind, path)
     values = _values(frame, columns, kind, value, path, lines)
-    named = _first(columns, SPELLINGS["symbol"])
+    named = _first(columns, SYMBOL_NAMES)
     symbols = None if named is None else frame[named].astype(str).to_numpy()
     order = np.argsort(times, kind="stable")
     return TradeLog(

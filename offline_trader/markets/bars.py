@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.errors import DataError
-from offline_trader.markets.dates import parse_date, parse_end
 from offline_trader.markets.spacing import count_gaps, infer_periods_per_year
 from offline_trader.markets.validation import PRICES, Bar, Locate, check_columns
+from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import FloatArray
 
 __all__ = ["Bars", "TimeArray"]

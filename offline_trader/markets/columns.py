@@ -5,19 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from offline_trader.errors import DataError
-from offline_trader.markets.times import to_utc
+from offline_trader.markets.validation import PRICES
+from offline_trader.tables import SYMBOL_NAMES, TIME_NAMES, find_name, is_clock, is_number, plain
 
-__all__ = ["ADJUSTED", "REQUIRED", "SPELLINGS", "plain", "recognise", "to_utc"]
+__all__ = ["REQUIRED", "SPELLINGS", "BarColumns", "columns_by_order", "names_prices", "recognise"]
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
-    "timestamp": (
-        "timestamp", "datetime", "opentime", "date", "time", "bartime", "ts", "dt", "unix",
-        "unixtime", "unixtimestamp", "epoch", "gmttime", "localtime", "utctime", "timestamputc",
-        "datetimeutc", "dateutc", "timeutc", "tradedate", "tradingdate", "tradingday",
-        "dateandtime", "t", "index", "unnamed0", "level0",
-    ),
+    "timestamp": TIME_NAMES,
     "open": ("open", "o", "openprice", "priceopen", "pxopen", "openingprice", "first"),
     "high": ("high", "h", "highprice", "pricehigh", "pxhigh", "max"),
     "low": ("low", "l", "lowprice", "pricelow", "pxlow", "min"),
@@ -25,71 +22,89 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
               "closingprice", "last", "price"),
     "volume": ("volume", "v", "vol", "realvolume", "basevolume", "totalvolume", "tradevolume",
                "pxvolume", "qty", "quantity", "tickvolume", "tickvol"),
-    "symbol": ("symbol", "ticker", "tic", "instrument", "asset", "sym", "pair", "secid", "code",
-               "name"),
+    "symbol": SYMBOL_NAMES,
 }  # fmt: skip
-"""Column → spellings, compared without case, spaces, punctuation and leading numbers; earlier
-ones win."""
+"""Column → spellings in plain form; earlier ones win."""
 
 ADJUSTED = ("adjclose", "adjustedclose", "adjcloseprice", "closeadj", "closeadjusted")
-REQUIRED = ("timestamp", "open", "high", "low", "close")
+REQUIRED = ("timestamp", *PRICES)
+_DATES = ("date", "tradedate", "tradingdate")
+_CLOCKS = ("time",)
 
 _NOT_VOLUME = re.compile(r"ma\d*$|avg|average|change|pct|sma|ratio|weighted")
 
 
-def plain(name: object) -> str:
-    """A column's name reduced to what spellings are compared by: ``"1. Open"`` → ``open``."""
-    if isinstance(name, tuple):
-        name = next((part for part in name if str(part)), "")
-    text = re.sub(r"^\s*\d+[.)]\s*", "", str(name).lower())
-    return re.sub(r"[^a-z0-9]", "", text)
+@dataclass(frozen=True)
+class BarColumns:
+    """Positions of what makes bars among a file's columns.
+
+    Attributes:
+        places: our names → position: timestamp, open, high, low, close and, where the file has
+            them, symbol, clock (the time of day beside a date) and adjusted (close).
+        volumes: positions of columns that may be the volume, best first.
+    """
+
+    places: dict[str, int]
+    volumes: tuple[int, ...]
 
 
-def recognise(columns: Sequence[object], source: str) -> dict[str, int]:
-    """Position of each of our columns among ``columns``.
+def names_prices(names: Sequence[str]) -> bool:
+    """True for cells that are names, at least three of them those of prices."""
+    if any(is_number(name) for name in names):
+        return False
+    known = {plain(name) for name in names}
+    return sum(not known.isdisjoint(SPELLINGS[price]) for price in PRICES) >= 3
 
-    Volume and symbol may be missing. ``clock`` is there where ``Date`` and ``Time`` are two
-    columns, ``adjusted`` where there is an adjusted close beside the close.
+
+def recognise(names: Sequence[str], source: str) -> BarColumns:
+    """Which of the columns ``names`` make bars.
 
     Raises:
         DataError: a needed column is missing; the message lists what the file has.
     """
-    found = _find([plain(name) for name in columns])
+    found = _find(names)
     missing = [name for name in REQUIRED if name not in found]
     if missing:
-        listed = ", ".join(str(name) for name in columns) or "nothing"
+        listed = ", ".join(names) or "nothing"
         raise DataError(
             f"{source}: no column for {', '.join(missing)} among {listed}",
             expected="columns " + ", ".join(REQUIRED) + " (the usual spellings are recognised)",
-            hint=_hint(missing[0], [str(name) for name in columns], found),
+            hint=_hint(missing[0], names, found),
         )
-    return found
+    return BarColumns(found, _volumes(names, found))
 
 
 def _find(names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for ours, spellings in SPELLINGS.items():
-        for spelling in spellings:
-            if spelling in names and names.index(spelling) not in found.values():
-                found[ours] = names.index(spelling)
-                break
+        if ours == "volume":
+            continue
+        free = [name if i not in found.values() else "" for i, name in enumerate(names)]
+        at = find_name(free, spellings)
+        if at is not None:
+            found[ours] = at
     if "timestamp" not in found and names and names[0] == "":
         found["timestamp"] = 0  # an index without a name, as pandas writes it
-    if "volume" not in found:
-        volumes = (n for n in names if n.startswith("volume") and not _NOT_VOLUME.search(n))
-        if name := next(volumes, ""):
-            found["volume"] = names.index(name)
-    stamp = names[found["timestamp"]] if "timestamp" in found else ""
-    if stamp in ("date", "tradedate", "tradingdate") and "time" in names:
-        found["clock"] = names.index("time")
-    adjusted = next((name for name in ADJUSTED if name in names), "")
-    if adjusted and "close" in found:
-        found["adjusted"] = names.index(adjusted)
+    stamp = plain(names[found["timestamp"]]) if "timestamp" in found else ""
+    if stamp in _DATES and (clock := find_name(names, _CLOCKS)) is not None:
+        found["clock"] = clock
+    if "close" in found and (adjusted := find_name(names, ADJUSTED)) is not None:
+        found["adjusted"] = adjusted
     return found
 
 
-def _hint(missing: str, columns: Sequence[str], found: dict[str, int]) -> str:
-    free = {plain(name): name for i, name in enumerate(columns) if i not in found.values()}
+def _volumes(names: Sequence[str], found: dict[str, int]) -> tuple[int, ...]:
+    reduced = [plain(name) for name in names]
+    known = [reduced.index(each) for each in SPELLINGS["volume"] if each in reduced]
+    others = [
+        i for i, name in enumerate(reduced)
+        if name.startswith("volume") and not _NOT_VOLUME.search(name)
+    ]  # fmt: skip
+    return tuple(i for i in dict.fromkeys(known + others) if i not in found.values())
+
+
+def _hint(missing: str, names: Sequence[str], found: dict[str, int]) -> str:
+    free = {plain(name): name for i, name in enumerate(names) if i not in found.values()}
     if missing == "close" and (adjusted := next((a for a in ADJUSTED if a in free), "")):
         return (
             f"rename `{free[adjusted]}` to `close` if open, high and low are adjusted as well; "
@@ -99,3 +114,20 @@ def _hint(missing: str, columns: Sequence[str], found: dict[str, int]) -> str:
     if near:
         return f"rename `{free[near[0]]}` to `{missing}`"
     return f"name the column `{missing}`; the first lines must hold the header"
+
+
+def columns_by_order(cells: Sequence[str]) -> BarColumns | None:
+    """Columns of a row of data in the usual order; None where it is no such row.
+
+    Recognised: time, open, high, low, close and, if there, volume, as exchanges' bulk files have
+    it, with date and time in two columns or in one.
+    """
+    if not cells or not re.match(r"\d", cells[0]):
+        return None
+    clock = len(cells) > 5 and is_clock(cells[1]) and ":" in cells[1]
+    at = 2 if clock else 1
+    if not (len(cells) >= at + 4 and all(map(is_number, cells[at : at + 4]))):
+        return None
+    order = ["timestamp", *(["clock"] if clock else []), *PRICES]
+    volume = (at + 4,) if len(cells) > at + 4 and is_number(cells[at + 4]) else ()
+    return BarColumns({name: i for i, name in enumerate(order)}, volume)

@@ -17,10 +17,9 @@ import numpy as np
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.builtin import BUILTIN_MARKETS, load_builtin
-from offline_trader.markets.numbers import read_numbers
-from offline_trader.markets.tables import Table, read_table
-from offline_trader.markets.times import read_times
+from offline_trader.markets.price_tables import PriceTable, read_prices, volume_of
 from offline_trader.markets.validation import PRICES
+from offline_trader.tables import parse_times
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["load_market", "load_markets", "parse_source"]
@@ -134,12 +133,12 @@ def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
 
 
 def _load_file(path: Path, tz: str | None, adjust: bool) -> list[Bars]:
-    table = read_table(path)
-    times = read_times(table.frame["timestamp"], tz, table.source, table.locate)
+    table = read_prices(path)
+    times = parse_times(table.frame["timestamp"], tz, table.source, table.locate)
     stamps = times.utc
-    columns = {name: read_numbers(table, name) for name in PRICES}
+    columns = {name: table.numbers(name) for name in PRICES}
     notes = [*table.notes, *_adjust(table, columns, adjust), *_absorb_rounding(columns)]
-    columns["volume"], remarks = _volume(table)
+    columns["volume"], remarks = volume_of(table)
     notes += remarks
     if tz is None and not times.zoned and not times.dates:
         notes.append("times without a zone are read as UTC")
@@ -164,27 +163,17 @@ def _load_file(path: Path, tz: str | None, adjust: bool) -> list[Bars]:
     return found
 
 
-def _volume(table: Table) -> tuple[FloatArray, list[str]]:
-    """Volumes [T], and a note where there are none."""
-    if "volume" not in table.frame:
-        return np.zeros(len(table.frame)), ["no volume column: volume is 0 in every bar"]
-    volume = read_numbers(table, "volume")
-    if np.isnan(volume).all():
-        return np.zeros(len(volume)), ["the volume column is empty: volume is 0 in every bar"]
-    return volume, [] if volume.any() else ["volume is 0 in every bar"]
-
-
 class _Place:
     """What messages call row i of one instrument: its row in the file."""
 
-    def __init__(self, table: Table, rows: IntArray) -> None:
+    def __init__(self, table: PriceTable, rows: IntArray) -> None:
         self.table, self.rows = table, rows
 
     def __call__(self, i: int) -> str:
         return self.table.locate(int(self.rows[i]))
 
 
-def _instruments(table: Table) -> list[tuple[str, IntArray]]:
+def _instruments(table: PriceTable) -> list[tuple[str, IntArray]]:
     """Each instrument with its rows, in the order of their first rows."""
     if "symbol" not in table.frame:
         return [(table.symbol, np.arange(len(table.frame)))]
@@ -201,7 +190,7 @@ def _instruments(table: Table) -> list[tuple[str, IntArray]]:
     return [(str(name), order[edges[k] : edges[k + 1]]) for k, name in enumerate(names)]
 
 
-def _adjust(table: Table, columns: dict[str, FloatArray], adjust: bool) -> list[str]:
+def _adjust(table: PriceTable, columns: dict[str, FloatArray], adjust: bool) -> list[str]:
     """Scale prices in place by adjusted close ÷ close where that is asked for."""
     if "adjusted" not in table.frame:
         if adjust:
@@ -211,7 +200,7 @@ def _adjust(table: Table, columns: dict[str, FloatArray], adjust: bool) -> list[
         return []
     if not adjust:
         return ["the adjusted close is not used"]
-    factor = read_numbers(table, "adjusted") / columns["close"]
+    factor = table.numbers("adjusted") / columns["close"]
     for name in PRICES:
         columns[name] = columns[name] * factor
     return ["prices are adjusted by the adjusted close"]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.errors import DataError
-from offline_trader.markets.zones import to_zone
+from offline_trader.tables.zones import to_zone
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Times", "is_clock", "read_times", "to_utc"]
+__all__ = ["Times", "is_clock", "parse_times"]
 
 Locate = Callable[[int], str]
 
@@ -83,7 +83,7 @@ class _Parsed(NamedTuple):
     is_utc: bool
 
 
-def read_times(column: pd.Series, tz: str | None, source: str, locate: Locate) -> Times:
+def parse_times(column: pd.Series, tz: str | None, source: str, locate: Locate) -> Times:
     """Times in UTC of a column [T] of text, epoch numbers or datetimes.
 
     Times with an offset or a zone are converted. Times without one are read in ``tz``, UTC if
@@ -121,18 +121,6 @@ def read_times(column: pd.Series, tz: str | None, source: str, locate: Locate) -
         times = to_zone(times, "UTC" if dates else tz, source, locate)
     stamps = np.asarray(times.tz_localize(None).as_unit("ns").to_numpy())
     return Times(stamps, parsed.is_utc, dates)
-
-
-def to_utc(column: pd.Series, tz: str | None, source: str, first_line: int) -> pd.Series:
-    """UTC times of a column, as a Series; rows are named from ``first_line`` on.
-
-    Raises:
-        DataError, ConfigError: as :func:`read_times`.
-    """
-    import pandas as pd
-
-    times = read_times(column, tz, source, lambda i: f"row {first_line + i}")
-    return pd.Series(pd.DatetimeIndex(times.utc, tz="UTC"), index=column.index)
 
 
 def is_clock(value: object) -> bool:

@@ -1,0 +1,84 @@
+"""Parquet and Feather files to tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from offline_trader.tables.contents import check_size, refusals
+from offline_trader.tables.layout import HeaderTest
+from offline_trader.tables.table import Table, unlike
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FEATHER_MAGIC", "PARQUET_MAGIC", "read_columnar"]
+
+PARQUET_MAGIC = b"PAR1"
+FEATHER_MAGIC = (b"ARROW1", b"FEA1")
+_CELL_BYTES = 8  # of numbers and times; text takes more, never less
+
+
+def read_columnar(path: Path, source: str, parquet: bool, is_header: HeaderTest | None) -> Table:
+    """The table in a Parquet or Feather file; pandas' index, where it was kept, as columns.
+
+    Args:
+        path: the file.
+        source: its name in messages.
+        parquet: Parquet, else Feather.
+        is_header: tells names from instruments where columns have two levels.
+
+    Raises:
+        DataError: damaged or too large.
+    """
+    import pandas as pd
+
+    with refusals(source):
+        frame = (_parquet if parquet else _feather)(path, source)
+        if not isinstance(frame.index, pd.RangeIndex):
+            frame = frame.reset_index()
+    names, groups = _levels(frame)
+    if groups and is_header is not None and not is_header(names) and is_header(groups):
+        names, groups = (
+            [b if b else a for a, b in zip(names, groups, strict=True)],
+            tuple(a if b else "" for a, b in zip(names, groups, strict=True)),
+        )
+    labelled = frame.set_axis(unlike(names), axis=1)
+    rows = np.arange(len(frame), dtype=np.int64)
+    return Table(source, labelled, tuple(names), rows, groups)
+
+
+def _parquet(path: Path, source: str) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        _check(file.metadata.num_rows, file.metadata.num_columns, source)
+        frame: pd.DataFrame = file.read(use_threads=False).to_pandas()
+    return frame
+
+
+def _feather(path: Path, source: str) -> pd.DataFrame:
+    from pyarrow import feather
+
+    table: Any = feather.read_table(path, memory_map=True)
+    _check(table.num_rows, table.num_columns, source)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _check(rows: int, columns: int, source: str) -> None:
+    """Refuse what would take too much memory: a column of equal values takes none in the file."""
+    size = rows * columns * _CELL_BYTES
+    check_size(source, size, f"{rows:,} rows of {columns} columns take")
+
+
+def _levels(frame: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:
+    """Names, and of columns in two levels the instruments."""
+    parts = [
+        tuple(map(str, name)) if isinstance(name, tuple) else (str(name),) for name in frame.columns
+    ]
+    if not any(len(part) > 1 for part in parts):
+        return [part[0] for part in parts], ()
+    return [part[0] for part in parts], tuple(part[1] if len(part) > 1 else "" for part in parts)

@@ -1,0 +1,60 @@
+"""Names of columns: what they are compared by, and the spellings that all readers share."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+__all__ = ["SYMBOL_NAMES", "TIME_NAMES", "find_name", "is_percent", "plain"]
+
+_UNIT = re.compile(
+    r"(?<=\w)\s*[(\[]\s*(?:in\s+)?(?:[$€£¥]|[A-Z]{3,5}|[Uu]nits?|[Ss]hares|[Cc]ontracts|[Ll]ots"
+    r"|[Pp]rice|[Cc]lient\s+[Tt]ime|[Ll]ocal(?:\s+[Tt]ime)?)\s*[)\]]"
+)
+
+
+def plain(name: object) -> str:
+    """A column's name reduced to what spellings are compared by: ``"1. Open"`` → ``open``.
+
+    Case, accents, spaces, punctuation, leading numbers and units in brackets (``Open (USD)``)
+    are dropped. A per cent sign is kept as ``pct``: ``Profit %`` is another thing than ``Profit``.
+    """
+    if isinstance(name, tuple):
+        name = next((part for part in name if str(part)), "")
+    text = re.sub(r"^\s*\d+[.)]\s*", "", str(name))
+    text = _UNIT.sub("", text).replace("%", " pct ")
+    text = unicodedata.normalize("NFKD", text.casefold())
+    letters = (c for c in text if c.isalnum())
+    return "".join(letters)
+
+
+def is_percent(name: object) -> bool:
+    """True where a column's name says that its numbers are per cent, as ``Return (%)`` does."""
+    return "%" in str(name) or "％" in str(name)
+
+
+def find_name(names: Sequence[object], spellings: Iterable[str]) -> int | None:
+    """Position of the first of ``names`` that is spelled one of the ways, earlier ways first."""
+    known = {plain(name): i for i, name in reversed(list(enumerate(names)))}
+    return next((known[each] for each in map(plain, spellings) if each in known), None)
+
+
+TIME_NAMES: tuple[str, ...] = (
+    "timestamp", "datetime", "opentime", "date", "time", "bartime", "ts", "dt", "unix",
+    "unixtime", "unixtimestamp", "epoch", "gmttime", "localtime", "utctime", "timestamputc",
+    "datetimeutc", "dateutc", "timeutc", "tradedate", "tradingdate", "tradingday", "windowstart",
+    "dateopen", "dateandtime", "opendate", "opentimestamp", "timeopen", "timeperiodstart",
+    "starttime", "start", "begin", "begins", "beginsat", "barstart", "tsevent", "timestampms",
+    "timestampns", "asofdate", "pricedate", "effectivedate", "businessdate",
+    "t", "index", "unnamed0", "level0",
+    "datum", "zeit", "fecha", "data", "czas", "дата", "时间", "日期", "時間", "日時", "日付",
+    "交易日期", "일자", "날짜", "tarih", "tijd", "dato", "heure", "hora",
+)  # fmt: skip
+"""Names of the column that holds a row's time, in plain form; earlier ones win."""
+
+SYMBOL_NAMES: tuple[str, ...] = (
+    "symbol", "ticker", "tic", "instrument", "asset", "sym", "pair", "secid", "code", "name",
+    "tickersymbol", "isin", "тикер", "股票代码", "代码",
+)  # fmt: skip
+"""Names of the column that holds a row's instrument, in plain form; earlier ones win."""

@@ -1,0 +1,101 @@
+"""One reader for whatever people have: what a table holds, before anything is converted."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.tables import LIMIT_VARIABLE, Table, read_table
+
+
+def cells(table: Table) -> list[list[str]]:
+    return [list(map(str, row)) for row in table.frame.itertuples(index=False)]
+
+
+def write(folder: Path, content: bytes | str, name: str = "a.csv") -> Path:
+    file = folder / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_every_cell_is_text_as_it_stands(tmp_path: Path, delimiter: str) -> None:
+    lines = [
+        "# title",
+        "",
+        "when,What (%),what,what",
+        "2020-01-02,007,NA,",
+        "2020-01-03,1.50,x y,-",
+    ]
+    text = "\n".join(lines).replace(",", delimiter)
+    table = read_table(write(tmp_path, text))
+    assert table.names == ("when", "What (%)", "what", "what")
+    assert list(table.frame.columns) == ["when", "What (%)", "what", "what.1"]
+    assert cells(table) == [["2020-01-02", "007", "NA", ""], ["2020-01-03", "1.50", "x y", "-"]]
+    assert [table.locate(i) for i in (0, 1)] == ["row 4", "row 5"]
+    assert (table.header, table.delimiter) == (True, delimiter)
+
+
+def test_blank_lines_keep_the_count_of_an_editor(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "a,b\n\n1,2\n,\n\n3,4\n"))
+    assert (cells(table), table.rows.tolist()) == ([["1", "2"], ["3", "4"]], [3, 6])
+
+
+def test_a_file_without_a_header(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "2020-01-02;1;2\n2020-01-03;3;4\n"))
+    assert (table.header, table.names) == (False, ("", "", ""))
+    assert list(table.frame.columns) == ["1", "2", "3"]
+    assert cells(table)[1] == ["2020-01-03", "3", "4"]
+
+
+def test_the_line_that_holds_the_names_is_the_reader_s_to_tell(tmp_path: Path) -> None:
+    file = write(tmp_path, "Account,Currency\nX,USD\ntime,units\n2020-01-02,5\n")
+    assert read_table(file).names == ("Account", "Currency")
+    assert read_table(file, lambda names: "units" in names).names == ("time", "units")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "note"),
+    [
+        ("utf-8", ()),
+        ("utf-8-sig", ()),
+        ("utf-16", ()),
+        ("cp1252", ("not UTF-8: read as Windows-1252",)),
+    ],
+)
+def test_encodings(tmp_path: Path, encoding: str, note: tuple[str, ...]) -> None:
+    table = read_table(write(tmp_path, "Eröffnung,Schluß\n1,2\n".encode(encoding)))
+    assert (table.names, table.notes) == (("Eröffnung", "Schluß"), note)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_typed_columns_keep_their_types(tmp_path: Path, kind: str) -> None:
+    frame = pd.DataFrame({"t": pd.date_range("2020-01-02", periods=2), "x": [1.5, 2.5]})
+    file = tmp_path / "typed.data"
+    getattr(frame, f"to_{kind}")(file)
+    table = read_table(file)
+    pd.testing.assert_frame_equal(table.frame, frame)
+    assert (table.names, table.locate(1)) == (("t", "x"), "row 1")
+
+
+def test_more_than_the_limit_is_refused_before_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    packed = write(tmp_path, gzip.compress(b"a,b\n" + b"1,2\n" * 500_000), "a.csv.gz")
+    with pytest.raises(DataError, match=r"a.csv.gz: unpacked it holds more than 1 MB"):
+        read_table(packed)
+    equal = tmp_path / "a.parquet"
+    pd.DataFrame({"x": [1.0] * 200_000}).to_parquet(equal)
+    assert equal.stat().st_size < 10_000
+    with pytest.raises(DataError, match=r"200,000 rows of 1 columns take 2 MB, the limit is 1 MB"):
+        read_table(equal)
+    monkeypatch.setenv(LIMIT_VARIABLE, "4")
+    assert (len(read_table(packed).frame), len(read_table(equal).frame)) == (500_000, 200_000)
+    monkeypatch.setenv(LIMIT_VARIABLE, "much")
+    with pytest.raises(ConfigError, match=f"{LIMIT_VARIABLE} is 'much'"):
+        read_table(packed)
