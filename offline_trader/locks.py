@@ -3,8 +3,7 @@
 The lock is the operating system's own (``flock``, ``LockFileEx``), so it ends with its process,
 however that ends; where a file system has none, ``filelock`` goes by a marker that names the
 owner's process and host. Beside the lock lies a note of who holds it, for the message to others.
-The lock's file stays, empty: whether it is there means nothing, and removing it would let two
-processes lock two files of one name.
+The owner removes both; what a kill leaves behind blocks nobody.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ __all__ = ["locked"]
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What a file system answers that has no locks or whose lock server does not run."""
+_TRIES = 100
+"""How often the lock's folder may be taken away by one who leaves, before that is an error."""
 
 
 @contextmanager
@@ -45,7 +46,6 @@ def locked(path: Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
     """
     from filelock import Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     note = path.with_name(f"{path.name}.owner")
     try:
         held = _acquire(path, wait_s)
@@ -60,22 +60,31 @@ def locked(path: Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
             note.write_text(json.dumps(_myself()), encoding="utf-8")
         yield
     finally:
-        with suppress(OSError):  # somebody may have removed the folder
-            note.unlink(missing_ok=True)
+        for file in (note, path):  # still held: who opened this file before locks nothing by it
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
         held.release()
 
 
 def _acquire(path: Path, wait_s: float) -> BaseFileLock:
     from filelock import FileLock, SoftFileLock
 
-    lock: BaseFileLock = FileLock(path)
-    try:
-        lock.acquire(timeout=wait_s)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        lock = SoftFileLock(path.with_name(f"{path.name}.marker"))
-        lock.acquire(timeout=wait_s)
+    marker = path.with_name(f"{path.name}.marker")
+    for attempt in range(1, _TRIES + 1):
+        lock: BaseFileLock = FileLock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=wait_s)
+        except (FileNotFoundError, FileExistsError):  # the latter from mkdir, of a folder just gone
+            if attempt == _TRIES:
+                raise
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            lock = SoftFileLock(marker)
+            lock.acquire(timeout=wait_s)
+        break
     return lock
 
 

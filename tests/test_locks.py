@@ -150,3 +150,31 @@ def test_without_locks_in_the_file_system_a_marker_stands_for_one(
     marker.write_text(f"{ended.pid}\n{socket.gethostname()}\n")
     with locked(lock, "it", wait_s=10):
         assert str(os.getpid()) in marker.read_text()
+
+
+_VISIT = (
+    "import sys, pathlib\n"
+    "from offline_trader.errors import ConfigError\n"
+    "from offline_trader.locks import locked\n"
+    "lock, inside = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])\n"
+    "for _ in range(300):\n"
+    "    try:\n"
+    "        with locked(lock, 'it'):\n"
+    "            inside.mkdir()\n"  # fails where another is inside
+    "            inside.rmdir()\n"
+    "    except ConfigError:\n"
+    "        pass\n"
+    "    try:\n"
+    "        lock.parent.rmdir()\n"
+    "    except OSError:\n"
+    "        pass\n"
+)
+
+
+def test_nothing_is_left_and_leaving_lets_no_two_in(tmp_path: Path) -> None:
+    """Owners remove lock and folder while others come: still one at a time, and no litter."""
+    lock = tmp_path / "folder" / ".lock"
+    command = [sys.executable, "-c", _VISIT, str(lock), str(tmp_path / "inside")]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == []
