@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.record import Figure, publish
-from offline_trader.evaluation.bootstrap import bootstrap_interval
+from offline_trader.evaluation.bootstrap import bootstrap_interval, sharpe_difference
 from offline_trader.evaluation.comparison import superior_to_benchmark
 from offline_trader.evaluation.known_optimum import (
     AlmgrenChriss,
@@ -72,6 +72,34 @@ def size_of_spa(repeats: int) -> Figure:
         p = superior_to_benchmark(policy, market, rng=rng, replicates=299)
         rejected += p is not None and p < 0.05
     return _share("spa_size_at_5_percent", rejected, repeats, (0.03, 0.07))
+
+
+def coverage_of_differences(n_series: int) -> Iterator[Figure]:
+    """The same of the difference of the Sharpe ratios of two series that are nearly equal."""
+    for correlation, n_bars in ((0.99, 120), (0.999, 120), (0.99, 1000), (0.999, 1000)):
+        rng = np.random.default_rng(60)
+        covered = 0
+        for k in range(n_series):
+            one, own = rng.standard_normal((2, n_bars))
+            other = correlation * one + math.sqrt(1.0 - correlation**2) * own
+            draws = np.random.default_rng(k)
+            found = sharpe_difference(0.01 * (one + 0.06), 0.01 * (other + 0.05), 1.0, rng=draws)
+            assert found is not None
+            covered += found.low <= 0.01 <= found.high
+        name = f"sharpe_difference_coverage_correlation{correlation:g}_bars{n_bars}"
+        yield _share(name, covered, n_series, (0.93, 0.97))
+
+
+def size_of_spa_of_several(repeats: int, n_models: int = 20) -> Figure:
+    """How often it rejects where none of several models of unequal risk earns more."""
+    rng = np.random.default_rng(41)
+    rejected = 0
+    for _ in range(repeats):
+        market = rng.standard_t(6, 500) * 0.01
+        own = rng.standard_t(6, (500, n_models)) * np.geomspace(0.001, 0.03, n_models)
+        p = superior_to_benchmark(market[:, None] + own, market, rng=rng, replicates=299)
+        rejected += p is not None and p < 0.05
+    return _share(f"spa_size_at_5_percent_{n_models}_models", rejected, repeats, (0.03, 0.07))
 
 
 def null_strategies(repeats: int) -> Iterator[Figure]:
@@ -137,12 +165,14 @@ def main() -> None:
         *known_optima(),
         *null_strategies(300),
         size_of_spa(chosen.repeats),
+        size_of_spa_of_several(chosen.repeats),
         *coverage(chosen.series),
+        *coverage_of_differences(chosen.series),
     ]
     publish(
         "statistics",
         figures,
-        seeds=[40, 50, *(seed for _, _, seed in LAWS)],
+        seeds=[40, 41, 50, 60, *(seed for _, _, seed in LAWS)],
         facts={"series": chosen.series, "bars": 1000, "spa_repeats": chosen.repeats},
     )
 

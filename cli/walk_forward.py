@@ -212,5 +212,6 @@ def _with_interval(total: Mapping[str, Any], name: str) -> str:
 
     ends = total[f"{name}_interval"]
     if ends is None:
-        return shown(total[name])
+        reason = total.get("no_interval", {}).get(name)
+        return shown(total[name]) + (f" (no interval: {reason})" if reason else "")
     return f"{shown(total[name])} (95 % interval {shown(ends[0])} to {shown(ends[1])})"

@@ -130,9 +130,10 @@ def standard_error(psi: FloatArray, lags: int) -> float:
 
 @_compiled
 def replicate_ratios(
-    x: FloatArray, indices: IntArray, code: int, lags: int, value: float
+    x: FloatArray, indices: IntArray, code: int, lags: int, value: float, least_error: float
 ) -> FloatArray:
-    """[B] (measure of the sample − ``value``) ÷ the sample's own standard error."""
+    """[B] (measure of the sample − ``value``) ÷ the sample's own standard error; NaN where that
+    error is below ``least_error``."""
     replicates, n = indices.shape
     ratios = np.empty(replicates)
     sample = np.empty((n, x.shape[1]))
@@ -143,5 +144,5 @@ def replicate_ratios(
                 sample[t, column] = x[indices[b, t], column]
         deviation = influence(sample, code, psi) - value
         error = standard_error(psi, lags)
-        ratios[b] = deviation / error if error > 0.0 else math.nan
+        ratios[b] = deviation / error if error >= least_error else math.nan
     return ratios

@@ -54,11 +54,12 @@ class CollapseMeasures:
 
     Attributes:
         n: number of actions.
-        h_norm: Miller–Madow entropy of 21 bins ÷ ln 21.
+        h_norm: Miller–Madow entropy of 21 bins ÷ ln 21, at most 1.
         n_effective: e^H of the plain entropy: 1 for one bin.
         action_entropy: entropy of {sell, hold, buy} in nats.
         mi_norm: mutual information of action bin and state decile ÷ ln 10, less the mean of its
-            permutation null; the greatest over the state's columns. None without states.
+            permutation null; the greatest over the state's columns, in [0, 1]: less than chance is
+            nothing. None without states.
         mi_null_95: 95 % quantile of the corrected null, in the same unit.
         mi_column: the column that the greatest value belongs to.
         std: standard deviation of the actions.
@@ -141,7 +142,8 @@ def collapse_measures(
         mi, null, column = mutual_information(a, states, rng=rng, permutations=permutations)
     measures = CollapseMeasures(
         n=a.size,
-        h_norm=(entropy + correction) / math.log(N_BINS),
+        # the correction can lead beyond the entropy of equal bins: no entropy is greater
+        h_norm=min(1.0, (entropy + correction) / math.log(N_BINS)),
         n_effective=math.exp(entropy),
         action_entropy=_entropy(sides),
         mi_norm=mi,
@@ -210,7 +212,7 @@ def mutual_information(
     for the choice of the column.
 
     Returns:
-        the greatest corrected value, the 95 % quantile of the greatest corrected value under
+        the greatest corrected value (0 where it is below chance), the 95 % quantile of the greatest corrected value under
         permutation, and the column of the greatest.
     """
     codes = quantile_codes(states)
@@ -225,7 +227,7 @@ def mutual_information(
     column = int(np.argmax(observed - bias))
     scale = math.log(N_DECILES)
     return (
-        float((observed - bias)[column] / scale),
+        max(0.0, float((observed - bias)[column] / scale)),
         float(np.quantile((null - bias).max(axis=1), 0.95) / scale),
         column,
     )

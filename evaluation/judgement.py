@@ -12,10 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from offline_trader.evaluation.bootstrap import performance_intervals, sharpe_difference
+from offline_trader.evaluation.bootstrap import (
+    Interval,
+    NoInterval,
+    measured_difference,
+    performance_intervals,
+)
 from offline_trader.evaluation.comparison import superior_to_benchmark
 from offline_trader.evaluation.ledger import TrialLedger
-from offline_trader.evaluation.measures import performance, sharpe_ratio
+from offline_trader.evaluation.measures import performance, sharpe_ratio, why_undefined
 from offline_trader.evaluation.record import Comparator
 from offline_trader.evaluation.statistics import sharpe_evidence
 from offline_trader.types import FloatArray
@@ -89,6 +94,8 @@ def judge(
         seed: of the bootstrap.
         replicates: bootstrap samples.
     """
+    from offline_trader.evaluation.report.labels import label_of
+
     rng = np.random.default_rng(seed)
     notes = []
     sharpes: FloatArray = np.empty(0)
@@ -113,15 +120,28 @@ def judge(
             f"The range is {evidence.years:.1f} years long; {YEARS_FOR_SHARPE_08} years of daily "
             "bars are needed before a true Sharpe ratio of 0.8 differs from 0 at 95 %."
         )
-    intervals = performance_intervals(returns, periods_per_year, rng=rng, replicates=replicates)
-    comparators = tuple(
-        _compared(returns, each, periods_per_year, rng, replicates) for each in rivals
-    )
+    measures = performance(returns, periods_per_year)
+    missing = why_undefined(returns, measures, periods_per_year)
+    found = performance_intervals(returns, periods_per_year, rng=rng, replicates=replicates)
+    absent = {
+        label_of(name).text: each.reason
+        for name, each in found.items()
+        if isinstance(each, NoInterval) and measures[name] is not None
+    }
+    compared = [_compared(returns, each, periods_per_year, rng, replicates) for each in rivals]
+    comparators = tuple(each for each, _ in compared)
+    absent |= {
+        f"the difference of Sharpe ratios to {each.name}": reason
+        for each, reason in compared
+        if reason and each.sharpe_difference is not None
+    }
+    missing = {label_of(name).text: reason for name, reason in missing.items()}
+    notes += [*_reasons("Not defined:", missing), *_reasons("No interval of", absent)]
     p_values = [each.spa_p_value for each in comparators]
     known = [p for p in p_values if p is not None]
     return Judgement(
-        measures=performance(returns, periods_per_year),
-        intervals={name: each.ends for name, each in intervals.items()},
+        measures=measures,
+        intervals={name: each.ends for name, each in found.items() if isinstance(each, Interval)},
         statistics=evidence.to_dict(),
         comparators=comparators,
         # better than every one of them: the greatest p-value, as superior_to_all defines it
@@ -137,17 +157,29 @@ def _compared(
     periods_per_year: float,
     rng: np.random.Generator,
     replicates: int,
-) -> Comparator:
+) -> tuple[Comparator, str]:
+    """The rival beside the result, and why their difference has no interval, if it has none."""
     theirs = rival.equity[1:] / rival.equity[:-1] - 1.0
-    difference = sharpe_difference(
+    difference = measured_difference(
         returns, theirs, periods_per_year, rng=rng, replicates=replicates
     )
-    return Comparator(
+    interval = difference if isinstance(difference, Interval) else None
+    ratios = [sharpe_ratio(each, periods_per_year) for each in (returns, theirs)]
+    comparator = Comparator(
         name=rival.name,
         role=rival.role,
         equity=rival.equity,
         measures=performance(theirs, periods_per_year),
-        sharpe_difference=None if difference is None else difference.value,
-        sharpe_difference_interval=None if difference is None else difference.ends,
+        sharpe_difference=None if None in ratios else float(np.subtract(*ratios)),
+        sharpe_difference_interval=None if interval is None else interval.ends,
         spa_p_value=superior_to_benchmark(returns, theirs, rng=rng, replicates=replicates),
     )
+    return comparator, difference.reason if isinstance(difference, NoInterval) else ""
+
+
+def _reasons(begin: str, reasons: Mapping[str, str]) -> list[str]:
+    """One note a reason: ``begin``, the names that it holds for, and the reason."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
+    return [f"{begin} {', '.join(each)}, because {reason}." for reason, each in names.items()]

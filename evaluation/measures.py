@@ -1,8 +1,9 @@
 """Performance measures of one series of simple returns, as ``docs/evaluation.md`` defines them.
 
 A bar whose return is NaN is unknown: it is left out of means and deviations, and leaves the
-equity as it is. A measure that is not defined (no bars, zero variance, nothing lost) is ``None``,
-never infinity and never a number that looks like a result.
+equity as it is. A measure that is not defined (no known bar, zero variance, nothing lost) is
+``None``, never infinity and never a number that looks like a result: a divisor that is only what
+rounding left counts as zero. :func:`why_undefined` says why.
 
 Every function reads the whole series: these are judgements on a finished run, not signals.
 """
@@ -10,6 +11,7 @@ Every function reads the whole series: these are judgements on a finished run, n
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.types import FloatArray
 
 __all__ = [
+    "GREATEST_GROWTH",
     "annual_return",
     "calmar_ratio",
     "downside_deviation",
@@ -40,11 +43,19 @@ __all__ = [
     "total_return",
     "value_at_risk",
     "volatility",
+    "why_undefined",
 ]
 
 
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 """What rounding leaves of equal returns that were computed from an equity curve."""
+
+GREATEST_GROWTH = 1e12
+"""Growth a year above this multiple of the capital is what a short range makes of a few bars."""
+_GREATEST = 1e15
+"""Greater numbers are no result, but what a divisor near zero or a wrong unit makes."""
+_GREATEST_RETURN = 1e100
+"""Greater returns are unknown: their squares are no numbers."""
 
 
 def performance(
@@ -77,6 +88,37 @@ def performance(
     }
 
 
+def why_undefined(
+    returns: ArrayLike, measures: Mapping[str, float | None], periods_per_year: float
+) -> dict[str, str]:
+    """Why measures of :func:`performance` are ``None``, by name.
+
+    Args:
+        returns: [T] the simple returns that were measured.
+        measures: what :func:`performance` found.
+        periods_per_year: bars a year.
+    """
+    known = _known(returns)
+    missing = [name for name in _REASONS if name in measures and measures[name] is None]
+    if known.size < 2:
+        count = "no known return" if known.size == 0 else "only one known return"
+        return dict.fromkeys(missing, f"there is {count}")
+    reasons = dict(_REASONS)
+    if is_constant(known):
+        reasons |= dict.fromkeys(("sharpe", "skewness", "kurtosis"), "the returns do not vary")
+    if (known <= -1.0).any():
+        reasons["stability"] = "all was lost"
+    if (known < -1.0).any():
+        reasons |= dict.fromkeys(("cagr", "calmar"), "more than the capital was lost")
+    elif measures.get("cagr") is None:
+        years = np.asarray(returns).size / periods_per_year
+        reasons["cagr"] = (
+            f"it would be above {GREATEST_GROWTH:.0e} times the capital, and {years:.2g} years are "
+            "too few to say anything of a year"
+        )
+    return {name: reasons[name] for name in missing}
+
+
 def period_rate(annual_rate: float, periods_per_year: float) -> float:
     """Rate a bar that compounds to ``annual_rate``: ``(1 + rf)^(1/ppy) − 1``.
 
@@ -93,7 +135,8 @@ def period_rate(annual_rate: float, periods_per_year: float) -> float:
 def equity_curve(returns: ArrayLike, initial: float = 1.0) -> FloatArray:
     """[T + 1] equity: the initial capital, then the equity after each bar."""
     r = _series(returns)
-    growth = np.cumprod(1.0 + np.where(np.isnan(r), 0.0, r))
+    with _quiet():
+        growth = np.cumprod(1.0 + np.where(np.isnan(r), 0.0, r))
     return initial * np.concatenate(([1.0], growth))
 
 
@@ -104,29 +147,44 @@ def drawdown_series(returns: ArrayLike) -> FloatArray:
     """
     equity = equity_curve(returns)
     peak = np.maximum.accumulate(equity)
-    return np.asarray((equity - peak) / peak)
+    with _quiet():
+        return np.asarray((equity - peak) / peak)
 
 
 def max_drawdown(returns: ArrayLike) -> float | None:
-    """Deepest drawdown, a number in [−1, 0]; ``None`` without bars."""
+    """Deepest drawdown, a number in [−1, 0]; ``None`` without a known bar.
+
+    More than the capital cannot be lost: a return below −1 is a drawdown of −1.
+    """
     r = _series(returns)
-    return None if r.size == 0 else _number(drawdown_series(r).min())
+    if np.isnan(r).all():
+        return None
+    deepest = _number(np.nanmin(drawdown_series(r)))
+    return None if deepest is None else max(deepest, -1.0)
 
 
 def total_return(returns: ArrayLike) -> float | None:
     """Compounded return over the whole series."""
     r = _known(returns)
-    return None if r.size == 0 else _number(np.prod(1.0 + r) - 1.0)
+    with _quiet():
+        return None if r.size == 0 else _number(np.prod(1.0 + r) - 1.0)
 
 
 def annual_return(returns: ArrayLike, periods_per_year: float) -> float | None:
-    """Geometric growth a year (CAGR): ``(Π(1 + r))^(ppy/T) − 1``; T counts unknown bars too."""
+    """Geometric growth a year (CAGR): ``(Π(1 + r))^(ppy/T) − 1``; T counts unknown bars too.
+
+    ``None`` without a known bar, where more than the capital was lost, and above
+    ``GREATEST_GROWTH``.
+    """
     r = _series(returns)
-    if r.size == 0:
-        return None
     period_rate(0.0, periods_per_year)
-    final = float(np.nanprod(1.0 + r))
-    return None if final < 0 else _number(final ** (periods_per_year / r.size) - 1.0)
+    known = r[~np.isnan(r)]
+    if known.size == 0 or (known < -1.0).any():
+        return None
+    if (known == -1.0).any():
+        return -1.0
+    log_growth = float(np.log1p(known).sum()) * (periods_per_year / r.size)
+    return None if log_growth > math.log1p(GREATEST_GROWTH) else _number(math.expm1(log_growth))
 
 
 def mean_return(returns: ArrayLike) -> float | None:
@@ -154,7 +212,8 @@ def sharpe_ratio(
     deviation = _deviation(excess)
     if not deviation:
         return None
-    return _number(excess.mean() / deviation * math.sqrt(periods_per_year))
+    with _quiet():
+        return _number(excess.mean() / deviation * math.sqrt(periods_per_year))
 
 
 def downside_deviation(
@@ -173,7 +232,8 @@ def sortino_ratio(
     """Annualised mean excess return ÷ downside deviation; ``None`` where nothing was lost."""
     excess = _known(returns) - period_rate(risk_free, periods_per_year)
     downside = downside_deviation(returns, periods_per_year, risk_free)
-    if excess.size < 2 or downside is None or downside <= _ROUNDING * math.sqrt(periods_per_year):
+    least = _rounding(excess) * math.sqrt(periods_per_year)
+    if excess.size < 2 or downside is None or downside <= least:
         return None
     return _number(excess.mean() * periods_per_year / downside)
 
@@ -181,7 +241,9 @@ def sortino_ratio(
 def calmar_ratio(returns: ArrayLike, periods_per_year: float) -> float | None:
     """Growth a year ÷ depth of the maximum drawdown; ``None`` where nothing was lost."""
     growth, drawdown = annual_return(returns, periods_per_year), max_drawdown(returns)
-    return None if growth is None or not drawdown else _number(growth / -drawdown)
+    if growth is None or drawdown is None or -drawdown <= _ROUNDING * np.size(returns):
+        return None
+    return _number(growth / -drawdown)
 
 
 def omega_ratio(
@@ -190,7 +252,7 @@ def omega_ratio(
     """Sum of gains ÷ sum of losses around ``required`` (a rate a year)."""
     excess = _known(returns) - period_rate(required, periods_per_year)
     losses = -float(excess[excess < 0].sum())
-    if excess.size < 2 or losses <= 0:
+    if excess.size < 2 or losses <= _rounding(excess) * excess.size:
         return None
     return _number(excess[excess > 0].sum() / losses)
 
@@ -216,7 +278,7 @@ def tail_ratio(returns: ArrayLike) -> float | None:
     if r.size == 0:
         return None
     low, high = np.percentile(r, [5.0, 95.0])
-    return None if low == 0 else _number(abs(high) / abs(low))
+    return None if abs(low) <= _rounding(r) else _number(abs(high) / abs(low))
 
 
 def skewness(returns: ArrayLike) -> float | None:
@@ -235,30 +297,45 @@ def stability(returns: ArrayLike) -> float | None:
     if r.size < 2 or (r <= -1).any():
         return None
     path = np.cumsum(np.log1p(r))
+    if np.abs(r).max() <= _ROUNDING:
+        return None
     time = np.arange(path.size) - (path.size - 1) / 2.0
     centred = path - path.mean()
     spread = float(centred @ centred) * float(time @ time)
-    return None if spread == 0 else _number((centred @ time) ** 2 / spread)
+    return None if spread == 0 else min(1.0, float((centred @ time) ** 2 / spread))
 
 
 def _standardised_moment(returns: ArrayLike, order: int) -> float | None:
     r = _known(returns)
     if not _deviation(r):
         return None
-    centred = r - r.mean()
-    return _number(np.mean(centred**order) / np.mean(centred**2) ** (order / 2))
+    with _quiet():
+        centred = r - r.mean()
+        scaled = centred / np.sqrt(np.mean(centred**2))  # first, or tiny moments are rounded to 0
+        return _number(np.mean(scaled**order))
 
 
 def _deviation(known: FloatArray) -> float | None:
     """Standard deviation; exactly 0 for equal values, whatever rounding leaves of it."""
     if known.size < 2:
         return None
-    return 0.0 if is_constant(known) else float(known.std(ddof=1))
+    with _quiet():
+        return 0.0 if is_constant(known) else float(known.std(ddof=1))
 
 
 def is_constant(values: FloatArray) -> bool:
     """Whether returns [T ≥ 1] are equal but for the rounding of growth factors around 1."""
-    return bool(np.ptp(values) <= _ROUNDING * max(1.0, float(np.abs(values).max())))
+    return bool(np.ptp(values) <= _rounding(values))
+
+
+def _rounding(values: FloatArray) -> float:
+    """What rounding may leave of a zero among returns [T]."""
+    return _ROUNDING * max(1.0, float(np.abs(values).max(initial=0.0)))
+
+
+def _quiet() -> np.errstate:
+    """What overflows becomes infinite, and :func:`_number` makes it None."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _series(returns: ArrayLike) -> FloatArray:
@@ -267,7 +344,7 @@ def _series(returns: ArrayLike) -> FloatArray:
         raise DataError(f"returns of shape {r.shape}", expected="one series, shape [T]")
     if np.isinf(r).any():
         raise DataError(f"return {np.flatnonzero(np.isinf(r))[0]} is infinite", expected="a number")
-    return r
+    return np.where(np.abs(r) > _GREATEST_RETURN, np.nan, r)
 
 
 def _known(returns: ArrayLike) -> FloatArray:
@@ -277,4 +354,26 @@ def _known(returns: ArrayLike) -> FloatArray:
 
 def _number(value: Any) -> float | None:
     number = float(value)
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _GREATEST else None
+
+
+_LOST = "nothing was lost"
+_TOO_GREAT = "it is too great for a result"
+_REASONS: dict[str, str] = {
+    "total_return": _TOO_GREAT,
+    "cagr": _TOO_GREAT,
+    "volatility": _TOO_GREAT,
+    "sharpe": _TOO_GREAT,
+    "sortino": _LOST,
+    "calmar": _LOST,
+    "max_drawdown": _TOO_GREAT,
+    "omega": _LOST,
+    "tail_ratio": "the 5th percentile of the returns is 0",
+    "value_at_risk": _TOO_GREAT,
+    "expected_shortfall": _TOO_GREAT,
+    "skewness": _TOO_GREAT,
+    "kurtosis": _TOO_GREAT,
+    "stability": "the equity does not move",
+    "mean_return": _TOO_GREAT,
+}
+"""Why a measure is None although its returns vary."""

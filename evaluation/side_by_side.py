@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.bootstrap import sharpe_difference
+from offline_trader.evaluation.bootstrap import NoInterval, measured_difference
 from offline_trader.evaluation.record import Curve, Evaluation
 
 __all__ = ["PairedDifference", "SideBySide", "side_by_side"]
@@ -117,15 +117,15 @@ def _paired(
     n = len(rows)
     if n < 30:
         return PairedDifference(name, None, None, n, "fewer than 30 bars in both")
-    found = sharpe_difference(
+    found = measured_difference(
         evaluation.curve.returns[rows],
         first.curve.returns[others],
         first.periods_per_year,
         rng=rng,
         replicates=replicates,
     )
-    if found is None:
-        return PairedDifference(name, None, None, n, "equal returns, or returns that do not vary")
+    if isinstance(found, NoInterval):
+        return PairedDifference(name, None, None, n, found.reason)
     return PairedDifference(name, found.value, found.ends, n)
 
 

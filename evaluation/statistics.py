@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 EULER_GAMMA = 0.5772156649015329
+LONGEST_YEARS = 10_000.0
+"""A track record that would have to be longer is as good as none that would do."""
 
 
 def psr_from_moments(
@@ -49,7 +51,7 @@ def psr_from_moments(
         benchmark: SR₀, the Sharpe ratio a bar to be beaten.
     """
     variance = _variance_factor(sharpe, skew, kurt)
-    if n_bars < 2 or variance <= 0:
+    if n_bars < 2 or not 0 < variance < math.inf:
         return None
     return float(ndtr((sharpe - benchmark) * math.sqrt((n_bars - 1) / variance)))
 
@@ -138,7 +140,8 @@ class SharpeEvidence:
         dsr: the same against the expected best of the trials.
         n_trials: N of the ledger.
         hurdle: the annualised Sharpe ratio that luck alone explains, √Var·E[max_N]·√ppy.
-        min_track_record_years: MinTRL at 95 %; None where the Sharpe ratio is not positive.
+        min_track_record_years: MinTRL at 95 %; None where the Sharpe ratio is not positive, or so
+            small that it would be more than 10,000 years.
         min_backtest_years: MinBTL for an annual Sharpe ratio of 1 after N trials.
         years: length of the series.
     """
@@ -180,6 +183,9 @@ def sharpe_evidence(
     variance = 0.0 if count == 1 else float(known.var(ddof=1)) if known.size > 1 else None
     moments, n_bars = _moments(returns), np.asarray(returns).size
     needed = None if moments is None else min_track_record(moments[0], moments[2], moments[3])
+    needed_years = None if needed is None else needed / periods_per_year
+    if needed_years is not None and needed_years > LONGEST_YEARS:
+        needed_years = None
     hurdle = None
     if variance is not None:
         hurdle = math.sqrt(variance * periods_per_year) * expected_maximum(count)
@@ -189,7 +195,7 @@ def sharpe_evidence(
         dsr=None if variance is None else deflated_sharpe_ratio(returns, count, variance),
         n_trials=count,
         hurdle=hurdle,
-        min_track_record_years=None if needed is None else needed / periods_per_year,
+        min_track_record_years=needed_years,
         min_backtest_years=min_backtest_years(count),
         years=n_bars / periods_per_year,
     )

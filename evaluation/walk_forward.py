@@ -204,17 +204,30 @@ class WalkForwardResult:
         }
 
     def _intervals(self, seed: int) -> dict[str, Any]:
-        from offline_trader.evaluation.bootstrap import bootstrap_interval, sharpe_difference
+        from offline_trader.evaluation.bootstrap import (
+            Interval,
+            NoInterval,
+            measured_difference,
+            measured_interval,
+        )
+        from offline_trader.evaluation.measures import sharpe_ratio
 
         rng, year = np.random.default_rng(seed), self.periods_per_year
-        own = bootstrap_interval(self.returns, "sharpe", year, rng=rng)
-        held = bootstrap_interval(self.benchmark, "sharpe", year, rng=rng)
-        apart = sharpe_difference(self.returns, self.benchmark, year, rng=rng)
+        found: dict[str, Interval | NoInterval] = {
+            "sharpe": measured_interval(self.returns, "sharpe", year, rng=rng),
+            "hold_sharpe": measured_interval(self.benchmark, "sharpe", year, rng=rng),
+            "sharpe_difference": measured_difference(self.returns, self.benchmark, year, rng=rng),
+        }
+        ratios = [sharpe_ratio(each, year) for each in (self.returns, self.benchmark)]
         return {
-            "sharpe_interval": None if own is None else list(own.ends),
-            "hold_sharpe_interval": None if held is None else list(held.ends),
-            "sharpe_difference": None if apart is None else apart.value,
-            "sharpe_difference_interval": None if apart is None else list(apart.ends),
+            "sharpe_difference": None if None in ratios else float(np.subtract(*ratios)),
+            **{
+                f"{name}_interval": list(each.ends) if isinstance(each, Interval) else None
+                for name, each in found.items()
+            },
+            "no_interval": {
+                name: each.reason for name, each in found.items() if isinstance(each, NoInterval)
+            },
         }
 
     def to_dict(self, seed: int = 0) -> dict[str, Any]:

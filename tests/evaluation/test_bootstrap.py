@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation import _resampling
 from offline_trader.evaluation.bootstrap import (
     INTERVAL_MEASURES,
+    Interval,
+    NoInterval,
     bootstrap_interval,
+    measured_difference,
+    measured_interval,
     performance_intervals,
     sharpe_difference,
     stationary_indices,
@@ -116,6 +121,7 @@ def test_intervals_of_all_measures_agree_with_the_measures() -> None:
     values = performance(returns, 252.0, risk_free=0.02)
     assert set(found) == set(INTERVAL_MEASURES)
     for name, interval in found.items():
+        assert isinstance(interval, Interval)
         assert interval.value == pytest.approx(values[name], rel=1e-9), name
         assert interval.low < interval.value < interval.high
 
@@ -159,4 +165,68 @@ def test_constant_growth_has_no_sharpe_interval() -> None:
     returns = equity[1:] / equity[:-1] - 1.0
     assert np.ptp(returns) > 0.0
     rng = np.random.default_rng(0)
-    assert "sharpe" not in performance_intervals(returns, 252.0, rng=rng, replicates=100)
+    found = performance_intervals(returns, 252.0, rng=rng, replicates=100)["sharpe"]
+    assert found == NoInterval("the returns do not vary")
+
+
+def test_where_one_bar_decides_there_is_no_interval_but_a_reason() -> None:
+    """More than a third of the resamples lack the loss, and with it all of the variance."""
+    one_loss = np.r_[-0.3, [0.01] * 50]
+    idle = np.full(250, 0.0001)
+    idle[[10, 60]] = 0.02, -0.01
+    for returns in (one_loss, idle):
+        for measure in ("sharpe", "volatility"):
+            found = measured_interval(returns, measure, rng=np.random.default_rng(0))
+            assert isinstance(found, NoInterval), (measure, found)
+            assert "a few bars decide alone" in found.reason
+            assert bootstrap_interval(returns, measure, rng=np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_difference_that_rests_on_few_bars_is_within_reach_of_its_error(seed: int) -> None:
+    """It read 0.14 (-0.05 to 91.34) with a standard error of 0.13."""
+    rng = np.random.default_rng(seed)
+    market = rng.normal(0.0005, 0.01, 120)
+    for bars in (2, 4, 6, 10, 20, 40):
+        policy = market + rng.normal(0.0, 1e-5, 120)
+        policy[rng.integers(0, 120, bars)] = 0.0
+        found = measured_difference(policy, market, 252.0, rng=rng, replicates=500)
+        if isinstance(found, NoInterval):
+            assert bars < 20
+            assert "a few bars decide alone" in found.reason
+            continue
+        assert found.value - 8 * found.standard_error < found.low < found.value
+        assert found.value < found.high < found.value + 8 * found.standard_error
+
+
+def test_series_that_move_as_one_have_no_difference() -> None:
+    rng = np.random.default_rng(0)
+    market = rng.normal(0.0005, 0.01, 300)
+    for twin in (market, 0.5 * market, market + 1e-17, np.expm1(np.log1p(market))):
+        found = measured_difference(twin, market, rng=rng, replicates=100)
+        assert found == NoInterval("the two have equal returns, or one is a multiple of the other")
+    found = measured_difference(market, np.full(300, 0.001), rng=rng)
+    assert found == NoInterval("the returns do not vary")
+
+
+def near_pairs(
+    n_series: int, n_bars: int, correlation: float, seed: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Normal returns with Sharpe ratios .06 and .05 a bar and the given correlation."""
+    rng = np.random.default_rng(seed)
+    for _ in range(n_series):
+        one, own = rng.standard_normal((2, n_bars))
+        other = correlation * one + math.sqrt(1.0 - correlation**2) * own
+        yield 0.01 * (one + 0.06), 0.01 * (other + 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_bars", [120, 1000])
+@pytest.mark.parametrize("correlation", [0.99, 0.999])
+def test_differences_of_nearly_equal_series_cover(correlation: float, n_bars: int) -> None:
+    covered = 0
+    for k, (one, other) in enumerate(near_pairs(1000, n_bars, correlation, seed=60)):
+        found = sharpe_difference(one, other, 1.0, rng=np.random.default_rng(k), replicates=500)
+        assert found is not None
+        covered += found.low <= 0.01 <= found.high
+    assert 0.93 <= covered / 1000 <= 0.97

@@ -172,3 +172,15 @@ def test_refuses_bad_actions() -> None:
         collapse_measures([], rng=rng)
     with pytest.raises(DataError, match="traded"):
         collapse_measures([0.1, 0.2], rng=rng, traded=np.array([True]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 21, 40, 200])
+def test_shares_of_entropy_and_information_are_shares(n: int) -> None:
+    """As many actions as bins, each in its own: the bias correction led to 1.16."""
+    rng = np.random.default_rng(0)
+    for actions in (np.linspace(-1.0, 1.0, n), rng.uniform(-1.0, 1.0, n), np.zeros(n)):
+        found = collapse_measures(actions, rng.normal(size=(n, 3)), rng=rng)
+        assert 0.0 <= found.h_norm <= 1.0
+        assert found.mi_norm is not None
+        assert 0.0 <= found.mi_norm <= 1.0
+    assert n == 1 or collapse_measures(np.linspace(-1, 1, n), rng=rng).h_norm > 0.2

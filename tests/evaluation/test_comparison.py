@@ -59,6 +59,50 @@ def test_spa_accounts_for_the_number_of_models() -> None:
     assert market.shape == (500,)
 
 
+def test_a_noisy_model_does_not_hide_a_sure_one() -> None:
+    """Without studentising, the greatest mean of chance's making is that of the noisiest model:
+    arch's own test gives 0.7 here."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0.0, 1.0, (500, 6))
+    noise -= noise.mean(axis=0)
+    models = noise * [0.001, 0.03, 0.03, 0.03, 0.03, 0.03] + [0.0003, 0, 0, 0, 0, 0]
+    alone = superior_to_benchmark(models[:, 0], np.zeros(500), rng=rng, replicates=300)
+    among = superior_to_benchmark(models, np.zeros(500), rng=rng, replicates=300)
+    assert alone is not None
+    assert among is not None
+    assert alone <= among < 0.01
+
+
+def test_spa_of_one_model_is_a_one_sided_test_of_its_mean() -> None:
+    """Independent returns: Φ(−t) but for the block length and the draws."""
+    rng = np.random.default_rng(8)
+    returns = rng.normal(0.0, 0.01, 2000)
+    returns += 0.01 * 1.5 / np.sqrt(2000) - returns.mean()  # t = 1.5
+    p = superior_to_benchmark(returns, np.zeros(2000), rng=rng, replicates=4000)
+    assert p == pytest.approx(0.0668, abs=0.02)
+
+
+def test_who_earned_less_has_a_p_value_of_one() -> None:
+    rng = np.random.default_rng(4)
+    market = rng.normal(0.0, 0.01, 300)
+    worse = market - np.abs(rng.normal(0.0, 0.001, 300))
+    assert superior_to_benchmark(worse, market, rng=rng, replicates=200) == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_models", [5, 20])
+def test_size_with_several_models_of_unequal_risk(n_models: int) -> None:
+    rng = np.random.default_rng(41)
+    rejected = 0
+    for _ in range(1000):
+        market = rng.standard_t(6, 500) * 0.01
+        own = rng.standard_t(6, (500, n_models)) * np.geomspace(0.001, 0.03, n_models)
+        p = superior_to_benchmark(market[:, None] + own, market, rng=rng, replicates=299)
+        assert p is not None
+        rejected += p < 0.05
+    assert 0.025 <= rejected / 1000 <= 0.07
+
+
 def test_beating_all_means_beating_the_strongest() -> None:
     rng = np.random.default_rng(2)
     policy, market = _pair(rng, 0.0012)

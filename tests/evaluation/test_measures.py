@@ -9,6 +9,8 @@ from collections.abc import Callable
 import empyrical
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation import measures
@@ -150,9 +152,69 @@ def test_hand_computed() -> None:
 def test_nothing_known_gives_null_everywhere() -> None:
     for returns in ([], [math.nan, math.nan]):
         found = measures.performance(returns, PPY)
-        defined = {name for name, value in found.items() if value is not None}
-        assert defined <= {"max_drawdown", "cagr"}
-    assert measures.performance([], PPY) == dict.fromkeys(measures.performance([], PPY))
+        assert found == dict.fromkeys(found)
+        reasons = measures.why_undefined(returns, found, PPY)
+        assert reasons == dict.fromkeys(found, "there is no known return")
+
+
+EDGES = (0.0, 1e-17, -1e-17, 1e-9, 0.01, 0.01 + 1e-16, -0.3, -1.0, -3.0, 5.0, 1e6, 1e90, math.nan)
+
+
+@given(
+    st.one_of(
+        st.lists(st.sampled_from(EDGES), max_size=60),
+        st.lists(st.floats(-1.5, 2.0) | st.just(math.nan), max_size=60),
+        st.builds(
+            lambda n, value, row, odd: [*[value] * row, odd, *[value] * n],
+            st.integers(0, 300),
+            st.sampled_from(EDGES),
+            st.integers(0, 40),
+            st.sampled_from(EDGES),
+        ),
+    ),
+    st.sampled_from([1.0, 12.0, 252.0, 98_280.0, 525_600.0]),
+)
+@settings(max_examples=400, deadline=None)
+def test_every_measure_is_a_sane_number_or_none_with_a_reason(
+    returns: list[float], periods: float
+) -> None:
+    for rate in (0.0, 0.03):
+        found = measures.performance(returns, periods, rate)
+        reasons = measures.why_undefined(returns, found, periods)
+        assert set(reasons) == {name for name, value in found.items() if value is None}
+        for name, value in found.items():
+            assert value is None or abs(value) <= 1e15, (name, value)
+            assert value is not None or reasons[name]
+        drawdown, growth, line = (found[name] for name in ("max_drawdown", "cagr", "stability"))
+        assert drawdown is None or -1.0 <= drawdown <= 0.0
+        assert growth is None or growth >= -1.0
+        assert line is None or 0.0 <= line <= 1.0
+        assert all((found[n] or 0.0) >= 0.0 for n in ("volatility", "omega", "tail_ratio"))
+
+
+def test_what_rounding_leaves_is_no_divisor() -> None:
+    """An account that stood still but for rounding earned no ratio of 10¹⁵."""
+    equity = np.full(300, 10_000.0)
+    equity[::3] = np.nextafter(equity[::3], 0.0)
+    equity[200:] *= 1.001
+    returns = equity[1:] / equity[:-1] - 1.0
+    assert returns.min() < 0
+    found = measures.performance(returns, PPY)
+    for name in ("calmar", "omega", "sortino", "tail_ratio"):
+        assert found[name] is None, name
+    assert found["cagr"] == pytest.approx(1.001 ** (252 / 299) - 1.0)
+
+
+def test_reasons_of_what_is_not_defined() -> None:
+    def reasons(returns: list[float]) -> dict[str, str]:
+        return measures.why_undefined(returns, measures.performance(returns, PPY), PPY)
+
+    assert reasons([0.0] * 40)["sharpe"] == "the returns do not vary"
+    assert reasons([0.01, 0.02])["sortino"] == "nothing was lost"
+    assert "years are too few" in reasons([0.2, 0.3, 0.1])["cagr"]
+    assert reasons([-1.0, 0.0])["stability"] == "all was lost"
+    assert reasons([-1.5, 0.1])["cagr"] == "more than the capital was lost"
+    assert reasons([0.01, -0.02, 0.03]) == {}
 
 
 def test_refuses_what_is_no_series() -> None:

@@ -104,3 +104,12 @@ def test_wilson_golden() -> None:
     assert zero[0] == 0.0
     with pytest.raises(ConfigError):
         wilson_interval(3, 2)
+
+
+def test_a_ratio_of_almost_nothing_needs_no_length_of_10_to_the_20_bars() -> None:
+    returns = np.tile([0.01, -0.01], 200)
+    returns[0] += 1e-9
+    found = sharpe_evidence(returns, 252.0)
+    assert found.sharpe is not None
+    assert 0 < found.sharpe < 1e-8
+    assert found.min_track_record_years is None
