@@ -212,8 +212,8 @@ def mutual_information(
     for the choice of the column.
 
     Returns:
-        the greatest corrected value (0 where it is below chance), the 95 % quantile of the greatest corrected value under
-        permutation, and the column of the greatest.
+        the greatest corrected value (0 where it is below chance), the 95 % quantile of the
+        greatest corrected value under permutation, and the column of the greatest.
     """
     codes = quantile_codes(states)
     if len(codes) != len(actions):

@@ -1,9 +1,10 @@
 """Is the policy better than what it is compared with, or did it get lucky?
 
 Hansen's test for superior predictive ability ("A test for superior predictive ability", J. of
-Business & Economic Statistics 23, 2005), on samples of arch's stationary bootstrap (arch's own test
-does not studentise), and the interquartile mean across seeds with its stratified bootstrap interval (Agarwal et
-al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021).
+Business & Economic Statistics 23, 2005), on samples of arch's stationary bootstrap (arch's own
+test does not studentise), and the interquartile mean across seeds with its stratified bootstrap
+interval (Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice",
+NeurIPS 2021).
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ def superior_to_benchmark(
 
     With several columns it accounts for the choice of the best: give every policy that was tried.
     Returns are compared, not ratios of return to risk. Hansen's studentised statistic: with d the
-    models' returns less the benchmark's, d̄ [K] their means and ω [K] the standard deviations of √T·d̄
+    models' returns less the benchmark's, d̄ [K] their means, ω [K] the standard deviations of √T·d̄
 
         T_SPA = max(0, max_k √T·d̄_k / ω_k)
 
-    against max(0, max_k √T·(d̄*_k − g_k) / ω_k) of the resamples, where g_k = d̄_k for a model that is
-    not worse than the benchmark by √(2 log log T) standard errors, else 0 (the consistent p-value).
+    against max(0, max_k √T·(d̄*_k − g_k) / ω_k) of the resamples, where g_k = d̄_k for a model that
+    is not worse than the benchmark by √(2 log log T) standard errors, else 0 (the consistent
+    p-value).
 
     Args:
         models: [T] or [T, K] returns.
