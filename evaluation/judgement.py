@@ -164,13 +164,13 @@ def _compared(
         returns, theirs, periods_per_year, rng=rng, replicates=replicates
     )
     interval = difference if isinstance(difference, Interval) else None
-    ratios = [sharpe_ratio(each, periods_per_year) for each in (returns, theirs)]
+    mine, its = (sharpe_ratio(each, periods_per_year) for each in (returns, theirs))
     comparator = Comparator(
         name=rival.name,
         role=rival.role,
         equity=rival.equity,
         measures=performance(theirs, periods_per_year),
-        sharpe_difference=None if None in ratios else float(np.subtract(*ratios)),
+        sharpe_difference=None if mine is None or its is None else mine - its,
         sharpe_difference_interval=None if interval is None else interval.ends,
         spa_p_value=superior_to_benchmark(returns, theirs, rng=rng, replicates=replicates),
     )

@@ -218,9 +218,9 @@ class WalkForwardResult:
             "hold_sharpe": measured_interval(self.benchmark, "sharpe", year, rng=rng),
             "sharpe_difference": measured_difference(self.returns, self.benchmark, year, rng=rng),
         }
-        ratios = [sharpe_ratio(each, year) for each in (self.returns, self.benchmark)]
+        own, held = (sharpe_ratio(each, year) for each in (self.returns, self.benchmark))
         return {
-            "sharpe_difference": None if None in ratios else float(np.subtract(*ratios)),
+            "sharpe_difference": None if own is None or held is None else own - held,
             **{
                 f"{name}_interval": list(each.ends) if isinstance(each, Interval) else None
                 for name, each in found.items()
