@@ -18,6 +18,7 @@ from offline_trader.cli.known_optimum_subjects import (
     score,
     score_on_bars,
     train,
+    train_directly,
     train_own,
 )
 from offline_trader.cli.options import (
@@ -45,6 +46,7 @@ EXAMPLES = examples(
     "offline-trader known-optimum M3-bars --policy runs/finetune",
     "offline-trader known-optimum M1-wide --train my_method.py:learn --seeds 3",
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
+    "offline-trader known-optimum M3-narrow --train direct --realised --seeds 5",
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
     "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
 )
@@ -71,8 +73,9 @@ def command(
         str | None,
         typer.Option(
             "--train",
-            help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, score it; or module:function "
-            "of your own (data and seed in, a policy out).",
+            help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, or direct (the gradient "
+            "through the portfolio), score it; or module:function of your own (data and seed in, "
+            "a policy out).",
         ),
     ] = None,
     seeds: Annotated[
@@ -84,6 +87,13 @@ def command(
             "--fqe",
             help="On an offline dataset: estimate the policy from the data alone as well, beside "
             "how well such estimates rank policies whose scores are known.",
+        ),
+    ] = False,
+    realised: Annotated[
+        bool,
+        typer.Option(
+            "--realised",
+            help="Learn from rewards as they were realised, noise and all, instead of expected.",
         ),
     ] = False,
     run: Annotated[
@@ -110,7 +120,7 @@ def command(
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    request = Request(policy, algorithm, seeds, fqe, run)
+    request = Request(policy, algorithm, seeds, fqe, run, realised)
     if name is None:
         request.require_nothing()
         _list(terminal)
@@ -123,10 +133,11 @@ def command(
         config,
         settings,
         base,
-        learner__algorithm=None if request.own else algorithm,
+        learner__algorithm=None if request.own or request.direct else algorithm,
         seed=seed,
     )
-    subject = policy or (str(algorithm) if request.own else plan.learner.algorithm)
+    named_here = request.own or request.direct
+    subject = policy or (str(algorithm) if named_here else plan.learner.algorithm)
     market = market_of(name)
     made, scores = _scored(request, name, subject, plan, terminal)
     result = KnownResult(
@@ -136,7 +147,7 @@ def command(
         base=market.base_name,
         seeds=tuple(plan.seed + k for k in range(len(scores))),
         scores=tuple(scores),
-        config=to_dict(plan),
+        config={**to_dict(plan), "realised": realised},
     )
     checked = off_policy(name, subject, made, plan.seed, terminal) if fqe and made else None
     _print(terminal, market, result, None if run is None else result.save(run), checked)
@@ -156,7 +167,12 @@ def _scored(
     with terminal.progress(f"training {subject}", request.seeds) as advance:
         for k in range(request.seeds):
             one = replace(plan, seed=plan.seed + k)
-            made = train_own(subject, name, one) if request.own else train(name, one)
+            if request.own:
+                made = train_own(subject, name, one, realised=request.realised)
+            elif request.direct:
+                made = train_directly(name, one, realised=request.realised)
+            else:
+                made = train(name, one, realised=request.realised)
             scores.append(score(market, made, one, one.seed))
             advance(k + 1)
     return made, scores

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from offline_trader.config import require_seed
 from offline_trader.errors import ConfigError
+from offline_trader.learning.direct.settings import DirectConfig
 from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
 
 __all__ = ["ON_BARS", "KnownOptimumConfig", "Request"]
@@ -23,6 +24,7 @@ class KnownOptimumConfig:
         learner: algorithm and networks.
         offline: training on one of the offline datasets.
         online, lanes: training from scratch where no dataset is named.
+        direct: training through the portfolio's gradient, with ``--train direct``.
         score_lanes, score_steps: size of the scoring run.
         bars, paths: size of the scoring run on M3-bars, all paths together.
         seed: the first one.
@@ -44,6 +46,7 @@ class KnownOptimumConfig:
         )
     )
     lanes: int = 8
+    direct: DirectConfig = field(default_factory=DirectConfig)
     score_lanes: int = 256
     score_steps: int = 2_000
     bars: int = 50_000
@@ -63,6 +66,7 @@ class Request:
     seeds: int
     fqe: bool
     run: Path | None
+    realised: bool = False
 
     def require_nothing(self) -> None:
         """Raises ConfigError where something is to be scored on no market."""
@@ -101,6 +105,11 @@ class Request:
                 expected="--seeds with --train or --run",
                 hint="--seed N scores the policy on another draw of the market",
             )
+        if self.realised and self.policy is not None:
+            raise ConfigError(
+                "--realised with --policy, which trains nothing",
+                expected="--realised with --train or --run",
+            )
         if self.fqe and name not in OFFLINE_DATASETS:
             raise ConfigError(
                 f"--fqe on {name}", expected="an offline dataset: " + ", ".join(OFFLINE_DATASETS)
@@ -111,13 +120,20 @@ class Request:
         """Whether a method of the user's own is trained."""
         return self.algorithm is not None and ":" in self.algorithm
 
+    @property
+    def direct(self) -> bool:
+        """Whether the policy is trained through the portfolio's gradient."""
+        return self.algorithm == "direct"
+
     def require_used(self, name: str, settings: Sequence[str]) -> None:
         """Raises ConfigError where one of the ``--set`` texts changes nothing on ``name``."""
         used = {"seed", *(("bars", "paths") if name == ON_BARS else ("score_lanes", "score_steps"))}
         on_lanes = self.policy is None and "-" not in name
-        if on_lanes:
+        if on_lanes and not self.direct:
             used.add("lanes")
-        if self.policy is None and not self.own:
+        if self.direct:
+            used |= {"learner", "direct"}
+        elif self.policy is None and not self.own:
             used |= {"learner", "online" if on_lanes else "offline"}
         known = {each.name for each in fields(KnownOptimumConfig)}
         for text in settings:

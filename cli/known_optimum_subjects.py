@@ -28,6 +28,7 @@ __all__ = [
     "score",
     "score_on_bars",
     "train",
+    "train_directly",
     "train_own",
 ]
 
@@ -66,7 +67,9 @@ def market_of(name: str) -> KnownMarket:
     return get_market(name.partition("-")[0])
 
 
-def _experience(name: str, config: KnownOptimumConfig) -> Transitions | KnownOptimumLanes:
+def _experience(
+    name: str, config: KnownOptimumConfig, realised: bool
+) -> Transitions | KnownOptimumLanes:
     """What a method learns ``name`` from: a dataset's transitions, or a market to act in."""
     from offline_trader.evaluation.known_optimum import (
         OFFLINE_DATASETS,
@@ -75,11 +78,11 @@ def _experience(name: str, config: KnownOptimumConfig) -> Transitions | KnownOpt
     )
 
     if name in OFFLINE_DATASETS:
-        return make_dataset(name, seed=config.seed).transitions()
-    return KnownOptimumLanes(market_of(name), config.lanes, seed=config.seed)
+        return make_dataset(name, seed=config.seed, realised=realised).transitions()
+    return KnownOptimumLanes(market_of(name), config.lanes, seed=config.seed, realised=realised)
 
 
-def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
+def train(name: str, config: KnownOptimumConfig, *, realised: bool = False) -> KnownPolicy:
     """The policy that ``config.learner`` learns on dataset or market ``name``.
 
     Raises:
@@ -90,7 +93,7 @@ def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
     from offline_trader.learning.online import finetune
     from offline_trader.learning.transitions import Transitions
 
-    given = _experience(name, config)
+    given = _experience(name, config, realised)
     size = len(market_of(name).observation_names)
     learner = make_learner(config.learner, size, seed=config.seed)
     if isinstance(given, Transitions):
@@ -100,14 +103,33 @@ def train(name: str, config: KnownOptimumConfig) -> KnownPolicy:
     return learner.act
 
 
-def train_own(path: str, name: str, config: KnownOptimumConfig) -> KnownPolicy:
+def train_directly(name: str, config: KnownOptimumConfig, *, realised: bool = False) -> KnownPolicy:
+    """The policy that the direct stage makes of a dataset, or of a log of market ``name``.
+
+    Raises:
+        ConfigError: a market that the direct stage cannot train on.
+    """
+    from offline_trader.evaluation.known_optimum.direct_market import logged_market
+    from offline_trader.learning.direct.training import train_direct
+    from offline_trader.learning.learner import make_learner
+
+    market = logged_market(name, seed=config.seed, realised=realised)
+    size = len(market_of(name).observation_names)
+    learner = make_learner(config.learner, size, seed=config.seed)
+    train_direct(learner, market, config.direct, seed=config.seed)
+    return learner.act
+
+
+def train_own(
+    path: str, name: str, config: KnownOptimumConfig, *, realised: bool = False
+) -> KnownPolicy:
     """The policy that the user's function makes of a dataset's transitions or a market's lanes.
 
     Raises:
         ConfigError: no such function, it failed, or it returned no policy.
     """
     function = guarded(path, find_function(path))
-    policy = function(_experience(name, config), config.seed)
+    policy = function(_experience(name, config, realised), config.seed)
     if not callable(policy):
         raise ConfigError(
             f"{path} returned a {type(policy).__name__}",

@@ -29,8 +29,10 @@ __all__ = [
     "algorithm_of",
     "build_algo",
     "critic_update",
+    "deterministic_actions",
     "full_update",
     "load_algo",
+    "load_moments",
     "load_state",
     "minibatch",
     "preprocessing",
@@ -247,6 +249,11 @@ def actor_output(algo: Any, scaled: torch.Tensor) -> tuple[torch.Tensor, torch.T
     return output.mu, output.logstd, before
 
 
+def deterministic_actions(policy: torch.nn.Module, scaled: torch.Tensor) -> torch.Tensor:
+    """``tanh(mu)`` [N, A] of an actor, that of an algorithm or a copy of it."""
+    return torch.tanh(policy(scaled).mu)
+
+
 @without_dynamo()
 def state(algo: Any) -> dict[str, Any]:
     """Everything that the next update depends on, apart from generators."""
@@ -273,7 +280,7 @@ def load_state(algo: Any, saved: Mapping[str, Any]) -> None:
         for name, module in algo.impl._checkpointer.modules.items():
             values = saved["modules"][name]
             if isinstance(module, torch.optim.Optimizer):
-                _load_moments(module, values)
+                load_moments(module, values)
             else:
                 module.load_state_dict(values)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -286,7 +293,7 @@ def load_state(algo: Any, saved: Mapping[str, Any]) -> None:
         set_reward_scale(algo, RewardScale(*saved["reward"]))
 
 
-def _load_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+def load_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Copies of saved moments; the settings stay those of the live optimizer.
 
     The names are interned and the settings' objects kept, because a pickle's bytes depend on

@@ -1,0 +1,95 @@
+"""The markets with a known optimum as logs that the direct stage trains on.
+
+The portfolio's rules (what a position costs) are known to a trader and are taken from the market;
+what is not known, how the gains come about, is in the log alone: a row's gain is what was
+realised. Nothing of the market's law or of its optimum gets in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.known_optimum.garleanu_pedersen import GarleanuPedersen
+from offline_trader.evaluation.known_optimum.interface import KnownMarket
+from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion
+from offline_trader.evaluation.known_optimum.offline_data import (
+    OFFLINE_DATASETS,
+    OfflineDataset,
+    make_dataset,
+)
+from offline_trader.evaluation.known_optimum.placebo import Placebo
+from offline_trader.learning.direct.market import Log
+from offline_trader.learning.direct.positions import PositionMarket
+from offline_trader.types import FloatArray
+
+__all__ = ["direct_market", "logged_market", "placebo_market"]
+
+_DATASETS = ", ".join(OFFLINE_DATASETS)
+
+_SMALLEST_POSITION = 1e-7
+
+
+def logged_market(name: str, *, seed: int = 0, realised: bool = True) -> PositionMarket:
+    """The log of a dataset, or of a market: M0's returns, M1's and M3's wide datasets.
+
+    Raises:
+        ConfigError: another name, or a market without a log to train on.
+    """
+    if name == "M0":
+        return placebo_market(Placebo(), seed=seed)
+    named = name if name in OFFLINE_DATASETS else f"{name}-wide"
+    if named not in OFFLINE_DATASETS:
+        raise ConfigError(f"the direct stage on {name}", expected=f"M0, M1, M3, {_DATASETS}")
+    data = make_dataset(named, seed=seed, realised=realised)
+    market = GarleanuPedersen() if OFFLINE_DATASETS[named].market == "M1" else MeanReversion()
+    return direct_market(market, data)
+
+
+def direct_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket:
+    """The dataset's rows with the gains that its rewards or next observations show.
+
+    On M1 a reward is ``p·g − p²/2 − ℓ/2·Δp²`` with all but g known; on M3 the gain is the change
+    of the deviation that the next observation shows, whatever the rewards are.
+
+    Raises:
+        ConfigError: another market than M1 or M3, or a dataset of M1 with a row without position.
+    """
+    lanes = len(data.noise)
+    ends = np.arange(1, lanes + 1) * (len(data.rewards) // lanes)
+    series = np.stack([ends - len(data.rewards) // lanes, ends], axis=1)
+    features = data.observations[:, :1]
+    if isinstance(market, GarleanuPedersen):
+        log = Log(features, _gains_of_rewards(market, data)[:, None], series)
+        return PositionMarket(log, market.scale, risk=1.0, quadratic_cost=market.ell)
+    if isinstance(market, MeanReversion):
+        change = data.next_observations[:, 0].astype(np.float64) - data.observations[:, 0]
+        log = Log(features, market.deviation * change[:, None], series)
+        return PositionMarket(log, proportional_cost=market.cost)
+    raise ConfigError(f"the direct stage on {market.name}", expected="M1 or M3")
+
+
+def _gains_of_rewards(market: GarleanuPedersen, data: OfflineDataset) -> FloatArray:
+    position = market.scale * data.actions[:, 0].astype(np.float64)
+    change = position - data.observations[:, 1]
+    rewards = data.rewards.astype(np.float64) * data.reward_sd + data.reward_mean
+    flat = np.abs(position) < _SMALLEST_POSITION
+    if flat.any():
+        raise ConfigError(f"row {int(flat.argmax())} of {data.name} has no position: no gain seen")
+    costs = position**2 / 2.0 + market.ell / 2.0 * change**2
+    return np.asarray((rewards + costs) / position)
+
+
+def placebo_market(
+    market: Placebo, *, seed: int = 0, n_lanes: int = 200, n_steps: int = 500
+) -> PositionMarket:
+    """A log of M0: each row's feature is the last return, its gain the next, which it tells
+    nothing about."""
+    shocks = np.random.default_rng(seed).standard_normal((n_lanes, n_steps + 1))
+    ends = np.arange(1, n_lanes + 1) * n_steps
+    log = Log(
+        shocks[:, :-1].reshape(-1, 1).astype(np.float32),
+        market.sigma * shocks[:, 1:].reshape(-1, 1),
+        np.stack([ends - n_steps, ends], axis=1),
+    )
+    return PositionMarket(log, proportional_cost=market.cost)

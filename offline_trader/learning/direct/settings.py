@@ -1,0 +1,80 @@
+"""Settings of the direct stage: frozen, checked, no torch needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["OBJECTIVES", "DirectConfig", "Objective"]
+
+Objective = Literal["growth", "mean_variance", "quadratic", "sharpe", "cvar"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+
+@dataclass(frozen=True)
+class DirectConfig:
+    """Training of the actor by unrolling it over windows of logged bars.
+
+    Attributes:
+        updates: gradient steps.
+        windows: windows of one update.
+        bars: decisions in a window.
+        learning_rate: of Adam at the first update; it falls to 0 by half a cosine.
+        clip: largest norm of the gradient.
+        weight_decay: weights shrink by ``learning_rate · weight_decay`` an update (AdamW).
+        feature_noise: standard deviation of the noise on the scaled market features.
+        objective: what is climbed, of the rewards in windows (``docs/direct.md``): ``growth``
+            (their mean), ``mean_variance``, ``quadratic``, ``sharpe``, ``cvar``.
+        risk_aversion: weight of the risk in ``mean_variance`` and ``quadratic``.
+        tail: ``cvar``: share of the worst windows that count.
+        clone_weight: pull of the actions to those of the policy that the stage began with.
+        forecast_weight: share of the realised gain's surprise (gain less its out-of-fold
+            forecast) that is taken off the rewards, in [0, 1]; 0: rewards as realised.
+        folds: blocks in time that the forecast is cross-fitted over.
+        embargo: rows around a block that are not fitted on when the block is forecast.
+        own_starts: share of the windows that start with a portfolio the policy itself had there;
+            the others start with a random one.
+        evaluate_interval: updates between validations (and at the end); 0 validates only the end.
+        log_interval, checkpoint_interval: updates between rows of metrics, between checkpoints.
+        engine: ``fast`` (compiled, where the market has it, on the CPU) or ``torch``.
+    """
+
+    updates: int = 400
+    windows: int = 128
+    bars: int = 64
+    learning_rate: float = 3e-3
+    clip: float = 1.0
+    weight_decay: float = 0.0
+    feature_noise: float = 0.0
+    objective: Objective = "growth"
+    risk_aversion: float = 1.0
+    tail: float = 0.05
+    clone_weight: float = 0.0
+    forecast_weight: float = 1.0
+    folds: int = 5
+    embargo: int = 5
+    own_starts: float = 0.5
+    evaluate_interval: int = 0
+    log_interval: int = 50
+    checkpoint_interval: int = 100
+    engine: Literal["fast", "torch"] = "fast"
+
+    def __post_init__(self) -> None:
+        for name in ("windows", "bars", "learning_rate", "clip", "log_interval"):
+            _require(self, name, getattr(self, name) > 0, "above 0")
+        _require(self, "checkpoint_interval", self.checkpoint_interval > 0, "above 0")
+        for name in ("updates", "weight_decay", "feature_noise", "risk_aversion", "clone_weight"):
+            _require(self, name, getattr(self, name) >= 0, "not negative")
+        for name in ("embargo", "evaluate_interval"):
+            _require(self, name, getattr(self, name) >= 0, "not negative")
+        for name in ("forecast_weight", "own_starts"):
+            _require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        _require(self, "tail", 0.0 < self.tail <= 1.0, "in (0, 1]")
+        _require(self, "folds", self.folds >= 2, "2 or more")
+        _require(self, "objective", self.objective in OBJECTIVES, "one of " + ", ".join(OBJECTIVES))
+        _require(self, "engine", self.engine in ("fast", "torch"), "fast or torch")
+
+
+def _require(config: DirectConfig, name: str, holds: bool, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}={getattr(config, name)!r}: {expected}")
