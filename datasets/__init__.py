@@ -33,9 +33,11 @@ if TYPE_CHECKING:
         dataset_path,
         datasets_root,
         list_datasets,
+        scan_datasets,
     )
     from offline_trader.datasets.collection import CollectConfig, collect
     from offline_trader.datasets.loading import check_layout, load_info, load_transitions
+    from offline_trader.datasets.sealing import seal
     from offline_trader.datasets.summary import CollectSummary, plot_summary
 
 __all__ = [
@@ -50,6 +52,8 @@ __all__ = [
     "load_info",
     "load_transitions",
     "plot_summary",
+    "scan_datasets",
+    "seal",
 ]
 
 _MODULES = {
@@ -64,6 +68,8 @@ _MODULES = {
     "load_info": "loading",
     "load_transitions": "loading",
     "plot_summary": "summary",
+    "scan_datasets": "catalog",
+    "seal": "sealing",
 }
 
 

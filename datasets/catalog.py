@@ -5,28 +5,49 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.datasets import checksums
+from offline_trader.datasets.own_facts import METADATA_KEY, check_facts, check_kinds
+from offline_trader.datasets.replacing import comes_back, identity
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 
 __all__ = [
-    "METADATA_KEY",
-    "WORK_FOLDER",
+    "Catalog",
     "check_dataset_id",
     "dataset_metadata",
     "dataset_path",
     "datasets_root",
     "list_datasets",
     "own_metadata",
-    "remove_empty_folders",
+    "read_metadata",
+    "read_whole",
+    "scan_datasets",
 ]
 
-METADATA_KEY = "offline_trader"
-WORK_FOLDER = ".collecting"
-"""Hidden folder under the root for what is not finished; Minari lists no hidden folders."""
+T = TypeVar("T")
+
 _ID = re.compile(r"(?:[-_\w][-_\w/]*[-_\w]/)?[-_\w]+-v\d+")
+_METADATA_FILE = "metadata.json"
+_COUNTS = ("total_episodes", "total_steps")
+_READS = 20
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The datasets under a root.
+
+    Attributes:
+        datasets: Minari metadata by id.
+        unreadable: why, by folder.
+    """
+
+    datasets: dict[str, dict[str, Any]]
+    unreadable: dict[str, str]
 
 
 def datasets_root(root: Path | str | None = None) -> Path:
@@ -47,21 +68,31 @@ def check_dataset_id(dataset_id: str) -> None:
         )
 
 
-def list_datasets(root: Path | str | None = None) -> dict[str, dict[str, Any]]:
-    """Minari metadata of every dataset under ``root``, by id; unreadable ones are left out."""
+def scan_datasets(root: Path | str | None = None) -> Catalog:
+    """Every dataset under ``root``, those that cannot be read with the reason."""
     base = datasets_root(root)
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(base.glob("**/data/metadata.json")):
+    found = Catalog({}, {})
+    for path in sorted(base.glob(f"**/data/{_METADATA_FILE}")):
         folder = path.parent.parent.relative_to(base)
         if any(part.startswith(".") for part in folder.parts):
             continue
+        name = folder.as_posix()
         try:
-            metadata = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(metadata, dict) and metadata.get("dataset_id") == folder.as_posix():
-            found[folder.as_posix()] = metadata
+            metadata = read_metadata(path.parent)
+            if metadata.get("dataset_id") != name:
+                raise DataError(f"{path} is of dataset {metadata.get('dataset_id')!r}")
+            if METADATA_KEY in metadata:
+                check_kinds(metadata[METADATA_KEY], path)
+        except DataError as error:
+            found.unreadable[name] = error.found
+        else:
+            found.datasets[name] = metadata
     return found
+
+
+def list_datasets(root: Path | str | None = None) -> dict[str, dict[str, Any]]:
+    """Minari metadata of every dataset under ``root``, by id; unreadable ones are left out."""
+    return scan_datasets(root).datasets
 
 
 def dataset_path(dataset_id: str, root: Path | str | None = None) -> Path:
@@ -72,16 +103,71 @@ def dataset_path(dataset_id: str, root: Path | str | None = None) -> Path:
         DataError: no such dataset; the message lists those there are.
     """
     check_dataset_id(dataset_id)
-    path = datasets_root(root) / dataset_id
-    if (path / "data" / "metadata.json").is_file():
-        return path
+    base = datasets_root(root)
+    file = base / dataset_id / "data" / _METADATA_FILE
+    if file.is_file() or comes_back(base, dataset_id, file):
+        return base / dataset_id
     known = list(list_datasets(root))
     near = get_close_matches(dataset_id, known, n=1)
     raise DataError(
-        f"no dataset {dataset_id!r} in {datasets_root(root)}",
+        f"no dataset {dataset_id!r} in {base}",
         expected=f"one of {', '.join(known)}" if known else "a collected dataset; there are none",
         hint=f"did you mean {near[0]!r}?" if near else "offline-trader collect makes one",
     )
+
+
+def read_whole(dataset_id: str, root: Path | str | None, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of the dataset's ``data`` folder, all of it of one dataset.
+
+    A dataset that is replaced meanwhile is read anew: ``read`` sees the old one or the new one.
+
+    Raises:
+        ConfigError: not an id.
+        DataError: no such dataset, or what ``read`` raises.
+    """
+    for attempt in range(1, _READS + 1):
+        data = dataset_path(dataset_id, root) / "data"
+        before = identity(data / _METADATA_FILE)
+        try:
+            result = read(data)
+        except OfflineTraderError:
+            if identity(data / _METADATA_FILE) == before or attempt == _READS:
+                raise
+            continue
+        if identity(data / _METADATA_FILE) == before:
+            return result
+    raise DataError(f"dataset {dataset_id!r} is replaced again and again while it is read")
+
+
+def read_metadata(data: Path, *, verify: bool = True) -> dict[str, Any]:
+    """The metadata in a dataset's ``data`` folder, compared with its checksum where it has one.
+
+    Raises:
+        DataError: it cannot be read, is not what was written, or has other types than Minari's.
+    """
+    file = data / _METADATA_FILE
+    sums = checksums.read(data) if verify else None
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+    if sums is not None:
+        checksums.check_bytes(file, content, sums)
+    try:
+        metadata = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise DataError(f"{file} holds a {type(metadata).__name__}", expected="a JSON object")
+    for key in _COUNTS:
+        count = metadata.get(key)
+        if type(count) is not int or count < 0:
+            raise DataError(
+                f"{file}: {key} is {_shown(count)}", expected="a whole number, 0 or more"
+            )
+    if not isinstance(metadata.get("data_format", ""), str):
+        raise DataError(f"{file}: data_format is {_shown(metadata['data_format'])}")
+    return metadata
 
 
 def dataset_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, Any]:
@@ -89,16 +175,9 @@ def dataset_metadata(dataset_id: str, root: Path | str | None = None) -> dict[st
 
     Raises:
         ConfigError: not an id.
-        DataError: no such dataset, or metadata that is not JSON.
+        DataError: no such dataset, or metadata that are damaged or of other types.
     """
-    path = dataset_path(dataset_id, root) / "data" / "metadata.json"
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    if not isinstance(metadata, dict):
-        raise DataError(f"{path} holds a {type(metadata).__name__}", expected="a JSON object")
-    return metadata
+    return read_whole(dataset_id, root, read_metadata)
 
 
 def own_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, Any]:
@@ -106,24 +185,22 @@ def own_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, A
 
     Raises:
         ConfigError: not an id.
-        DataError: no such dataset, or one that something else made.
+        DataError: no such dataset, one that something else made, or facts that are missing, of
+            other types or contradict each other.
     """
-    own = dataset_metadata(dataset_id, root).get(METADATA_KEY)
-    if not isinstance(own, dict):
-        raise DataError(
-            f"dataset {dataset_id!r} has no {METADATA_KEY!r} metadata",
-            expected="a dataset made by offline-trader collect",
-        )
-    return own
+
+    def read(data: Path) -> dict[str, Any]:
+        metadata = read_metadata(data)
+        if METADATA_KEY not in metadata:
+            raise DataError(
+                f"dataset {dataset_id!r} has no {METADATA_KEY!r} metadata",
+                expected="a dataset made by offline-trader collect",
+            )
+        return check_facts(metadata[METADATA_KEY], data / _METADATA_FILE)
+
+    return read_whole(dataset_id, root, read)
 
 
-def remove_empty_folders(folder: Path, root: Path) -> None:
-    """Remove ``folder`` and the folders above it, up to ``root``, as far as they are empty."""
-    while folder != root and folder.is_relative_to(root):
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return
-        folder = folder.parent
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text[:40]}{'…' * (len(text) > 40)} ({type(value).__name__})"

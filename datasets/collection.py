@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 from offline_trader.datasets.catalog import datasets_root, own_metadata
+from offline_trader.datasets.disk import NO_ROOM, naming
 from offline_trader.datasets.metadata import describe
-from offline_trader.datasets.minari_files import DatasetWriter, put_back
+from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.plan import CollectConfig, PartPlan
+from offline_trader.datasets.replacing import (
+    WORK_FOLDER,
+    dataset_lock,
+    put_back,
+    remove_empty_folders,
+)
 from offline_trader.datasets.rollout import Part
 from offline_trader.datasets.stage import Stage
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.runs import atomic_write
 
 __all__ = ["CollectConfig", "Progress", "collect"]
@@ -25,6 +32,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the transitions done and all that are planned."""
 
 _SUMMARY, _PLOT = "summary.json", "collection.png"
+_BYTES_A_STEP = 270
+"""Of a dataset's file, with 32 features."""
 
 
 def collect(
@@ -50,29 +59,64 @@ def collect(
         overwrite: replace a dataset of this id, and forget an unfinished collection of it.
 
     Raises:
-        ConfigError: the id exists, an unfinished collection is there, or its settings differ.
-        DataError: a market that cannot be used.
+        ConfigError: the id exists, an unfinished collection is there, or its settings differ, or
+            another process collects it.
+        DataError: a market that cannot be used, or no room on the disk, where nothing is kept.
     """
     begun = time.perf_counter()
     base = datasets_root(root)
     stage = Stage.build(config)
-    store = PartStore(base, config.dataset_id)
-    put_back(base, config.dataset_id)
-    if (base / config.dataset_id / "data").exists() and not overwrite:
-        return _existing(base, stage, store, resume=resume)
+    try:
+        with dataset_lock(base, config.dataset_id):
+            put_back(base, config.dataset_id)
+            store = PartStore(base, config.dataset_id)
+            if (base / config.dataset_id / "data").exists() and not overwrite:
+                return _existing(base, stage, store, resume=resume)
+            try:
+                return _collect(
+                    stage, store, base, begun, progress, resume=resume, overwrite=overwrite
+                )
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                store.remove()
+                raise _no_room(error, base, stage) from error
+    finally:
+        remove_empty_folders((base / WORK_FOLDER / config.dataset_id).parent, base)
+
+
+def _collect(
+    stage: Stage,
+    store: PartStore,
+    base: Path,
+    begun: float,
+    progress: Progress | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> CollectSummary:
     spec, spaces = stage.environment()
     if overwrite and not resume:
         store.remove()
     store.open(stage.identity, resume=resume)
-    writer = DatasetWriter(base, config.dataset_id, spaces, spec)
     tally = Tally(stage.labels)
-    for part in _parts(stage, store, progress):
-        writer.append(part)
-        tally.add(part)
-        del part  # before the next one is made
-    summary = _publish(stage, writer, tally, base, begun, overwrite=overwrite)
+    with DatasetWriter(base, stage.config.dataset_id, spaces, spec) as writer:
+        for part in _parts(stage, store, progress):
+            writer.append(part)
+            tally.add(part)
+            del part  # before the next one is made
+        summary = _publish(stage, writer, tally, base, begun, overwrite=overwrite)
     store.remove()
     return summary
+
+
+def _no_room(error: OSError, base: Path, stage: Stage) -> DataError:
+    return DataError(
+        f"{error.filename} cannot be written: {error.strerror}",
+        expected=f"room for the dataset and, until it is whole, its parts: some "
+        f"{2 * stage.total * _BYTES_A_STEP / 1e6:,.0f} MB in {base}",
+        hint="nothing of it was kept: make room and collect it again, or choose another --root",
+    )
 
 
 def _existing(base: Path, stage: Stage, store: PartStore, *, resume: bool) -> CollectSummary:
@@ -82,7 +126,7 @@ def _existing(base: Path, stage: Stage, store: PartStore, *, resume: bool) -> Co
         file = base / dataset_id / _SUMMARY
         if file.is_file():
             store.remove()  # what a kill left behind after the dataset had appeared
-            return CollectSummary.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            return _stored_summary(file)
     raise ConfigError(
         f"dataset {dataset_id!r} exists in {base}"
         + (" and was collected with other settings" if resume else ""),
@@ -106,9 +150,8 @@ def _parts(stage: Stage, store: PartStore, progress: Progress | None) -> Iterato
 
 def _part(stage: Stage, store: PartStore, plan: PartPlan, progress: Callable[[int], None]) -> Part:
     """A part kept on disk, or collected, and kept but for the last."""
-    if store.has(plan.index):
-        part = store.load(plan.index)
-    else:
+    part = store.load(plan.index)
+    if part is None:
         part = stage.collect(plan, progress)
         if plan is not stage.parts[-1]:
             store.save(plan.index, part)
@@ -129,7 +172,8 @@ def _publish(
     dataset_id = stage.config.dataset_id
     metadata = describe(stage, stage.scores())
     facts = tally.facts()
-    plot_summary(writer.folder / _PLOT, dataset_id, facts, tally.returns, tally.owners)
+    with naming(writer.folder / _PLOT):
+        plot_summary(writer.folder / _PLOT, dataset_id, facts, tally.returns, tally.owners)
     path = base / dataset_id
 
     def summary(size_mb: float) -> CollectSummary:
@@ -146,8 +190,23 @@ def _publish(
 
     def write(size_mb: float) -> None:
         stored = json.dumps(summary(size_mb).to_dict(), indent=1, allow_nan=False) + "\n"
-        atomic_write(writer.folder / _SUMMARY, stored.encode())
+        with naming(writer.folder / _SUMMARY):
+            atomic_write(writer.folder / _SUMMARY, stored.encode())
 
     writer.publish(metadata, overwrite=overwrite, beside=write)
-    stored = json.loads((path / _SUMMARY).read_text(encoding="utf-8"))
-    return CollectSummary.from_dict(stored)
+    return _stored_summary(path / _SUMMARY)
+
+
+def _stored_summary(file: Path) -> CollectSummary:
+    """The summary of a finished collection.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return CollectSummary.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(
+            f"{file} is not the summary of a collection: {error}",
+            hint="--overwrite collects the dataset again",
+        ) from error

@@ -12,10 +12,15 @@ after the HDF5 File Format Specification 3.0: superblock version 1 (II.A), B-tre
 datatype, fill value, layout version 3, attribute and symbol table messages (IV.A.2). Types are
 encoded by the library itself. The superblock is written last: until :meth:`EpisodeFile.close` the
 file is not HDF5.
+
+Nothing else in this package knows the format; Minari's own storages are the alternatives, which
+``benchmarks/storage.py`` measures beside this one.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +36,7 @@ from numpy.typing import NDArray
 
 from offline_trader.types import IntArray
 
-__all__ = ["CHUNK_ROWS", "EpisodeFile"]
+__all__ = ["CHUNK_ROWS", "EpisodeFile", "stored_bytes"]
 
 CHUNK_ROWS = 8192
 """Rows of a chunk, at most; a shorter array is one chunk."""
@@ -61,8 +66,10 @@ class EpisodeFile:
         self._end = self._file.write(bytes(_SUPERBLOCK))
         self._episodes: list[int] = []
 
-    def add(self, arrays: Mapping[str, NDArray[np.generic]], attributes: Mapping[str, int]) -> None:
-        """Write the next episode.
+    def add(self, arrays: Mapping[str, NDArray[np.generic]], attributes: Mapping[str, int]) -> int:
+        """Write the next episode; the address of its first byte.
+
+        Its arrays lie there one behind another, each over :func:`stored_bytes` bytes.
 
         Args:
             arrays: by name, C-contiguous, with at least one row each; ``infos/x`` is ``x`` in the
@@ -70,24 +77,36 @@ class EpisodeFile:
             attributes: whole numbers of the episode's group.
         """
         signature = tuple((name, one.shape, one.dtype.str) for name, one in arrays.items())
+        start = self._end
         image = _episode_image(signature, tuple(attributes))
         for values, size in zip(arrays.values(), image.sizes, strict=True):
             self._file.write(values.reshape(-1).view(np.uint8).data)
             if size > values.nbytes:
                 self._file.write(bytes(size - values.nbytes))
-        self._file.write(image.at(self._end, list(attributes.values())).data)
-        self._episodes.append(self._end + image.header)
+        self._file.write(image.at(start, list(attributes.values())).data)
+        self._episodes.append(start + image.header)
         self._end += image.end
+        return start
 
     def close(self) -> None:
-        """Write the root group and the superblock: the file is whole."""
+        """Write the root group and then the superblock: the file is whole, and on the disk."""
         names = [b"episode_%d" % number for number in range(len(self._episodes))]
         image = _Image(self._end)
         root = image.group(dict(zip(names, self._episodes, strict=True)))
         self._file.write(image.data)
+        self._sync()  # what the superblock points to before the superblock
         self._file.seek(0)
         self._file.write(_superblock(root, image.end))
+        self._sync()
         self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, finished or not."""
+        _abandon(self._file)
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
 
 @dataclass(frozen=True)
@@ -123,7 +142,7 @@ class _EpisodeImage:
 @lru_cache(maxsize=256)
 def _episode_image(signature: Signature, attributes: tuple[str, ...]) -> _EpisodeImage:
     """The objects of an episode with arrays of these shapes."""
-    sizes = tuple(_stored_bytes(shape, np.dtype(dtype)) for _, shape, dtype in signature)
+    sizes = tuple(stored_bytes(shape, np.dtype(dtype)) for _, shape, dtype in signature)
     image = _Image(sum(sizes))
     groups: dict[str, dict[bytes, int]] = {"": {}}
     data = 0
@@ -308,11 +327,11 @@ def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _chunk_bytes(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
-    return int(np.prod(_chunk(shape))) * dtype.itemsize
+    return math.prod(_chunk(shape)) * dtype.itemsize
 
 
-def _stored_bytes(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
-    """Bytes that an array takes: whole chunks, and up to the next multiple of 8."""
+def stored_bytes(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
+    """Bytes that an array takes: its rows, up to whole chunks and the next multiple of 8."""
     chunks = -(-shape[0] // CHUNK_ROWS)
     return -(-chunks * _chunk_bytes(shape, dtype) // 8) * 8
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from offline_trader.datasets.catalog import METADATA_KEY, dataset_metadata, dataset_path
+from offline_trader.datasets.catalog import METADATA_KEY, read_metadata, read_whole
+from offline_trader.datasets.episodes import Array, Episode, episodes
+from offline_trader.datasets.own_facts import check_kinds
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.types import ObservationLayout
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_layout", "load_info", "load_transitions"]
 
-Array = NDArray[Any]
 _FIELDS = ("observations", "actions", "rewards", "terminations", "truncations")
 
 
@@ -27,9 +27,76 @@ def check_layout(dataset_id: str, layout: ObservationLayout, root: Path | None =
 
     Raises:
         SchemaMismatch: the hashes differ; the message names both and the first different column.
-        DataError: no such dataset.
+        DataError: no such dataset, or metadata that cannot be read.
     """
-    own = dataset_metadata(dataset_id, root).get(METADATA_KEY, {})
+    read_whole(dataset_id, root, lambda data: _check_layout(data, dataset_id, layout, verify=True))
+
+
+def load_transitions(
+    dataset_id: str,
+    root: Path | None = None,
+    *,
+    layout: ObservationLayout | None = None,
+    verify: bool = True,
+) -> Transitions:
+    """All transitions of a Minari dataset, episode after episode.
+
+    Args:
+        dataset_id: any Minari dataset with flat box observations and actions.
+        root: folder of all datasets; by default where Minari looks.
+        layout: if given, the dataset must have it.
+        verify: compare the files with the dataset's checksums; False also takes datasets that
+            have none, such as those that something else made.
+
+    Raises:
+        DataError: no such dataset (the message lists those there are), files that are not those
+            which were published or have no checksums, spaces that are not flat boxes, or a part
+            that is missing or does not fit.
+        SchemaMismatch: another layout than ``layout``.
+    """
+
+    def read(data: Path) -> Transitions:
+        if layout is not None:
+            _check_layout(data, dataset_id, layout, verify=verify)
+        return _transitions(data, read_metadata(data, verify=verify), verify=verify)
+
+    return read_whole(dataset_id, root, read)
+
+
+def load_info(
+    dataset_id: str, name: str, root: Path | None = None, *, verify: bool = True
+) -> Array:
+    """One info of every step [M], in the order of :func:`load_transitions`.
+
+    The value is that of the step's outcome: Minari stores one more an episode, of its reset,
+    which is left out. ``load_info(id, "expert_action")`` are the labels without noise.
+
+    Raises:
+        DataError: no such dataset or info, or what :func:`load_transitions` refuses.
+    """
+
+    def read(data: Path) -> Array:
+        names = (f"infos/{name}", "rewards")
+        pieces = []
+        metadata = read_metadata(data, verify=verify)
+        for one in episodes(data, metadata, names, verify=verify):
+            values, steps = one[names[0]], len(one["rewards"])
+            more = len(values) - steps
+            if more not in (0, 1) or any(values.shape[1:] != p.shape[1:] for p in pieces[:1]):
+                raise DataError(
+                    f"{data}, episode {len(pieces)}: info {name!r} of shape {values.shape}",
+                    expected=f"{steps + 1} rows, one more than steps, of one width",
+                )
+            pieces.append(values[more:])
+        if not pieces:
+            raise DataError(f"dataset {dataset_id!r} holds no episodes")
+        return np.concatenate(pieces)
+
+    return read_whole(dataset_id, root, read)
+
+
+def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, verify: bool) -> None:
+    own = read_metadata(data, verify=verify).get(METADATA_KEY)
     stored = own.get("layout_hash") if isinstance(own, dict) else None
     if stored == layout.hash:
         return
@@ -39,10 +106,11 @@ def check_layout(dataset_id: str, layout: ObservationLayout, root: Path | None =
             expected=f"layout {layout.hash}",
             hint="collect it with this toolkit",
         )
-    theirs = ObservationLayout.from_dict(own["layout"]).names
+    kept = check_kinds(own, data / "metadata.json")["layout"]
+    theirs = [str(name) for key in ("features", "portfolio") for name in kept.get(key, ())]
     pairs = zip(theirs, layout.names, strict=False)
     at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(theirs), layout.size))
-    column = f"column {at}" if theirs != layout.names else "the feature schema"
+    column = f"column {at}" if tuple(theirs) != layout.names else "the feature schema"
     raise SchemaMismatch(
         f"dataset {dataset_id!r} has observation layout {stored} ({column} differs)",
         expected=f"layout {layout.hash}",
@@ -50,130 +118,83 @@ def check_layout(dataset_id: str, layout: ObservationLayout, root: Path | None =
     )
 
 
-def load_transitions(
-    dataset_id: str, root: Path | None = None, *, layout: ObservationLayout | None = None
-) -> Transitions:
-    """All transitions of a Minari dataset, episode after episode.
-
-    Args:
-        dataset_id: any Minari dataset with flat box observations and actions.
-        root: folder of all datasets; by default where Minari looks.
-        layout: if given, the dataset must have it.
-
-    Raises:
-        DataError: no such dataset (the message lists those there are), or spaces that are not
-            flat boxes, or a part of the file that is missing.
-        SchemaMismatch: another layout than ``layout``.
-    """
+def _transitions(data: Path, metadata: Mapping[str, Any], *, verify: bool) -> Transitions:
     from offline_trader.learning.transitions import Transitions
 
-    metadata = dataset_metadata(dataset_id, root)
-    if layout is not None:
-        check_layout(dataset_id, layout, root)
-    steps = int(metadata["total_steps"])
+    steps = metadata["total_steps"]
     columns: dict[str, Array] = {}
-    ids = np.empty(steps, dtype=np.int64)
     done = 0
-    for number, episode in enumerate(_episodes(dataset_id, metadata, root)):
-        stop = done + len(episode["rewards"])
+    for number, episode in enumerate(episodes(data, metadata, _FIELDS, verify=verify)):
+        stop = done + _check_rows(data, number, episode)
         if not columns:
-            columns = _allocate(dataset_id, episode, steps)
-        observations = _flat(episode["observations"])
-        if stop > steps or len(observations) != stop - done + 1:
-            raise DataError(
-                f"dataset {dataset_id!r}, episode {number}: {stop - done} steps, "
-                f"{len(observations)} observations",
-                expected=f"one observation more than steps, {steps} steps in all",
-            )
-        columns["observations"][done:stop] = observations[:-1]
-        columns["next_observations"][done:stop] = observations[1:]
-        columns["actions"][done:stop] = _flat(episode["actions"])
-        columns["rewards"][done:stop] = episode["rewards"]
-        columns["terminals"][done:stop] = episode["terminations"]
-        columns["timeouts"][done:stop] = episode["truncations"]
-        ids[done:stop] = number
+            columns = _allocate(data, episode, steps)
+        if stop <= steps:
+            _fill(data, number, columns, slice(done, stop), episode)
         done = stop
     if done != steps or not columns:
-        raise DataError(
-            f"dataset {dataset_id!r} holds {done} steps", expected=f"{steps}, as its metadata says"
-        )
+        raise DataError(f"{data} holds {done} steps", expected=f"{steps}, as its metadata says")
     columns["timeouts"] &= ~columns["terminals"]
-    return Transitions(**columns, episode_ids=ids)
+    try:
+        return Transitions(**columns)
+    except DataError as error:
+        raise DataError(f"{data}: {error.found}", expected=error.expected) from error
 
 
-def load_info(dataset_id: str, name: str, root: Path | None = None) -> Array:
-    """One info of every step [M], in the order of :func:`load_transitions`.
-
-    The value is that of the step's outcome: Minari stores one more an episode, of its reset,
-    which is left out. ``load_info(id, "expert_action")`` are the labels without noise.
+def _check_rows(data: Path, number: int, episode: Episode) -> int:
+    """Steps of an episode whose arrays fit together.
 
     Raises:
-        DataError: no such dataset or info.
+        DataError: they do not.
     """
-    metadata = dataset_metadata(dataset_id, root)
-    pieces = []
-    for episode in _episodes(dataset_id, metadata, root, infos=True):
-        if name not in episode:
-            known = sorted(set(episode) - set(_FIELDS))
+    steps = len(episode["rewards"])
+    for name, values in episode.items():
+        wanted = steps + (name == "observations")
+        flat = values.ndim == 1 or name in ("observations", "actions")
+        if len(values) != wanted or not flat or not steps:
             raise DataError(
-                f"dataset {dataset_id!r} has no info {name!r}", expected=f"one of {known}"
+                f"{data}, episode {number}: {name} of shape {values.shape}",
+                expected=f"{wanted or 1} rows: one observation more than steps, one number a step",
             )
-        pieces.append(np.asarray(episode[name])[-len(episode["rewards"]) :])
-    return np.concatenate(pieces)
+    return steps
 
 
-def _episodes(
-    dataset_id: str, metadata: dict[str, Any], root: Path | None, *, infos: bool = False
-) -> Iterator[dict[str, Array]]:
-    """The arrays of one episode after another, read straight from the file where it is HDF5."""
-    path = dataset_path(dataset_id, root) / "data"
-    if metadata.get("data_format", "hdf5") != "hdf5":
-        yield from _minari_episodes(path)
-        return
-    import h5py
-
+def _allocate(data: Path, episode: Episode, steps: int) -> dict[str, Array]:
+    widths = {name: _flat(episode[name]).shape[1] for name in ("observations", "actions")}
     try:
-        with h5py.File(path / "main_data.hdf5", "r") as file:
-            for number in range(int(metadata["total_episodes"])):
-                group = file[f"episode_{number}"]
-                episode = {name: group[name][()] for name in _FIELDS}
-                if infos and "infos" in group:
-                    stored = group["infos"].items()
-                    arrays = {k: v[()] for k, v in stored if isinstance(v, h5py.Dataset)}
-                    episode.update(arrays)
-                yield episode
-    except (OSError, KeyError) as error:
+        return {
+            "observations": np.empty((steps, widths["observations"]), dtype=np.float32),
+            "next_observations": np.empty((steps, widths["observations"]), dtype=np.float32),
+            "actions": np.empty((steps, widths["actions"]), dtype=np.float32),
+            "rewards": np.empty(steps, dtype=np.float32),
+            "terminals": np.empty(steps, dtype=np.bool_),
+            "timeouts": np.empty(steps, dtype=np.bool_),
+            "episode_ids": np.empty(steps, dtype=np.int64),
+        }
+    except (MemoryError, ValueError) as error:
         raise DataError(
-            f"dataset {dataset_id!r}: {path / 'main_data.hdf5'} cannot be read: {error}",
-            expected="Minari's HDF5 format with flat observations",
-            hint="collect or download it again",
+            f"{data}: {steps} steps of {widths['observations']} columns do not fit in memory"
         ) from error
 
 
-def _minari_episodes(path: Path) -> Iterator[dict[str, Array]]:
-    import minari
-
-    for episode in minari.MinariDataset(path).iterate_episodes():
-        infos = {k: v for k, v in (episode.infos or {}).items() if isinstance(v, np.ndarray)}
-        yield {**{name: getattr(episode, name) for name in _FIELDS}, **infos}
-
-
-def _allocate(dataset_id: str, episode: dict[str, Array], steps: int) -> dict[str, Array]:
-    for name in ("observations", "actions"):
-        if not isinstance(episode[name], np.ndarray) or episode[name].dtype.kind not in "fiu":
+def _fill(
+    data: Path, number: int, columns: dict[str, Array], rows: slice, episode: Episode
+) -> None:
+    observations, actions = _flat(episode["observations"]), _flat(episode["actions"])
+    for name, values in (("observations", observations), ("actions", actions)):
+        if values.shape[1] != columns[name].shape[1]:
             raise DataError(
-                f"dataset {dataset_id!r} has {name} that are not a flat box",
-                expected="one array of numbers",
+                f"{data}, episode {number}: {name} of {values.shape[1]} columns",
+                expected=f"{columns[name].shape[1]}, as in those before",
             )
-    width = _flat(episode["observations"]).shape[1]
-    return {
-        "observations": np.empty((steps, width), dtype=np.float32),
-        "next_observations": np.empty((steps, width), dtype=np.float32),
-        "actions": np.empty((steps, _flat(episode["actions"]).shape[1]), dtype=np.float32),
-        "rewards": np.empty(steps, dtype=np.float32),
-        "terminals": np.empty(steps, dtype=np.bool_),
-        "timeouts": np.empty(steps, dtype=np.bool_),
-    }
+    # what lies beyond float32 becomes an infinity, which is refused with its row
+    with np.errstate(over="ignore", invalid="ignore"):
+        columns["observations"][rows] = observations[:-1]
+        columns["next_observations"][rows] = observations[1:]
+        columns["actions"][rows] = actions
+        columns["rewards"][rows] = episode["rewards"]
+    columns["terminals"][rows] = episode["terminations"]
+    columns["timeouts"][rows] = episode["truncations"]
+    columns["episode_ids"][rows] = number
 
 
 def _flat(values: Array) -> Array:

@@ -11,30 +11,38 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from offline_trader.datasets.catalog import WORK_FOLDER, remove_empty_folders
+from offline_trader.datasets import checksums
+from offline_trader.datasets.disk import naming, sync
 from offline_trader.datasets.episode_file import EpisodeFile
+from offline_trader.datasets.episode_index import INDEX_FILE, EpisodeIndex, StoredArray
+from offline_trader.datasets.episodes import MAIN_FILE
+from offline_trader.datasets.replacing import WORK_FOLDER, remove_empty_folders, replace_dataset
 from offline_trader.datasets.rollout import Part
 from offline_trader.errors import ConfigError
+from offline_trader.runs import atomic_write
 
 if TYPE_CHECKING:
     import gymnasium
 
-__all__ = ["DatasetWriter", "put_back"]
+__all__ = ["DatasetWriter"]
 
-_MAIN_FILE = "main_data.hdf5"
-_NAMESPACE_FILE = "namespace_metadata.json"
+_METADATA_FILE, _NAMESPACE_FILE = "metadata.json", "namespace_metadata.json"
 _PER_STEP = ("actions", "rewards", "terminations", "truncations")
 
 
 class DatasetWriter:
     """A dataset in the making, in a hidden folder; :meth:`publish` makes it appear whole.
+
+    Used in a ``with`` block, and under the dataset's lock: what was not published is removed.
 
     Args:
         root: folder of all datasets.
@@ -53,16 +61,21 @@ class DatasetWriter:
         from minari.dataset.minari_storage import MinariStorage
 
         self._root, self._dataset_id = root, dataset_id
-        self._folder = root / WORK_FOLDER / f"{dataset_id}.writing"
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        data = self._folder / "data"
-        self._storage = MinariStorage.new(
-            data, observation_space=spaces[0], action_space=spaces[1], env_spec=spec
-        )
-        self._file = EpisodeFile(data / _MAIN_FILE)
-        self.episodes = 0
-        self.steps = 0
+        work = root / WORK_FOLDER / f"{dataset_id}.writing"
+        work.parent.mkdir(parents=True, exist_ok=True)
+        for left in work.parent.glob(f"{work.name}*"):  # by a kill
+            shutil.rmtree(left, ignore_errors=True)
+        self._folder = work.with_name(f"{work.name}-{os.getpid()}-{secrets.token_hex(4)}")
+        self._folder.mkdir()
+        self._data = self._folder / "data"
+        with naming(self._data / MAIN_FILE):
+            self._storage = MinariStorage.new(
+                self._data, observation_space=spaces[0], action_space=spaces[1], env_spec=spec
+            )
+            self._file = EpisodeFile(self._data / MAIN_FILE)
+        self._arrays: tuple[StoredArray, ...] = ()
+        self._starts: list[int] = []
+        self._lengths: list[int] = []
 
     @property
     def folder(self) -> Path:
@@ -81,19 +94,19 @@ class DatasetWriter:
         ):
             first = stop - length
             row = first + index  # every earlier episode has one observation more than steps
-            self._file.add(
-                {
-                    **{name: values[row : row + length + 1] for name, values in per_row.items()},
-                    **{name: values[first:stop] for name, values in per_step.items()},
-                },
-                {
-                    "id": self.episodes,
-                    "total_steps": length,
-                    "behaviour": int(part.behaviours[index]),
-                },
-            )
-            self.episodes += 1
-            self.steps += length
+            episode = {
+                **{name: values[row : row + length + 1] for name, values in per_row.items()},
+                **{name: values[first:stop] for name, values in per_step.items()},
+            }
+            marks = {
+                "id": len(self._lengths),
+                "total_steps": length,
+                "behaviour": int(part.behaviours[index]),
+            }
+            with naming(self._data / MAIN_FILE):
+                self._starts.append(self._file.add(episode, marks))
+            self._lengths.append(length)
+            self._arrays = self._arrays or _stored(episode, length)
 
     def publish(
         self,
@@ -114,47 +127,50 @@ class DatasetWriter:
         """
         import minari
 
-        self._file.close()
-        self._storage.update_metadata(
-            {
-                "dataset_id": self._dataset_id,
-                "minari_version": minari.__version__,
-                "total_episodes": self.episodes,
-                "total_steps": self.steps,
-                **metadata,
-            }
-        )
-        size_mb = float(self._storage.get_size())
-        self._storage.update_metadata({"dataset_size": size_mb})
+        with naming(self._data / MAIN_FILE):
+            self._file.close()
+        index = EpisodeIndex(self._arrays, tuple(self._starts), tuple(self._lengths))
+        with naming(self._data / INDEX_FILE):
+            atomic_write(self._data / INDEX_FILE, index.to_bytes())
+        with naming(self._data / _METADATA_FILE):
+            self._storage.update_metadata(
+                {
+                    "dataset_id": self._dataset_id,
+                    "minari_version": minari.__version__,
+                    "total_episodes": len(self._lengths),
+                    "total_steps": sum(self._lengths),
+                    **metadata,
+                }
+            )
+            size_mb = float(self._storage.get_size())
+            self._storage.update_metadata({"dataset_size": size_mb})
+        with naming(self._data / checksums.SUMS_FILE):
+            checksums.write(self._data)
         if beside is not None:
             beside(size_mb)
-        target = self._root / self._dataset_id
-        target.parent.mkdir(parents=True, exist_ok=True)
+        sync(self._folder)
+        if (self._root / self._dataset_id).exists() and not overwrite:
+            raise ConfigError(f"dataset {self._dataset_id!r} exists", hint="--overwrite")
+        replace_dataset(self._root, self._dataset_id, self._folder)
         _announce_namespaces(self._root, self._dataset_id)
-        if target.exists():
-            if not overwrite:
-                raise ConfigError(f"dataset {self._dataset_id!r} exists", hint="--overwrite")
-            old = _replaced(self._root, self._dataset_id)
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(target, old)
-            os.replace(self._folder, target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(self._folder, target)
         remove_empty_folders(self._folder.parent, self._root)
         return size_mb
 
+    def __enter__(self) -> DatasetWriter:
+        return self
 
-def put_back(root: Path, dataset_id: str) -> None:
-    """Let the dataset reappear whose replacement was killed between the two renames it takes."""
-    old = _replaced(root, dataset_id)
-    if old.exists() and not (root / dataset_id).exists():
-        os.replace(old, root / dataset_id)
+    def __exit__(self, *_: object) -> None:
+        self._file.abandon()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_empty_folders(self._folder.parent, self._root)
 
 
-def _replaced(root: Path, dataset_id: str) -> Path:
-    """Where a dataset lies while another takes its place."""
-    return root / WORK_FOLDER / f"{dataset_id}.old"
+def _stored(episode: Mapping[str, NDArray[np.generic]], steps: int) -> tuple[StoredArray, ...]:
+    """What the index says of the arrays of every episode."""
+    return tuple(
+        StoredArray(name, values.dtype.str, values.shape[1:], len(values) - steps)
+        for name, values in episode.items()
+    )
 
 
 def _announce_namespaces(root: Path, dataset_id: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from offline_trader.datasets.catalog import WORK_FOLDER, remove_empty_folders
+from offline_trader.datasets import checksums
+from offline_trader.datasets.disk import naming, sync
+from offline_trader.datasets.replacing import WORK_FOLDER, remove_empty_folders
 from offline_trader.datasets.rollout import Part
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.runs import atomic_write
@@ -48,7 +47,8 @@ class PartStore:
         file = self.path / _CONFIG
         if not file.is_file():
             shutil.rmtree(self.path, ignore_errors=True)
-            atomic_write(file, json.dumps(config, indent=1, sort_keys=True).encode())
+            with naming(file):
+                atomic_write(file, json.dumps(config, indent=1, sort_keys=True).encode())
             return
         if not resume:
             raise ConfigError(
@@ -57,9 +57,12 @@ class PartStore:
             )
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            if not isinstance(before, dict):
+                raise TypeError(f"it holds a {type(before).__name__}")
+        except (ValueError, TypeError, RecursionError) as error:
             raise DataError(
-                f"{file} is not JSON: {error}", hint="--overwrite starts over"
+                f"{file} is not the settings of a collection: {error}",
+                hint="--overwrite starts over",
             ) from error
         changed = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))
         if changed:
@@ -71,23 +74,33 @@ class PartStore:
                 hint="repeat the settings, or start over with --overwrite",
             )
 
-    def has(self, index: int) -> bool:
-        """Whether part ``index`` is finished."""
-        return self._folder(index).is_dir()
-
     def save(self, index: int, part: Part) -> None:
         """Store part ``index``; it appears at once."""
         temporary = self.path / f".part-{index:05d}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, values in part.arrays().items():
-            _save(temporary / f"{name}.npy", values)
+            file = temporary / f"{name}.npy"
+            with naming(file):
+                np.save(file, values)
+        with naming(temporary / checksums.SUMS_FILE):
+            checksums.write(temporary)
+        sync(temporary)
         temporary.rename(self._folder(index))
 
-    def load(self, index: int) -> Part:
-        """Part ``index``, memory-mapped."""
+    def load(self, index: int) -> Part | None:
+        """Part ``index``, memory-mapped; None where it is not there or not what was stored."""
+        folder = self._folder(index)
+        try:
+            sums = checksums.read(folder)
+            if sums is None:
+                raise DataError(f"{folder} is not whole")
+            checksums.check_folder(folder, sums)
+        except DataError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
         return Part.from_arrays(
-            {file.stem: np.load(file, mmap_mode="r") for file in self._folder(index).glob("*.npy")}
+            {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
         )
 
     def remove(self) -> None:
@@ -97,12 +110,3 @@ class PartStore:
 
     def _folder(self, index: int) -> Path:
         return self.path / f"part-{index:05d}"
-
-
-def _save(file: Path, values: NDArray[np.generic]) -> None:
-    try:
-        np.save(file, values)
-    except OSError as error:
-        if error.errno is None:  # numpy's own, where fewer bytes were written than asked
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
-        raise

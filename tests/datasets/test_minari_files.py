@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
-from offline_trader.datasets import dataset_metadata, list_datasets, load_transitions
+from offline_trader.datasets import dataset_metadata, list_datasets, load_transitions, seal
 from offline_trader.datasets.catalog import dataset_path
 from offline_trader.datasets.loading import load_info
 from offline_trader.datasets.minari_files import DatasetWriter
@@ -109,7 +109,12 @@ def test_minari_alone_reads_and_extends_it(
     more = episodes_of(make_part(6, seed=2))[0]
     dataset.update_dataset_from_buffer([EpisodeBuffer(id=3, **more)])
     assert minari.load_dataset(ID).total_steps == 18
+    with pytest.raises(DataError, match=r"metadata\.json is not what was written"):
+        load_transitions(ID)
+    assert len(load_transitions(ID, verify=False)) == 18
+    assert seal(ID)
     assert len(load_transitions(ID)) == 18
+    assert not seal(ID)
 
 
 def test_transitions_are_the_steps(
@@ -158,9 +163,16 @@ def test_every_minari_format_loads(
         env="Pendulum-v1",
         eval_env="Pendulum-v1",
     )
-    ours, arrow = load_transitions(ID, root), load_transitions("arrow-v0", root)
+    with pytest.raises(DataError, match="has no SHA256SUMS"):
+        load_transitions("arrow-v0", root)
+    ours, arrow = load_transitions(ID, root), load_transitions("arrow-v0", root, verify=False)
     for name in ("observations", "next_observations", "actions", "rewards", "timeouts"):
         np.testing.assert_array_equal(getattr(arrow, name), getattr(ours, name))
+    assert seal("arrow-v0", root)
+    assert len(load_transitions("arrow-v0", root)) == 8
+    (root / "arrow-v0" / "data" / "1" / "metadata.json").write_text("{}")
+    with pytest.raises(DataError, match=r"1/metadata\.json is not what was written"):
+        load_transitions("arrow-v0", root)
 
 
 def test_nothing_shows_before_it_is_published(
@@ -208,21 +220,24 @@ def test_a_damaged_file_is_named(
     path = dataset_path(ID) / "data" / "main_data.hdf5"
     with h5py.File(path, "a") as file:
         del file["episode_1/rewards"]
-    with pytest.raises(DataError, match=r"main_data\.hdf5"):
-        load_transitions(ID)
+    for verify in (True, False):
+        with pytest.raises(DataError, match=r"main_data\.hdf5"):
+            load_transitions(ID, verify=verify)
     path.write_bytes(b"not a file")
-    with pytest.raises(DataError, match=r"main_data\.hdf5"):
-        load_transitions(ID)
+    for verify in (True, False):
+        with pytest.raises(DataError, match=r"main_data\.hdf5"):
+            load_transitions(ID, verify=verify)
 
 
 def test_parts_come_back_as_they_were(tmp_path: Path, make_part: MakePart) -> None:
     store = PartStore(tmp_path, ID)
     store.open({"seed": 1}, resume=False)
     part = make_part(5, 3)
-    assert not store.has(0)
+    assert store.load(0) is None
     store.save(0, part)
-    assert store.has(0)
-    for name, values in store.load(0).arrays().items():
+    again = store.load(0)
+    assert again is not None
+    for name, values in again.arrays().items():
         np.testing.assert_array_equal(values, part.arrays()[name])
     with pytest.raises(ConfigError, match="--resume"):
         store.open({"seed": 1}, resume=False)
