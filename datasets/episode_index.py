@@ -14,7 +14,6 @@ import json
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -83,12 +82,11 @@ class EpisodeIndex:
         if not all(np.dtype(one.dtype).kind in "biuf" for one in arrays):
             raise ValueError("arrays that are not of numbers")
         index = cls(arrays, _whole(tree["starts"]), _whole(tree["steps"]))
-        after = (*index.starts[1:], size)
+        if min((*index.starts, *index.steps, *(one.more for one in arrays)), default=0) < 0:
+            raise ValueError("numbers below 0")
+        sizes, after = index._sizes(), (*index.starts[1:], size)
         for start, steps, limit in zip(index.starts, index.steps, after, strict=True):
-            least = min((one.more for one in arrays), default=0)
-            if start < 0 or steps < 1 or steps + least < 1:
-                raise ValueError("an episode without steps")
-            if start + sum(_sizes(arrays, steps)) > limit:
+            if start + sum(sizes[steps]) > limit:
                 raise ValueError("an episode that lies in another or beyond the file's end")
         return index
 
@@ -99,7 +97,7 @@ class EpisodeIndex:
             DataError: at the end, where the file's hash is not ``sha256``: what was handed out
                 is then not what was written.
         """
-        hasher = hashlib.sha256()
+        hasher, all_sizes = hashlib.sha256(), self._sizes()
 
         def take(file: BinaryIO, count: int) -> bytes:
             data = file.read(count)
@@ -109,7 +107,7 @@ class EpisodeIndex:
         with path.open("rb") as file:
             for start, steps in zip(self.starts, self.steps, strict=True):
                 take(file, start - file.tell())
-                sizes = _sizes(self.arrays, steps)
+                sizes = all_sizes[steps]
                 data = take(file, sum(sizes))
                 if len(data) < sum(sizes):  # the file was cut, which its hash tells below
                     break
@@ -118,6 +116,17 @@ class EpisodeIndex:
                 pass
         if hasher.hexdigest() != sha256:
             raise checksums.mismatch(path)
+
+    def _sizes(self) -> dict[int, list[int]]:
+        """Bytes of every array of an episode, by its steps."""
+        types = [np.dtype(one.dtype) for one in self.arrays]
+        return {
+            steps: [
+                stored_bytes((steps + one.more, *one.shape), dtype)
+                for one, dtype in zip(self.arrays, types, strict=True)
+            ]
+            for steps in set(self.steps)
+        }
 
     def _cut(
         self, data: bytes, sizes: Sequence[int], steps: int, names: Collection[str]
@@ -130,12 +139,6 @@ class EpisodeIndex:
                 episode[one.name] = values.reshape(shape)
             first += size
         return episode
-
-
-@lru_cache(maxsize=256)
-def _sizes(arrays: tuple[StoredArray, ...], steps: int) -> list[int]:
-    """Bytes of every array of an episode of so many steps."""
-    return [stored_bytes((steps + one.more, *one.shape), np.dtype(one.dtype)) for one in arrays]
 
 
 def _whole(numbers: Any) -> tuple[int, ...]:

@@ -74,6 +74,7 @@ def _index(data: Path, sums: Mapping[str, str]) -> EpisodeIndex | None:
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        checksums.check_file(data / MAIN_FILE, sums)  # perhaps it is that file which was cut
         raise DataError(f"{file} is not the index of {MAIN_FILE}: {error!r}") from error
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offline_trader.datasets.catalog import METADATA_KEY, read_metadata, read_whole
+from offline_trader.datasets.catalog import read_metadata, read_whole
 from offline_trader.datasets.episodes import Array, Episode, episodes
-from offline_trader.datasets.own_facts import check_kinds
+from offline_trader.datasets.own_facts import METADATA_KEY, check_kinds
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.types import ObservationLayout
 
@@ -77,7 +77,7 @@ def load_info(
 
     def read(data: Path) -> Array:
         names = (f"infos/{name}", "rewards")
-        pieces = []
+        pieces: list[Array] = []
         metadata = read_metadata(data, verify=verify)
         for one in episodes(data, metadata, names, verify=verify):
             values, steps = one[names[0]], len(one["rewards"])

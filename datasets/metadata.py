@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from offline_trader import __version__
-from offline_trader.datasets.catalog import METADATA_KEY
+from offline_trader.datasets.own_facts import METADATA_KEY
 from offline_trader.datasets.scores import reference_range
 from offline_trader.datasets.stage import Stage
 from offline_trader.features import FeatureScaler
