@@ -1,4 +1,4 @@
-"""``offline-trader datasets``: list the collected datasets, or show what one holds."""
+"""``offline-trader datasets``: list the datasets, show what one holds, take one as it is."""
 
 from __future__ import annotations
 
@@ -10,27 +10,36 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import Json, Quiet, Root, examples
 
-__all__ = ["EXAMPLES", "commands", "inspect_dataset", "list_all"]
+__all__ = ["EXAMPLES", "commands", "inspect_dataset", "list_all", "seal_dataset"]
 
 EXAMPLES = examples(
     "offline-trader datasets list",
     "offline-trader datasets inspect sp500/experts-v0",
     "offline-trader datasets inspect sp500/experts-v0 --json",
+    "offline-trader datasets seal own/changed-v0",
 )
 
 
 def list_all(root: Root = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """List the datasets of this machine: Minari's folder, or --root."""
-    from offline_trader.datasets import datasets_root, list_datasets
+    from offline_trader.datasets import datasets_root, scan_datasets
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    found = list_datasets(root)
-    rows = [_row(name, metadata) for name, metadata in found.items()]
+    found = scan_datasets(root)
+    rows = [_row(name, metadata) for name, metadata in found.datasets.items()]
     if rows:
         terminal.table("", ["dataset", "episodes", "steps", "MB", "market", "experts"], rows)
-    else:
+    elif not found.unreadable:
         terminal.line(f"no datasets in {datasets_root(root)}; offline-trader collect makes one")
-    terminal.result({"root": str(datasets_root(root)), "datasets": found})
+    for name, reason in found.unreadable.items():
+        terminal.line(f"{name} cannot be read: {reason}")
+    terminal.result(
+        {
+            "root": str(datasets_root(root)),
+            "datasets": found.datasets,
+            "unreadable": found.unreadable,
+        }
+    )
 
 
 def inspect_dataset(
@@ -50,6 +59,25 @@ def inspect_dataset(
     rows += [[key, _brief(value)] for key, value in own.items() if key not in ("layout", "scaler")]
     terminal.table(dataset, ["", "value"], [[name, _brief(value)] for name, value in rows])
     terminal.result({"dataset": dataset, "metadata": metadata})
+
+
+def seal_dataset(
+    dataset: Annotated[str, typer.Argument(help="Id, as in own/changed-v0.")],
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a dataset's files as they are: write the checksums that loading compares them with.
+
+    For a dataset that has none, as those of others, or that was changed on purpose. That its
+    numbers are what its maker wrote is your own word then.
+    """
+    from offline_trader.datasets import seal
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    changed = seal(dataset, root)
+    terminal.line(f"{dataset}: {'sealed' if changed else 'its files match their checksums'}")
+    terminal.result({"dataset": dataset, "sealed": changed})
 
 
 def _row(name: str, metadata: Mapping[str, Any]) -> list[object]:
@@ -77,4 +105,4 @@ def _brief(value: object) -> object:
     return value
 
 
-commands = {"list": list_all, "inspect": inspect_dataset}
+commands = {"list": list_all, "inspect": inspect_dataset, "seal": seal_dataset}

@@ -35,6 +35,7 @@ _ID = re.compile(r"(?:[-_\w][-_\w/]*[-_\w]/)?[-_\w]+-v\d+")
 _METADATA_FILE = "metadata.json"
 _COUNTS = ("total_episodes", "total_steps")
 _READS = 20
+_DEPTH = 32
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def scan_datasets(root: Path | str | None = None) -> Catalog:
         try:
             metadata = read_metadata(path.parent)
             if metadata.get("dataset_id") != name:
-                raise DataError(f"{path} is of dataset {metadata.get('dataset_id')!r}")
-            if METADATA_KEY in metadata:
-                check_kinds(metadata[METADATA_KEY], path)
+                raise DataError(f"{path} is of dataset {_shown(metadata.get('dataset_id'))}")
         except DataError as error:
             found.unreadable[name] = error.found
         else:
@@ -148,6 +147,8 @@ def read_metadata(data: Path, *, verify: bool = True) -> dict[str, Any]:
     file = data / _METADATA_FILE
     sums = checksums.read(data) if verify else None
     try:
+        if not file.is_file():
+            raise DataError(f"{file} is not a file")
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
@@ -159,15 +160,26 @@ def read_metadata(data: Path, *, verify: bool = True) -> dict[str, Any]:
         raise DataError(f"{file} is not JSON: {error}") from error
     if not isinstance(metadata, dict):
         raise DataError(f"{file} holds a {type(metadata).__name__}", expected="a JSON object")
+    if _is_deep(metadata):
+        raise DataError(f"{file} is nested more than {_DEPTH} times", expected="Minari's metadata")
+    _check_counts(metadata, file)
+    if METADATA_KEY in metadata:
+        check_kinds(metadata[METADATA_KEY], file)
+    return metadata
+
+
+def _check_counts(metadata: dict[str, Any], file: Path) -> None:
     for key in _COUNTS:
         count = metadata.get(key)
-        if type(count) is not int or count < 0:
+        if type(count) is not int or not 0 <= count < 1 << 63:
             raise DataError(
                 f"{file}: {key} is {_shown(count)}", expected="a whole number, 0 or more"
             )
+    size = metadata.get("dataset_size", 0.0)
+    if type(size) not in (int, float) or not 0 <= size < 1e15:
+        raise DataError(f"{file}: dataset_size is {_shown(size)}", expected="a number of MB")
     if not isinstance(metadata.get("data_format", ""), str):
         raise DataError(f"{file}: data_format is {_shown(metadata['data_format'])}")
-    return metadata
 
 
 def dataset_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, Any]:
@@ -204,3 +216,12 @@ def own_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, A
 def _shown(value: object) -> str:
     text = repr(value)
     return f"{text[:40]}{'…' * (len(text) > 40)} ({type(value).__name__})"
+
+
+def _is_deep(tree: object) -> bool:
+    """Whether lists and mappings lie in each other deeper than any that Minari writes."""
+    level = [tree]
+    for _ in range(_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+    return bool(level)

@@ -107,7 +107,8 @@ def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, ver
             hint="collect it with this toolkit",
         )
     kept = check_kinds(own, data / "metadata.json")["layout"]
-    theirs = [str(name) for key in ("features", "portfolio") for name in kept.get(key, ())]
+    lists = (kept.get(key) for key in ("features", "portfolio"))
+    theirs = [str(name) for names in lists if isinstance(names, list) for name in names]
     pairs = zip(theirs, layout.names, strict=False)
     at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(theirs), layout.size))
     column = f"column {at}" if tuple(theirs) != layout.names else "the feature schema"
