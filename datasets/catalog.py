@@ -220,7 +220,7 @@ def _shown(value: object) -> str:
 
 def _is_deep(tree: object) -> bool:
     """Whether lists and mappings lie in each other deeper than any that Minari writes."""
-    level = [tree]
+    level: list[Any] = [tree]
     for _ in range(_DEPTH):
         inner = (one.values() if isinstance(one, dict) else one for one in level)
         level = [item for items in inner for item in items if isinstance(item, dict | list)]

@@ -254,11 +254,10 @@ def test_facts_that_do_not_fit_are_refused(root: Path, name: str) -> None:
 
 def test_an_odd_layout_is_a_mismatch_and_no_crash(root: Path) -> None:
     check_layout(ID, LAYOUT, root)
-    for odd in ({}, {"features": 5}, {"features": [[]], "portfolio": None}):
-        rewrite(
-            root,
-            lambda m, odd=odd: m["offline_trader"].update(layout=odd, layout_hash="x"),  # type: ignore[misc]
-        )
+    oddities: list[dict[str, Any]] = [{}, {"features": 5}, {"features": [[]], "portfolio": None}]
+    for odd in oddities:
+        facts = {"layout": odd, "layout_hash": "x"}
+        rewrite(root, lambda m, facts=facts: m["offline_trader"].update(facts))  # type: ignore[misc]
         with pytest.raises(SchemaMismatch, match=LAYOUT.hash):
             check_layout(ID, LAYOUT, root)
 
@@ -304,7 +303,7 @@ def _replace(file: h5py.File, name: str, **options: Any) -> None:
     file["episode_1"].create_dataset(name, **options)
 
 
-SHAPES: dict[str, Callable[[h5py.File], None]] = {
+SHAPES: dict[str, Callable[[h5py.File], object]] = {
     "an observation too few": lambda file: _resize(file, "observations", 3),
     "an action too many": lambda file: _resize(file, "actions", 4),
     "a termination too few": lambda file: _resize(file, "terminations", 2),
@@ -333,7 +332,7 @@ SHAPES: dict[str, Callable[[h5py.File], None]] = {
     "no number": lambda file: file["episode_1/observations"].__setitem__((0, 0), np.nan),
     "actions out of range": lambda file: file["episode_1/actions"].__setitem__(0, 2.0),
     "an end inside": lambda file: file["episode_1/terminations"].__setitem__(0, True),
-}  # type: ignore[dict-item]
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)
