@@ -34,6 +34,7 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
             terminal.line(f"{label}: {texts[0]}, 95 % interval {texts[1]} to {texts[2]}")
     _print_evidence(terminal, evaluation)
     _print_robustness(terminal, evaluation)
+    _print_trades(terminal, evaluation)
     _print_behaviour(terminal, evaluation)
     _print_seeds(terminal, evaluation.seeds)
     if evaluation.known_optimum:
@@ -135,6 +136,30 @@ def _print_behaviour(terminal: Terminal, evaluation: Evaluation) -> None:
             ]
         ],
     )
+
+
+def _print_trades(terminal: Terminal, evaluation: Evaluation) -> None:
+    """Both views of the closed trades; nothing where no trade is known."""
+    found = evaluation.measures
+    views = (
+        ("position round trips", "trades", "", "mean_duration_bars"),
+        ("FIFO lots", "lots", "lot_", "mean_lot_bars"),
+    )
+    rows = [
+        [
+            name,
+            f"{found[count]:,.0f}",
+            Percent(found.get(f"{prefix}win_rate")),
+            found.get(f"{prefix}payoff_ratio"),
+            found.get(f"{prefix}profit_factor"),
+            found.get(bars),
+        ]
+        for name, count, prefix, bars in views
+        if found.get(count) is not None
+    ]
+    if rows:
+        head = ["closed", "n", "won", "pay-off ratio", "profit factor", "mean bars"]
+        terminal.table("", head, rows)
 
 
 def _print_seeds(terminal: Terminal, seeds: Sequence[ScoreRow]) -> None:

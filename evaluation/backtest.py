@@ -23,6 +23,7 @@ from offline_trader.simulator import (
     SimulatorConfig,
     simulate_actions,
 )
+from offline_trader.simulator.kernel import BORROW
 from offline_trader.types import FloatArray, IntArray, Observations, Policy
 
 __all__ = ["Backtest", "Subject", "backtest", "backtests", "replayed", "with_cost"]
@@ -47,7 +48,7 @@ class Backtest:
         observations: [D, F + P] float32 that they were taken on.
         traded: [D] bool, an order was filled.
         fills: the filled orders; bars count marks, prices hold spread, slippage and impact, costs
-            are commissions.
+            are commissions, and what a short unit pays is beside them.
         costs_paid: commissions, spread, slippage and borrow cost, quote currency.
         ruined: the run ended before the bars did.
     """
@@ -131,18 +132,27 @@ def replayed(run: Backtest, market: MarketTensor, config: SimulatorConfig) -> Ba
         equity=equity,
         exposure=held / equity,
         traded=units != 0.0,
-        fills=_fills(units, prices, config),
+        fills=_fills(units, prices, market, config),
         costs_paid=float(done.costs[0]),
         ruined=bool(done.ruined_at[0] >= 0),
     )
 
 
-def _fills(units: FloatArray, prices: FloatArray, config: SimulatorConfig) -> Fills:
-    """Fills from [D] signed units and prices of each decision's order."""
+def _fills(
+    units: FloatArray, prices: FloatArray, market: MarketTensor, config: SimulatorConfig
+) -> Fills:
+    """Fills from [D] signed units and prices of each decision's order.
+
+    A short unit pays at the close of every bar that ends after its fill, as in the kernel (which
+    takes no more than the cash there is: that is ruin, which closes nothing).
+    """
     rows = np.flatnonzero(units)
     notional = np.abs(units[rows] * prices[rows])
     lag = 1 if config.fill == "next_open" else 0
-    return Fills(rows + lag, units[rows], prices[rows], notional * config.commission_bps * 1e-4)
+    a_bar = float(market.instruments(config.borrow_bps_per_year)[0, BORROW])
+    borrow = np.concatenate(([0.0], np.cumsum(a_bar * market.prices[1:, 3])))
+    cost = notional * config.commission_bps * 1e-4
+    return Fills(rows + lag, units[rows], prices[rows], cost, borrow[rows])
 
 
 def with_cost(config: SimulatorConfig, cost_bps: float) -> SimulatorConfig:
@@ -218,7 +228,7 @@ class _Lane:
             actions=self.actions[:n],
             observations=self.observations[:n],
             traded=self.units[:n] != 0.0,
-            fills=_fills(self.units[:n], self.prices[:n], self.config),
+            fills=_fills(self.units[:n], self.prices[:n], self.market, self.config),
             costs_paid=float(self.simulator.outcome()["costs_paid"][0]),
             ruined=self.ruined,
         )

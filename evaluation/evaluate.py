@@ -21,7 +21,7 @@ from offline_trader.evaluation.course import Course, Scenario
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.measures import performance
-from offline_trader.evaluation.portfolio import Account, combine, trade_rows
+from offline_trader.evaluation.portfolio import Account, combine, lot_rows, trade_rows
 from offline_trader.evaluation.record import (
     Evaluation,
     InstrumentRow,
@@ -128,7 +128,6 @@ def evaluate(
         replicates=options.replicates,
     )
     collapse = collapse_of(legs, rules, options.seed)
-    win_rate = account.win_rate_interval
     return Evaluation(
         name=name,
         kind=kind,
@@ -142,7 +141,7 @@ def evaluate(
         simulator=asdict(rules),
         curve=account.curve,
         measures={**judged.measures, **account.trade_measures},
-        intervals=judged.intervals | ({} if win_rate is None else {"win_rate": win_rate}),
+        intervals=judged.intervals | account.trade_intervals,
         statistics=judged.statistics,
         collapse=collapse.to_dict() | network_measures(subject, legs).to_dict(),
         verdicts=collapse.verdicts,
@@ -150,6 +149,7 @@ def evaluate(
         spa_p_value=judged.spa_p_value,
         instruments=_instrument_rows(course, legs),
         trades=trade_rows(legs),
+        lots=lot_rows(legs),
         regimes=_regimes(account, holding.curve.equity, course),
         robustness=robustness(subject, course, rules, options.trials, held),
         action_map=action_map(legs, layout),

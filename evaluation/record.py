@@ -103,7 +103,8 @@ class Comparator:
 
 @dataclass(frozen=True)
 class TradeRow:
-    """One closed round trip; prices are averages over its fills, profit is net of costs."""
+    """One closed position round trip or FIFO lot; prices are averages over its fills, profit is net
+    of costs."""
 
     instrument: str
     entry_time: str
@@ -273,7 +274,9 @@ class Evaluation:
         verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
         comparators: buy-and-hold and the source experts.
         spa_p_value: of the hypothesis that at least one comparator is as good as the policy.
-        instruments, trades, regimes, robustness, action_map: see their classes.
+        trades: closed position round trips, from flat to flat.
+        lots: the best and the worst closed FIFO lots.
+        instruments, regimes, robustness, action_map: see their classes.
         gates, windows, seeds, oracle, known_optimum: attached where they were evaluated.
         notes: what a reader must know (short range, missing parts).
     """
@@ -298,6 +301,7 @@ class Evaluation:
     spa_p_value: float | None = None
     instruments: tuple[InstrumentRow, ...] = ()
     trades: tuple[TradeRow, ...] = ()
+    lots: tuple[TradeRow, ...] = ()
     regimes: tuple[RegimeRow, ...] = ()
     robustness: Robustness | None = None
     action_map: ActionMap | None = None

@@ -65,7 +65,17 @@ def _trades(evaluation: Evaluation) -> Section:
             )
         )
     if trades:
-        blocks.append(_extremes(trades))
+        blocks.append(
+            _extremes(trades, "The three best and the three worst round trips, from flat to flat.")
+        )
+    if evaluation.lots:
+        blocks.append(
+            _extremes(
+                evaluation.lots,
+                "The three best and the three worst FIFO lots: each unit that was sold is one of the "
+                "oldest that were held.",
+            )
+        )
     missing = "No trade was closed and no price is known." if not blocks else ""
     return Section("trades", title, lead, tuple(blocks), missing)
 
@@ -94,7 +104,7 @@ def _price_chart(evaluation: Evaluation) -> LineChart:
     )
 
 
-def _extremes(trades: tuple[TradeRow, ...]) -> Table:
+def _extremes(trades: tuple[TradeRow, ...], caption: str) -> Table:
     ordered = sorted(trades, key=lambda trade: trade.net_profit)
     chosen = ordered[-3:][::-1] + ordered[: min(3, max(0, len(ordered) - 3))][::-1]
     rows = tuple(
@@ -112,7 +122,7 @@ def _extremes(trades: tuple[TradeRow, ...]) -> Table:
         for trade in chosen
     )
     head = ("Instrument", "Side", "Opened", "Closed", "Bars", "Net profit")
-    return Table(head, rows, "The three best and the three worst closed trades.")
+    return Table(head, rows, caption)
 
 
 def _actions(evaluation: Evaluation) -> Section:

@@ -37,9 +37,11 @@ SUMMARY = (
     "max_drawdown",
     "volatility",
     "win_rate",
+    "lot_win_rate",
     "exposure",
     "turnover",
     "trades",
+    "lots",
 )
 EXPERT_ROLES: tuple[Role, ...] = ("expert", "extra", "extra2", "extra3", "extra4", "extra5")
 COMPARED = ("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown")

@@ -14,14 +14,14 @@ from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import backtest, backtests, replayed, with_cost
 from offline_trader.evaluation.course import Course, Instrument, Scenario, noisy
 from offline_trader.evaluation.measures import annual_return
-from offline_trader.evaluation.portfolio import combine, trade_rows
+from offline_trader.evaluation.portfolio import combine, lot_rows, trade_rows
 from offline_trader.evaluation.record import CostPoint
 from offline_trader.evaluation.robustness import break_even
-from offline_trader.evaluation.trades import trade_measures
+from offline_trader.evaluation.trades import fifo_lots, round_trips, trade_measures
 from offline_trader.experts import get_expert
 from offline_trader.features import compute_features
 from offline_trader.markets import BarRange, Bars
-from offline_trader.simulator import MarketTensor, SimulatorConfig
+from offline_trader.simulator import MarketTensor, SimulatorConfig, simulate_actions
 from offline_trader.types import Observations
 
 
@@ -156,8 +156,74 @@ def test_one_instrument_has_the_measures_of_its_trades(market: MarketTensor) -> 
     expected = trade_measures(run.fills, run.exposure[1:], run.equity[1:], 252.0)
     for name, value in expected.to_dict().items():
         assert account.trade_measures[name] == pytest.approx(value, rel=1e-9), name
-    assert account.win_rate_interval == expected.win_rate_interval
+    assert account.trade_intervals.get("win_rate") == expected.win_rate_interval
     np.testing.assert_array_equal(account.curve.equity, run.equity)
+
+
+@pytest.mark.parametrize("fill", ["next_open", "close"])
+@pytest.mark.parametrize("cap", [0.0, 2e-4])
+def test_trades_pay_for_what_is_borrowed_as_in_the_kernel(
+    market: MarketTensor, fill: str, cap: float
+) -> None:
+    """One definition of a win: the kernel's, and the trades earn what the account earns."""
+    config = SimulatorConfig(
+        action_mode="target_long_short",
+        fill=fill,  # type: ignore[arg-type]
+        borrow_bps_per_year=6_000.0,
+        volume_cap=cap,
+    )
+    rng = np.random.default_rng(4)
+    actions = np.repeat(rng.choice([-0.9, -0.4, 0.0, 0.6], 60), 5)[: len(market) - 1]
+    actions[-12:] = 0.0  # flat at the end
+    run = backtest(Scripted(actions), market, config)
+    kernel = simulate_actions(market, config, run.actions)
+    trips, lots = round_trips(run.fills), fifo_lots(run.fills)
+    earned = run.equity[-1] - run.equity[0]
+    assert kernel.final_units[0] == 0.0
+    assert len(trips) == kernel.trips[0] > 10
+    assert int((trips.net_profit > 0).sum()) == kernel.wins[0]
+    assert len(lots) > len(trips)
+    for found in (trips, lots):
+        assert found.net_profit.sum() == pytest.approx(earned, rel=1e-9, abs=1e-7)
+    unpaid = round_trips(replace(run.fills, borrow=None)).net_profit
+    assert int((unpaid > 0).sum()) > kernel.wins[0]
+
+
+def test_an_account_that_only_pays_interest_wins_no_trade() -> None:
+    """Short on a price that stands still: 10,000 became 9,519 with a win rate of 1.0."""
+    flat = make_bars()
+    level = 100.0 * (1.0 - 1e-6) ** np.arange(len(flat))
+    bars = replace(flat, open=level, high=level, low=level, close=level)
+    config = SimulatorConfig(
+        action_mode="target_long_short", borrow_bps_per_year=900.0, commission_bps=0.0,
+        half_spread_bps=0.0, slippage_bps=0.0,
+    )  # fmt: skip
+    market = make_market(bars)
+    actions = np.full(len(market) - 1, -0.9)
+    actions[-1] = 0.0
+    run = backtest(Scripted(actions), market, config)
+    account = combine([run], 252.0)
+    assert run.equity[-1] < 9_500.0
+    assert account.trade_measures["win_rate"] == 0.0
+    assert account.trade_measures["lot_profit_factor"] == 0.0
+
+
+def test_a_position_that_is_never_flat_has_lots(market: MarketTensor) -> None:
+    config = SimulatorConfig()
+    actions = np.where(np.arange(len(market) - 1) % 3 == 0, 0.4, -0.3)
+    run = backtest(Scripted(actions), market, config)
+    account = combine([run], 252.0)
+    assert account.trade_measures["trades"] == 0.0
+    assert account.trade_measures["win_rate"] is None
+    lots = account.trade_measures["lots"]
+    assert lots is not None
+    assert lots > 100
+    assert 0.0 < (account.trade_measures["lot_win_rate"] or 0.0) < 1.0
+    assert "lot_win_rate" in account.trade_intervals
+    shown = lot_rows([run], most=5)
+    assert len(shown) == 10
+    profit = fifo_lots(run.fills).net_profit
+    assert max(row.net_profit for row in shown) == profit.max()
 
 
 def test_two_instruments_are_the_mean_of_their_curves() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offline_trader.errors import DataError
-from offline_trader.evaluation.trades import Fills, round_trips, trade_measures
+from offline_trader.evaluation.trades import Fills, fifo_lots, round_trips, trade_measures
 
 
 def _fills(*rows: tuple[int, float, float, float]) -> Fills:
@@ -73,6 +77,94 @@ def test_equals_a_plain_loop(seed: int) -> None:
     got = list(zip(trips.entry_bar, trips.exit_bar, trips.direction, strict=True))
     assert got == [row[:3] for row in expected]
     assert trips.net_profit == pytest.approx([row[3] for row in expected], abs=1e-9)
+
+
+def _fifo(fills: Fills) -> tuple[list[tuple[int, int, int, float, float]], float]:
+    """(entry, exit, direction, units, net profit) with a queue, and units · price spent on what is
+    left open: an independent, slow reference."""
+    queue: deque[list[float]] = deque()  # bar, signed units, price, cost a unit, borrow so far
+    lots = []
+    assert fills.borrow is not None
+    for bar, units, price, cost, owed in zip(
+        fills.bar, fills.units, fills.price, fills.cost, fills.borrow, strict=True
+    ):
+        left, fee = float(units), float(cost) / abs(float(units))
+        while queue and left * queue[0][1] < 0:
+            first = queue[0]
+            part = min(abs(left), abs(first[1]))
+            side = 1 if first[1] > 0 else -1
+            profit = side * (price - first[2]) * part - part * (fee + first[3])
+            profit -= part * (owed - first[4]) if side < 0 else 0.0
+            lots.append((int(first[0]), int(bar), side, part, float(profit)))
+            first[1] -= side * part
+            left += side * part
+            if abs(first[1]) < 1e-9:
+                queue.popleft()
+            left = 0.0 if abs(left) < 1e-9 else left
+        if left:
+            queue.append([bar, left, price, fee, owed])
+    return lots, sum(each[1] for each in queue)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-30, 30), st.integers(0, 3)), min_size=1, max_size=60),
+    st.integers(1, 13),
+    st.booleans(),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=300, deadline=None)
+def test_fifo_lots_equal_a_queue_and_earn_what_the_account_earns(
+    path: list[tuple[int, int]], split: int, ends_flat: bool, seed: int
+) -> None:
+    """Positions of both signs, flips, partial exits, fractions of units, borrow."""
+    rng = np.random.default_rng(seed)
+    position = np.array([units for units, _ in path]) / split
+    position = np.append(position, 0.0) if ends_flat else position
+    stay = np.array([bars for _, bars in path] + [1] * ends_flat)
+    units = np.diff(position, prepend=0.0)
+    traded = np.abs(units) > 1e-12
+    bar = np.cumsum(stay)[traded]
+    units = units[traded]
+    m = units.size
+    fills = Fills(
+        bar, units, rng.uniform(5, 15, m), rng.uniform(0, 0.5, m), np.cumsum(rng.uniform(0, 0.2, m))
+    )
+    found, (expected, left) = fifo_lots(fills), _fifo(fills)
+    rows = zip(found.entry_bar, found.exit_bar, found.direction, strict=True)
+    assert list(rows) == [row[:3] for row in expected]
+    assert found.units == pytest.approx([row[3] for row in expected], rel=1e-9)
+    assert found.net_profit == pytest.approx([row[4] for row in expected], rel=1e-9, abs=1e-9)
+    assert left == pytest.approx(position[-1] if len(position) else 0.0, abs=1e-9)
+    if ends_flat:
+        assert fills.borrow is not None
+        held = np.cumsum(units)[:-1]
+        paid = np.sum(np.maximum(-held, 0.0) * np.diff(fills.borrow)) if m else 0.0
+        account = -np.sum(units * fills.price) - fills.cost.sum() - paid
+        for trades in (found, round_trips(fills)):
+            assert trades.net_profit.sum() == pytest.approx(account, rel=1e-9, abs=1e-9)
+
+
+def test_a_sale_of_three_purchases_closes_three_lots() -> None:
+    fills = _fills((0, 2, 10.0, 0.0), (1, 3, 11.0, 3.0), (2, 1, 12.0, 0.0), (7, -5.5, 12.0, 5.5))
+    lots = fifo_lots(fills)
+    assert lots.entry_bar.tolist() == [0, 1, 2]
+    assert lots.units.tolist() == pytest.approx([2.0, 3.0, 0.5])
+    assert lots.duration_bars.tolist() == [7, 6, 5]
+    assert lots.net_profit.tolist() == pytest.approx([4.0 - 2.0, 3.0 - 3.0 - 3.0, -0.5])
+    assert len(round_trips(fills)) == 0
+
+
+def test_a_short_lot_pays_for_the_bars_that_it_was_short() -> None:
+    fills = Fills(
+        np.array([0, 4, 9]),
+        np.array([-2.0, -1.0, 3.0]),
+        np.full(3, 10.0),
+        np.zeros(3),
+        np.array([0.0, 0.4, 0.9]),
+    )
+    assert fifo_lots(fills).net_profit.tolist() == pytest.approx([-1.8, -0.5])
+    assert round_trips(fills).net_profit.tolist() == pytest.approx([-2.3])
+    assert round_trips(fills).costs.tolist() == pytest.approx([2.3])
 
 
 def test_rounding_leaves_no_ghost_position() -> None:
