@@ -108,8 +108,10 @@ def trade_rows(legs: Sequence[Backtest]) -> tuple[TradeRow, ...]:
 
 
 def lot_rows(legs: Sequence[Backtest], most: int = 10) -> tuple[TradeRow, ...]:
-    """The ``most`` best and worst closed FIFO lots of all instruments in the order of their entries;
-    there may be more than one for every order, and no reader wants them all."""
+    """The ``most`` best and worst closed FIFO lots of all instruments, in the order of their entries.
+
+    There may be more than one for every order, and no reader wants them all.
+    """
     rows = []
     for leg in legs:
         lots = fifo_lots(leg.fills)

@@ -278,8 +278,8 @@ class TradeMeasures:
         exposure: share of bars with a position.
         mean_exposure: mean |position value ÷ equity|.
         turnover: Σ|Δ notional| ÷ mean equity, a year.
-        lots, lot_win_rate, lot_payoff_ratio, lot_profit_factor, mean_lot_bars: the same of the closed
-            FIFO lots.
+        lots, lot_win_rate, lot_payoff_ratio, lot_profit_factor, mean_lot_bars: the same of the
+            closed FIFO lots.
     """
 
     trades: int

@@ -72,8 +72,8 @@ def _trades(evaluation: Evaluation) -> Section:
         blocks.append(
             _extremes(
                 evaluation.lots,
-                "The three best and the three worst FIFO lots: each unit that was sold is one of the "
-                "oldest that were held.",
+                "The three best and the three worst FIFO lots: each unit that was sold is one of "
+                "the oldest that were held.",
             )
         )
     missing = "No trade was closed and no price is known." if not blocks else ""
