@@ -108,7 +108,7 @@ def trade_rows(legs: Sequence[Backtest]) -> tuple[TradeRow, ...]:
 
 
 def lot_rows(legs: Sequence[Backtest], most: int = 10) -> tuple[TradeRow, ...]:
-    """The ``most`` best and worst closed FIFO lots of all instruments, in the order of their entries.
+    """The ``most`` best and worst closed FIFO lots of all instruments, ordered by their entries.
 
     There may be more than one for every order, and no reader wants them all.
     """

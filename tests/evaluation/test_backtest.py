@@ -192,7 +192,7 @@ def test_trades_pay_for_what_is_borrowed_as_in_the_kernel(
 def test_an_account_that_only_pays_interest_wins_no_trade() -> None:
     """Short on a price that stands still: 10,000 became 9,519 with a win rate of 1.0."""
     flat = make_bars()
-    level = 100.0 * (1.0 - 1e-6) ** np.arange(len(flat))
+    level = np.asarray(100.0 * (1.0 - 1e-6) ** np.arange(len(flat)), dtype=np.float64)
     bars = replace(flat, open=level, high=level, low=level, close=level)
     config = SimulatorConfig(
         action_mode="target_long_short", borrow_bps_per_year=900.0, commission_bps=0.0,
