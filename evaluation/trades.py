@@ -185,11 +185,11 @@ def round_trips(fills: Fills) -> RoundTrips:
 
     def at_close(values: FloatArray) -> FloatArray:
         rows = parts.before != 0
-        return np.bincount(parts.closes[rows], values[rows], n)[:n]
+        return np.asarray(np.bincount(parts.closes[rows], values[rows], n)[:n], dtype=np.float64)
 
     def at_open(values: FloatArray) -> FloatArray:
         rows = parts.opening != 0
-        return np.bincount(parts.trip[rows], values[rows], n)[:n]
+        return np.asarray(np.bincount(parts.trip[rows], values[rows], n)[:n], dtype=np.float64)
 
     assert fills.borrow is not None
     short = np.maximum(-parts.before, 0.0)
