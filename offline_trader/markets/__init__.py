@@ -5,7 +5,13 @@ from __future__ import annotations
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.builtin import BUILTIN_MARKETS
 from offline_trader.markets.checking import MarketFacts, check_market, list_markets
-from offline_trader.markets.loading import load_market, load_markets, parse_source
+from offline_trader.markets.loading import (
+    absolute_source,
+    load_market,
+    load_markets,
+    of_closes,
+    parse_source,
+)
 from offline_trader.markets.spacing import infer_periods_per_year
 from offline_trader.markets.splits import BarRange, Splits, split_bars
 from offline_trader.markets.validation import Bar, check_bar
@@ -17,12 +23,14 @@ __all__ = [
     "Bars",
     "MarketFacts",
     "Splits",
+    "absolute_source",
     "check_bar",
     "check_market",
     "infer_periods_per_year",
     "list_markets",
     "load_market",
     "load_markets",
+    "of_closes",
     "parse_source",
     "split_bars",
 ]

@@ -1,29 +1,38 @@
 """Loading bars: built-in markets, CSV and Parquet files, synthetic sources.
 
 A source is a string: a built-in name (``sp500``), a path (``prices.csv``, or ``prices.csv#AAPL``
-for one instrument of a file that holds several), or ``synthetic:KIND?key=value&…``.
+for one instrument of a file that holds several; ``closes:prices.csv`` for a file of closes), or
+``synthetic:KIND?key=value&…``.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.builtin import BUILTIN_MARKETS, load_builtin
-from offline_trader.markets.price_tables import PriceTable, read_prices, volume_of
+from offline_trader.markets.price_tables import PriceTable, read_prices
+from offline_trader.markets.suspicion import suspicious_bars
 from offline_trader.markets.validation import PRICES
-from offline_trader.tables import parse_times
+from offline_trader.tables import is_zone, label, parse_times
 from offline_trader.types import FloatArray, IntArray
 
-__all__ = ["load_market", "load_markets", "parse_source"]
+__all__ = ["absolute_source", "load_market", "load_markets", "of_closes", "parse_source"]
 
+_CLOSES = "closes:"
+CLOSES_NOTE = (
+    "a market of closes: open, high and low are the close, orders fill at the next close, and "
+    "features of the range within a bar say nothing"
+)
 _ROUNDING = 1e-9
 """A high this share below the close (or a low above it) is rounding of the file's maker."""
 
@@ -104,6 +113,8 @@ def parse_source(source: str) -> tuple[str, str, dict[str, str]]:
         return "synthetic", name, dict(parse_qsl(query, keep_blank_values=True))
     if source in BUILTIN_MARKETS:
         return "builtin", source, {}
+    closes = {"closes": "1"} if source.startswith(_CLOSES) and not Path(source).exists() else {}
+    source = source.removeprefix(_CLOSES) if closes else source
     path, symbol = source, ""
     if not Path(source).exists():
         path, _, symbol = source.partition("#")
@@ -112,7 +123,28 @@ def parse_source(source: str) -> tuple[str, str, dict[str, str]]:
             f"unknown market {source!r}",
             expected=f"one of {', '.join(BUILTIN_MARKETS)}, or a CSV or Parquet file",
         )
-    return "file", path, {"symbol": symbol} if symbol else {}
+    return "file", path, closes | ({"symbol": symbol} if symbol else {})
+
+
+def of_closes(source: str) -> str:
+    """The source string that reads the file of ``source`` as one of closes.
+
+    Raises:
+        ConfigError: a source that is no file.
+    """
+    kind, _, parameters = parse_source(source)
+    if kind != "file":
+        raise ConfigError(f"--closes with {source!r}", expected="a file of closes")
+    return source if "closes" in parameters else _CLOSES + source
+
+
+def absolute_source(source: str) -> str:
+    """The source string with its file's absolute path; others as they are."""
+    kind, name, parameters = parse_source(source)
+    if kind != "file":
+        return source
+    prefix = _CLOSES if "closes" in parameters else ""
+    return prefix + str(Path(name).resolve()) + source[len(prefix) + len(name) :]
 
 
 def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
@@ -123,44 +155,76 @@ def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
         from offline_trader.markets.synthetic import make_synthetic
 
         return [make_synthetic(name, parameters)]
-    found = _load_file(Path(name), tz, adjust)
+    found = _load_file(Path(name), tz, adjust, closes="closes" in parameters)
     symbol = parameters.get("symbol")
     chosen = [bars for bars in found if symbol is None or bars.symbol == symbol]
     if not chosen:
         listed = ", ".join(bars.symbol for bars in found[:20])
-        raise DataError(f"{name}: no instrument {symbol!r}", expected=listed)
+        raise DataError(f"{label(name)}: no instrument {symbol!r}", expected=listed)
     return chosen
 
 
-def _load_file(path: Path, tz: str | None, adjust: bool) -> list[Bars]:
-    table = read_prices(path)
-    times = parse_times(table.frame["timestamp"], tz, table.source, table.locate)
-    stamps = times.utc
-    columns = {name: table.numbers(name) for name in PRICES}
-    notes = [*table.notes, *_adjust(table, columns, adjust), *_absorb_rounding(columns)]
-    columns["volume"], remarks = volume_of(table)
+def _load_file(path: Path, tz: str | None, adjust: bool, closes: bool) -> list[Bars]:
+    table = read_prices(path, closes)
+    zone, notes = _zone(table, tz)
+    times = parse_times(table.frame["timestamp"], zone, table.source, table.locate)
+    notes = [*table.notes, *notes, *times.notes]
+    if closes:
+        close = table.numbers("close")
+        columns = {name: close.copy() for name in PRICES}
+        notes.append(CLOSES_NOTE)
+    else:
+        columns = {name: table.numbers(name) for name in PRICES}
+    notes += [*_adjust(table, columns, adjust), *_absorb_rounding(columns)]
+    columns["volume"], remarks = table.volume()
     notes += remarks
-    if tz is None and not times.zoned and not times.dates:
+    if zone is None and not times.zoned and not times.dates:
         notes.append("times without a zone are read as UTC")
     groups = _instruments(table)
-    found = []
-    for symbol, rows in groups:
-        part = {name: values[rows] for name, values in columns.items()}
-        found.append(
-            Bars(
-                symbol=symbol,
-                timestamps=stamps[rows],
-                open=part["open"],
-                high=part["high"],
-                low=part["low"],
-                close=part["close"],
-                volume=part["volume"],
-                source=table.source if len(groups) == 1 else f"{table.source}#{symbol}",
-                notes=tuple(notes),
-                locate=_Place(table, rows),
-            )
-        )
-    return found
+    return [
+        _bars(table, symbol, rows, times.utc, columns, notes, alone=len(groups) == 1)
+        for symbol, rows in groups
+    ]
+
+
+def _zone(table: PriceTable, tz: str | None) -> tuple[str | None, list[str]]:
+    """Zone of times that carry none: ``tz``, else the one that the column's name gives."""
+    named = re.search(r"[(\[]([A-Z]{3,4})[)\]]", table.stamp_name)
+    if tz is not None or named is None or not is_zone(named[1]):
+        return tz, []
+    return named[1], [f"times are in {named[1]}, as the name {table.stamp_name} says"]
+
+
+def _bars(
+    table: PriceTable,
+    symbol: str,
+    rows: IntArray,
+    stamps: NDArray[np.datetime64],
+    columns: Mapping[str, FloatArray],
+    notes: Sequence[str],
+    alone: bool,
+) -> Bars:
+    """One instrument's bars; ``alone``: the only one of its file."""
+    ns = stamps[rows].astype(np.int64)
+    remarks: list[str] = []
+    if len(ns) > 1 and bool((np.diff(ns) <= 0).all()) and ns[0] > ns[-1]:
+        rows = rows[::-1]
+        remarks.append("the file runs newest first: its rows are turned round")
+    place = _Place(table, rows)
+    part = {name: values[rows] for name, values in columns.items()}
+    bars = Bars(
+        symbol=symbol,
+        timestamps=stamps[rows],
+        open=part["open"],
+        high=part["high"],
+        low=part["low"],
+        close=part["close"],
+        volume=part["volume"],
+        source=table.source if alone else f"{table.source}#{symbol}",
+        locate=place,
+    )
+    remarks += suspicious_bars(bars.timestamps, part, place)
+    return replace(bars, notes=(*notes, *remarks))
 
 
 class _Place:

@@ -12,16 +12,21 @@ from offline_trader.errors import DataError
 from offline_trader.markets.columns import (
     BarColumns,
     columns_by_order,
+    names_closes,
     names_prices,
     recognise,
+    recognise_closes,
 )
-from offline_trader.tables import Table, label, parse_numbers, plain, read_table
+from offline_trader.markets.number_signs import choose_signs
+from offline_trader.tables import DecimalSign, Table, label, parse_numbers, plain, read_table
 from offline_trader.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PriceTable", "read_prices", "volume_of"]
+__all__ = ["PriceTable", "read_prices"]
+
+_USUAL_VOLUMES = {"volume", "vol", "v"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,13 @@ class PriceTable:
 
     Attributes:
         source: the file, for messages.
-        frame: T rows; columns timestamp, open, high, low, close and, where the file has them,
+        frame: T rows; columns timestamp, close and, where the file has them, open, high, low,
             symbol, clock and adjusted; as read, nothing converted.
         volumes: T rows of the columns that may be the volume, best first, under the file's names.
         rows: [T] place in the file.
         symbol: the instrument, where the file names it once; else the file's name.
+        stamp_name: the file's own name of the column of times.
+        signs: the decimal sign of columns of text that do not show their own, by name.
         notes: what a reader of the file should know.
     """
 
@@ -43,6 +50,8 @@ class PriceTable:
     volumes: pd.DataFrame
     rows: IntArray
     symbol: str
+    stamp_name: str
+    signs: dict[str, DecimalSign]
     notes: tuple[str, ...]
 
     def locate(self, i: int) -> str:
@@ -55,41 +64,93 @@ class PriceTable:
         Raises:
             DataError: text that is no number, with its row.
         """
-        return parse_numbers(self.frame[name], self.source, self.locate, name)
+        sign = self.signs.get(name)
+        return parse_numbers(self.frame[name], self.source, self.locate, name, decimal=sign)
+
+    def volume(self) -> tuple[FloatArray, list[str]]:
+        """Volumes [T] of the first column of volumes that holds any, and what to say about it.
+
+        Raises:
+            DataError: text that is no number, with its row.
+        """
+        if self.volumes.shape[1] == 0:
+            return np.zeros(len(self.frame)), ["no volume column: volume is 0 in every bar"]
+        passed: list[str] = []
+        columns: list[FloatArray] = []
+        for name in self.volumes.columns:
+            cells, sign = self.volumes[name], self.signs.get(str(name))
+            volume = parse_numbers(
+                cells, self.source, self.locate, "volume", decimal=sign, multiples=True
+            )
+            if np.nan_to_num(volume).any():
+                notes = [f"column {', '.join(passed)} is 0 or empty in every bar"] if passed else []
+                if passed or (plain(name) not in _USUAL_VOLUMES and not str(name).isdigit()):
+                    notes.append(f"column {name} is used as volume")
+                return volume, notes
+            passed.append(str(name))
+            columns.append(volume)
+        if np.isnan(columns[0]).all():
+            return np.zeros(len(self.frame)), [
+                "the volume column is empty: volume is 0 in every bar"
+            ]
+        return columns[0], ["volume is 0 in every bar"]
 
 
-def read_prices(path: Path) -> PriceTable:
+def read_prices(path: Path, closes: bool = False) -> PriceTable:
     """The bars in a file, not yet converted.
+
+    Args:
+        path: the file.
+        closes: it holds closes, and opens, highs and lows, if any, are left out.
 
     Raises:
         DataError: no such file, not a table, a needed column missing, a row with too many cells.
     """
-    table = read_table(path, names_prices, _check_names)
-    notes = list(table.notes)
-    symbol = label(path.name.split(".")[0])
-    if table.header:
-        columns = recognise(table.names, table.source)
-    else:
-        columns, remark = _without_header(table)
-        notes.append(remark)
-    if table.groups:
-        symbol = _one_instrument(table) or symbol
-    frame = table.frame.iloc[:, list(columns.places.values())].set_axis(
-        list(columns.places), axis=1
+    table = read_table(
+        path,
+        names_closes if closes else names_prices,
+        lambda table: _instruments(table, closes) if table.header else None,
     )
-    volumes = table.frame.iloc[:, list(columns.volumes)]
-    return PriceTable(table.source, _join_clock(frame), volumes, table.rows, symbol, tuple(notes))
-
-
-def _check_names(table: Table) -> None:
-    _one_instrument(table)
+    notes = list(table.notes)
     if table.header:
-        recognise(table.names, table.source)
+        instruments = _instruments(table, closes)
+    else:
+        columns, remark = _without_header(table, closes)
+        instruments = {"": columns}
+        notes.append(remark)
+    symbol = label(path.name.split(".")[0])
+    if len(instruments) == 1:
+        symbol = next(iter(instruments)) or symbol
+    first = next(iter(instruments.values()))
+    notes += first.notes
+    stamp_name = table.names[first.places["timestamp"]] if table.header else ""
+    signs, remarks = choose_signs(table, list(instruments.values()))
+    frame, volumes, rows, dropped = _stack(table, instruments)
+    frame = _join_clock(frame)
+    notes += [*remarks, *dropped]
+    return PriceTable(table.source, frame, volumes, rows, symbol, stamp_name, signs, tuple(notes))
 
 
-def _without_header(table: Table) -> tuple[BarColumns, str]:
-    cells = [str(cell) for cell in table.frame.iloc[0]]
-    columns = columns_by_order(cells)
+def _instruments(table: Table, closes: bool) -> dict[str, BarColumns]:
+    """Columns of each instrument; of a header in one line, of the one without a name."""
+    if not table.groups:
+        if closes:
+            return recognise_closes(table.names, table.source)
+        return {"": recognise(table.names, table.source)}
+    found = {}
+    for symbol in dict.fromkeys(group for group in table.groups if group):
+        own = [
+            name if group in ("", symbol) else ""
+            for name, group in zip(table.names, table.groups, strict=True)
+        ]
+        source = f"{table.source}#{symbol}"
+        found[symbol] = recognise_closes(own, source)[""] if closes else recognise(own, source)
+    return found or {"": recognise(table.names, table.source)}
+
+
+def _without_header(table: Table, closes: bool) -> tuple[BarColumns, str]:
+    cells = [str(cell) for cell in table.frame.iloc[0]] if len(table.frame) else []
+    columns = columns_by_order([cell.strip() for cell in cells], closes)
     if columns is None:
         recognise(cells, table.source)  # says what is missing
         raise DataError(f"{table.source}: no header found", expected="a header with Date, Open, …")
@@ -97,16 +158,44 @@ def _without_header(table: Table) -> tuple[BarColumns, str]:
     return columns, f"no header: columns read as {', '.join(order)}"
 
 
-def _one_instrument(table: Table) -> str:
-    """The instrument in the second line of the header; refused where there are several."""
-    symbols = sorted({group for group in table.groups if group})
-    if len(symbols) > 1:
-        raise DataError(
-            f"{table.source}: {len(symbols)} instruments side by side ({', '.join(symbols[:8])})",
-            expected="one instrument, or rows with a column `symbol`",
-            hint="stack them, as with pandas' `stack`, or save one file for each",
+def _stack(
+    table: Table, instruments: dict[str, BarColumns]
+) -> tuple[pd.DataFrame, pd.DataFrame, IntArray, list[str]]:
+    """Instruments that lie side by side, one under the other, with a column ``symbol``.
+
+    Where there are several, rows in which an instrument has no price are left out: another one
+    traded then.
+    """
+    import pandas as pd
+
+    parts, volumes, rows, notes = [], [], [], []
+    for symbol, columns in instruments.items():
+        part = table.frame.iloc[:, list(columns.places.values())].set_axis(
+            list(columns.places), axis=1
         )
-    return next(iter(symbols), "")
+        volume = table.frame.iloc[:, list(columns.volumes)]
+        keep = np.arange(len(part))
+        if len(instruments) > 1:
+            prices = part[[name for name in part if name in ("open", "high", "low", "close")]]
+            blank = (prices.isna() | (prices.astype("str").isin(["", "nan", "NaN"]))).all(axis=1)
+            keep = np.flatnonzero(~blank.to_numpy(dtype=bool))
+            if len(keep) < len(part):
+                notes.append(f"{symbol}: {len(part) - len(keep)} rows without a price left out")
+            part = part.assign(symbol=symbol)
+            volume = volume.set_axis([f"volume {k}" for k in range(volume.shape[1])], axis=1)
+        parts.append(part.iloc[keep])
+        volumes.append(volume.iloc[keep])
+        rows.append(table.rows[keep])
+    if len(parts) == 1:
+        return parts[0], volumes[0], rows[0], notes
+    shared = [name for name in volumes[0] if all(name in volume for volume in volumes)]
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    return (
+        pd.concat([part[names] for part in parts], ignore_index=True),
+        pd.concat([volume[shared] for volume in volumes], ignore_index=True),
+        np.concatenate(rows),
+        notes,
+    )
 
 
 def _join_clock(frame: pd.DataFrame) -> pd.DataFrame:
@@ -122,29 +211,3 @@ def _join_clock(frame: pd.DataFrame) -> pd.DataFrame:
     if bool(of_day.all()):
         joined["timestamp"] = frame["timestamp"].astype("str").str.strip() + " " + clock
     return joined
-
-
-def volume_of(table: PriceTable) -> tuple[FloatArray, list[str]]:
-    """Volumes [T] of the first column of volumes that holds any, and what to say about it.
-
-    Raises:
-        DataError: text that is no number, with its row.
-    """
-    if table.volumes.shape[1] == 0:
-        return np.zeros(len(table.frame)), ["no volume column: volume is 0 in every bar"]
-    empty: list[str] = []
-    for position, name in enumerate(table.volumes.columns):
-        cells = table.volumes.iloc[:, position]
-        volume = parse_numbers(cells, table.source, table.locate, "volume", multiples=True)
-        if not (np.isnan(volume) | (volume == 0.0)).all():
-            notes = [f"{', '.join(empty)} is 0 or empty in every bar"] if empty else []
-            if plain(name) not in ("volume", "vol", "v") and not str(name).isdigit():
-                notes.append(f"column {name} is used as volume")
-            return volume, notes
-        empty.append(str(name))
-    first = parse_numbers(
-        table.volumes.iloc[:, 0], table.source, table.locate, "volume", multiples=True
-    )
-    if np.isnan(first).all():
-        return np.zeros(len(first)), ["the volume column is empty: volume is 0 in every bar"]
-    return first, ["volume is 0 in every bar"]

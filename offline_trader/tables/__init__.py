@@ -10,6 +10,7 @@ from offline_trader.tables.numbers import MISSING, DecimalSign, decimal_sign, pa
 from offline_trader.tables.reading import read_table
 from offline_trader.tables.table import Table
 from offline_trader.tables.times import Times, is_clock, parse_times
+from offline_trader.tables.zones import is_zone
 
 __all__ = [
     "LIMIT_VARIABLE",
@@ -25,6 +26,7 @@ __all__ = [
     "is_clock",
     "is_number",
     "is_percent",
+    "is_zone",
     "label",
     "parse_date",
     "parse_end",

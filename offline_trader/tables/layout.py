@@ -95,7 +95,7 @@ def _header_at(
     lines: Sequence[str], line: int, delimiter: str, is_header: HeaderTest | None
 ) -> Layout | None:
     names = cells_of(lines[line], delimiter)
-    if len(names) < 2 or any(is_number(name) for name in names):
+    if len(names) < 2 or (any(map(is_number, names)) and not _are_numbered(names)):
         return None
     following = [cells_of(each, delimiter) for each in lines[line + 1 : line + 3]]
     test = is_header or (lambda cells: _looks_like_names(cells, following[0] if following else []))
@@ -114,7 +114,7 @@ def _stacked(
 ) -> tuple[list[str], list[str], int] | None:
     """Names, instruments and lines of a header in two levels, as pandas writes columns of two
     levels: names above instruments (``depth`` 1) or below them, then the name of the index."""
-    if not following:
+    if not following or any(map(is_number, named)):
         return None
     groups = following[0] if depth else first
     # so named by yfinance, whatever prices are beside each other
@@ -133,6 +133,12 @@ def _stacked(
     if in_two_lines and all(groups[1:]):
         return named, groups, 2
     return None
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """True for an index's name, or none, before columns that pandas numbered from 0."""
+    first = names[0] == "" or plain(names[0]) in TIME_NAMES
+    return first and list(names[1:]) == [str(i) for i in range(len(names) - 1)]
 
 
 def _looks_like_names(cells: Sequence[str], below: Sequence[str]) -> bool:

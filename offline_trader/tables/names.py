@@ -41,20 +41,23 @@ def find_name(names: Sequence[object], spellings: Iterable[str]) -> int | None:
 
 
 TIME_NAMES: tuple[str, ...] = (
-    "timestamp", "datetime", "opentime", "date", "time", "bartime", "ts", "dt", "unix",
+    "timestamp", "datetime", "opentime", "date", "dates", "time", "bartime", "ts", "dt", "unix",
     "unixtime", "unixtimestamp", "epoch", "gmttime", "localtime", "utctime", "timestamputc",
     "datetimeutc", "dateutc", "timeutc", "tradedate", "tradingdate", "tradingday", "windowstart",
-    "dateopen", "dateandtime", "opendate", "opentimestamp", "timeopen", "timeperiodstart",
-    "starttime", "start", "begin", "begins", "beginsat", "barstart", "tsevent", "timestampms",
-    "timestampns", "asofdate", "pricedate", "effectivedate", "businessdate",
-    "t", "index", "unnamed0", "level0",
-    "datum", "zeit", "fecha", "data", "czas", "дата", "时间", "日期", "時間", "日時", "日付",
-    "交易日期", "일자", "날짜", "tarih", "tijd", "dato", "heure", "hora",
+    "dateopen", "dateandtime", "opendate", "opentimestamp", "timeperiodstart", "timeopen",
+    "starttime", "startdate", "start", "begin", "beginsat", "barstart", "tsevent", "timestampms",
+    "timestampns", "asofdate", "pricedate", "effectivedate", "businessdate", "dtyyyymmdd",
+    "yyyymmdd", "datestamp", "sessiondate", "exchangedate", "exchangetimestamp", "t", "index",
+    "unnamed0", "level0",
+    "datum", "zeit", "zeitpunkt", "datumzeit", "fecha", "fechahora", "data", "czas", "dataora",
+    "dataeora", "datahora", "dateheure", "дата", "время", "дата и время", "时间", "日期",
+    "交易日期", "交易日", "時間", "日時", "日付", "日付け", "日期时间", "일자", "날짜", "일시",
+    "tarih", "tijd", "dato",
 )  # fmt: skip
-"""Names of the column that holds a row's time, in plain form; earlier ones win."""
+"""Names of the column that holds a row's time; earlier ones win."""
 
 SYMBOL_NAMES: tuple[str, ...] = (
     "symbol", "ticker", "tic", "instrument", "asset", "sym", "pair", "secid", "code", "name",
-    "tickersymbol", "isin", "тикер", "股票代码", "代码",
+    "tickersymbol", "ric", "isin", "тикер", "股票代码", "代码", "证券代码", "コード", "종목코드",
 )  # fmt: skip
-"""Names of the column that holds a row's instrument, in plain form; earlier ones win."""
+"""Names of the column that holds a row's instrument; earlier ones win."""

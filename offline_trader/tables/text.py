@@ -75,7 +75,7 @@ def _decoded(data: bytes, source: str, is_header: HeaderTest | None) -> tuple[st
         fits.append(encoding)
         if is_header is None or "\0" in text[:_HEAD_BYTES]:
             break
-        if find_layout(_head(text).splitlines(), source, is_header).header:
+        if is_header(find_layout(_head(text).splitlines(), source, is_header).names):
             return _as_text(text, source), _encoding_note(encoding)
     if fits:
         return _as_text(data.decode(fits[0]), source), _encoding_note(fits[0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
+import re
 import zoneinfo
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,7 +16,16 @@ from offline_trader.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["to_zone"]
+__all__ = ["ABBREVIATIONS", "is_zone", "to_zone"]
+
+ABBREVIATIONS = {
+    "EST": "-0500", "EDT": "-0400", "CST": "-0600", "CDT": "-0500", "MST": "-0700", "MDT": "-0600",
+    "PST": "-0800", "PDT": "-0700", "WET": "+0000", "WEST": "+0100", "CET": "+0100",
+    "CEST": "+0200", "EET": "+0200", "EEST": "+0300", "BST": "+0100", "MSK": "+0300",
+    "JST": "+0900", "KST": "+0900", "HKT": "+0800", "SGT": "+0800", "AEST": "+1000",
+    "AEDT": "+1100",
+}  # fmt: skip
+"""Offsets of zones' short names, as exchanges use them (CST is Chicago's, BST London's)."""
 
 
 def to_zone(
@@ -32,6 +43,9 @@ def to_zone(
     import pandas as pd
 
     zone = _zone(tz or "UTC")
+    if len(times) > 1 and times[0] > times[-1]:  # newest first: the order tells, backwards
+        last = len(times) - 1
+        return to_zone(times[::-1], tz, source, lambda i: locate(last - i))[::-1]
     try:
         known = times.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
     except (ValueError, pd.errors.OutOfBoundsDatetime):
@@ -48,7 +62,19 @@ def to_zone(
     return known.tz_convert("UTC")
 
 
-def _zone(tz: str) -> zoneinfo.ZoneInfo:
+def is_zone(tz: str) -> bool:
+    """True for an IANA name or an offset such as -0500."""
+    try:
+        _zone(tz)
+    except ConfigError:
+        return False
+    return True
+
+
+def _zone(tz: str) -> dt.tzinfo:
+    if re.fullmatch(r"[+-]\d{4}", tz):
+        minutes = 60 * int(tz[1:3]) + int(tz[3:])
+        return dt.timezone(dt.timedelta(minutes=-minutes if tz[0] == "-" else minutes))
     try:
         return zoneinfo.ZoneInfo(tz)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
