@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.options import Json, Quiet, examples
+from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sources
 from offline_trader.errors import GateFailed
 from offline_trader.experts.own import find_function, own_expert
 
@@ -44,6 +44,7 @@ def command(
     bars: Annotated[int, typer.Option("--bars", min=1, help="Use the first so many bars.")] = 1_000,
     cuts: Annotated[int, typer.Option("--cuts", help="Places in time to cut at.")] = 6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of cuts and changes.")] = 0,
+    closes: Closes = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,7 +57,8 @@ def command(
     from offline_trader.markets import load_market
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    loaded = load_market(market)
+    (source,) = market_sources([market], closes) or [market]
+    loaded = load_market(source)
     frame = bars_frame(loaded.slice(0, min(bars, len(loaded))))
     function = _subject(subject)
     config = AuditConfig(cuts=cuts, seed=seed)

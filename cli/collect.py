@@ -9,6 +9,7 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import (
+    Closes,
     Config,
     DryRun,
     Json,
@@ -19,6 +20,7 @@ from offline_trader.cli.options import (
     Settings,
     examples,
     listed,
+    market_sources,
     resolve,
     show_settings,
 )
@@ -57,6 +59,7 @@ def command(
             "technical?weight=2&epsilon=0.1, or a rule of your own, file.py:function; repeatable.",
         ),
     ] = None,
+    closes: Closes = False,
     log: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,7 +96,7 @@ def command(
         config,
         settings,
         dataset_id=dataset_id,
-        env__market=listed(market),
+        env__market=listed(market_sources(market, closes)),
         env__start=start,
         env__end=end,
         experts=listed([*(expert or []), *(f"log:{name}" for name in log or [])]),
@@ -102,9 +105,10 @@ def command(
     )
     if log and not expert:
         plan = _once(plan)
+    for note in make_market(plan.env).notes:
+        terminal.note(note)
     _tell_of_logs(terminal, plan)
     if dry_run:
-        make_market(plan.env)
         show_settings(terminal, plan)
         return
     with terminal.progress("collecting", plan.transitions) as advance:

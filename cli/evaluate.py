@@ -14,6 +14,7 @@ from offline_trader.cli.console import Terminal
 from offline_trader.cli.evaluation_tables import print_evaluation
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.options import (
+    Closes,
     Config,
     DryRun,
     Json,
@@ -22,6 +23,7 @@ from offline_trader.cli.options import (
     Settings,
     examples,
     listed,
+    market_sources,
     resolve,
     show_settings,
 )
@@ -106,6 +108,7 @@ def command(
             "judge them.",
         ),
     ] = None,
+    closes: Closes = False,
     gates: Gates = None,
     stage: Stage = None,
     output: Annotated[
@@ -140,7 +143,7 @@ def command(
         config,
         settings,
         base,
-        env__market=listed(market),
+        env__market=listed(market_sources(market, closes)),
         env__start=start,
         env__end=end,
         options__experts=listed(expert),

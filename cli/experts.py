@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offline_trader.cli.console import Percent, Terminal
-from offline_trader.cli.options import Json, Quiet, examples
+from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sources
 from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError
 
@@ -29,6 +29,7 @@ def command(
     ] = None,
     start: Annotated[str | None, typer.Option("--start", help="First date of the score.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="Last date, included.")] = None,
+    closes: Closes = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,7 +47,8 @@ def command(
     if market is None:
         _print_list(terminal, rows)
     else:
-        env = EnvConfig(market=(market,), start=start, end=end)
+        sources = market_sources([market], closes) or ()
+        env = EnvConfig(market=tuple(sources), start=start, end=end)
         with terminal.progress("scoring", len(experts)) as advance:
             for done, (expert, row) in enumerate(zip(experts, rows, strict=True), 1):
                 row["score"] = score(expert, env)

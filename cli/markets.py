@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.options import Json, Quiet, examples
+from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sources
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -28,6 +28,7 @@ def command(
     ] = None,
     start: Annotated[str | None, typer.Option("--start", help="First date, as 2005-01-31.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="Last date, included.")] = None,
+    closes: Closes = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,7 +41,7 @@ def command(
     terminal = Terminal(as_json=as_json, quiet=quiet)
     facts = [
         found
-        for source in sources or list(BUILTIN_MARKETS)
+        for source in market_sources(sources, closes) or list(BUILTIN_MARKETS)
         for found in check_market(source, tz=tz, start=start, end=end)
     ]
     terminal.table(

@@ -11,8 +11,10 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.config import config_hash, load_config, to_dict, to_yaml
+from offline_trader.errors import ConfigError
 
 __all__ = [
+    "Closes",
     "Config",
     "Device",
     "DryRun",
@@ -28,6 +30,7 @@ __all__ = [
     "check_device",
     "examples",
     "listed",
+    "market_sources",
     "resolve",
     "show_settings",
 ]
@@ -85,6 +88,31 @@ Workers: TypeAlias = Annotated[
 Device: TypeAlias = Annotated[
     str | None, typer.Option("--device", help="cpu, or cuda where there is an NVIDIA GPU.")
 ]
+
+
+Closes: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--closes",
+        help="The files hold closes alone: open, high and low are the close, and orders fill at "
+        "the next close.",
+    ),
+]
+
+
+def market_sources(values: Sequence[str] | None, closes: bool) -> list[str] | None:
+    """Sources that a user names, as closes where ``--closes`` says so.
+
+    Raises:
+        ConfigError: ``--closes`` without a file.
+    """
+    if not closes:
+        return None if values is None else list(values)
+    from offline_trader.markets import of_closes
+
+    if not values:
+        raise ConfigError("--closes without a file", expected="--market FILE beside it")
+    return [of_closes(source) for source in values]
 
 
 def check_device(name: str) -> None:

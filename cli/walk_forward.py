@@ -16,6 +16,7 @@ from offline_trader.cli.evaluation_tables import print_gates
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.line_job import LineJob, WalkForwardConfig
 from offline_trader.cli.options import (
+    Closes,
     Config,
     DryRun,
     Json,
@@ -24,6 +25,7 @@ from offline_trader.cli.options import (
     Seed,
     Settings,
     examples,
+    market_sources,
     resolve,
     show_settings,
 )
@@ -58,6 +60,7 @@ def command(
     market: Annotated[
         str | None, typer.Option("--market", help="Built-in market, CSV or Parquet file.")
     ] = None,
+    closes: Closes = False,
     workers: Annotated[
         int, typer.Option("--workers", help="Folds at once, each in a process of its own.")
     ] = 1,
@@ -78,11 +81,15 @@ def command(
     ranges are held against the gates, and the exit code is 4 if one failed.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    plan = resolve(WalkForwardConfig, config, settings, market=market, seed=seed)
+    sources = market_sources(None if market is None else [market], closes)
+    source = None if sources is None else sources[0]
+    plan = resolve(WalkForwardConfig, config, settings, market=source, seed=seed)
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")
     limits = read_limits(gates, stage)
     bars = load_market(plan.market, tz=plan.tz)
+    for note in bars.notes:
+        terminal.note(f"{bars.name}: {note}")
     folds = make_folds(len(bars), plan.windows, WARMUP_BARS)
     if dry_run:
         terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.market}")

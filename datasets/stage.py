@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
@@ -15,7 +14,7 @@ from offline_trader.datasets.scores import expert_scores
 from offline_trader.envs import ENV_ID, TradingEnv, make_market, make_simulator
 from offline_trader.experts import Mixture, MixtureActor
 from offline_trader.experts.draws import stream_seed
-from offline_trader.markets import load_markets, parse_source
+from offline_trader.markets import absolute_source, load_markets
 from offline_trader.simulator import MarketTensor
 from offline_trader.types import ObservationLayout
 
@@ -103,7 +102,7 @@ class Stage:
     def env_kwargs(self) -> dict[str, Any]:
         """Arguments of the environment; files by their full path, so that it opens anywhere."""
         kwargs = self.config.env.to_kwargs()
-        kwargs["market"] = [_anywhere(source) for source in self.config.env.market]
+        kwargs["market"] = [absolute_source(source) for source in self.config.env.market]
         return kwargs
 
     def environment(self) -> tuple[EnvSpec, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]]:
@@ -148,10 +147,3 @@ class Stage:
             self.episode_steps,
             seed=seed,
         )
-
-
-def _anywhere(source: str) -> str:
-    kind, name, _ = parse_source(source)
-    if kind != "file":
-        return source
-    return str(Path(name).resolve()) + source[len(name) :]

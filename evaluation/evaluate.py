@@ -218,4 +218,7 @@ def _remarks(course: Course, legs: Sequence[Backtest]) -> list[str]:
     if gaps:
         found = "1 gap; it was" if gaps == 1 else f"{gaps} gaps; they were"
         notes.append(f"The bars have {found} kept.")
+    notes += [
+        f"{each.bars.symbol}: {note}" for each in course.instruments for note in each.bars.notes
+    ]
     return notes

@@ -96,9 +96,13 @@ def make_market(config: EnvConfig) -> MarketTensor:
 
 def _stamp(source: str) -> tuple[int, int] | None:
     """What tells a changed file from the one that was read; None: not a file."""
-    path = Path(source.rpartition("#")[0] or source)
+    from offline_trader.markets import parse_source
+
+    kind, name, _ = parse_source(source)
+    if kind != "file":
+        return None
     try:
-        found = path.stat()
+        found = Path(name).stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size

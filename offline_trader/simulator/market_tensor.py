@@ -29,6 +29,7 @@ class MarketTensor:
         symbols: K names.
         timestamps: [S] datetime64[ns], UTC.
         layout: names of the observation's columns.
+        notes: what a reader of the bars' sources should know, each with its source.
     """
 
     prices: FloatArray
@@ -39,6 +40,7 @@ class MarketTensor:
     symbols: tuple[str, ...]
     timestamps: NDArray[np.datetime64]
     layout: ObservationLayout
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, dtype in (("prices", np.float64), ("features", np.float32)):
@@ -97,6 +99,7 @@ class MarketTensor:
             symbols=tuple(b.symbol for b in bars),
             timestamps=np.concatenate([b.timestamps[r.start : r.stop] for b, _, r in parts]),
             layout=observation_layout(),
+            notes=tuple(dict.fromkeys(f"{b.name}: {note}" for b in bars for note in b.notes)),
         )
 
     def __len__(self) -> int:

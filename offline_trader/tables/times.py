@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offline_trader.errors import DataError
 from offline_trader.tables.epochs import times_of_digits
 from offline_trader.tables.zones import ABBREVIATIONS, is_zone, to_zone
-from offline_trader.types import FloatArray
+from offline_trader.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,6 +214,16 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> Parsed:
     return Parsed(_without_zone(text, source, locate), False)
 
 
+class _Place:
+    """What messages call the i-th of some rows."""
+
+    def __init__(self, locate: Locate, rows: IntArray) -> None:
+        self.locate, self.rows = locate, rows
+
+    def __call__(self, i: int) -> str:
+        return self.locate(int(self.rows[i]))
+
+
 def _from_named_zones(text: pd.Series, source: str, locate: Locate) -> Parsed:
     """Local times that are each followed by the name of their zone."""
     import pandas as pd
@@ -237,11 +247,11 @@ def _from_named_zones(text: pd.Series, source: str, locate: Locate) -> Parsed:
         zone = ABBREVIATIONS.get(name.upper(), "")
         if zone:
             notes.append(f"times in {name} are read as UTC{zone[:3]}:{zone[3:]}")
-        place = lambda i, rows=rows: locate(int(rows[i]))  # noqa: E731
         known = local[rows].notna()
+        place = _Place(locate, rows[known])
         if not is_zone(zone or name):
             raise DataError(
-                f"{source} {place(0)}: {name!r} is not a time zone",
+                f"{source} {locate(int(rows[0]))}: {name!r} is not a time zone",
                 expected="an IANA name, such as America/New_York, or an offset, such as -05:00",
             )
         moved = to_zone(local[rows][known], zone or name, source, place)

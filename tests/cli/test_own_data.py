@@ -94,3 +94,46 @@ def test_wrong_logs_and_rules_end_with_one_message(
     assert run("collect --id own/bad-v0 --expert my_rules.py:no_such") == 2
     assert "no function 'no_such'" in capsys.readouterr().err
     assert not (folder / "datasets" / "own").exists()
+
+
+def closes_of_sp500(folder: Path, scale: float = 1.0) -> Path:
+    """A file of closes, newest first; the bars from 2008 on times ``scale``."""
+    bars = load_market("sp500")
+    close = bars.close.copy()
+    close[bars.timestamps >= pd.Timestamp("2008")] *= scale
+    rows = [f"{str(t)[:10]},{c}\n" for t, c in zip(bars.timestamps, close.tolist(), strict=True)]
+    (folder / "closes.csv").write_text("Date,Close\n" + "".join(reversed(rows)))
+    return folder / "closes.csv"
+
+
+def test_a_file_of_closes_goes_through_the_line_and_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closes_of_sp500(folder)
+    assert run("markets closes.csv") == 3
+    assert "--closes" in capsys.readouterr().err
+    size = "--transitions 1000 --set score_episodes=2 --id own/closes-v0"
+    assert run(f"collect --market closes.csv --closes --end 2010 {size} --expert ma_cross") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "a market of closes: open, high and low are the close" in told
+    assert "the file runs newest first" in told
+    judge = "--start 2012-01-01 --set options.noise_draws=0 --set options.replicates=100 --json"
+    assert run(f"evaluate expert:ma_cross --market closes.csv --closes {judge}") == 0
+    notes = " ".join(json.loads(capsys.readouterr().out)["notes"])
+    assert "closes: a market of closes: open, high and low are the close" in notes
+    assert run("collect --closes --id own/none-v0") == 2
+    assert "--closes without a file" in capsys.readouterr().err
+
+
+def test_prices_that_jump_by_a_factor_are_told_wherever_they_are_used(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = closes_of_sp500(folder, scale=1e6)
+    assert run(f"markets closes:{file} --json") == 0
+    captured = capsys.readouterr()
+    (note,) = [n for n in json.loads(captured.out)["markets"][0]["notes"] if "suspicious" in n]
+    assert "(2008-01-02): the close is 9" in note
+    assert "a decimal point in another place" in note
+    judge = "--start 2005 --set options.noise_draws=0 --set options.replicates=100 --json"
+    assert run(f"evaluate expert:buy_and_hold --market closes:{file} {judge}") == 0
+    assert any(note in told for told in json.loads(capsys.readouterr().out)["notes"])
