@@ -40,6 +40,8 @@ def choose_signs(
         DataError: none of that decides on prices; with the row.
     """
     columns = _columns(table, instruments)
+    if not any(_has_comma(table.frame[name]) for name in table.frame):  # points are decimal then
+        return {}, []
     own = {name: decimal_sign([column]) for name, column in columns.items()}
     prices = [column for name, column in columns.items() if name in PRICES]
     pooled = decimal_sign(prices)
@@ -88,6 +90,13 @@ def _columns(table: Table, instruments: Sequence[BarColumns]) -> dict[str, pd.Se
     named = {name: table.frame.iloc[:, place] for name, place in places.items()}
     named |= {str(table.frame.columns[i]): table.frame.iloc[:, i] for i in first.volumes}
     return {name: column for name, column in named.items() if pd.api.types.is_string_dtype(column)}
+
+
+def _has_comma(column: pd.Series) -> bool:
+    import pandas as pd
+
+    is_text = pd.api.types.is_string_dtype(column)
+    return is_text and bool(column.astype("str").str.contains(",", regex=False).any())
 
 
 def _text(column: pd.Series) -> pd.Series:

@@ -51,11 +51,17 @@ def read_columnar(path: Path, source: str, parquet: bool, is_header: HeaderTest 
 
 
 def _parquet(path: Path, source: str) -> pd.DataFrame:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         _check(file.metadata.num_rows, file.metadata.num_columns, source)
-        frame: pd.DataFrame = file.read(use_threads=False).to_pandas()
+        batches, size = [], 0
+        for batch in file.iter_batches(use_threads=False):
+            size += batch.nbytes  # text that is stored once and meant a million times
+            check_size(source, size, "unpacked it holds more than")
+            batches.append(batch)
+        frame: pd.DataFrame = pa.Table.from_batches(batches, file.schema_arrow).to_pandas()
     return frame
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from offline_trader.errors import DataError
 from offline_trader.tables.names import TIME_NAMES, plain
 
-__all__ = ["HeaderTest", "Layout", "find_layout", "is_number"]
+__all__ = ["HeaderTest", "Layout", "cells_of", "find_layout", "is_number"]
 
 HeaderTest = Callable[[Sequence[str]], bool]
 """Whether these cells of one line are the names that a reader looks for."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -25,21 +24,19 @@ MISSING = frozenset(
 """What a cell without a number holds, in lower case."""
 
 _MULTIPLES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "万": 1e4, "亿": 1e8}
-_JUNK = r"[$€£¥₩₽₹\s'’\u00a0\u202f\u2009]|^(?:USD|EUR|GBP)|(?:USD|EUR|GBP|zł|kr)$"
+_JUNK = "[$€£¥₩₽₹\\s'’\u00a0\u202f\u2009]|^(?:USD|EUR|GBP)|(?:USD|EUR|GBP|zł|kr)$"
 _SIGN = r"[+-]?"
 _EXP = r"(?:[eE][+-]?\d+)?"
-# definite: this sign can only be what the name says
-_POINT_DECIMAL = re.compile(
-    rf"{_SIGN}(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}\.\d*|\d{{1,3}}(?:,\d{{2,3}})+,\d{{3}}"
-    rf"|\d*\.(?!\d{{3}}$)\d*{_EXP}|0+\.\d+|\d{{4,}}\.\d+)"
-)
-_COMMA_DECIMAL = re.compile(
-    rf"{_SIGN}(?:\d{{1,3}}(?:\.\d{{3}})+,\d*|\d{{1,3}}(?:\.\d{{3}}){{2,}}"
-    rf"|\d*,(?!\d{{3}}$)\d*{_EXP}|0+,\d+|\d{{4,}},\d+)"
-)
-_GROUPED = {
-    ".": re.compile(rf"{_SIGN}(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}(?:\.\d*)?|\d*\.?\d*{_EXP})"),
-    ",": re.compile(rf"{_SIGN}(?:\d{{1,3}}(?:\.\d{{3}})+(?:,\d*)?|\d*,?\d*{_EXP})"),
+# Cells that can only have this decimal sign; RE2's syntax, since Arrow matches whole columns.
+_SHOWN = {
+    ".": rf"^{_SIGN}(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}\.\d*|\d{{1,3}}(?:,\d{{2,3}})+,\d{{3}}"
+    rf"|\d*\.(?:\d{{0,2}}|\d{{4,}}){_EXP}|0+\.\d+|\d{{4,}}\.\d+)$",
+    ",": rf"^{_SIGN}(?:\d{{1,3}}(?:\.\d{{3}})+,\d*|\d{{1,3}}(?:\.\d{{3}}){{2,}}"
+    rf"|\d*,(?:\d{{0,2}}|\d{{4,}}){_EXP}|0+,\d+|\d{{4,}},\d+)$",
+}
+_WRITTEN = {
+    ".": rf"^{_SIGN}(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}(?:\.\d*)?|\d*\.?\d*{_EXP})$",
+    ",": rf"^{_SIGN}(?:\d{{1,3}}(?:\.\d{{3}})+(?:,\d*)?|\d*,?\d*{_EXP})$",
 }
 
 
@@ -71,33 +68,22 @@ def parse_numbers(
         DataError: text that is no number, or one of another form than the rest, with its row.
     """
     import pandas as pd
+    import pyarrow.compute as pc
 
     if pd.api.types.is_bool_dtype(column) or _is_time(column):
         raise _refusal(column, 0, source, locate, name)
     if pd.api.types.is_numeric_dtype(column):
         values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
         return values / 100.0 if percent else values
-    text = column.astype("str")
-    values, read = _cast(text)
-    scale = np.full(len(text), 0.01 if percent else 1.0)
+    cells = _texts(column)
+    values, read = _cast(cells)
+    scale = np.full(len(values), 0.01 if percent else 1.0)
     if not read.all() or decimal == ",":
         sign = decimal_sign([column]) or decimal or "."
         if sign == ",":
-            read &= ~text.str.contains(".", regex=False).to_numpy(dtype=bool)
+            read &= ~_bools(pc.match_substring(cells, "."))
         rest = np.flatnonzero(~read)
-        cells = _tidy(text.iloc[rest])
-        absent = cells.str.lower().isin(MISSING).to_numpy(dtype=bool) | column.iloc[
-            rest
-        ].isna().to_numpy(dtype=bool)
-        share = cells.str.endswith("%").to_numpy(dtype=bool)
-        cells = cells.str.rstrip("%")
-        factors = np.where(share | percent, 0.01, 1.0)
-        if multiples:
-            last = cells.str.slice(-1).str.lower()
-            factors = factors * last.map(_MULTIPLES).fillna(1.0).to_numpy(dtype=np.float64)
-            cells = cells.where(~last.isin(list(_MULTIPLES)), cells.str.slice(0, -1))
-        values[rest] = np.where(absent, np.nan, _numbers(cells, sign))
-        scale[rest] = factors
+        values[rest], scale[rest], absent = _written(cells.take(rest), sign, multiples, percent)
         bad = rest[np.isnan(values[rest]) & ~absent]
         if bad.size:
             raise _refusal(column, int(bad[0]), source, locate, name)
@@ -111,16 +97,17 @@ def decimal_sign(columns: Iterable[pd.Series]) -> DecimalSign | None:
     The sign shown by more cells is taken.
     """
     import pandas as pd
+    import pyarrow.compute as pc
 
     shown = {".": 0, ",": 0}
     for column in columns:
         if not (pd.api.types.is_string_dtype(column) or column.dtype == object):
             continue
-        text = column.astype("str")
-        text = text[text.str.contains("[.,]", regex=True)]
-        cells = _tidy(text).str.replace(r"[%KMBTkmbt万亿]$", "", regex=True)
-        shown["."] += int(cells.str.fullmatch(_POINT_DECIMAL.pattern).sum())
-        shown[","] += int(cells.str.fullmatch(_COMMA_DECIMAL.pattern).sum())
+        cells = _texts(column)
+        marked = cells.filter(pc.match_substring_regex(cells, "[.,]"))
+        tidy = pc.replace_substring_regex(_tidy(marked), "[%KMBTkmbt万亿]$", "")
+        for sign, pattern in _SHOWN.items():
+            shown[sign] += int(pc.sum(pc.match_substring_regex(tidy, pattern)).as_py() or 0)
     if shown["."] == shown[","]:
         return None
     return "." if shown["."] > shown[","] else ","
@@ -140,39 +127,81 @@ def _refusal(column: pd.Series, row: int, source: str, locate: Locate, name: obj
     return DataError(f"{source} {locate(row)}: {name} is {shown!r}", expected="a number")
 
 
-def _cast(text: pd.Series) -> tuple[FloatArray, BoolArray]:
+def _texts(column: pd.Series) -> Any:
+    """The cells as an Arrow array of text; a missing one is empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    cells = pa.array(column.astype("str"), type=pa.large_string(), from_pandas=True)
+    return pc.fill_null(cells, "")
+
+
+def _bools(matches: Any) -> BoolArray:
+    return np.array(matches.to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _cast(cells: Any) -> tuple[FloatArray, BoolArray]:
     """[T] numbers of plain text, the nearest float64 of each, and which cells are that plain."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = np.ones(len(cells), dtype=bool)
+    try:
+        values = np.array(pc.cast(cells, pa.float64()).to_numpy(zero_copy_only=False))
+        if not np.isnan(values).any():
+            return values, plain
+    except pa.ArrowInvalid:
+        pass
+    plain = _bools(pc.match_substring_regex(cells, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"))
+    values = np.full(len(cells), np.nan)
+    values[plain] = _floats(cells.filter(pa.array(plain)))
+    return values, plain
+
+
+def _floats(cells: Any) -> FloatArray:
+    """Numbers of plain cells; Arrow's cast knows no leading plus and no trailing point."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    tidy = pc.replace_substring_regex(cells, r"^\+", "")
+    try:
+        return np.array(pc.cast(tidy, pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return np.array([float(cell) for cell in cells.to_pylist()])
+
+
+def _tidy(cells: Any) -> Any:
+    """Cells without currency signs and blanks, with a plain minus."""
+    import pyarrow.compute as pc
+
+    bare = pc.replace_substring_regex(pc.replace_substring(cells, "−", "-"), _JUNK, "")
+    return pc.replace_substring_regex(bare, r"^\((.*)\)(%?)$", r"-\1\2")
+
+
+def _written(
+    cells: Any, decimal: DecimalSign, multiples: bool, percent: bool
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Numbers [N] (NaN where a cell is not written with this decimal sign), their factors, and
+    which cells hold none."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    cells = pa.array(text, type=pa.large_string(), from_pandas=True)
-    try:
-        values = np.array(pc.cast(cells, pa.float64()).to_numpy(zero_copy_only=False))
-        if not np.isnan(values).any():
-            return values, np.ones(len(values), dtype=bool)
-    except pa.ArrowInvalid:
-        pass
-    plain = pc.match_substring_regex(cells, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-    read = np.array(pc.fill_null(plain, False).to_numpy(zero_copy_only=False), dtype=bool)
-    values = np.full(len(read), np.nan)
-    values[read] = [float(cell) for cell in pd.Series(text)[read]]
-    return values, read
-
-
-def _tidy(text: pd.Series) -> pd.Series:
-    """Cells without currency signs and blanks, with a plain minus."""
-    cells = text.str.replace("−", "-", regex=False).str.replace(_JUNK, "", regex=True)
-    return cells.str.replace(r"^\((.*)\)(%?)$", r"-\1\2", regex=True)
-
-
-def _numbers(cells: pd.Series, decimal: DecimalSign) -> FloatArray:
-    """[N] numbers of tidy cells; NaN where a cell is not written with this decimal sign."""
-    import pandas as pd
-
+    tidy = _tidy(cells)
+    absent = _bools(pc.is_in(pc.utf8_lower(tidy), pa.array(sorted(MISSING), pa.large_string())))
+    share = _bools(pc.ends_with(tidy, "%"))
+    tidy = pc.replace_substring_regex(tidy, "%$", "")
+    factors = np.where(share | percent, 0.01, 1.0)
+    if multiples:
+        last = pd.Series(pc.utf8_lower(pc.utf8_slice_codeunits(tidy, -1)).to_pylist())
+        factors = factors * last.map(_MULTIPLES).fillna(1.0).to_numpy(dtype=np.float64)
+        tidy = pc.replace_substring_regex(tidy, "(?i)[KMBT万亿]$", "")
     group = "," if decimal == "." else "."
-    fits = cells.str.fullmatch(_GROUPED[decimal].pattern).to_numpy(dtype=bool)
-    infinite = cells.str.fullmatch(r"[+-]?inf(?:inity)?", case=False).to_numpy(dtype=bool)
-    plain = cells.str.replace(group, "", regex=False).str.replace(decimal, ".", regex=False)
-    values = pd.to_numeric(plain.where(fits | infinite), errors="coerce")
-    return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    fits = _bools(pc.match_substring_regex(tidy, _WRITTEN[decimal]))
+    fits &= _bools(pc.match_substring_regex(tidy, r"\d"))
+    infinite = _bools(pc.match_substring_regex(tidy, "(?i)^[+-]?inf(inity)?$"))
+    plain = pc.replace_substring(pc.replace_substring(tidy, group, ""), decimal, ".")
+    values = np.full(len(cells), np.nan)
+    values[fits] = _floats(plain.filter(pa.array(fits)))
+    values[infinite] = [float(cell) for cell in plain.filter(pa.array(infinite)).to_pylist()]
+    return values, factors, absent

@@ -185,10 +185,12 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> Parsed:
     """Text with one spelling in every row: all with an offset, or all without."""
     import pandas as pd
 
-    text = text.str.replace(r"\s+", " ", regex=True).str.replace(
-        _ZONE_BESIDE_OFFSET, r"\1", regex=True
-    )
-    if _NAMED_ZONE.fullmatch(next(iter(text.dropna()), "")):
+    if bool(text.str.contains("  ", regex=False).any()):
+        text = text.str.replace(r"\s+", " ", regex=True)
+    first = next(iter(text.dropna()), "")
+    if re.search(_ZONE_BESIDE_OFFSET, first):
+        text = text.str.replace(_ZONE_BESIDE_OFFSET, r"\1", regex=True)
+    elif _NAMED_ZONE.fullmatch(first):
         return _from_named_zones(text, source, locate)
     offset = _has_offset(text)
     if bool(offset.any()):
@@ -300,7 +302,11 @@ def _without_zone(text: pd.Series, source: str, locate: Locate) -> pd.DatetimeIn
     first = next((str(value) for value in text.dropna()), "")
     if _ISO.fullmatch(first):
         iso = text.str.replace(",", ".", regex=False)
-        return pd.DatetimeIndex(pd.to_datetime(iso, format="ISO8601", errors="coerce"))
+        try:
+            return pd.DatetimeIndex(pd.to_datetime(iso, format="ISO8601", errors="coerce"))
+        except ValueError:  # offsets in some rows, which the format takes and others have not
+            bare = iso.where(iso.str.fullmatch(_ISO.pattern).fillna(False).astype(bool))
+            return pd.DatetimeIndex(pd.to_datetime(bare, format="ISO8601", errors="coerce"))
     readings = [
         pd.DatetimeIndex(pd.to_datetime(text, format=form, errors="coerce"))
         for form in _formats_of(first)
