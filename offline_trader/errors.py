@@ -22,6 +22,7 @@ __all__ = [
     "OfflineTraderError",
     "RiskHalt",
     "SchemaMismatch",
+    "visible",
 ]
 
 
@@ -37,15 +38,25 @@ class OfflineTraderError(Exception):
     exit_code = 2
 
     def __init__(self, found: str, *, expected: str = "", hint: str = "") -> None:
-        self.found = found
-        self.expected = expected
-        self.hint = hint
-        parts = [found]
+        self.found = visible(found)
+        self.expected = visible(expected)
+        self.hint = visible(hint)
+        parts = [self.found]
         if expected:
-            parts.append(f"expected: {expected}")
+            parts.append(f"expected: {self.expected}")
         if hint:
-            parts.append(f"what to do: {hint}")
+            parts.append(f"what to do: {self.hint}")
         super().__init__("\n".join(parts))
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey or cannot show (names and cells of somebody's file
+    are quoted in messages) as escapes; lines stay lines."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 class ConfigError(OfflineTraderError):

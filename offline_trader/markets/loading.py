@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError, DataError, visible
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.builtin import BUILTIN_MARKETS, load_builtin
 from offline_trader.markets.price_tables import PriceTable, read_prices
@@ -224,7 +224,7 @@ def _bars(
         locate=place,
     )
     remarks += suspicious_bars(bars.timestamps, part, place)
-    return replace(bars, notes=(*notes, *remarks))
+    return replace(bars, notes=tuple(map(visible, (*notes, *remarks))))
 
 
 class _Place:
@@ -240,7 +240,7 @@ class _Place:
 def _instruments(table: PriceTable) -> list[tuple[str, IntArray]]:
     """Each instrument with its rows, in the order of their first rows."""
     if "symbol" not in table.frame:
-        return [(table.symbol, np.arange(len(table.frame)))]
+        return [(visible(table.symbol), np.arange(len(table.frame)))]
     symbols = table.frame["symbol"].astype("string").str.strip()
     blank = np.flatnonzero((symbols.isna() | (symbols == "")).to_numpy(dtype=bool))
     if blank.size:
@@ -251,7 +251,7 @@ def _instruments(table: PriceTable) -> list[tuple[str, IntArray]]:
     codes, names = symbols.factorize()
     order = np.argsort(codes, kind="stable")
     edges = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    return [(str(name), order[edges[k] : edges[k + 1]]) for k, name in enumerate(names)]
+    return [(visible(str(name)), order[edges[k] : edges[k + 1]]) for k, name in enumerate(names)]
 
 
 def _adjust(table: PriceTable, columns: dict[str, FloatArray], adjust: bool) -> list[str]:

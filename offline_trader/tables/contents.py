@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from offline_trader.errors import ConfigError, DataError, OfflineTraderError
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError, visible
 
 __all__ = ["EXPECTED", "LIMIT_VARIABLE", "PACKED", "check_size", "label", "refusals", "unpack"]
 
@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 def label(path: str | Path) -> str:
     """The path as a message may hold it: what no terminal can show is escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return visible(text.replace("\n", "\\n"))
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def refusals(source: str, expected: str = EXPECTED) -> Iterator[None]:
     # KeyError, OverflowError, zlib.error, EOFError, struct.error, …
     except Exception as error:
         text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-        reason = label(str(text).splitlines()[0])[:200]
+        reason = str(text).splitlines()[0][:200]
         raise DataError(f"{source}: cannot be read ({reason})", expected=expected) from None
 
 

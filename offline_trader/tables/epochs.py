@@ -92,8 +92,7 @@ def _split(column: pd.Series) -> tuple[IntArray, FloatArray, BoolArray]:
     if pd.api.types.is_integer_dtype(column):
         known = column.notna().to_numpy(dtype=bool)
         filled = column.fillna(0)
-        fits = (filled <= np.iinfo(np.int64).max).to_numpy(dtype=bool)
-        known &= fits
+        known = known & (filled <= np.iinfo(np.int64).max).to_numpy(dtype=bool)
         whole = filled.where(known, 0).to_numpy(dtype=np.int64)
         return whole, np.zeros(len(whole)), known
     if pd.api.types.is_numeric_dtype(column):

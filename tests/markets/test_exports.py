@@ -569,3 +569,14 @@ def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
     assert bars.symbol == "caf\\xe9\\x1b[2J"
     assert bars.name.endswith("/caf\\xe9\\x1b[2J.csv.gz")
     assert len(bars.sha256) == 64
+
+
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(tmp_path: Path) -> None:
+    escape = "\x1b[31m"
+    text = f"Date,Sym\u00a0bol,Open,High,Low,Close,Volume{escape}\n2020-01-02,A{escape},10,12,9.5,11.25,7\n"
+    bars = load_market(write(tmp_path, text))
+    assert bars.symbol == "A\\x1b[31m"
+    assert all(note.isprintable() for note in bars.notes)
+    with pytest.raises(DataError) as refused:
+        load_market(write(tmp_path, text.replace(",10,", f",{escape},")))
+    assert refused.value.found.endswith("row 2: open is '\\x1b[31m'")
