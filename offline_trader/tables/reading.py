@@ -8,12 +8,14 @@ from pathlib import Path
 from offline_trader.errors import DataError
 from offline_trader.tables.columnar import FEATHER_MAGIC, PARQUET_MAGIC, read_columnar
 from offline_trader.tables.contents import EXPECTED, PACKED, label, refusals, unpack
+from offline_trader.tables.json_rows import read_json
 from offline_trader.tables.layout import HeaderTest
 from offline_trader.tables.table import Table
 from offline_trader.tables.text import read_text
 
 __all__ = ["read_table"]
 
+_JSON = {".json", ".jsonl", ".ndjson"}
 _TEXT = {".csv", ".tsv", ".txt", ".dat", ".asc", ".prn", ".tab", ""}
 
 
@@ -22,7 +24,7 @@ def read_table(
     is_header: HeaderTest | None = None,
     check: Callable[[Table], object] | None = None,
 ) -> Table:
-    """The table in a file of text, Parquet or Feather.
+    """The table in a file of text, JSON, Parquet or Feather.
 
     Text may be packed (gzip, bzip2, xz, zip with one file), in UTF-8, UTF-16 or another encoding
     (noted), and parted by comma, semicolon, tab, ``|`` or runs of blanks; blank lines and up to
@@ -63,6 +65,8 @@ def read_table(
 def _from_text(path: Path, source: str, is_header: HeaderTest | None) -> Table:
     ending = path.suffix.lower()
     inner = Path(path.stem).suffix.lower() if ending in PACKED else ending
+    if inner in _JSON:
+        return read_json(unpack(path, source), source)
     if inner not in _TEXT:
         raise DataError(f"{source}: file type {label(ending)} is not read", expected=EXPECTED)
     return read_text(unpack(path, source), source, is_header)

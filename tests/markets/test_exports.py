@@ -580,3 +580,35 @@ def test_what_a_terminal_would_obey_is_shown_as_an_escape(tmp_path: Path) -> Non
     with pytest.raises(DataError) as refused:
         load_market(write(tmp_path, text.replace(",10,", f",{escape},")))
     assert refused.value.found.endswith("row 2: open is '\\x1b[31m'")
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ('[[1577957400000, 10, 12, 9.5, 11.25, 7], [1577957460000, "10", "12", 9.5, 11.25, 7]]', "a"),
+        ('[{"t": 1577957400000, "o": 10, "h": 12, "l": 9.5, "c": 11.25, "v": 7},'
+         ' {"t": 1577957460000, "o": 10, "h": 12, "l": 9.5, "c": 11.25, "v": 7}]', "a"),
+        ('{"time": "2020-01-02T09:30:00Z", "volume": 7, "mid": {"o": "10", "h": "12", "l": "9.5", "c": "11.25"}}\n'
+         '{"time": "2020-01-02T09:31:00Z", "volume": 7, "mid": {"o": "10", "h": "12", "l": "9.5", "c": "11.25"}}\n', "a"),
+        ('{"s": "ok", "t": [1577957400, 1577957460], "o": [10, 10], "h": [12, 12], "l": [9.5, 9.5],'
+         ' "c": [11.25, 11.25], "v": [7, 7]}', "a"),
+        ('{"ticker": "X", "results": [{"T": "AAPL", "v": 7, "o": 10, "c": 11.25, "h": 12, "l": 9.5, "timestamp": 1577957400000},'
+         ' {"T": "AAPL", "v": 7, "o": 10, "c": 11.25, "h": 12, "l": 9.5, "timestamp": 1577957460000}]}', "a"),
+        ('{"Meta Data": {"1. Information": "x"}, "Time Series (1min)": {'
+         '"2020-01-02 09:31:00": {"1. open": "10", "2. high": "12", "3. low": "9.5", "4. close": "11.25", "5. volume": "7"},'
+         '"2020-01-02 09:30:00": {"1. open": "10", "2. high": "12", "3. low": "9.5", "4. close": "11.25", "5. volume": "7"}}}', "a"),
+    ],
+)  # fmt: skip
+def test_json_as_exchanges_and_vendors_answer(tmp_path: Path, text: str, symbol: str) -> None:
+    for name, data in (("a.json", text.encode()), ("a.json.gz", gzip.compress(text.encode()))):
+        bars = load_market(write(tmp_path, data, name))
+        assert (bars[0][1:], bars.symbol, len(bars)) == ((*BAR, 7.0), symbol, 2)
+        assert str(bars.timestamps[0])[:19] == "2020-01-02T09:30:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "5", '"x"', "[1, 2]", "{", "[" * 100_000, '{"a": {"b": 1}}\n[1]']
+)
+def test_json_that_is_no_table(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"a\.json"):
+        load_market(write(tmp_path, text, "a.json"))
