@@ -52,8 +52,8 @@ def _records(value: Any) -> list[Any]:
     columns = {name: each for name, each in value.items() if _is_column(each)}
     lengths = {len(each) for each in columns.values()}
     if len(columns) >= 2 and len(lengths) == 1 and lengths != {0}:
-        rows = zip(*columns.values(), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        together = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in together]
     if len(value) > 0 and all(isinstance(each, dict) for each in value.values()):
         records = [{"timestamp": key, **each} for key, each in value.items()]
         if all(not isinstance(cell, dict) for row in records for cell in row.values()):
