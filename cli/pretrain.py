@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,9 +32,14 @@ from offline_trader.cli.validation import ValidationConfig, Validator
 from offline_trader.coercion import from_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
+from offline_trader.learning.direct.settings import DirectConfig
 from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig
 from offline_trader.runs import Run
 from offline_trader.types import digest
+
+if TYPE_CHECKING:
+    from offline_trader.cli.phases import Phases
+    from offline_trader.learning.learner import Learner
 
 __all__ = ["EXAMPLES", "PretrainConfig", "check_inputs", "command", "pretrain", "print_training"]
 
@@ -42,6 +47,7 @@ EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31",
     "offline-trader pretrain --dataset sp500/experts-v0 --algorithm sac --run runs/sac",
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31 --seeds 5",
+    "offline-trader pretrain --dataset sp500/experts-v0 --set direct.updates=400",
     "offline-trader pretrain --dataset sp500/experts-v0 --set learner.hidden=256,256 --resume",
 )
 
@@ -54,7 +60,9 @@ class PretrainConfig:
         dataset: id of the Minari dataset.
         learner: algorithm and networks.
         clone: behaviour cloning of the actor.
-        offline: offline training that starts from the clone.
+        direct: training through the portfolio's gradient on the dataset's bars, which starts from
+            the clone; off unless ``direct.updates`` is set.
+        offline: offline training that starts from the policy before it.
         validation: the bars by which the policy is chosen.
         threads: of torch while training. One is fastest for small networks (docs/learning.md);
             another number gives other last bits.
@@ -64,6 +72,9 @@ class PretrainConfig:
     dataset: str = "offline_trader/experts-v0"
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
+    direct: DirectConfig = field(
+        default_factory=lambda: DirectConfig(updates=0, evaluate_interval=50)
+    )
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     threads: int = 1
@@ -236,11 +247,11 @@ def _train(
 
     transitions = load_transitions(config.dataset, root)
     scaler = FeatureScaler.from_dict(own["scaler"])
-    learner_seed, clone_seed, offline_seed = stage_seeds(config.seed, 3)
+    learner_seed, clone_seed, offline_seed, direct_seed = stage_seeds(config.seed, 4)
     learner = make_learner(config.learner, transitions.observation_size, scaler, learner_seed)
     if transitions.action_size != 1:
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
-    phases = Phases(run, ("clone", "offline"))
+    phases = Phases(run, ("clone", "direct", "offline"))
     if phases.finished("clone"):
         phases.skip(config.clone.updates)
     else:
@@ -258,6 +269,10 @@ def _train(
     if only_clone:
         return None
     validator = None if validation_env is None else Validator(validation_env, config.validation)
+    if config.direct.updates > 0 and phases.finished("direct"):
+        phases.skip(config.direct.updates)
+    elif config.direct.updates > 0:
+        _train_directly(config, phases, learner, own, validator, direct_seed, terminal)
     total = config.offline.critic_updates + config.offline.updates
     with terminal.progress(f"offline {config.learner.algorithm}", total) as advance:
         trained = train_offline(
@@ -275,6 +290,35 @@ def _train(
     return {**phases.facts, "transitions": len(transitions)}
 
 
+def _train_directly(
+    config: PretrainConfig,
+    phases: Phases,
+    learner: Learner,
+    own: Mapping[str, Any],
+    validator: Validator | None,
+    seed: int,
+    terminal: Terminal,
+) -> None:
+    """The direct stage on the bars that the dataset was collected on, under its rules."""
+    from offline_trader.envs import make_market
+    from offline_trader.learning.direct.bars import BarMarket
+    from offline_trader.learning.direct.training import train_direct
+
+    env = from_dict(EnvConfig, own["env_config"])
+    with terminal.progress("direct", config.direct.updates) as advance:
+        trained = train_direct(
+            learner,
+            BarMarket(make_market(env), env.simulator),
+            config.direct,
+            phases.log(advance),
+            validator,
+            phases.checkpoint("direct"),
+            seed=seed,
+            resume=phases.resume("direct"),
+        )
+    phases.finish("direct", config.direct.updates, asdict(trained))
+
+
 def print_training(terminal: Terminal, run: Run) -> None:
     """What a training run did, and where its policy is."""
     facts = run.facts
@@ -285,7 +329,7 @@ def print_training(terminal: Terminal, run: Run) -> None:
             f"{cloned['holdout_transitions']:,} held-out transitions "
             f"(best constant action: {cloned['holdout_mean_mse']:.4f})"
         )
-    for name in ("offline", "online"):
+    for name in ("direct", "offline", "online"):
         if name not in facts:
             continue
         stage = facts[name]

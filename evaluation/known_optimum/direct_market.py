@@ -21,13 +21,13 @@ from offline_trader.evaluation.known_optimum.offline_data import (
 from offline_trader.evaluation.known_optimum.placebo import Placebo
 from offline_trader.learning.direct.market import Log
 from offline_trader.learning.direct.positions import PositionMarket
-from offline_trader.types import FloatArray
+from offline_trader.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["direct_market", "logged_market", "placebo_market"]
 
 _DATASETS = ", ".join(OFFLINE_DATASETS)
 
-_SMALLEST_POSITION = 1e-7
+_SMALLEST_POSITION = 1e-5
 
 
 def logged_market(name: str, *, seed: int = 0, realised: bool = True) -> PositionMarket:
@@ -52,32 +52,42 @@ def direct_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket:
     On M1 a reward is ``p·g − p²/2 − ℓ/2·Δp²`` with all but g known; on M3 the gain is the change
     of the deviation that the next observation shows, whatever the rewards are.
 
+    A row of M1 without a position shows no gain: it is left out, and its series goes on as another.
+
     Raises:
-        ConfigError: another market than M1 or M3, or a dataset of M1 with a row without position.
+        ConfigError: another market than M1 or M3.
     """
-    lanes = len(data.noise)
-    ends = np.arange(1, lanes + 1) * (len(data.rewards) // lanes)
-    series = np.stack([ends - len(data.rewards) // lanes, ends], axis=1)
     features = data.observations[:, :1]
     if isinstance(market, GarleanuPedersen):
-        log = Log(features, _gains_of_rewards(market, data)[:, None], series)
+        seen, gains = _gains_of_rewards(market, data)
+        log = Log(features[seen], gains[seen][:, None], _series(data.episode_ids, seen))
         return PositionMarket(log, market.scale, risk=1.0, quadratic_cost=market.ell)
     if isinstance(market, MeanReversion):
         change = data.next_observations[:, 0].astype(np.float64) - data.observations[:, 0]
-        log = Log(features, market.deviation * change[:, None], series)
+        every = np.ones(len(change), dtype=np.bool_)
+        log = Log(features, market.deviation * change[:, None], _series(data.episode_ids, every))
         return PositionMarket(log, proportional_cost=market.cost)
     raise ConfigError(f"the direct stage on {market.name}", expected="M1 or M3")
 
 
-def _gains_of_rewards(market: GarleanuPedersen, data: OfflineDataset) -> FloatArray:
+def _series(lanes: IntArray, seen: BoolArray) -> IntArray:
+    """[K, 2] first row and row behind the last of the unbroken runs of ``seen`` rows of a lane,
+    counted among the rows that are seen."""
+    rows = np.flatnonzero(seen)
+    breaks = np.flatnonzero((np.diff(rows) > 1) | (np.diff(lanes[rows]) != 0)) + 1
+    return np.stack([np.append(0, breaks), np.append(breaks, len(rows))], axis=1)
+
+
+def _gains_of_rewards(
+    market: GarleanuPedersen, data: OfflineDataset
+) -> tuple[BoolArray, FloatArray]:
+    """[M] whether a row shows its gain, and the gain."""
     position = market.scale * data.actions[:, 0].astype(np.float64)
     change = position - data.observations[:, 1]
     rewards = data.rewards.astype(np.float64) * data.reward_sd + data.reward_mean
-    flat = np.abs(position) < _SMALLEST_POSITION
-    if flat.any():
-        raise ConfigError(f"row {int(flat.argmax())} of {data.name} has no position: no gain seen")
     costs = position**2 / 2.0 + market.ell / 2.0 * change**2
-    return np.asarray((rewards + costs) / position)
+    seen = np.abs(position) >= _SMALLEST_POSITION
+    return seen, (rewards + costs) / np.where(seen, position, 1.0)
 
 
 def placebo_market(

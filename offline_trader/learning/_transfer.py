@@ -14,7 +14,14 @@ import torch
 
 from offline_trader.errors import ConfigError
 
-__all__ = ["copy_actor", "copy_critics", "reset_optimizers", "sync_target_actor", "sync_targets"]
+__all__ = [
+    "actor_layers",
+    "copy_actor",
+    "copy_critics",
+    "reset_optimizers",
+    "sync_target_actor",
+    "sync_targets",
+]
 
 
 def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
@@ -63,6 +70,23 @@ def sync_target_actor(algo: Any) -> None:
     modules = algo.impl.modules
     if hasattr(modules, "targ_policy"):
         _copy_module(modules.policy, modules.targ_policy, "target actor")
+
+
+def actor_layers(algo: Any) -> tuple[list[torch.nn.Linear], torch.nn.Linear] | None:
+    """The actor's hidden layers, each followed by a ReLU, and its mean's layer of one output.
+
+    None if it is built otherwise.
+    """
+    encoder, head = algo.impl.policy._encoder, _mean_head(algo.impl.policy)
+    layers = list(getattr(encoder, "_layers", []))
+    linear, rectified = layers[::2], layers[1::2]
+    plain = len(linear) == len(rectified) > 0 and all(
+        isinstance(a, torch.nn.Linear) and isinstance(b, torch.nn.ReLU)
+        for a, b in zip(linear, rectified, strict=True)
+    )
+    if not plain or not isinstance(head, torch.nn.Linear) or head.out_features != 1:
+        return None
+    return linear, head
 
 
 def reset_optimizers(algo: Any) -> None:

@@ -11,6 +11,9 @@ position that is held through a hold zone keeps the credit of the bars that foll
 
 - hold zone, rebalance threshold, minimum notional: the order is zero, its gradient is that of
   the order asked for;
+- nothing to sell: a target below zero in the long-only mode, or a sale without a position, is
+  zero or nothing; its gradient is that of the weight below zero, or of a purchase. A policy that
+  wants to sell everywhere would never find its way back otherwise;
 - dust: the position is closed, the gradient with respect to the action is that of the order asked;
 - lots: rounding has the gradient 1;
 - the absolute value of a zero order has the sign of the order asked for, so its cost counts.
@@ -240,17 +243,20 @@ class _Rules:
         self, action: Tensor, p: Portfolio, price: Tensor, volume: Tensor, traded: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """[N] units filled, units left, and the order's side (±1)."""
-        asked, holds = self._asked(action, p.cash, p.units, p.exposure, price, volume)
+        asked, holds = self._asked(action, p, price, volume)
         # what the action moves where a rule makes the fill constant
-        wish, _ = self._asked(
-            action, p.cash.detach(), p.units.detach(), p.exposure.detach(), price, volume
-        )
+        wish, _ = self._asked(action, _still(p), price, volume, unbounded=True)
+        nothing = torch.zeros_like(holds)
+        if not self.short:
+            nothing = (action < 0.0) & (p.units == 0.0)
+            if self.config.action_mode == "target_long":
+                nothing = action < 0.0
         if self.config.needs_volume:
             holds = holds | ~traded
         quantity, left, closes = self._limited(torch.where(holds, 0.0, asked), p, price, volume)
         small = (quantity.abs() * price < self.config.min_notional) & (left != 0.0)
         quantity, left = torch.where(small, 0.0, quantity), torch.where(small, p.units, left)
-        ghost = torch.where(holds | closes | small, wish - wish.detach(), 0.0)
+        ghost = torch.where(holds | nothing | closes | small, wish - wish.detach(), 0.0)
         if self.config.needs_volume:
             ghost = torch.where(traded, ghost, 0.0)
         side = torch.where(quantity != 0.0, quantity, wish).detach().sign()
@@ -259,25 +265,32 @@ class _Rules:
     def _asked(
         self,
         action: Tensor,
-        cash: Tensor,
-        units: Tensor,
-        exposure: Tensor,
+        p: Portfolio,
         price: Tensor,
         volume: Tensor,
+        *,
+        unbounded: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """[N] units that the action asks for without a hold zone; whether it is in the zone."""
-        c = self.config
+        """[N] units that the action asks for without a hold zone; whether it is in the zone.
+
+        ``unbounded``: as if there were always something to sell.
+        """
+        c, cash, units = self.config, p.cash, p.units
         if c.action_mode == "order":
             budget = cash / price * c.max_position_pct
-            asked = action * torch.where(action > 0.0, budget, units)
+            buys = action > 0.0
+            asked = action * torch.where(
+                buys | (units == 0.0) if unbounded else buys, budget, units
+            )
             holds = action.abs() < c.hold_threshold
             if c.sizing == "post_fee":
                 cost = (1.0 + self.friction(asked, volume)) * (1.0 + self.commission)
                 asked = torch.where(asked > 0.0, asked / cost, asked)
             return asked, holds
-        weight = action.clamp(min=-1.0 if self.short else 0.0) * c.max_position_pct
+        lowest = -1.0 if self.short or unbounded else 0.0
+        weight = action.clamp(min=lowest) * c.max_position_pct
         asked = weight * (cash + units * price) / price - units
-        holds = (weight - exposure).abs() < c.rebalance_threshold
+        holds = (weight - p.exposure).abs() < c.rebalance_threshold
         if c.sizing == "post_fee":
             friction = self.friction(torch.where(holds, 0.0, asked), volume)
             bought = 1.0 + weight * ((1.0 + friction) * (1.0 + self.commission) - 1.0)
@@ -316,6 +329,11 @@ class _Rules:
 
 
 _ONE_BILLIONTH = torch.tensor(1e-9, dtype=torch.float64)
+
+
+def _still(p: Portfolio) -> Portfolio:
+    """The portfolio without its gradient."""
+    return Portfolio(*(x.detach() for x in p))
 
 
 def _as_if(smooth: Tensor, rounded: Tensor) -> Tensor:

@@ -122,6 +122,9 @@ def test_gradients_are_central_differences(
     market = make_tensor(30, seed=seed, volatility=0.02)
     rng = np.random.default_rng(seed)
     actions = rng.uniform(-0.95, 0.95, (10, 1))
+    if rules.action_mode == "target_long":
+        actions = np.abs(actions)
+    actions[0] = np.abs(actions[0]) + 0.02  # from then on there is something to sell
     _check_gradients(market, rules, actions, np.ones(10, dtype=np.bool_))
 
 
@@ -141,6 +144,8 @@ def test_flat_rules_change_no_gradient_of_orders_that_are_filled_as_asked(
     assert found.fills is not None
     units = np.cumsum(found.fills[:, 0])
     free = (found.fills[:, 0] != 0.0) & (np.abs(units) > 1e-9)
+    if rules.action_mode == "target_long":
+        free &= actions[:, 0] >= 0.0
     _check_gradients(market, rules, actions, free)
 
 
@@ -177,6 +182,7 @@ FLAT = {
     "dust": ("order", {"dust_notional": 3_000.0}, [0.8, -0.9]),
     "lots": ("target_long", {"lot_size": 1.0}, [0.8, 0.5]),
 }
+NOTHING_TO_SELL: dict[str, Any] = {"order": [0.0, -0.5], "target_long": [0.0, -0.5]}
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -202,6 +208,28 @@ def test_a_flat_rule_has_the_gradient_of_the_order_asked_for(
     unroll(market, free, plain)[-1].log_growth.sum().backward()  # type: ignore[no-untyped-call]
     assert plain.grad is not None
     assert slope == pytest.approx(float(plain.grad[1, 0]), rel=0.1)
+
+
+@pytest.mark.parametrize("mode", NOTHING_TO_SELL)
+def test_where_nothing_can_be_sold_the_gradient_is_that_of_a_purchase(
+    mode: Any, make_tensor: MakeMarket
+) -> None:
+    """A rising bar asks a flat portfolio that would sell for more, a falling one for less."""
+    rules = replace(SimulatorConfig(action_mode=mode), **SMOOTH_RULES)
+    slopes = {}
+    for direction in (0.95, 1.05):
+        prices = np.full((4, 5), 100.0)
+        prices[2:, 3] *= direction
+        market = make_tensor(prices=prices)
+        variable = torch.tensor(NOTHING_TO_SELL[mode], dtype=torch.float64)[:, None]
+        variable.requires_grad_()
+        growth = unroll(market, rules, variable)[-1].log_growth.sum()
+        assert float(growth.detach()) == 0.0
+        growth.backward()  # type: ignore[no-untyped-call]
+        assert variable.grad is not None
+        slopes[direction] = float(variable.grad[1, 0])
+    assert slopes[0.95] == pytest.approx(-0.05, rel=0.1)
+    assert slopes[1.05] == pytest.approx(0.05, rel=0.1)
 
 
 def test_a_held_position_keeps_the_credit_of_the_bars_that_follow(

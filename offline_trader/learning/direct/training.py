@@ -11,6 +11,7 @@ from torch import Tensor
 
 from offline_trader.errors import ConfigError
 from offline_trader.learning import _d3rlpy, _transfer
+from offline_trader.learning.direct.compiled import CompiledUnroll, reason_against
 from offline_trader.learning.direct.forecast import Forecast, fit_forecast
 from offline_trader.learning.direct.market import DirectMarket
 from offline_trader.learning.direct.objectives import objective
@@ -124,7 +125,7 @@ class _Training:
         # rewards are of the size of gains: divided by it, one learning rate and one clip fit all
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())
         self._scale = spread if spread > 0.0 else 1.0
-        self._unroll = TorchUnroll(learner, market, surprises, pulled=config.clone_weight > 0)
+        self._unroll = _unroller(learner, market, surprises, config)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._heads = torch.from_numpy(market.log.series[:, 0].copy()).to(self._device)
         self._generator = torch.Generator().manual_seed(seed)
@@ -190,8 +191,8 @@ class _Training:
 
     def _remember(self, batch: Batch, done: Unrolled) -> None:
         """Keep the portfolios that the policy had at the decisions it came to."""
-        for row, state, alive in zip(batch.rows + 1, done.states, done.alive, strict=True):
-            self._memory[row] = torch.stack(state, dim=1)
+        for row, states, alive in zip(batch.rows + 1, done.states, done.alive, strict=True):
+            self._memory[row] = states
             self._met[row] = alive
         self._met[self._heads] = False  # the row before it belongs to another series
 
@@ -232,6 +233,15 @@ class _Training:
         self._met.copy_(state["met"])
         self._sums = dict(state["sums"])
         self._count = int(state["count"])
+
+
+def _unroller(
+    learner: Learner, market: DirectMarket, surprises: Tensor, config: DirectConfig
+) -> CompiledUnroll | TorchUnroll:
+    pulled = config.clone_weight > 0
+    if config.engine == "fast" and reason_against(learner, market) is None:
+        return CompiledUnroll(learner, market, surprises, pulled=pulled)
+    return TorchUnroll(learner, market, surprises, pulled=pulled)
 
 
 def _forecast(market: DirectMarket, config: DirectConfig) -> Forecast | None:

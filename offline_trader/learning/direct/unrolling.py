@@ -37,14 +37,14 @@ class Unrolled:
     Attributes:
         rewards: [T, B] float64, realised; 0 after a portfolio's end.
         surprise: [T, B] float64, what of the rewards the forecast's errors make up.
-        states: [T] states after each decision, without gradient.
+        states: [T, B, S] float64, states after each decision, without gradient.
         alive: [T, B] bool, the portfolio trades on after the decision.
         distance: mean square distance to the first policy's actions; 0 where it is not asked for.
     """
 
     rewards: Tensor
     surprise: Tensor
-    states: list[State]
+    states: Tensor
     alive: Tensor
     distance: Tensor
 
@@ -95,10 +95,14 @@ class TorchUnroll:
             if step.ended is not None:
                 alive = alive & ~step.ended
             state = step.state
-            states.append(tuple(x.detach() for x in state))
+            states.append(torch.stack([x.detach() for x in state], dim=1))
             lives.append(alive)
         return Unrolled(
-            torch.stack(rewards), torch.stack(surprises), states, torch.stack(lives), distance
+            torch.stack(rewards),
+            torch.stack(surprises),
+            torch.stack(states),
+            torch.stack(lives),
+            distance,
         )
 
     def _observe(self, rows: Tensor, state: State, noise: Tensor | None) -> Tensor:

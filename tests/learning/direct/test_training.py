@@ -75,6 +75,22 @@ def test_realised_rewards_of_narrow_data_lead_to_the_optimum(name: str, least: f
     assert score_policy(market, learner.act, n_lanes=64, n_steps=500, seed=1).value > least
 
 
+def test_a_known_market_s_log_holds_the_realised_gains() -> None:
+    """M1's are what the rewards leave unexplained; a row without a position cuts its series."""
+    data = make_dataset("M1-narrow", seed=2, n_lanes=4, n_steps=50, realised=True)
+    actions = data.actions.copy()
+    actions[70] = 0.0
+    market: Any = get_market("M1")
+    found = direct_market(market, replace(data, actions=actions))
+    assert found.log.series.tolist() == [[0, 50], [50, 70], [70, 99], [99, 149], [149, 199]]
+    expected = make_dataset("M1-narrow", seed=2, n_lanes=4, n_steps=50, realised=False)
+    noise = found.log.gains[:50, 0] - data.observations[:50, 0]
+    moved = (data.rewards[:50] * data.reward_sd + data.reward_mean) - (
+        expected.rewards[:50] * expected.reward_sd + expected.reward_mean
+    )
+    np.testing.assert_allclose(noise * 4 * data.actions[:50, 0], moved, atol=1e-4)
+
+
 def test_a_placebo_earns_nothing_and_trades_nothing_away() -> None:
     """M0: with the forecast the policy stays out; rewards as realised make it trade on noise."""
     wasted = {}
