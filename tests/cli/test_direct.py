@@ -1,0 +1,137 @@
+"""The direct stage from the command line: in pretraining, and where the optimum is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from offline_trader.cli.main import main
+from offline_trader.runs import Run
+
+COLLECT = [
+    *("collect", "--market", "synthetic:ou", "--end", "2004-12-31", "--id", "small/experts-v0"),
+    *("--transitions", "1000", "--set", "env.episode_bars=200", "--set", "score_episodes=2"),
+    *("--set", "env.simulator.action_mode=target_long_short"),
+]
+PRETRAIN = [
+    *("pretrain", "--dataset", "small/experts-v0", "--validate-until", "2005-12-31"),
+    *("--set", "clone.updates=40", "--set", "clone.checkpoint_interval=40"),
+    *("--set", "direct.updates=12", "--set", "direct.windows=16", "--set", "direct.bars=8"),
+    *("--set", "direct.evaluate_interval=6", "--set", "direct.checkpoint_interval=5"),
+    *("--set", "direct.log_interval=4", "--set", "offline.critic_updates=5"),
+    *("--set", "offline.updates=10", "--set", "learner.batch_size=32"),
+    *("--set", "learner.hidden=16,16", "--set", "validation.min_trades_per_1000=0"),
+]
+
+
+def code_of(words: list[str]) -> int:
+    """Exit code of ``offline-trader WORDS``."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return stop.value.code if isinstance(stop.value.code, int) else 0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """``--root FOLDER`` with a small dataset in it."""
+    root = ["--root", str(tmp_path_factory.mktemp("data"))]
+    assert code_of([*COLLECT, *root, "-q"]) == 0
+    return root
+
+
+def test_pretraining_has_a_direct_stage_between_clone_and_offline(
+    data: list[str], tmp_path: Path
+) -> None:
+    assert code_of([*PRETRAIN, *data, "-q", "--run", str(tmp_path / "run")]) == 0
+    run = Run.open(tmp_path / "run")
+    assert run.facts["direct"]["updates"] == 12
+    assert run.facts["direct"]["kept"] in ("best", "warm_start")
+    rows = [row for row in run.metrics() if "direct/objective" in row]
+    assert [row["step"] for row in rows] == [44, 48, 52]
+    scored = [row["step"] for row in run.metrics() if "validation/score" in row]
+    assert {40, 46, 52} <= set(scored)
+
+
+def test_an_interrupted_direct_stage_goes_on_to_the_same_policy(
+    data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offline_trader.learning.direct import training
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert code_of([*PRETRAIN, *data, "-q", "--run", str(whole)]) == 0
+    update = training._Training.update
+
+    def stops(self: Any, step: int) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+        update(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Training, "update", stops)
+        assert code_of([*PRETRAIN, *data, "-q", "--run", str(cut)]) == 130
+    assert code_of([*PRETRAIN, *data, "-q", "--run", str(cut), "--resume"]) == 0
+    assert (cut / "policy.d3").read_bytes() == (whole / "policy.d3").read_bytes()
+    assert Run.open(cut).facts == Run.open(whole).facts
+
+
+def test_without_updates_there_is_no_direct_stage(data: list[str], tmp_path: Path) -> None:
+    words = [*PRETRAIN, *data, "-q", "--run", str(tmp_path / "run"), "--set", "direct.updates=0"]
+    assert code_of(words) == 0
+    assert "direct" not in Run.open(tmp_path / "run").facts
+
+
+def test_the_direct_stage_is_scored_where_the_optimum_is_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [
+        *("known-optimum", "M3-narrow", "--train", "direct", "--realised", "--json", "-q"),
+        *("--set", "direct.updates=40", "--set", "learner.hidden=32,32"),
+        *("--set", "direct.learning_rate=0.01", "--set", "score_lanes=32"),
+        *("--set", "score_steps=300"),
+    ]
+    assert code_of(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["subject"] == "direct"
+    assert 80 < found["scores"][0]["value"] < 101
+
+
+def test_realised_rewards_are_what_a_method_gets(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M1's realised rewards are ten times as noisy as the expected ones."""
+    (tmp_path / "method.py").write_text(
+        "import numpy as np\n"
+        "def show(data, seed):\n"
+        "    print(float(np.corrcoef(data.rewards[1:], data.rewards[:-1])[0, 1]))\n"
+        "    return lambda seen: np.zeros(len(seen))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    shown = []
+    for extra in ([], ["--realised"]):
+        words = ["known-optimum", "M1-narrow", "--train", "method.py:show", "-q", *extra]
+        assert code_of([*words, "--set", "score_lanes=2", "--set", "score_steps=2"]) == 0
+        shown.append(float(capsys.readouterr().out.split()[0]))
+    assert shown[0] > 0.5  # expected rewards follow the slow signal
+    assert np.abs(shown[1]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["M2", "--train", "direct"], "the direct stage on M2"),
+        (["M3", "--policy", "optimal", "--realised"], "--realised with --policy"),
+        (["M3", "--train", "direct", "--set", "online.steps=5"], "changes nothing"),
+        (["M3-narrow", "--train", "sac", "--set", "direct.updates=5"], "changes nothing"),
+        (["M3", "--train", "direct", "--set", "direct.objective=profit"], "profit"),
+        (["--realised"], "no market or dataset"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(["known-optimum", *words]) == 2
+    assert message in capsys.readouterr().err
