@@ -142,7 +142,7 @@ class _Unroll(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         room = ctx.room
         by_rewards, by_surprised, by_actions = (np.ascontiguousarray(s.numpy()) for s in slopes)
         unroll_backward(

@@ -39,7 +39,7 @@ def bars(n: int = 400, seed: int = 0) -> MarketTensor:
     )
 
 
-def positions(**terms: float) -> PositionMarket:
+def positions(**terms: Any) -> PositionMarket:
     rng = np.random.default_rng(0)
     log = Log(
         rng.standard_normal((400, 3)).astype(np.float32),
@@ -54,16 +54,17 @@ MARKETS: dict[str, Any] = {
     "M1": lambda: positions(scale=4.0, risk=1.0, quadratic_cost=10.0),
     "M3": lambda: positions(proportional_cost=0.3),
 }
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "-close": {"fill": "close", "max_position_pct": 0.7, "min_notional": 800.0},
+    "-post-fee": {"sizing": "post_fee", "hold_threshold": 0.3, "rebalance_threshold": 0.2},
+    "-smooth": {"smoothing_alpha": 0.4, "dust_notional": 2_000.0},
+    "-ruin": {"ruin_fraction": 0.97},
+}
 for mode in ("order", "target_long", "target_long_short"):
-    for name, rules in {
-        "": {},
-        "-close": {"fill": "close", "max_position_pct": 0.7, "min_notional": 800.0},
-        "-post-fee": {"sizing": "post_fee", "hold_threshold": 0.3, "rebalance_threshold": 0.2},
-        "-smooth": {"smoothing_alpha": 0.4, "dust_notional": 2_000.0},
-        "-ruin": {"ruin_fraction": 0.97},
-    }.items():
+    for variant, rules in VARIANTS.items():
         settings = {"action_mode": mode, **COSTLY, **rules}
-        MARKETS[mode + name] = lambda settings=settings: BarMarket(
+        MARKETS[mode + variant] = lambda settings=settings: BarMarket(
             bars(), SimulatorConfig(**settings)
         )
 
@@ -98,7 +99,7 @@ def climbed(learner: Learner, done: Unrolled) -> dict[str, np.ndarray[Any, Any]]
         parameter.grad = None
     weights = torch.linspace(0.1, 1.0, done.rewards.numel(), dtype=torch.float64)
     value = (weights.reshape(done.rewards.shape) * (done.rewards - 0.7 * done.surprise)).sum()
-    (value + 3.0 * done.distance).backward()
+    (value + 3.0 * done.distance).backward()  # type: ignore[no-untyped-call]
     return {n: p.grad.numpy().copy() for n, p in policy.named_parameters() if p.grad is not None}
 
 
@@ -129,21 +130,22 @@ def test_it_gives_what_torch_gives(name: str) -> None:
     np.testing.assert_allclose(ours.states, theirs.states, rtol=1e-4, atol=1e-4)
     assert float(ours.distance.detach()) == pytest.approx(float(theirs.distance.detach()), rel=1e-4)
     assert slopes[0].keys() == slopes[1].keys()
-    for parameter, expected in slopes[0].items():
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(slopes[1][parameter], expected, atol=2e-4 * scale, rtol=1e-3)
+    for parameter, slope in slopes[0].items():
+        scale = np.abs(slope).max()
+        np.testing.assert_allclose(slopes[1][parameter], slope, atol=2e-4 * scale, rtol=1e-3)
 
 
 def test_training_with_it_is_training_with_torch() -> None:
     market = MARKETS["target_long_short"]()
     config = DirectConfig(updates=20, windows=16, bars=8)
     acts = []
-    for engine in ("fast", "torch"):
+    engines: tuple[Any, ...] = ("fast", "torch")
+    for engine in engines:
         learner = learner_for(market)
-        train_direct(learner, market, replace(config, engine=engine))  # type: ignore[arg-type]
+        train_direct(learner, market, replace(config, engine=engine))
         seen = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
         acts.append(learner.act(seen))
-    np.testing.assert_allclose(*acts, atol=5e-3)
+    np.testing.assert_allclose(acts[0], acts[1], atol=5e-3)
 
 
 def test_what_it_cannot_do_is_named() -> None:
