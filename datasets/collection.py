@@ -14,12 +14,7 @@ from offline_trader.datasets.metadata import describe
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.plan import CollectConfig, PartPlan
-from offline_trader.datasets.replacing import (
-    WORK_FOLDER,
-    dataset_lock,
-    put_back,
-    remove_empty_folders,
-)
+from offline_trader.datasets.replacing import dataset_lock, put_back
 from offline_trader.datasets.rollout import Part
 from offline_trader.datasets.stage import Stage
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
@@ -66,23 +61,18 @@ def collect(
     begun = time.perf_counter()
     base = datasets_root(root)
     stage = Stage.build(config)
-    try:
-        with dataset_lock(base, config.dataset_id):
-            put_back(base, config.dataset_id)
-            store = PartStore(base, config.dataset_id)
-            if (base / config.dataset_id / "data").exists() and not overwrite:
-                return _existing(base, stage, store, resume=resume)
-            try:
-                return _collect(
-                    stage, store, base, begun, progress, resume=resume, overwrite=overwrite
-                )
-            except OSError as error:
-                if error.errno not in NO_ROOM:
-                    raise
-                store.remove()
-                raise _no_room(error, base, stage) from error
-    finally:
-        remove_empty_folders((base / WORK_FOLDER / config.dataset_id).parent, base)
+    with dataset_lock(base, config.dataset_id):
+        put_back(base, config.dataset_id)
+        store = PartStore(base, config.dataset_id)
+        if (base / config.dataset_id / "data").exists() and not overwrite:
+            return _existing(base, stage, store, resume=resume)
+        try:
+            return _collect(stage, store, base, begun, progress, resume=resume, overwrite=overwrite)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            store.remove()
+            raise _no_room(error, base, stage) from error
 
 
 def _collect(

@@ -68,11 +68,15 @@ class DatasetWriter:
         self._folder = work.with_name(f"{work.name}-{os.getpid()}-{secrets.token_hex(4)}")
         self._folder.mkdir()
         self._data = self._folder / "data"
-        with naming(self._data / MAIN_FILE):
-            self._storage = MinariStorage.new(
-                self._data, observation_space=spaces[0], action_space=spaces[1], env_spec=spec
-            )
-            self._file = EpisodeFile(self._data / MAIN_FILE)
+        try:
+            with naming(self._data / _METADATA_FILE):
+                self._storage = MinariStorage.new(
+                    self._data, observation_space=spaces[0], action_space=spaces[1], env_spec=spec
+                )
+                self._file = EpisodeFile(self._data / MAIN_FILE)
+        except BaseException:
+            self._discard()
+            raise
         self._arrays: tuple[StoredArray, ...] = ()
         self._starts: list[int] = []
         self._lengths: list[int] = []
@@ -161,6 +165,9 @@ class DatasetWriter:
 
     def __exit__(self, *_: object) -> None:
         self._file.abandon()
+        self._discard()
+
+    def _discard(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         remove_empty_folders(self._folder.parent, self._root)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from offline_trader.datasets.disk import sync_entries
@@ -33,13 +34,19 @@ _WAIT_S, _PAUSE_S = 2.0, 0.01
 """How long a dataset may be away between the two renames before somebody is taken for killed."""
 
 
-def dataset_lock(base: Path, dataset_id: str) -> AbstractContextManager[None]:
-    """Hold a dataset against every other process that would write it.
+@contextmanager
+def dataset_lock(base: Path, dataset_id: str) -> Iterator[None]:
+    """Hold a dataset for the block against every other process that would write it.
 
     Raises:
         ConfigError: another process has it.
     """
-    return locked(base / WORK_FOLDER / f"{dataset_id}.lock", f"dataset {dataset_id!r} in {base}")
+    lock = base / WORK_FOLDER / f"{dataset_id}.lock"
+    try:
+        with locked(lock, f"dataset {dataset_id!r} in {base}"):
+            yield
+    finally:
+        remove_empty_folders(lock.parent, base)
 
 
 def replace_dataset(base: Path, dataset_id: str, made: Path) -> None:

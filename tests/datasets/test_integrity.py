@@ -176,6 +176,7 @@ def test_datasets_without_checksums_need_the_users_word(root: Path) -> None:
     assert seal(ID, root)
     assert same(load_transitions(ID, root), before)
     assert not seal(ID, root)
+    assert [path.name for path in root.iterdir()] == ["space"]
 
 
 def rewrite(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
