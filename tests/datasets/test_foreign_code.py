@@ -27,8 +27,6 @@ EVIL = """import pathlib
 pathlib.Path(__file__).with_name('ran').touch()
 def decide(features, portfolio): return 0
 """
-    "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\ndef decide(f, p): return 0\n"
-)
 SPEC = json.dumps({"id": "Evil-v0", "entry_point": "evil:decide"})
 
 
@@ -74,7 +72,7 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             *("pretrain", "--dataset", CONFIG.dataset_id, "--run", "run", "--quiet"),
             *("--set", "clone.updates=20", "--set", "offline.updates=20"),
             *("--set", "offline.critic_updates=0"),
-            *("--set", "learner.hidden=[8, 8]"),
+            *("--set", "learner.hidden=[8, 8]", "--set", "learner.engine=stock"),
         ),
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
