@@ -92,7 +92,8 @@ def test_of_two_collections_one_is_told_and_nothing_is_lost(tmp_path: Path) -> N
         racers = []
         for seed in (1, 2):
             ready = tmp_path / f"ready-{race}-{seed}"
-            command = [sys.executable, "-c", COLLECT, root, tmp_path / f"{seed}.json", ready, go]
+            places = map(str, (root, tmp_path / f"{seed}.json", ready, go))
+            command = [sys.executable, "-c", COLLECT, *places]
             racers.append((subprocess.Popen(command, stdout=subprocess.PIPE, text=True), ready))
         while not all(ready.exists() for _, ready in racers):
             assert all(process.poll() is None for process, _ in racers)
@@ -122,8 +123,8 @@ def test_a_dataset_in_use_is_not_collected(tmp_path: Path) -> None:
 
 
 def replacer(root: Path, rounds: int) -> subprocess.Popen[str]:
-    made = Path(__file__).with_name("conftest.py")
-    command = [sys.executable, "-W", "ignore", "-c", REPLACE, root, made, ID, str(rounds)]
+    made = str(Path(__file__).with_name("conftest.py"))
+    command = [sys.executable, "-W", "ignore", "-c", REPLACE, str(root), made, ID, str(rounds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
