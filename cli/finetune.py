@@ -72,7 +72,7 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         for name in ("lanes", "threads"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: one or more")
+                raise ConfigError(f"{name}={getattr(self, name)}", expected="1 or more")
 
 
 def command(

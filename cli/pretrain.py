@@ -82,7 +82,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         if self.threads < 1:
-            raise ValueError(f"threads={self.threads}: one or more")
+            raise ConfigError(f"threads={self.threads}", expected="1 or more")
 
 
 def command(

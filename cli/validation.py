@@ -42,9 +42,9 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         if self.gap_bars < 0:
-            raise ValueError(f"gap_bars={self.gap_bars}: must not be negative")
+            raise ConfigError(f"gap_bars={self.gap_bars}", expected="0 or more")
         if self.start is not None and self.end is None:
-            raise ValueError("start without end: give the last day, too")
+            raise ConfigError("start without end", expected="the last day, too")
 
     def env(self, training: EnvConfig) -> EnvConfig | None:
         """The environment to validate in, or None.

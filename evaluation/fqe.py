@@ -66,9 +66,9 @@ class FqeConfig:
             raise ConfigError(
                 f"hidden {self.hidden}, batch_size {self.batch_size}", expected="1 or more"
             )
-        if self.iterations and self.iterations < self.least_iterations:
+        if self.iterations and not self.least_iterations <= self.iterations < math.inf:
             raise ConfigError(
-                f"{self.iterations:g} effective Bellman iterations at gamma {self.gamma}",
+                f"{self.iterations} effective Bellman iterations at gamma {self.gamma}",
                 expected=f"at least 5/(1 − γ) = {self.least_iterations:.0f}",
             )
 

@@ -8,8 +8,8 @@ hundred, and a gate on its trades would ask it to be worse.
 from __future__ import annotations
 
 import difflib
-import math
 import operator
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -119,7 +119,7 @@ def load_gates(path: Path | str | None = None, stage: int | None = None) -> Gate
                 raise ConfigError(f"{path}: gate {name} is {changes!r}", expected="key: value")
             chosen["gates"][name].update(changes)
     number = chosen["stage"] if stage is None else stage
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number < 2**63:
         raise ConfigError(f"stage {number!r}", expected="1 or more")
     gates = tuple(_gate(name, entry) for name, entry in chosen["gates"].items())
     return GateSet(gates, number)
@@ -211,7 +211,7 @@ def _measured(gate: Gate, given: GateInput) -> Measured:
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value)
+    return abs(value) <= sys.float_info.max
 
 
 def _gate(name: str, entry: Mapping[str, Any]) -> Gate:
@@ -234,7 +234,7 @@ def _read(path: Path) -> dict[str, Any]:
         own = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is no YAML: {error}") from error
     if not isinstance(own, dict):
         raise ConfigError(f"{path} holds no gates", expected="keys stage and gates")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ from offline_trader.errors import ConfigError, OfflineTraderError
 __all__ = ["CommandText", "from_dict", "known_keys"]
 
 T = TypeVar("T")
+_SHOWN = 60
+_INTEGERS_END = 2**64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,8 @@ class CommandText:
     def parse(self) -> object:
         try:
             return yaml.safe_load(self.raw)
-        except (yaml.YAMLError, ValueError):  # YAML's reader lets the 30th of February fall through
+        # YAML's reader lets the 30th of February fall through, and a thousand open brackets.
+        except (yaml.YAMLError, ValueError, RecursionError):
             return self.raw
 
 
@@ -102,9 +106,13 @@ def _build(cls: type, tree: object, base: object, path: str) -> object:
             raise ConfigError(f"{where} lacks the setting {field.name!r}", hint="give it a value")
     try:
         return cls(**values)
-    except OfflineTraderError:
-        raise
-    except (ValueError, TypeError) as error:
+    except OfflineTraderError as error:
+        if type(error) is not ConfigError or path.rpartition(".")[2] in error.found:
+            raise
+        raise ConfigError(
+            f"{path}: {error.found}", expected=error.expected, hint=error.hint
+        ) from error
+    except (ValueError, TypeError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
@@ -130,7 +138,17 @@ def _unknown(key: str, cls: type, path: str) -> ConfigError:
 
 
 def _shown(value: object) -> str:
-    return f"{value!r} ({type(value).__name__})"
+    text = repr(_text(value)) if isinstance(value, str) else _text(value)
+    return f"{text} ({type(value).__name__})"
+
+
+def _text(value: object) -> str:
+    """``value`` for a message; a long one is cut."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        text = "a very long integer"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _coerce(value: object, hint: Any, base: object, path: str) -> object:
@@ -181,7 +199,7 @@ def _coerce_literal(value: object, choices: tuple[object, ...], path: str) -> ob
     for choice in choices:
         if choice in (parsed, raw) and not (isinstance(parsed, bool) ^ isinstance(choice, bool)):
             return choice
-    near = difflib.get_close_matches(str(raw), [str(choice) for choice in choices], n=1)
+    near = difflib.get_close_matches(_text(raw), [str(choice) for choice in choices], n=1)
     raise ConfigError(
         f"{path} is {_shown(raw)}",
         expected=f"one of {', '.join(map(repr, choices))}",
@@ -229,10 +247,10 @@ def _coerce_scalar(value: object, hint: Any, path: str) -> object:
         if isinstance(parsed, bool):
             return parsed
     elif hint is int:
-        if isinstance(parsed, int) and not isinstance(parsed, bool):
-            return parsed
         number = _as_number(parsed)
-        if number is not None and number.is_integer():
+        if isinstance(parsed, int) and number is not None and abs(parsed) < _INTEGERS_END:
+            return parsed
+        if number is not None and number.is_integer() and abs(number) < _INTEGERS_END:
             return int(number)
     elif hint is float:
         number = _as_number(parsed)
@@ -247,16 +265,22 @@ def _coerce_scalar(value: object, hint: Any, path: str) -> object:
             return None
     elif isinstance(hint, type) and isinstance(parsed, hint):
         return parsed
-    expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    expected = {
+        "int": "a whole number of at most 64 bits",
+        "float": "a finite number",
+        "bool": "true or false",
+    }
     name = getattr(hint, "__name__", str(hint))
     raise ConfigError(f"{path} is {_shown(parsed)}", expected=expected.get(name, f"a {name}"))
 
 
 def _as_number(value: object) -> float | None:
-    """``value`` as a float; YAML 1.1 leaves ``1e-4`` as text, so text is read too."""
+    """``value`` as a float, None where it is none or outside their range; YAML 1.1 leaves ``1e-4``
+    as text, so text is read too."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None

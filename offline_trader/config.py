@@ -2,8 +2,8 @@
 
 A configuration is a frozen dataclass whose fields are scalars, tuples, mappings or further
 dataclasses. :func:`load_config` merges the three sources, refuses unknown keys with the nearest
-known one, checks types and leaves value checks to each class's ``__post_init__`` (its
-``ValueError`` becomes a :class:`~offline_trader.errors.ConfigError` naming the key).
+known one, checks types and leaves value checks to each class's ``__post_init__``, which raises
+:class:`~offline_trader.errors.ConfigError` and names the key.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def _read_yaml(path: Path) -> dict[str, object]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path} is not YAML of settings: it is nested too deep") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if tree is None:

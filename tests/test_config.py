@@ -30,7 +30,7 @@ class Costs:
 
     def __post_init__(self) -> None:
         if self.commission_bps < 0:
-            raise ValueError(f"commission_bps is {self.commission_bps}, expected ≥ 0")
+            raise ConfigError(f"commission_bps is {self.commission_bps}", expected="0 or more")
 
 
 @dataclass(frozen=True)

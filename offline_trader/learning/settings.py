@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from offline_trader.errors import ConfigError
+
 __all__ = [
     "ALGORITHMS",
     "Algorithm",
@@ -78,7 +80,7 @@ class LearnerConfig:
         _one_of(self, "engine", ("fast", "stock"))
         _one_of(self, "reward_scaling", ("standard", "scale", "none"))
         if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden={self.hidden}: one or more positive layer sizes")
+            raise ConfigError(f"hidden={self.hidden}", expected="one or more positive layer sizes")
         _positive(self, "batch_size", "actor_lr", "critic_lr", "initial_temperature", "n_critics")
         _positive(self, "n_action_samples", "weight_temp", "max_weight", "awac_lambda", "td3_alpha")
         _not_negative(self, "temp_lr", "alpha_lr", "conservative_weight", "behaviour_weight")
@@ -121,11 +123,13 @@ class CloneConfig:
         _positive(self, "min_std", "action_clip")
         _not_negative(self, "updates", "entropy_weight", "l2_weight")
         if self.action_clip >= 1.0:
-            raise ValueError(f"action_clip={self.action_clip}: below 1, which has no atanh")
+            raise ConfigError(
+                f"action_clip={self.action_clip}", expected="below 1, which has no atanh"
+            )
         if self.fit not in ("likelihood", "mean"):
-            raise ValueError(f"fit={self.fit!r}: likelihood or mean")
+            raise ConfigError(f"fit={self.fit!r}", expected="likelihood or mean")
         if not 0.0 <= self.holdout < 1.0:
-            raise ValueError(f"holdout={self.holdout}: in [0, 1)")
+            raise ConfigError(f"holdout={self.holdout}", expected="in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -181,28 +185,28 @@ class OnlineConfig:
         _not_negative(self, "steps", "update_ratio", "warmup_steps", "critic_updates")
         _not_negative(self, "evaluate_interval")
         if not 0.0 <= self.offline_share < 1.0:
-            raise ValueError(f"offline_share={self.offline_share}: in [0, 1)")
+            raise ConfigError(f"offline_share={self.offline_share}", expected="in [0, 1)")
 
 
 def _one_of(config: object, name: str, allowed: tuple[str, ...]) -> None:
     value = getattr(config, name)
     if value not in allowed:
-        raise ValueError(f"{name}={value!r}: one of {', '.join(allowed)}")
+        raise ConfigError(f"{name}={value!r}", expected=f"one of {', '.join(allowed)}")
 
 
 def _positive(config: object, *names: str) -> None:
     for name in names:
         if not getattr(config, name) > 0:
-            raise ValueError(f"{name}={getattr(config, name)}: must be above 0")
+            raise ConfigError(f"{name}={getattr(config, name)}", expected="above 0")
 
 
 def _not_negative(config: object, *names: str) -> None:
     for name in names:
         if not getattr(config, name) >= 0:
-            raise ValueError(f"{name}={getattr(config, name)}: must not be negative")
+            raise ConfigError(f"{name}={getattr(config, name)}", expected="0 or more")
 
 
 def _share(config: object, *names: str) -> None:
     for name in names:
         if not 0.0 < getattr(config, name) <= 1.0:
-            raise ValueError(f"{name}={getattr(config, name)}: in (0, 1]")
+            raise ConfigError(f"{name}={getattr(config, name)}", expected="in (0, 1]")

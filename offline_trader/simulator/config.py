@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,13 +91,13 @@ class SimulatorConfig:
         _choice("sizing", self.sizing, _SIZINGS)
         for name in _NON_NEGATIVE:
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if not 0.0 <= value <= sys.float_info.max:
                 raise ConfigError(f"simulator.{name} is {value}", expected="a number >= 0")
         for name in ("max_position_pct", "smoothing_alpha"):
             value = getattr(self, name)
             if not 0.0 < value <= 1.0:
                 raise ConfigError(f"simulator.{name} is {value}", expected="above 0, at most 1")
-        if not (math.isfinite(self.initial_cash) and self.initial_cash > 0):
+        if not 0.0 < self.initial_cash <= sys.float_info.max:
             raise ConfigError(
                 f"simulator.initial_cash is {self.initial_cash}", expected="a number > 0"
             )
