@@ -49,7 +49,8 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
     terminal.line(
         f"verdict: {verdict if collapse else 'none, the actions are not known'}"
         + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")
-        + f"; {evaluation.trials:,} trial{'s' if evaluation.trials > 1 else ''} in the ledger"
+        + f"; {evaluation.trials:,} trial{'s' if evaluation.trials > 1 else ''} counted"
+        + (f" ({evaluation.trials_counted})" if evaluation.trials_counted else "")
     )
     print_gates(terminal, evaluation.gates)
     for note in evaluation.notes:

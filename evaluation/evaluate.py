@@ -18,7 +18,7 @@ from offline_trader.evaluation.actions import action_map, collapse_of
 from offline_trader.evaluation.activations import network_measures
 from offline_trader.evaluation.backtest import Backtest, Subject
 from offline_trader.evaluation.course import Course, Scenario
-from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
+from offline_trader.evaluation.judgement import Rival, TrialRecord, TrialScope, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.measures import performance
 from offline_trader.evaluation.portfolio import Account, combine, lot_rows, trade_rows
@@ -50,6 +50,8 @@ class EvaluateOptions:
         noise_bps: standard deviation of the price noise a bar.
         noise_draws: runs on noisy prices; 0: none.
         oracle: measure the share of what perfect foresight would have earned.
+        trial_scope: which trials the result is held against: those on its ``market``, or all of
+            the ``project``, where the best market was chosen among several.
         seed: of bootstrap, permutations and noise.
         replicates: bootstrap samples.
     """
@@ -61,6 +63,7 @@ class EvaluateOptions:
     noise_bps: float = 10.0
     noise_draws: int = 5
     oracle: bool = True
+    trial_scope: TrialScope = "market"
     seed: int = 0
     replicates: int = 1000
 
@@ -75,6 +78,8 @@ class EvaluateOptions:
         for name in ("delay_bars", "noise_draws", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}", expected="0 or more")
+        if self.trial_scope not in ("market", "project"):
+            raise ConfigError(f"trial_scope {self.trial_scope!r}", expected="market or project")
         if not 0 <= self.noise_bps < 5_000:
             raise ConfigError(f"noise_bps = {self.noise_bps}", expected="from 0 to below 5000")
 
@@ -117,7 +122,8 @@ def evaluate(
     if ledger is not None:
         config = {"policy": fingerprint, "simulator": asdict(rules), **(trial or {})}
         seed = int(config.pop("seed", options.seed))
-        record = TrialRecord(ledger, config, seed, course.data_hash, name)
+        markets, scope = tuple(each.bars.symbol for each in course.instruments), options.trial_scope
+        record = TrialRecord(ledger, config, seed, course.data_hash, name, markets, scope)
     rivals = [Rival("buy_and_hold", "benchmark", holding.curve.equity)]
     judged = judge(
         account.curve.returns,
@@ -138,6 +144,7 @@ def evaluate(
         n_bars=len(account.curve.returns),
         periods_per_year=periods,
         trials=judged.trials,
+        trials_counted=judged.trials_counted,
         simulator=asdict(rules),
         curve=account.curve,
         measures={**judged.measures, **account.trade_measures},

@@ -54,6 +54,8 @@ class ImportOptions:
         periods_per_year: bars a year; None: from the spacing of the timestamps, of a trade list
             from the days of its curve.
         benchmark: market to compare with (``sp500`` or a file of bars); empty: none.
+        market: name of the market that was traded: with it the result is held against the trials
+            on this market, without it against all of the project.
         seed: of the bootstrap.
     """
 
@@ -65,6 +67,7 @@ class ImportOptions:
     initial_cash: float = 10_000.0
     periods_per_year: float | None = None
     benchmark: str = ""
+    market: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -143,7 +146,8 @@ def _judged(
     trial = None
     if ledger is not None:
         # the same result whatever its file is called and whatever seed its bootstrap has
-        trial = TrialRecord(ledger, {"imported": True}, 0, data_hash, name)
+        markets = (options.market,) if options.market else ()
+        trial = TrialRecord(ledger, {"imported": True}, 0, data_hash, name, markets)
     rivals, notes = _rivals(result, options)
     judged = judge(curve.returns, periods, rivals, trial=trial, seed=options.seed)
     measures = dict(judged.measures)
@@ -168,6 +172,7 @@ def _judged(
         n_bars=len(curve.returns),
         periods_per_year=periods,
         trials=judged.trials,
+        trials_counted=judged.trials_counted,
         simulator={},
         curve=curve,
         measures=measures,

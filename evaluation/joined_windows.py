@@ -50,7 +50,7 @@ def joined_evaluation(
     record = None
     if ledger is not None:
         config = {"walk_forward": dict(trial or {})}
-        record = TrialRecord(ledger, config, seed, bars.sha256, name)
+        record = TrialRecord(ledger, config, seed, bars.sha256, name, (bars.symbol,))
     judged = judge(
         result.returns,
         result.periods_per_year,
@@ -69,6 +69,7 @@ def joined_evaluation(
         n_bars=len(result.returns),
         periods_per_year=result.periods_per_year,
         trials=judged.trials,
+        trials_counted=judged.trials_counted,
         simulator=asdict(rules),
         curve=Curve(tuple(stamps.tolist()), equity, close=bars.close[start:stop]),
         measures=judged.measures,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,14 +19,15 @@ from offline_trader.evaluation.bootstrap import (
     performance_intervals,
 )
 from offline_trader.evaluation.comparison import superior_to_benchmark
-from offline_trader.evaluation.ledger import TrialLedger
+from offline_trader.evaluation.ledger import CountedTrials, TrialLedger
 from offline_trader.evaluation.measures import performance, sharpe_ratio, why_undefined
 from offline_trader.evaluation.record import Comparator
 from offline_trader.evaluation.statistics import sharpe_evidence
 from offline_trader.types import FloatArray
 
-__all__ = ["Judgement", "Rival", "TrialRecord", "judge"]
+__all__ = ["Judgement", "Rival", "TrialRecord", "TrialScope", "judge"]
 
+TrialScope: TypeAlias = Literal["market", "project"]
 YEARS_FOR_SHARPE_08 = 4.2
 """Years of daily bars before a true Sharpe ratio of 0.8 differs from 0 at 95 %."""
 
@@ -50,6 +51,8 @@ class TrialRecord:
         seed: its seed.
         data_hash: of the evaluated bars.
         name: for people.
+        markets: names of the instruments; empty: not known.
+        scope: ``market``: held against the trials on these markets; ``project``: against all.
     """
 
     ledger: TrialLedger
@@ -57,6 +60,8 @@ class TrialRecord:
     seed: int
     data_hash: str
     name: str
+    markets: tuple[str, ...] = ()
+    scope: TrialScope = "market"
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Judgement:
     comparators: tuple[Comparator, ...]
     spa_p_value: float | None
     trials: int
+    trials_counted: str
     notes: tuple[str, ...]
 
 
@@ -84,8 +90,8 @@ def judge(
 ) -> Judgement:
     """Everything that follows from [T] simple returns and the rivals' curves.
 
-    The trial is recorded first, so that the count includes it; all trials of the ledger count,
-    whatever data they ran on, because each of them was a chance to be lucky.
+    The trial is recorded first, so that the count includes it. Which others count says
+    :mod:`~offline_trader.evaluation.ledger`.
 
     Args:
         returns: [T] net simple returns.
@@ -98,22 +104,13 @@ def judge(
 
     rng = np.random.default_rng(seed)
     notes = []
-    sharpes: FloatArray = np.empty(0)
-    trials = 1
+    counted = CountedTrials(())
     if trial is None:
         notes.append("No trial ledger was given: this result is counted as the only one.")
     else:
-        trial.ledger.record(
-            trial.config,
-            seed=trial.seed,
-            data_hash=trial.data_hash,
-            sharpe=sharpe_ratio(returns),
-            n_bars=len(returns),
-            periods_per_year=periods_per_year,
-            name=trial.name,
-        )
-        sharpes = trial.ledger.sharpes(periods_per_year=periods_per_year)
-        trials = trial.ledger.count()
+        counted = _recorded(trial, returns, periods_per_year)
+        notes += counted.damaged
+    trials, sharpes = max(1, counted.count), counted.sharpes(periods_per_year)
     evidence = sharpe_evidence(returns, periods_per_year, sharpes.tolist(), trials)
     if evidence.years < YEARS_FOR_SHARPE_08:
         notes.append(
@@ -147,8 +144,25 @@ def judge(
         # better than every one of them: the greatest p-value, as superior_to_all defines it
         spa_p_value=max(known) if known and len(known) == len(p_values) else None,
         trials=trials,
+        trials_counted="" if trial is None else counted.described,
         notes=tuple(notes),
     )
+
+
+def _recorded(trial: TrialRecord, returns: FloatArray, periods_per_year: float) -> CountedTrials:
+    """The trials that the result is held against, it among them."""
+    trial.ledger.record(
+        trial.config,
+        seed=trial.seed,
+        data_hash=trial.data_hash,
+        sharpe=sharpe_ratio(returns),
+        n_bars=len(returns),
+        periods_per_year=periods_per_year,
+        name=trial.name,
+        markets=trial.markets,
+    )
+    markets = trial.markets if trial.scope == "market" else None
+    return trial.ledger.counted(markets, trial.data_hash)
 
 
 def _compared(

@@ -263,7 +263,8 @@ class Evaluation:
         start, end: ISO timestamps of the first and last mark.
         n_bars: T, number of returns.
         periods_per_year: bars a year.
-        trials: configurations and seeds evaluated so far by the project's ledger, this included.
+        trials: configurations and seeds that the result is held against, this included.
+        trials_counted: which ones they are; empty where no ledger counted them.
         simulator: rules and costs; empty for imported results.
         curve: the equal-weight portfolio over all instruments.
         measures: performance measures by name; None where not defined.
@@ -311,6 +312,7 @@ class Evaluation:
     oracle: tuple[ScoreRow, ...] = ()
     known_optimum: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()
+    trials_counted: str = ""
 
     @property
     def joins_windows(self) -> bool:

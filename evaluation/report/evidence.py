@@ -59,7 +59,9 @@ def _statistics(evaluation: Evaluation) -> Section:
     title = "Against self-deception"
     lead = (
         "Whoever tries many configurations finds a good one by luck. The trial ledger counts "
-        f"{evaluation.trials:,} so far in this project; the deflated Sharpe ratio asks whether "
+        f"{evaluation.trials:,} so far"
+        + (f" ({evaluation.trials_counted})" if evaluation.trials_counted else "")
+        + "; the deflated Sharpe ratio asks whether "
         "the result beats what the best of that many worthless ones would show."
     )
     rows = []

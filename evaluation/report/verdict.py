@@ -118,7 +118,11 @@ def _facts(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
         ("Evaluated", f"{evaluation.name} ({evaluation.kind})"),
         ("Range", f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars"),
         ("Instruments", ", ".join(row.symbol for row in evaluation.instruments) or "–"),
-        ("Trials", f"{evaluation.trials:,}"),
+        (
+            "Trials",
+            f"{evaluation.trials:,}"
+            + (f" ({evaluation.trials_counted})" if evaluation.trials_counted else ""),
+        ),
         ("Data SHA-256", evaluation.data_hash[:16]),
     ]
     if evaluation.fingerprint:

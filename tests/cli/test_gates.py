@@ -83,7 +83,7 @@ def test_the_models_manifest_gets_every_gate(capsys: pytest.CaptureFixture[str])
     assert rows["coverage"].n == saved.n_bars
     shown = capsys.readouterr().out
     assert "95 % interval" in shown
-    assert "1 trial in the ledger" in shown
+    assert "1 trial counted (on " in shown
 
 
 def test_own_limits_let_it_pass(capsys: pytest.CaptureFixture[str]) -> None:
