@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,14 +83,10 @@ def read_evaluation(path: Path) -> Evaluation:
     file = path / "evaluation.json" if path.is_dir() else path
     if not file.is_file() and (path / "evaluation" / "evaluation.json").is_file():
         file = path / "evaluation" / "evaluation.json"
-    try:
-        payload = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.is_file():
         raise DataError(
             f"{path} holds no evaluation.json",
             expected="a folder that evaluate or judge wrote",
             hint="run offline-trader evaluate first",
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}", expected="evaluation.json") from None
-    return Evaluation.from_dict(payload)
+        )
+    return Evaluation.load(file)

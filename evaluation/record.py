@@ -10,17 +10,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import types
-import typing
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from offline_trader.errors import DataError
 from offline_trader.runs import atomic_write
+from offline_trader.stored_json import from_json, read_object
 from offline_trader.types import FloatArray
 
 __all__ = [
@@ -40,7 +40,10 @@ __all__ = [
 ]
 
 FORMAT = "offline-trader evaluation 1"
-_T = TypeVar("_T")
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?Z?", re.ASCII)
+_FARTHEST_S = 9e9  # 1684 to 2255, what nanoseconds in 64 bits reach
+_LARGEST, _SMALLEST = 1e50, 1e-50
+"""No measure is larger, no price or equity smaller: their squares and ratios would be no floats."""
 
 
 @dataclass(frozen=True)
@@ -331,15 +334,23 @@ class Evaluation:
         """Evaluation from :meth:`to_dict`'s form.
 
         Raises:
-            DataError: another format, or a field is missing or unknown.
+            DataError: another format, or a field that is missing, unknown, of another type, or
+                does not fit the others.
         """
+        return cls._from_json(payload, "the evaluation")
+
+    @classmethod
+    def _from_json(cls, payload: Mapping[str, Any], where: str) -> Evaluation:
         if payload.get("format") != FORMAT:
             raise DataError(
-                f"an evaluation of format {payload.get('format')!r}",
+                f"{where} is of format {payload.get('format')!r}",
                 expected=repr(FORMAT),
                 hint="run `offline-trader evaluate` again",
             )
-        return _build(cls, {k: v for k, v in payload.items() if k != "format"})
+        _require_moderate(payload, where)
+        found = from_json(cls, {k: v for k, v in payload.items() if k != "format"}, where)
+        _require_consistent(found, where)
+        return found
 
     def save(self, path: Path) -> None:
         """Writes the JSON form atomically."""
@@ -353,17 +364,10 @@ class Evaluation:
         Raises:
             DataError: the file is missing, broken or of another format.
         """
-        try:
-            payload = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise DataError(
-                f"no evaluation {path}", hint="run `offline-trader evaluate`"
-            ) from error
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path} is broken JSON at line {error.lineno}") from error
-        if not isinstance(payload, dict):
-            raise DataError(f"{path} holds no JSON object")
-        return cls.from_dict(payload)
+        hint = "run `offline-trader evaluate` or `judge`"
+        return cls._from_json(
+            read_object(path, what="the evaluation.json of an evaluation", hint=hint), str(path)
+        )
 
 
 def _plain(value: object) -> object:
@@ -383,33 +387,65 @@ def _plain(value: object) -> object:
     return value
 
 
-def _build(cls: type[_T], payload: Mapping[str, Any]) -> _T:
-    """A dataclass from its JSON form, by the types of its fields."""
-    hints = typing.get_type_hints(cls)
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    unknown = set(payload) - {f.name for f in fields}
-    if unknown:
-        raise DataError(f"{cls.__name__} has unknown fields {', '.join(sorted(unknown))}")
+def _require_consistent(found: Evaluation, where: str) -> None:
+    """Nothing if the parts fit together, as those of every evaluation that was saved do.
+
+    Raises:
+        DataError: lengths that differ, times that are none, an equity or a number of bars that
+            cannot be; names the field.
+    """
+    curve, marks = found.curve, len(found.curve.timestamps)
+    if marks < 2 or found.n_bars != marks - 1:
+        raise DataError(f"{where}: {marks} timestamps and n_bars {found.n_bars}", expected="n + 1")
+    wrong = next((each for each in curve.timestamps if not _ISO.fullmatch(each)), None)
+    if wrong is not None:
+        raise DataError(
+            f"{where}: curve.timestamps holds {wrong[:40]!r}", expected="ISO times, UTC"
+        )
     try:
-        return cls(**{name: _convert(hints[name], item) for name, item in payload.items()})
-    except TypeError as error:
-        raise DataError(f"{cls.__name__} cannot be read: {error}") from error
+        seconds = curve.seconds
+    except ValueError as error:
+        raise DataError(f"{where}: curve.timestamps: {error}", expected="ISO times") from error
+    if not (np.abs(seconds) < _FARTHEST_S).all():
+        raise DataError(f"{where}: curve.timestamps has one that is no date of trading")
+    if not (np.diff(seconds) > 0).all():
+        raise DataError(f"{where}: curve.timestamps are not in order of time")
+    lengths = {"equity": marks, "close": marks, "exposure": marks, "actions": marks - 1}
+    lengths |= {"fill_units": marks, "fill_price": marks}
+    shapes: dict[str, tuple[FloatArray | None, tuple[int, ...]]] = {
+        f"curve.{name}": (getattr(curve, name), (n,)) for name, n in lengths.items()
+    }
+    for each in found.comparators:
+        shapes[f"comparator {each.name}: equity"] = (each.equity, (marks,))
+    if found.action_map is not None:
+        columns = len(found.action_map.columns)
+        shapes["action_map.mean_action"] = (found.action_map.mean_action, (columns, 10))
+        shapes["action_map.histogram"] = (found.action_map.histogram, (21,))
+    for name, (values, shape) in shapes.items():
+        if values is not None and values.shape != shape:
+            raise DataError(f"{where}: {name} has shape {values.shape}", expected=str(shape))
+        if name.endswith("equity") and not (np.abs(np.asarray(values)) >= _SMALLEST).all():
+            raise DataError(f"{where}: {name} has a value that is missing or 0")
+    if curve.close is not None and not (curve.close >= _SMALLEST).all():
+        raise DataError(f"{where}: curve.close has a value that is no price")
+    if not 0 < found.periods_per_year <= _LARGEST:
+        raise DataError(f"{where}: periods_per_year {found.periods_per_year}", expected="above 0")
+    if found.trials < 1 or found.kind not in ("policy", "expert", "imported"):
+        raise DataError(f"{where}: {found.trials} trials of kind {found.kind!r}")
+    for name, value in found.simulator.items():
+        if type(value) not in (str, int, float, bool, type(None)) or (
+            name.endswith("_bps") and type(value) not in (int, float)
+        ):
+            raise DataError(f"{where}: simulator.{name} is {value!r}", expected="a rule")
 
 
-def _convert(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _convert(next(arg for arg in args if arg is not type(None)), value)
-    if origin is np.ndarray:
-        return np.array(value, dtype=np.float64)  # None becomes NaN
-    if origin is tuple:
-        if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_convert(args[0], item) for item in value)
-        return tuple(_convert(arg, item) for arg, item in zip(args, value, strict=True))
-    if origin is dict:
-        return {key: _convert(args[1], item) for key, item in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value)
-    return value
+def _require_moderate(tree: object, where: str) -> None:
+    """Nothing if no number in ``tree`` is absurd."""
+    if isinstance(tree, Mapping):
+        for key, item in tree.items():
+            _require_moderate(item, f"{where}: {key}")
+    elif isinstance(tree, list):
+        for item in tree:
+            _require_moderate(item, where)
+    elif isinstance(tree, int | float) and abs(tree) > _LARGEST:
+        raise DataError(f"{where} is {tree:.3g}", expected="numbers up to 1e50")

@@ -7,15 +7,23 @@ refused like a missing bracket, so that no later line has to expect them.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import types
+import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from offline_trader.errors import DataError
 
-__all__ = ["parse_json", "read_object", "require_types"]
+__all__ = ["from_json", "parse_json", "read_object", "require_types"]
+
+_T = TypeVar("_T")
 
 _INTEGER_BITS = 64
 _DIGITS_SHOWN = 24
@@ -93,6 +101,97 @@ def require_types(
         fits = type(value) in allowed or (type(value) is int and float in allowed)
         if not fits:
             raise DataError(f"{where}: {key!r} is {_kind(value)}", expected=expected, hint=hint)
+
+
+def from_json(cls: type[_T], payload: object, where: str) -> _T:
+    """A dataclass from the JSON form of its fields, each read by its type alone.
+
+    Null is NaN where a number must be (JSON has no NaN) and in arrays.
+
+    Args:
+        cls: a dataclass of scalars, tuples, mappings, float arrays and further dataclasses.
+        payload: what :func:`parse_json` returned.
+        where: what messages call it, such as the file.
+
+    Raises:
+        DataError: a field is missing, unknown, or of another type; names it.
+    """
+    if not isinstance(payload, dict):
+        raise DataError(f"{where} is {_kind(payload)}", expected=f"the fields of {cls.__name__}")
+    known: type = cls
+    hints = _hints(known)
+    unknown = sorted(set(payload) - set(hints))
+    if unknown:
+        raise DataError(
+            f"{where} has unknown fields {_cut(', '.join(unknown))}",
+            hint="it may be of another version",
+        )
+    values = {
+        name: _converted(hints[name], item, f"{where}: {name}") for name, item in payload.items()
+    }
+    for field in dataclasses.fields(known):
+        missing = dataclasses.MISSING
+        optional = field.default is not missing or field.default_factory is not missing
+        if field.name not in values and not optional:
+            raise DataError(f"{where} lacks {field.name!r}")
+    return cls(**values)
+
+
+@lru_cache(maxsize=64)
+def _hints(cls: type) -> dict[str, Any]:
+    resolved = typing.get_type_hints(cls)
+    return {field.name: resolved[field.name] for field in dataclasses.fields(cls) if field.init}
+
+
+def _converted(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as the type ``hint`` says."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _converted(next(arg for arg in args if arg is not type(None)), value, where)
+    if hint is Any or hint is object:
+        return value
+    if origin is np.ndarray:
+        return _array(value, where)
+    if origin is tuple:
+        return _tuple(args, value, where)
+    if origin is dict:
+        _require(dict, value, where)
+        return {key: _converted(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_json(hint, value, where)
+    if hint is float and value is None:
+        return math.nan
+    _require(hint, value, where)
+    return float(value) if hint is float else value
+
+
+def _require(kind: Any, value: object, where: str) -> None:
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise DataError(f"{where} is {_kind(value)}", expected=_KINDS.get(kind, str(kind)))
+
+
+def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    _require(list, value, where)
+    if len(args) == 2 and args[1] is Ellipsis:
+        args = (args[0],) * len(value)
+    if len(args) != len(value):
+        raise DataError(f"{where} has {len(value)} values", expected=f"{len(args)}")
+    pairs = enumerate(zip(args, value, strict=True))
+    return tuple(_converted(arg, item, f"{where}[{i}]") for i, (arg, item) in pairs)
+
+
+def _array(value: Any, where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    _require(list, value, where)
+    flat = [item for row in value for item in (row if isinstance(row, list) else [row])]
+    wrong = next((each for each in flat if type(each) not in (int, float, type(None))), None)
+    if wrong is not None:
+        raise DataError(f"{where} holds {_kind(wrong)}", expected="numbers")
+    try:
+        return np.array(value, dtype=np.float64)  # None becomes NaN
+    except ValueError as error:
+        raise DataError(f"{where} has rows of different lengths") from error
 
 
 def _kind(value: object) -> str:

@@ -36,6 +36,8 @@ class Axis:
             low, high = math.log(self.lower), math.log(self.upper)
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.asarray((np.log(data) - low) / (high - low))
+        if self.lower == self.upper:  # a single point lies in the middle
+            return np.asarray(0.5 + 0.0 * data)
         return np.asarray((data - self.lower) / (self.upper - self.lower))
 
 
@@ -53,8 +55,11 @@ def linear_axis(values: FloatArray, unit: NumberFormat, *, wanted: int = 5) -> A
 
 
 def log_axis(values: FloatArray, unit: NumberFormat) -> Axis:
-    """A logarithmic axis; its ticks are round numbers 1, 2, 5 or, on a short range, finer."""
-    low, high = _range(values)
+    """A logarithmic axis over the positive ``values``; its ticks are round numbers 1, 2, 5 or, on a
+    short range, finer."""
+    data = np.asarray(values, dtype=np.float64)
+    low, high = _range(data[data > 0])
+    low = low or high / 10.0
     span = math.log10(high / low)
     pad = 10 ** (0.04 * max(span, 0.05))
     lower, upper = low / pad, high * pad

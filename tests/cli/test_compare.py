@@ -55,9 +55,7 @@ def test_judging_again_counts_once(judged: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out)["trials"] == 2
     assert _run("judge", "a.csv", "--quiet") == 0
     shown = capsys.readouterr().out
-    assert (
-        "the actions are not known; 2 trials counted (of the whole project)" in shown
-    )
+    assert "the actions are not known; 2 trials counted (of the whole project)" in shown
 
 
 def test_research_data_in_per_cent_by_month(
