@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "command", "read_evaluation"]
 
 EXAMPLES = examples(
-    "offline-trader compare runs/demo/evaluation runs/evaluation-technical",
+    "offline-trader compare runs/demo/evaluation runs/evaluation-technical-sp500-from-2015-01-13",
     "offline-trader compare a/evaluation.json b/evaluation.json -o comparison.html",
 )
 _MEASURES = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "volatility", "turnover")

@@ -41,7 +41,9 @@ from offline_trader.learning.settings import (
     OfflineConfig,
     OnlineConfig,
 )
-from offline_trader.runs import atomic_write
+from offline_trader.locks import locked
+from offline_trader.runs import LOCK, atomic_write
+from offline_trader.stored_json import read_object
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.record import Evaluation
@@ -56,6 +58,7 @@ EXAMPLES = examples(
 )
 MARKER = "demo.json"
 MIN_TRADES_PER_1000 = 20.0
+_AGAIN = "run it without --resume, or choose another --run"
 
 
 @dataclass(frozen=True)
@@ -181,8 +184,16 @@ def run_demo(
     """All five stages under ``folder``.
 
     Raises:
-        ConfigError: the folder holds something that no demo wrote.
+        ConfigError: the folder holds something that no demo wrote, or another process is at it.
     """
+    _refuse_foreign(folder)
+    with locked(folder / LOCK, f"the demo's folder {folder}"):
+        return _run_stages(config, folder, terminal, resume=resume)
+
+
+def _run_stages(
+    config: DemoConfig, folder: Path, terminal: Terminal, *, resume: bool
+) -> tuple[Exported, Evaluation]:
     prepare(folder, config, resume=resume)
     datasets = folder / "datasets"
     stage = _Stages(terminal)
@@ -226,20 +237,34 @@ class _Stages:
 
 def prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
     """Make ``folder`` a demo's: empty it of an earlier one, unless that goes on."""
+    _refuse_foreign(folder)
     marker = folder / MARKER
     settings: dict[str, Any] = json.loads(json.dumps(to_dict(config)))
     if marker.exists():
-        same = json.loads(marker.read_text(encoding="utf-8")) == settings
-        if resume and not same:
-            raise ConfigError(
-                f"{folder} holds a demo with other settings",
-                hint="run it without --resume, or choose another --run",
-            )
         if not resume:
-            shutil.rmtree(folder)
-    elif folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} holds something else", hint="choose another --run")
+            _empty(folder)
+        elif read_object(marker, what="the settings of a demo", hint=_AGAIN) != settings:
+            raise ConfigError(f"{folder} holds a demo with other settings", hint=_AGAIN)
     atomic_write(marker, json.dumps(settings, indent=1).encode())
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if (folder / MARKER).exists() or not folder.exists():
+        return
+    if not folder.is_dir() or any(not each.name.startswith(LOCK) for each in folder.iterdir()):
+        raise ConfigError(f"{folder} holds something else", hint="choose another --run")
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier demo made, the marker last: what a kill leaves is still a demo's."""
+    for each in folder.iterdir():
+        if each.name.startswith(LOCK) or each.name == MARKER:
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+    (folder / MARKER).unlink()
 
 
 def _refuse_inactive(evaluation: Evaluation) -> None:

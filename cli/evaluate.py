@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.evaluation_folder import Overwrite, claimed_folder, evaluation_folder
 from offline_trader.cli.evaluation_tables import print_evaluation
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.options import (
@@ -113,8 +114,13 @@ def command(
     stage: Stage = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the report; runs/evaluation-NAME."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the report; by default named by policy, market and dates.",
+        ),
     ] = None,
+    overwrite: Overwrite = False,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -125,7 +131,8 @@ def command(
     """Judge a policy or an expert: measures with intervals, collapse verdict, rivals, report.
 
     The policy runs deterministically with the trading rules of its training. The report is one
-    HTML page (report.html); its figures lie beside it as PNG, the numbers in evaluation.json.
+    HTML page (report.html); its figures lie beside it as PNG, the numbers in evaluation.json. A
+    report that is in the folder is replaced with --overwrite only.
     Every evaluated configuration is counted in runs/trials.jsonl. With --gates the exit code is 4
     if a gate failed, and the result goes into the model's manifest. Of several seeds the one that
     validation chose, or else the one with the median Sharpe ratio, is judged closely, beside a
@@ -157,15 +164,16 @@ def command(
         show_settings(terminal, plan)
         return
     name = candidate.name if len(candidates) == 1 else study_name(policy)
-    folder = output or Path("runs") / f"evaluation-{name}"
-    attached: dict[str, Any] = {"known_optimum": known, "windows": windows}
-    if len(candidates) > 1:
-        candidate, plan, attached["seeds"], reason = _close_look(policy, candidates, plan, terminal)
-        attached["notes"] = (
-            f"Curves and measures are those of {candidate.name}, {reason}; the other seeds' are "
-            "under Seeds.",
-        )
-    evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
+    folder = output or evaluation_folder(name, plan.env)
+    with claimed_folder(folder, overwrite=overwrite):
+        attached: dict[str, Any] = {"known_optimum": known, "windows": windows}
+        if len(candidates) > 1:
+            candidate, plan, attached["seeds"], reason = _close_look(
+                policy, candidates, plan, terminal
+            )
+            shown = f"Curves and measures are those of {candidate.name}, {reason}"
+            attached["notes"] = (f"{shown}; the other seeds' are under Seeds.",)
+        evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result({"report": str(folder / "report.html"), **_without_curves(evaluation)})

@@ -15,6 +15,8 @@ from offline_trader.cli.seeds import chosen_run
 from offline_trader.cli.subjects import finished_run, last_day_seen, source_experts
 from offline_trader.coercion import from_dict
 from offline_trader.errors import GateFailed
+from offline_trader.locks import locked
+from offline_trader.runs import LOCK
 
 if TYPE_CHECKING:
     from offline_trader.export import ExportResult, ParityReport
@@ -94,7 +96,7 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
 
     Raises:
         DataError: no finished run.
-        ConfigError: the place belongs to another manifest.
+        ConfigError: the place belongs to another manifest, or another process exports to it.
         SchemaMismatch: the run was trained with another observation layout.
         GateFailed: a collapsed policy without ``force``, or one that differs from torch.
     """
@@ -120,18 +122,21 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
     collapse = {**measures.to_dict(), "verdicts": list(measures.verdicts)}
     refuse_collapsed(collapse, force=force)
     described = _description(run, facts)
-    result, report = _write_model(learner, layout, target, described, rollout.observations)
-    written = write_manifest(
-        target,
-        ManifestFacts(
-            layout_hash=layout.hash,
-            parents={"policy": run / POLICY_FILE, **_parents(run)},
-            collapse=collapse,
-            parity=report,
-            force=force,
-            facts=described,
-        ),
-    )
+    # The model and the manifest beside it are of one export.
+    with locked(target.parent / LOCK, f"the folder {target.parent}"):
+        refuse_taken_place(target)
+        result, report = _write_model(learner, layout, target, described, rollout.observations)
+        written = write_manifest(
+            target,
+            ManifestFacts(
+                layout_hash=layout.hash,
+                parents={"policy": run / POLICY_FILE, **_parents(run)},
+                collapse=collapse,
+                parity=report,
+                force=force,
+                facts=described,
+            ),
+        )
     return Exported(
         model=target,
         manifest=written,

@@ -9,6 +9,7 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.evaluate import print_evaluation
+from offline_trader.cli.evaluation_folder import Overwrite, claimed_folder
 from offline_trader.cli.options import (
     Config,
     Json,
@@ -49,6 +50,7 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the report; runs/judge-NAME.")
     ] = None,
+    overwrite: Overwrite = False,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -73,11 +75,12 @@ def command(
         seed=seed,
     )
     folder = output or Path("runs") / f"judge-{source.stem}"
-    with terminal.progress("judging") as advance:
-        evaluation = evaluate_imported(source, options, ledger=TrialLedger(LEDGER_FOLDER))
-        advance(1, 1)
-    evaluation.save(folder / "evaluation.json")
-    write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
+    with claimed_folder(folder, overwrite=overwrite):
+        with terminal.progress("judging") as advance:
+            evaluation = evaluate_imported(source, options, ledger=TrialLedger(LEDGER_FOLDER))
+            advance(1, 1)
+        evaluation.save(folder / "evaluation.json")
+        write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result(evaluation.to_dict())

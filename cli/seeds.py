@@ -14,7 +14,6 @@ a run of that seed alone, so its files have the same bytes however many run at o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.cli.console import Advance, Terminal
-from offline_trader.cli.workers import Report, run_jobs
+from offline_trader.cli.workers import Report, run_jobs, usable_cores
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.runs import Run, atomic_write
+from offline_trader.locks import locked
+from offline_trader.runs import LOCK, Run, atomic_write
 
 if TYPE_CHECKING:
     from offline_trader.cli.pretrain import PretrainConfig
@@ -82,6 +82,20 @@ def pretrain_seeds(
     from offline_trader.cli.pretrain import check_inputs
 
     check_inputs(config, root)  # refused before anything is written
+    _refuse_foreign(folder)
+    with locked(folder / LOCK, f"the folder of seeds {folder}"):
+        return _pretrain_seeds(config, folder, count, terminal, root, resume, workers)
+
+
+def _pretrain_seeds(
+    config: PretrainConfig,
+    folder: Path,
+    count: int,
+    terminal: Terminal,
+    root: Path | None,
+    resume: bool,
+    workers: int | None,
+) -> dict[str, Any]:
     seeds = [config.seed + k for k in range(count)]
     record = _prepare(config, folder, seeds, resume=resume)
     plans = [replace(config, seed=seed) for seed in seeds]
@@ -155,7 +169,18 @@ class _Forward(Advance):
 
 
 def _free_workers(threads: int) -> int:
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, usable_cores() // threads)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if not folder.exists() or (folder / SEEDS_FILE).is_file():
+        return
+    if not folder.is_dir() or any(not each.name.startswith(LOCK) for each in folder.iterdir()):
+        raise ConfigError(
+            f"{folder} exists and holds no seeds",
+            expected="a new or empty directory",
+            hint="choose another --run",
+        )
 
 
 def _prepare(
@@ -183,12 +208,6 @@ def _prepare(
                 f"{folder} has {len(before['seeds'])} seeds",
                 expected=f"--seeds {len(before['seeds'])} or more, not {len(seeds)}",
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"{folder} exists and holds no seeds",
-            expected="a new or empty directory",
-            hint="choose another --run",
-        )
     record = {
         "format": 1,
         "status": "running",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "Candidate",
     "finished_run",
     "last_day_seen",
+    "model_name",
     "open_candidate",
     "require_bars",
     "source_experts",
@@ -87,7 +89,7 @@ def _from_onnx(path: Path) -> Candidate:
     if "simulator" in facts:
         env = {name: facts.get(name) for name in ("market", "tz", "simulator")}
     return Candidate(
-        name=path.stem,
+        name=model_name(path),
         subject=policy,
         env=env,
         seen_until=_latest(facts.get("train_range"), facts.get("validation_range")),
@@ -105,7 +107,7 @@ def _from_run(path: Path) -> Candidate:
     run = finished_run(path)
     facts = run.facts
     return Candidate(
-        name=path.name,
+        name=_run_name(path),
         subject=load_learner(path / POLICY_FILE),
         env=facts["env"],
         seen_until=last_day_seen(facts["env"], facts["validation_env"]),
@@ -113,6 +115,21 @@ def _from_run(path: Path) -> Candidate:
         trial=_trial(run.manifest, sha256_of(path / POLICY_FILE)),
         seed=int(run.manifest["seed"]),
     )
+
+
+def _run_name(path: Path) -> str:
+    """A run's name; that of a seed's run with the folder of its seeds."""
+    own = path.resolve()
+    return f"{own.parent.name}-{own.name}" if re.fullmatch(r"seed-\d+", own.name) else own.name
+
+
+def model_name(path: Path) -> str:
+    """A model's name. Every export is called policy.onnx: such a one has the name of its run, or
+    of its folder."""
+    if path.stem != "policy":
+        return path.stem
+    folder = path.resolve().parent
+    return _run_name(folder.parent if folder.name == "export" else folder) or path.stem
 
 
 def _trial(facts: Mapping[str, Any], policy: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from offline_trader.errors import OfflineTraderError
 
-__all__ = ["Job", "Report", "run_jobs"]
+__all__ = ["Job", "Report", "run_jobs", "usable_cores"]
 
 Report = Callable[[float], None]
 _PATIENCE_SECONDS = 30.0
@@ -31,6 +31,14 @@ class Job(Protocol):
 class _Running:
     index: int
     process: BaseProcess
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: those it is bound to, where the system says so (Linux),
+    otherwise all of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_jobs(jobs: Iterable[Job], workers: int, on_progress: Callable[[int, float], None]) -> None:

@@ -10,8 +10,9 @@
         checkpoints/STEP     a file or a folder, whole or absent
 
 Every file that a later command reads is written beside its place and renamed, so a kill leaves
-either the old one or the new one. The metrics that were logged after the last checkpoint are cut
-off on resume: their steps are done again.
+either the old one or the new one. One process writes a run at a time; any number may read it. The
+metrics that were logged after the last checkpoint are cut off on resume: their steps are done
+again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,12 +33,15 @@ from offline_trader import __version__
 from offline_trader.config import require_seed, to_yaml
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.fingerprints import content_sha256
+from offline_trader.locks import locked
 from offline_trader.metrics_log import MetricsLog
 from offline_trader.types import digest
 
-__all__ = ["Run", "atomic_write", "package_versions"]
+__all__ = ["LOCK", "Run", "atomic_write", "package_versions"]
 
 MANIFEST, CONFIG, CHECKPOINTS = "manifest.json", "config.yaml", "checkpoints"
+LOCK = ".lock"
+"""Of the process that works on a folder; inside it, so that whoever may write it may lock it."""
 _PACKAGES = ("numpy", "numba", "TA-Lib", "torch", "d3rlpy", "imitation", "minari", "gymnasium")
 
 
@@ -72,7 +77,9 @@ def package_versions() -> dict[str, str]:
 class Run:
     """One run directory. Make it with :meth:`create` or :meth:`open`, use it in a ``with`` block.
 
-    Leaving the block by an exception marks the run ``interrupted`` (Ctrl-C) or ``failed``;
+    From :meth:`create` to the end of the block no other process can work on it: a lock says whose
+    it is, and ends with its process. Leaving the block by an exception marks the run
+    ``interrupted`` (Ctrl-C, or the command that started this process has ended) or ``failed``;
     :meth:`finish` marks it ``done``.
     """
 
@@ -80,6 +87,7 @@ class Run:
         self.path = path
         self.manifest = manifest
         self._log = MetricsLog(path)
+        self._lock = ExitStack()
 
     @classmethod
     def create(
@@ -105,11 +113,12 @@ class Run:
             resume: go on with an existing run of the same configuration and parents.
 
         Raises:
-            ConfigError: the directory is in use, resuming would mix two configurations, or a seed
-                outside 0 to 2^63 − 1.
+            ConfigError: the directory is in use, another process is at it, resuming would mix two
+                configurations, or a seed outside 0 to 2^63 − 1.
         """
         path = Path(path)
         require_seed(seed)
+        _refuse_foreign(path)
         facts = {
             "command": command,
             "config_hash": digest(config),
@@ -117,14 +126,18 @@ class Run:
             "data_hash": data_hash,
             "parents": [{"path": str(p), "sha256": content_sha256(p)} for p in parents],
         }
-        if (path / MANIFEST).exists():
-            return cls._reopen(path, config, facts, resume=resume)
-        if path.exists() and not _is_unused(path):
-            raise ConfigError(
-                f"{path} exists and is not a run directory",
-                expected="a new or empty directory",
-                hint="choose another --run",
-            )
+        with ExitStack() as lock:
+            lock.enter_context(locked(path / LOCK, f"the run directory {path}"))
+            _refuse_foreign(path)
+            if (path / MANIFEST).exists():
+                run = cls._reopen(path, config, facts, resume=resume)
+            else:
+                run = cls._begin(path, config, facts)
+            run._lock = lock.pop_all()
+            return run
+
+    @classmethod
+    def _begin(cls, path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> Run:
         (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         atomic_write(path / CONFIG, to_yaml(config).encode())
         run = cls(
@@ -261,11 +274,14 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._log.close()
-        if kind is not None and self.status == "running":
-            stopped = issubclass(kind, KeyboardInterrupt | SystemExit)
-            self._update(status="interrupted" if stopped else "failed", finished=_now())
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, *_: object
+    ) -> None:
+        with self._lock:
+            self._log.close()
+            if kind is not None and self.status == "running":
+                status = "interrupted" if _was_stopped(error) else "failed"
+                self._update(status=status, finished=_now())
 
     def _forget_unsaved_metrics(self) -> None:
         """Drop the rows that were logged after the newest checkpoint: they come again."""
@@ -290,6 +306,18 @@ class Run:
         self.manifest = json.loads(text)
 
 
+def _was_stopped(error: BaseException | None) -> bool:
+    """Whether it was stopped from outside: by Ctrl-C, also where a library on the way made another
+    error of it, or because the process that started this one has gone."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt | SystemExit | BrokenPipeError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _finite(value: Any) -> Any:
     """``value`` with null for numbers that JSON lacks."""
     if isinstance(value, Mapping):
@@ -303,12 +331,28 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _refuse_foreign(path: Path) -> None:
+    """Nothing if a run is at ``path`` or can be made there.
+
+    Raises:
+        ConfigError: something else is there.
+    """
+    if (path / MANIFEST).exists() or not path.exists() or _is_unused(path):
+        return
+    raise ConfigError(
+        f"{path} exists and is not a run directory",
+        expected="a new or empty directory",
+        hint="choose another --run",
+    )
+
+
 def _is_unused(path: Path) -> bool:
     """Whether a directory is empty but for what a run leaves that was killed while it began."""
     if not path.is_dir():
         return False
     names = {entry.name for entry in path.iterdir()}
     left = {name for name in names if name.startswith(".") and name.endswith(".tmp")}
+    left |= {name for name in names if name.startswith(LOCK)}
     if CHECKPOINTS in names and not any((path / CHECKPOINTS).iterdir()):
         left |= {CHECKPOINTS, CONFIG}  # made in this order
     return names <= left

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,13 @@ def test_facts_that_are_no_json_leave_the_run_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (ZeroDivisionError, "failed")]
+    ("error", "status"),
+    [
+        (KeyboardInterrupt, "interrupted"),
+        (SystemExit, "interrupted"),
+        (BrokenPipeError, "interrupted"),  # of a worker whose parent was killed
+        (ZeroDivisionError, "failed"),
+    ],
 )
 def test_leaving_by_an_exception_is_recorded(
     tmp_path: Path, error: type[BaseException], status: str
@@ -326,3 +333,94 @@ def test_a_write_that_is_interrupted_leaves_nothing_behind(
         run.save_checkpoint(20, lambda place: place.mkdir())
     assert path.read_bytes() == b"first"
     assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_an_interrupt_that_a_library_made_another_error_of_is_one(tmp_path: Path) -> None:
+    error = RuntimeError("compilation failed")
+    error.__cause__ = KeyboardInterrupt()
+    with pytest.raises(RuntimeError), make(tmp_path / "r"):
+        raise error
+    assert Run.open(tmp_path / "r").status == "interrupted"
+
+
+CREATE = """
+import pathlib, sys, time
+from offline_trader.errors import ConfigError
+from offline_trader.runs import Run
+
+folder, goes = pathlib.Path(sys.argv[1]), sys.argv[2] == "resume"
+print("ready", flush=True)
+for line in sys.stdin:
+    barrier, name = line.split()
+    while time.time() < float(barrier):
+        pass
+    try:
+        with Run.create(folder / name, {}, command="x", seed=0, resume=goes) as run:
+            run.log(1, {"loss": 0.5})
+            time.sleep(0.05)
+            run.finish()
+        print("made", flush=True)
+    except ConfigError as error:
+        print("in use" if "is in use by" in str(error) else "there", flush=True)
+"""
+
+
+@pytest.mark.parametrize("mode", ["new", "resume"])
+def test_of_two_processes_at_one_run_one_works(tmp_path: Path, mode: str) -> None:
+    """Behind a barrier, 25 times: one makes the run, the other is told; no row is written twice."""
+    words = [sys.executable, "-P", "-c", CREATE, str(tmp_path), mode]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(words, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    try:
+        assert [process.stdout.readline().strip() for process in both] == ["ready"] * 2
+        for turn in range(25):
+            for process in both:
+                process.stdin.write(f"{time.time() + 0.05} r{turn}\n")
+                process.stdin.flush()
+            said = sorted(process.stdout.readline().strip() for process in both)
+            if mode == "new":
+                assert said in (["in use", "made"], ["made", "there"]), turn
+            else:  # one that comes late finds a run that is done
+                assert said in (["in use", "made"], ["made", "made"]), turn
+                rows = Run.open(tmp_path / f"r{turn}").metrics()
+                assert len(rows) == said.count("made"), turn
+            assert Run.open(tmp_path / f"r{turn}").status == "done"
+            assert not list((tmp_path / f"r{turn}").glob(".lock*"))
+    finally:
+        for process in both:
+            process.communicate()
+    assert [process.returncode for process in both] == [0, 0]
+
+
+def test_a_run_in_use_is_told_with_its_owner_and_a_killed_owner_blocks_nobody(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys, time, pathlib\n"
+        "from offline_trader.runs import Run\n"
+        "run = Run.create(pathlib.Path(sys.argv[1]), {}, command='x', seed=0)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    words = [sys.executable, "-P", "-c", code, str(tmp_path / "r")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for resume in (False, True):
+            with pytest.raises(ConfigError, match=f"in use by process {process.pid} on"):
+                Run.create(tmp_path / "r", {}, command="x", seed=0, resume=resume)
+        assert Run.open(tmp_path / "r").status == "running"  # reading needs no lock
+        process.kill()
+    with Run.create(tmp_path / "r", {}, command="x", seed=0, resume=True) as run:
+        run.finish()
+    assert Run.open(tmp_path / "r").manifest["resumed"] == 1
+
+
+def test_a_lock_is_given_back_where_a_run_is_refused(tmp_path: Path) -> None:
+    with make(tmp_path / "r") as run:
+        run.finish()
+    with pytest.raises(ConfigError, match="add --resume"):
+        make(tmp_path / "r")
+    with pytest.raises(ConfigError, match="another config hash"):
+        make(tmp_path / "r", resume=True, market="nasdaq")
+    assert not list((tmp_path / "r").glob(".lock*"))

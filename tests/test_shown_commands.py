@@ -53,7 +53,9 @@ def test_the_readmes_line_runs_from_end_to_end(
         name = line.split()[1]
         assert run(f"{line} {SMALLER.get(name, '')}") == 0, f"{line}\n{capsys.readouterr().err}"
     assert (tmp_path / "runs" / "finetune" / "export" / "policy.onnx").is_file()
-    assert (tmp_path / "runs" / "evaluation-policy" / "report.html").is_file()
+    assert (
+        tmp_path / "runs" / "evaluation-finetune-sp500-from-2015-01-01" / "report.html"
+    ).is_file()
 
 
 def test_the_readmes_make_targets_exist() -> None:

@@ -51,9 +51,9 @@ def test_the_difference_is_printed_with_its_interval(
 
 def test_judging_again_counts_once(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert _run("judge", "a.csv", "--json", "--quiet", "--seed", "4") == 0
+    assert _run("judge", "a.csv", "--json", "--quiet", "--seed", "4", "--overwrite") == 0
     assert json.loads(capsys.readouterr().out)["trials"] == 2
-    assert _run("judge", "a.csv", "--quiet") == 0
+    assert _run("judge", "a.csv", "--quiet", "--overwrite") == 0
     shown = capsys.readouterr().out
     assert "the actions are not known; 2 trials counted (of the whole project)" in shown
 

@@ -67,7 +67,7 @@ def test_seeds_and_known_optima_fill_their_sections(
     printed = capsys.readouterr().out
     assert "interquartile mean" in printed
     assert "behaviour on M3" in printed
-    folder = tmp_path / "runs" / "evaluation-model-0-seeds"
+    folder = tmp_path / "runs" / "evaluation-model-0-seeds-sp500-from-2016-01-01-to-2017-06-30"
     found = Evaluation.load(folder / "evaluation.json")
     *seeds, summary = found.seeds
     assert [row.name for row in seeds] == ["seed 0", "seed 1", "seed 2"]
@@ -94,7 +94,9 @@ def test_scores_in_the_policys_own_run_are_found(tmp_path: Path) -> None:
     assert _run("known-optimum", "M1", "--policy", "behaviour", "--run", str(run), "--quiet",
                 "--set", "score_steps=100") == 0  # fmt: skip
     assert _run("evaluate", model, *BRIEF) == 0
-    found = Evaluation.load(Path("runs/evaluation-model-3/evaluation.json"))
+    found = Evaluation.load(
+        Path("runs/evaluation-model-3-sp500-from-2016-01-01-to-2017-06-30/evaluation.json")
+    )
     assert [row.name for row in found.known_optimum] == ["behaviour on M1"]
 
 

@@ -22,7 +22,9 @@ def test_luck_and_robustness_are_told(capsys: pytest.CaptureFixture[str]) -> Non
         main(["evaluate", "expert:ma_cross", *RANGE, "--quiet", "--set", "options.costs_bps=[0,9]"])
     assert not stop.value.code
     shown = capsys.readouterr().out
-    saved = Evaluation.load(Path("runs/evaluation-ma_cross/evaluation.json"))
+    saved = Evaluation.load(
+        Path("runs/evaluation-ma_cross-sp500-from-2016-01-01-to-2017-12-31/evaluation.json")
+    )
     psr, dsr = saved.statistics["psr"], saved.statistics["dsr"]
     assert psr is not None
     assert dsr is not None

@@ -51,7 +51,7 @@ def test_a_failed_gate_exits_with_4_and_the_report_is_written(
     assert rows["trades_per_1000"]["verdict"] == "fail"
     assert rows["parity"]["verdict"] == "not evaluable"
     assert "gates failed" in captured.err
-    folder = Path("runs/evaluation-technical")
+    folder = Path("runs/evaluation-technical-sp500-from-2016-01-01-to-2017-12-31")
     saved = Evaluation.load(folder / "evaluation.json")
     assert [gate.name for gate in saved.gates] == list(rows)
     assert "not evaluable" in (folder / "report.html").read_text()
@@ -74,7 +74,9 @@ def test_the_models_manifest_gets_every_gate(capsys: pytest.CaptureFixture[str])
         main(["evaluate", str(model), "--start", "2016-01-01", "--gates", "default", *BRIEF])
     assert stop.value.code == 4
     noted = read_manifest(model)["gates"]
-    saved = Evaluation.load(Path("runs/evaluation-policy/evaluation.json"))
+    saved = Evaluation.load(
+        next(Path("runs").glob("evaluation-*-sp500-from-2016-01-01/evaluation.json"))
+    )
     assert [row["name"] for row in noted["evaluated"]] == [gate.name for gate in load_gates().gates]
     assert noted["evaluated"] == saved.to_dict()["gates"]
     assert "sharpe" in {name for names in noted["by_verdict"].values() for name in names}
@@ -108,7 +110,9 @@ def test_a_wrong_gates_file_is_told_before_anything_runs(
 
 def test_without_the_option_nothing_is_gated() -> None:
     assert _evaluate("--quiet") == 0
-    saved = Evaluation.load(Path("runs/evaluation-technical/evaluation.json"))
+    saved = Evaluation.load(
+        Path("runs/evaluation-technical-sp500-from-2016-01-01-to-2017-12-31/evaluation.json")
+    )
     assert saved.gates == ()
 
 

@@ -228,15 +228,17 @@ def test_evaluate_reports_unseen_bars_by_default(
     assert {c["name"] for c in found["comparators"]} >= {"buy_and_hold", "technical"}
     assert set(found["measures"]) >= {"sharpe", "max_drawdown", "total_return"}
     assert "curve" not in found
-    folder = here / "runs" / "evaluation-policy"
+    folder = here / "runs" / "evaluation-finetune-sp500-from-2006-01-10-to-2007-12-31"
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
     assert list((folder / "plots").glob("*.png"))
     assert json.loads((folder / "evaluation.json").read_text())["curve"]["equity"][0] == 10_000.0
-    assert output(capsys, words)["trials"] == 1  # the same trial again is not counted twice
+    assert (
+        output(capsys, [*words, "--overwrite"])["trials"] == 1
+    )  # the same trial again is not counted twice
     # neither another seed of the bootstrap nor the run that the model came from is another trial
-    assert output(capsys, [*words, "--seed", "5"])["trials"] == 1
+    assert output(capsys, [*words, "--seed", "5", "--overwrite"])["trials"] == 1
     run = [str(line / "finetune") if word == str(model) else word for word in words]
-    assert output(capsys, run)["trials"] == 1
+    assert output(capsys, [*run, "--overwrite"])["trials"] == 1
 
 
 @pytest.mark.usefixtures("here")

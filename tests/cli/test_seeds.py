@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from offline_trader.cli.main import main
-from offline_trader.cli.workers import run_jobs
+from offline_trader.cli.workers import run_jobs, usable_cores
 from offline_trader.errors import DataError, OfflineTraderError
+from offline_trader.locks import locked
 from offline_trader.runs import Run
 
 COLLECT = [
@@ -157,7 +158,8 @@ def test_an_interrupted_group_goes_on_to_the_same_bytes(
     left = [path.name for path in folder.rglob("*") if path.name.endswith(".tmp")]
     assert left == []
     assert record(folder)["status"] == "running"
-    assert Run.open(folder / "seed-4").status in ("interrupted", "done")
+    begun = [each.parent for each in folder.glob("seed-*/manifest.json")]
+    assert {Run.open(each).status for each in begun} <= {"interrupted", "done"}
     assert code_of([*words, "--resume"]) == 0
     for seed in (4, 5, 6):
         for name in FILES:
@@ -189,6 +191,28 @@ def test_an_error_in_the_parent_interrupts_its_workers(
     with pytest.raises(DataError, match="enough"):
         run_jobs([JOBS.Orderly(notes)], 1, refuse)
     assert notes.read_text() == "put in order"
+
+
+def test_workers_are_counted_where_no_process_can_be_bound_to_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert usable_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS, Windows
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
+
+
+def test_a_folder_of_seeds_that_another_process_works_on_is_refused(
+    data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "busy"
+    words = [*PRETRAIN, *data, "-q", "--run", str(folder), "--seeds", "2"]
+    with locked(folder / ".lock", "it"):
+        assert code_of(words) == 2
+    assert f"in use by process {os.getpid()}" in capsys.readouterr().err
+    assert not (folder / "seeds.json").exists()
 
 
 def test_a_device_that_is_not_there_is_refused(
