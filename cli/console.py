@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Advance", "Percent", "Terminal", "number", "plain_json"]
+__all__ = ["Advance", "Percent", "Terminal", "number", "plain_json", "printable"]
 
 _NEVER_WRAPPED = 16
 _EDGES, _PADDING = 1, 2  # of a table: at its left, and after each column
 _FILE_WIDTH = 120
+_DRIVING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters (C0 but for line break and tab, DEL, C1), marks of writing direction, halves
+of surrogate pairs."""
 
 
 class Advance:
@@ -47,24 +53,26 @@ class Terminal:
 
         self.as_json = as_json
         self.quiet = quiet
-        self._out: Console = Console(highlight=False, markup=False, soft_wrap=True)
+        self._out: Console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         if not self._out.is_terminal and "COLUMNS" not in os.environ:
             self._out.width = _FILE_WIDTH
-        self._err: Console = Console(stderr=True, highlight=False, markup=False, quiet=quiet)
+        self._err: Console = Console(
+            stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet
+        )
 
     def note(self, text: str) -> None:
         """A line for a human about what happens, on stderr."""
-        self._err.print(text)
+        self._err.print(printable(text))
 
     def result(self, payload: Mapping[str, Any]) -> None:
         """The command's result: with ``--json`` one JSON object, otherwise nothing."""
         if self.as_json:
-            self._out.print(plain_json(payload))
+            self._out.print(_escaped_json(plain_json(payload)))
 
     def line(self, text: str = "") -> None:
         """A line of the human-readable result, on stdout."""
         if not self.as_json:
-            self._out.print(text)
+            self._out.print(printable(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table on stdout; columns of numbers are set to the right.
@@ -85,7 +93,7 @@ class Terminal:
         from rich.table import Table
 
         table = Table(
-            title=title or None,
+            title=printable(title) or None,
             title_justify="left",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -116,7 +124,7 @@ class Terminal:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._err, disable=self.quiet) as bars:
-            yield Advance(bars, bars.add_task(label, total=total))
+            yield Advance(bars, bars.add_task(printable(label), total=total))
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,8 @@ class _Column:
         """The column ``name`` with these values, one a row."""
         from rich.cells import cell_len  # some scripts take two places a character
 
-        heading, cells = name.replace("_", " "), tuple(map(number, values))
+        heading = printable(name.replace("_", " "))
+        cells = tuple(printable(number(value)).replace("\n", "\\n") for value in values)
         words, widths = map(cell_len, heading.split()), [cell_len(cell) for cell in cells]
         least = max([1, *words, *(min(width, _NEVER_WRAPPED) for width in widths)])
         numeric = all(isinstance(value, int | float | Percent | None) for value in values)
@@ -178,6 +187,27 @@ class Percent:
     """A share (0.05) that a table shows in per cent (5.00 %)."""
 
     share: float | None
+
+
+def printable(text: str) -> str:
+    """``text`` with what would drive a terminal written out, as in ``\\x1b``.
+
+    Names of files, columns and settings may hold escape sequences, marks that reverse the order of
+    the letters, and bytes that are no text. Line breaks and tabs stay.
+    """
+    return _DRIVING.sub(lambda found: _written_out(found[0]), text)
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _escaped_json(text: str) -> str:
+    """JSON text, equal when read, without characters that drive a terminal."""
+    return _DRIVING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def number(value: object) -> str:

@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
 }
 
 _INTERRUPTED = 130
+_LONGEST = 2_000
 _THE_PLACE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG),
@@ -59,6 +60,8 @@ _EPILOG = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends by ``SystemExit`` with one of the codes above."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    if not os.environ.get("COLUMNS", "80").strip().strip("0").isdigit():
+        del os.environ["COLUMNS"]  # of no width, everything would be cut away
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a dash that it lacks must not end the command
             stream.reconfigure(errors="replace")
@@ -154,13 +157,16 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _stop(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    from offline_trader.cli.console import printable
+
+    print(printable(message), file=sys.stderr)
     raise SystemExit(code)
 
 
 def _refuse(error: OfflineTraderError) -> None:
     """Print what was found, what was expected and what to do; exit with the error's own code."""
-    lines = [f"error: {error.found}"]
+    found = error.found if len(error.found) <= _LONGEST else f"{error.found[:_LONGEST]}…"
+    lines = [f"error: {found}"]
     if error.expected:
         lines.append(f"  expected: {error.expected}")
     if error.hint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ class Phases:
         def save(step: int, state: dict[str, Any]) -> None:
             payload = {"phase": name, "state": state, "facts": self.facts}
             buffer = io.BytesIO()  # a path's name would get into the bytes
-            torch.save(payload, buffer)
+            torch.save(_canonical(payload), buffer)
 
             def write(path: Path) -> None:
                 path.write_bytes(buffer.getvalue())
@@ -125,3 +126,22 @@ class Phases:
                 expected=f"one of {', '.join(self._names)}",
             )
         return payload
+
+
+def _canonical(value: Any) -> Any:
+    """``value`` in the one form whose pickle depends on nothing but what is in it.
+
+    A pickle also tells which of its parts are one object, and a tensor is stored with all the
+    memory that it is a part of. Both differ between a run that computed its state and one that
+    read it from a checkpoint, so texts are interned, containers and tensors are copied.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone(memory_format=torch.contiguous_format)
+    if isinstance(value, str):
+        return sys.intern(str(value))
+    if isinstance(value, Mapping):
+        return {_canonical(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_canonical(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return value

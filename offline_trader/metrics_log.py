@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-__all__ = ["MetricsLog"]
+__all__ = ["METRICS", "MetricsLog"]
+
+METRICS = "metrics.jsonl"
 
 
 class MetricsLog:
@@ -21,7 +23,7 @@ class MetricsLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / METRICS
         self._events: EventFileWriter | None = None
         self._first_step: int | None = None
 

@@ -21,8 +21,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,10 +34,10 @@ from offline_trader.config import require_seed, to_yaml
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.fingerprints import content_sha256
 from offline_trader.locks import locked
-from offline_trader.metrics_log import MetricsLog
+from offline_trader.metrics_log import METRICS, MetricsLog
 from offline_trader.types import digest
 
-__all__ = ["LOCK", "Run", "atomic_write", "package_versions"]
+__all__ = ["LOCK", "Run", "atomic_write", "named_in_errors", "package_versions"]
 
 MANIFEST, CONFIG, CHECKPOINTS = "manifest.json", "config.yaml", "checkpoints"
 LOCK = ".lock"
@@ -45,19 +45,35 @@ LOCK = ".lock"
 _PACKAGES = ("numpy", "numba", "TA-Lib", "torch", "d3rlpy", "imitation", "minari", "gymnasium")
 
 
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Let an error of the system inside the block name ``path``: of a full disk it names no file,
+    and of a file that is written beside its place a name that nobody knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader, or a kill, sees all of it or none.
 
     What was begun is removed when an error or Ctrl-C ends it.
+
+    Raises:
+        OSError: a place that cannot be written or is full; its ``filename`` is ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with named_in_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -222,7 +238,8 @@ class Run:
 
         A value that is not finite is stored as null: JSON has no infinity.
         """
-        self._log.append(step, values)
+        with named_in_errors(self.path / METRICS):
+            self._log.append(step, values)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The logged rows, oldest first; a torn last line (a kill) is left out."""
@@ -238,7 +255,8 @@ class Run:
         temporary, final = folder / f".{step:010d}.tmp", folder / f"{step:010d}"
         _remove(temporary)
         try:
-            writer(temporary)
+            with named_in_errors(final):
+                writer(temporary)
             if not temporary.exists():
                 raise RuntimeError(f"the writer of checkpoint {step} wrote nothing")
             marker = json.dumps({"metrics_bytes": self._log.size})

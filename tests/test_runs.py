@@ -424,3 +424,51 @@ def test_a_lock_is_given_back_where_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="another config hash"):
         make(tmp_path / "r", resume=True, market="nasdaq")
     assert not list((tmp_path / "r").glob(".lock*"))
+
+
+FULL = """
+import os, pathlib, resource, signal, sys
+from offline_trader.runs import Run, atomic_write
+
+path, what = pathlib.Path(sys.argv[1]), sys.argv[2]
+run = Run.create(path, {}, command="x", seed=0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, 1 << 14))
+try:
+    with run:
+        if what == "checkpoint":
+            run.save_checkpoint(1, lambda place: place.write_bytes(bytes(1 << 16)) and None)
+        elif what == "metrics":
+            for step in range(10_000):
+                run.log(step, {"loss": 0.5})
+        else:
+            atomic_write(path / "policy.d3", bytes(1 << 16))
+except OSError as error:
+    print(error.filename)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "file"),
+    [
+        ("checkpoint", "checkpoints/0000000001"),
+        ("metrics", "metrics.jsonl"),
+        ("policy", "policy.d3"),
+    ],
+)
+def test_a_file_that_finds_no_room_is_named_and_leaves_no_half(
+    tmp_path: Path, what: str, file: str
+) -> None:
+    path = tmp_path / "r"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", FULL, str(path), what],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(path / file)
+    assert Run.open(path).status == "failed"
+    left = {each.name for each in path.rglob("*") if each.is_file()}
+    assert {name for name in left if not name.startswith("events.")} <= {
+        *("config.yaml", "manifest.json"),
+        *(("metrics.jsonl",) if what == "metrics" else ()),
+    }

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_trader.cli.console import Percent, Terminal
+from offline_trader.cli.console import Percent, Terminal, printable
+from offline_trader.cli.main import main
 
 COLUMNS = ("window", "start", "max_drawdown", "its Sharpe", "kept", "trades", "verdict")
 ROWS = [
@@ -62,3 +67,68 @@ def test_every_short_cell_is_in_one_piece(cells: list[str], width: int) -> None:
 def test_with_json_no_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal(as_json=True).table("walk", COLUMNS, ROWS)
     assert capsys.readouterr().out == ""
+
+
+EVIL = "a\x1b[2J\x07\x9b31m\x7f\r\u202eb"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_that_drives_a_terminal_reaches_it(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(as_json=as_json)
+    terminal.note(EVIL)
+    terminal.line(EVIL)
+    terminal.table(EVIL, [EVIL, "x"], [[EVIL, 1], [f"{EVIL}\nforged row", 2]])
+    with terminal.progress(EVIL) as advance:
+        advance(1, 1)
+    terminal.result({EVIL: EVIL})
+    streams = capsys.readouterr()
+    for shown in (streams.out, streams.err):
+        left = [c for c in shown if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
+        assert not left, shown
+        assert "\u202e" not in shown
+    if as_json:
+        assert json.loads(streams.out) == {EVIL: EVIL}
+    else:
+        assert streams.out.count("a\\x1b[2J\\x07\\x9b31m\\x7f\\x0d\\u202eb") == 5
+
+
+@given(st.text())
+def test_text_without_such_characters_is_as_it_was(text: str) -> None:
+    shown = printable(text)
+    assert printable(shown) == shown
+    if text.isprintable():
+        assert shown == text
+
+
+def test_a_name_that_is_no_utf_8_is_shown_by_its_bytes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"pri\xffces\x1b[31m.csv")
+    Path(name).write_text("not,bars\n1,2\n")
+    for word in (name, os.fsdecode(b"missing\xfe.csv")):
+        with pytest.raises(SystemExit) as stop:
+            main(["markets", word])
+        assert stop.value.code == 3
+    told = capsys.readouterr().err
+    assert "pri\\xffces\\x1b[31m.csv" in told
+    assert "missing\\xfe.csv" in told
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "wide", ""])
+def test_a_width_that_is_none_is_passed_over(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for words, part in ((["experts"], "buy_and_hold"), (["--help"], "collect")):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert part in capsys.readouterr().out
+
+
+def test_colons_in_names_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().line("log:smile:csv [red]x[/red]")
+    assert capsys.readouterr().out == "log:smile:csv [red]x[/red]\n"

@@ -147,7 +147,11 @@ def test_an_interrupted_group_goes_on_to_the_same_bytes(
     folder = tmp_path / "again"
     words = [*PRETRAIN, *VALIDATED, *data, "-q", "--run", str(folder), "--seed", "4"]
     words += ["--seeds", "3", "--workers", "2"]
-    code = "from offline_trader.cli.main import main; main()"
+    # Started in the background, this process may ignore SIGINT, and hand that on.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from offline_trader.cli.main import main; main()"
+    )
     with subprocess.Popen([sys.executable, "-P", "-c", code, *words]) as process:
         deadline = time.monotonic() + 120.0
         while not list(folder.glob("seed-4/checkpoints/0*.json")):
