@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -53,6 +54,8 @@ class Terminal:
 
         self.as_json = as_json
         self.quiet = quiet
+        if quiet:
+            logging.getLogger("offline_trader").setLevel(logging.ERROR)
         self._out: Console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         if not self._out.is_terminal and "COLUMNS" not in os.environ:
             self._out.width = _FILE_WIDTH

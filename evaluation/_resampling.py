@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
+from offline_trader.compiled_code import can_be_kept
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["influence", "replicate_ratios", "standard_error"]
@@ -19,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _compiled(function: F) -> F:
     """``function`` compiled on its first call and kept on disk; sums may be taken in another
     order than written, so that they use the processor's vectors."""
-    options = {"cache": True, "nogil": True, "fastmath": {"reassoc", "contract"}}
+    options = {"cache": can_be_kept(), "nogil": True, "fastmath": {"reassoc", "contract"}}
     return cast("F", numba.njit(**options)(function))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from offline_trader.compiled_code import can_be_kept
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["uniform"]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=can_be_kept())  # type: ignore[untyped-decorator]
 def uniform(
     seed: int, lanes: IntArray, steps: IntArray
 ) -> FloatArray:  # pragma: no cover - compiled

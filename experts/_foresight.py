@@ -6,12 +6,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from offline_trader.compiled_code import can_be_kept
 from offline_trader.types import FloatArray
 
 __all__ = ["backward_sweep", "follow_bands"]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=can_be_kept())  # type: ignore[untyped-decorator]
 def backward_sweep(
     returns: FloatArray, cost: float, grid: FloatArray
 ) -> tuple[NDArray[np.int16], FloatArray]:  # pragma: no cover - compiled
@@ -42,7 +43,7 @@ def backward_sweep(
     return choice, value
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=can_be_kept())  # type: ignore[untyped-decorator]
 def follow_bands(
     low: FloatArray, high: FloatArray, start: float
 ) -> FloatArray:  # pragma: no cover - compiled

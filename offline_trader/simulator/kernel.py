@@ -33,6 +33,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numba import njit
 
+from offline_trader.compiled_code import can_be_kept
+
 __all__ = ["COLUMN_SIZE", "STATE_SIZE", "L", "blocks", "reset_lanes", "run_columns", "step_lanes"]
 
 L = 64
@@ -71,8 +73,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compile(function: _F) -> _F:
-    """Compiled on first use, kept on disk."""
-    return cast(_F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compiled on first use, kept on disk where that can be."""
+    return cast(_F, njit(cache=can_be_kept(), nogil=True, error_model="numpy")(function))
 
 
 def _inline(function: _F) -> _F:

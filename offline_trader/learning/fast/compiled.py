@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import numba
 
+from offline_trader.compiled_code import can_be_kept
+
 __all__ = ["kernel"]
 
 # Sums may be reordered and multiply-adds contracted, which is what vectorises them. NaN and
@@ -22,6 +24,10 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     it, whose sums have another order: the first training would not be repeated to the bit.
     """
     compiled = numba.njit(
-        cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy", forceinline=True
+        cache=can_be_kept(),
+        nogil=True,
+        fastmath=_FASTMATH,
+        error_model="numpy",
+        forceinline=True,
     )
     return cast("Callable[..., Any]", compiled(function))

@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from offline_trader.compiled_code import can_be_kept
 from offline_trader.learning.fast.compiled import kernel
 
 __all__ = ["product", "transpose"]
@@ -166,7 +167,7 @@ def _symbol(name: str, count: int) -> Callable[[Callable[..., None]], Callable[.
 
     def compiled(function: Callable[..., None]) -> Callable[..., None]:
         signature = types.void(*[types.int64] * count)
-        made = numba.cfunc(signature, cache=True)(function)
+        made = numba.cfunc(signature, cache=can_be_kept())(function)
         llvm.add_symbol(name, made.address)
         _KEPT.append(made)
         return cast("Callable[..., None]", types.ExternalFunction(name, signature))
