@@ -25,6 +25,7 @@ from typing import Literal, TypeAlias
 from offline_trader.errors import OfflineTraderError
 from offline_trader.evaluation.walk_forward import Fold, FoldJob, FoldResult
 from offline_trader.runs import atomic_write
+from offline_trader.stored_json import from_json, read_object, require_types
 from offline_trader.types import digest
 
 __all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]
@@ -42,14 +43,20 @@ def fold_directory(root: Path, index: int) -> Path:
 
 
 def stored_result(fold: Fold, job: FoldJob, root: Path) -> FoldResult | None:
-    """The finished result of ``fold`` on disk, if it was made with the same settings."""
+    """The finished result of ``fold`` on disk, if it was made with the same settings.
+
+    Raises:
+        DataError: its file is damaged; names it.
+    """
     path = fold_directory(root, fold.index) / "result.json"
     if not path.exists():
         return None
-    payload = json.loads(path.read_text())
+    hint = f"remove {path}; the window is then judged again"
+    payload = read_object(path, what="the result of a window", hint=hint)
+    require_types(payload, {"key": str, "result": dict}, path, hint=hint)
     if payload["key"] != _key(fold, job):
         return None
-    return FoldResult(**payload["result"])
+    return from_json(FoldResult, payload["result"], str(path))
 
 
 def run_folds(

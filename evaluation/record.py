@@ -20,7 +20,7 @@ import numpy as np
 
 from offline_trader.errors import DataError
 from offline_trader.runs import atomic_write
-from offline_trader.stored_json import from_json, read_object
+from offline_trader.stored_json import LARGEST, from_json, read_object, require_moderate
 from offline_trader.types import FloatArray
 
 __all__ = [
@@ -42,8 +42,8 @@ __all__ = [
 FORMAT = "offline-trader evaluation 1"
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?Z?", re.ASCII)
 _FARTHEST_S = 9e9  # 1684 to 2255, what nanoseconds in 64 bits reach
-_LARGEST, _SMALLEST = 1e50, 1e-50
-"""No measure is larger, no price or equity smaller: their squares and ratios would be no floats."""
+_SMALLEST = 1e-50
+"""No price or equity is smaller: ratios of them would be no floats."""
 
 
 @dataclass(frozen=True)
@@ -347,7 +347,7 @@ class Evaluation:
                 expected=repr(FORMAT),
                 hint="run `offline-trader evaluate` again",
             )
-        _require_moderate(payload, where)
+        require_moderate(payload, where)
         found = from_json(cls, {k: v for k, v in payload.items() if k != "format"}, where)
         _require_consistent(found, where)
         return found
@@ -428,7 +428,7 @@ def _require_consistent(found: Evaluation, where: str) -> None:
             raise DataError(f"{where}: {name} has a value that is missing or 0")
     if curve.close is not None and not (curve.close >= _SMALLEST).all():
         raise DataError(f"{where}: curve.close has a value that is no price")
-    if not 0 < found.periods_per_year <= _LARGEST:
+    if not 0 < found.periods_per_year <= LARGEST:
         raise DataError(f"{where}: periods_per_year {found.periods_per_year}", expected="above 0")
     if found.trials < 1 or found.kind not in ("policy", "expert", "imported"):
         raise DataError(f"{where}: {found.trials} trials of kind {found.kind!r}")
@@ -437,15 +437,3 @@ def _require_consistent(found: Evaluation, where: str) -> None:
             name.endswith("_bps") and type(value) not in (int, float)
         ):
             raise DataError(f"{where}: simulator.{name} is {value!r}", expected="a rule")
-
-
-def _require_moderate(tree: object, where: str) -> None:
-    """Nothing if no number in ``tree`` is absurd."""
-    if isinstance(tree, Mapping):
-        for key, item in tree.items():
-            _require_moderate(item, f"{where}: {key}")
-    elif isinstance(tree, list):
-        for item in tree:
-            _require_moderate(item, where)
-    elif isinstance(tree, int | float) and abs(tree) > _LARGEST:
-        raise DataError(f"{where} is {tree:.3g}", expected="numbers up to 1e50")

@@ -21,10 +21,18 @@ import numpy as np
 
 from offline_trader.errors import DataError
 
-__all__ = ["from_json", "parse_json", "read_object", "require_types"]
+__all__ = [
+    "LARGEST",
+    "from_json",
+    "parse_json",
+    "read_object",
+    "require_moderate",
+    "require_types",
+]
 
 _T = TypeVar("_T")
 
+LARGEST = 1e50
 _INTEGER_BITS = 64
 _DIGITS_SHOWN = 24
 _KINDS = {
@@ -156,6 +164,8 @@ def _converted(hint: Any, value: Any, where: str) -> Any:
         return _array(value, where)
     if origin is tuple:
         return _tuple(args, value, where)
+    if origin is list:
+        return list(_tuple((args[0], ...), value, where))
     if origin is dict:
         _require(dict, value, where)
         return {key: _converted(args[1], item, f"{where}.{key}") for key, item in value.items()}
@@ -192,6 +202,22 @@ def _array(value: Any, where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.array(value, dtype=np.float64)  # None becomes NaN
     except ValueError as error:
         raise DataError(f"{where} has rows of different lengths") from error
+
+
+def require_moderate(tree: object, where: str) -> None:
+    """Nothing if no number in ``tree`` is beyond 1e50, where squares and ratios leave the floats.
+
+    Raises:
+        DataError: one is; names ``where`` and the key.
+    """
+    if isinstance(tree, Mapping):
+        for key, item in tree.items():
+            require_moderate(item, f"{where}: {key}")
+    elif isinstance(tree, list):
+        for item in tree:
+            require_moderate(item, where)
+    elif isinstance(tree, int | float) and abs(tree) > LARGEST:
+        raise DataError(f"{where} is {tree:.3g}", expected="numbers up to 1e50")
 
 
 def _kind(value: object) -> str:

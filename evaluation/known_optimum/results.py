@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from offline_trader.evaluation.comparison import SeedSummary, seed_summary
 from offline_trader.evaluation.known_optimum.scoring import Score
 from offline_trader.evaluation.record import ScoreRow
 from offline_trader.runs import atomic_write
+from offline_trader.stored_json import from_json, read_object, require_moderate
 
 __all__ = ["RESULTS_FOLDER", "KnownResult", "find_results", "load_results"]
 
@@ -127,31 +128,20 @@ def find_results(folders: Iterable[Path]) -> tuple[KnownResult, ...]:
 
 
 def _read(path: Path) -> KnownResult:
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"no file {path}", expected="what known-optimum --run wrote") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+    again = "offline-trader known-optimum … --run FOLDER writes one"
+    payload = read_object(path, what="what known-optimum --run wrote", hint=again)
+    if payload.get("format") != FORMAT:
         raise DataError(
             f"{path} is no result of a known-optimum market",
             expected=f"a file of format {FORMAT!r}",
-            hint="offline-trader known-optimum … --run FOLDER writes one",
+            hint=again,
         )
-    try:
-        return KnownResult(
-            name=payload["name"],
-            subject=payload["subject"],
-            trained=payload["trained"],
-            base=payload["base"],
-            seeds=tuple(payload["seeds"]),
-            scores=_scores(payload["scores"]),
-            config=payload["config"],
+    own = {key: item for key, item in payload.items() if key not in ("format", "summary")}
+    require_moderate(own.get("scores"), f"{path}: scores")
+    found = from_json(KnownResult, own, str(path))
+    if not found.scores or len(found.seeds) != len(found.scores):
+        raise DataError(
+            f"{path} has {len(found.scores)} scores of {len(found.seeds)} seeds",
+            expected="one score a seed",
         )
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path} lacks {error}", hint="run known-optimum again") from error
-
-
-def _scores(payload: Sequence[dict[str, Any]]) -> tuple[Score, ...]:
-    return tuple(Score(**{**each, "interval": tuple(each["interval"])}) for each in payload)
+    return found

@@ -72,7 +72,7 @@ def test_research_data_in_per_cent_by_month(
     assert found["n_bars"] == len(monthly)
     sharpe = empyrical.sharpe_ratio(monthly, annualization=12)
     assert found["measures"]["sharpe"] == pytest.approx(sharpe, rel=1e-10)
-    assert _run(*command) == 3
+    assert _run(*command, "--overwrite") == 3
     assert "--percent" in capsys.readouterr().err
     years = pd.DataFrame({"date": DAYS[:3], "2015": [0.01, 0.02, 0.03]})
     years.to_csv("years.csv", index=False)

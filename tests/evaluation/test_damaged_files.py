@@ -7,6 +7,7 @@ what it still is; nothing else comes out of the readers or of what is done with 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -139,3 +140,49 @@ def test_a_damaged_ledger_counts_what_is_left(tmp_path: Path) -> None:
             counted.sharpes(252.0)
 
         assert only_own_errors(use, what)
+
+
+def test_a_damaged_result_of_a_known_optimum_is_refused_or_shown(tmp_path: Path) -> None:
+    from offline_trader.evaluation.known_optimum.results import KnownResult, load_results
+    from offline_trader.evaluation.known_optimum.scoring import Score
+
+    scores = tuple(Score("M1", 90.0 + k, (85.0, 95.0), "score", 0.1, 1.0, 0.2, 100) for k in (0, 1))
+    path = KnownResult("M1", "cql", True, "cash", (0, 1), scores, {"lr": 0.1}).save(tmp_path)
+    text, rng = path.read_text(), random.Random(2)
+    cases = [(what, changed.encode()) for what, changed in mutations(json.loads(text), rng, 8)]
+    for what, content in [*cases, *halves(text, rng, 50)]:
+        path.write_bytes(content)
+        only_own_errors(lambda: [each.row() for each in load_results(path)], what)
+    path.write_text(text)
+    assert load_results(path)[0].scores == scores
+
+
+def test_a_damaged_result_of_a_window_is_refused_or_not_taken(tmp_path: Path) -> None:
+    from offline_trader.evaluation.fold_runs import fold_directory, stored_result
+    from offline_trader.evaluation.walk_forward import Fold
+    from offline_trader.markets import BarRange
+    from offline_trader.types import digest
+
+    class Job:
+        def to_dict(self) -> dict[str, Any]:
+            return {}
+
+    fold = Fold(0, BarRange(0, 5), BarRange(5, 8), BarRange(8, 10), 0, None)
+    path = fold_directory(tmp_path, 0) / "result.json"
+    path.parent.mkdir()
+    result = {
+        "timestamps": ["2015-01-02", "2015-01-05"],
+        "returns": [0.1, 0.2],
+        "benchmark": [0.0, 0.1],
+        "facts": {"trades": 3},
+    }
+    key = digest({"fold": dataclasses.asdict(fold), "job": {}})
+    tree, rng = {"key": key, "result": result}, random.Random(3)
+    path.write_text(json.dumps(tree))
+    stored = stored_result(fold, Job(), tmp_path)  # type: ignore[arg-type]
+    assert stored is not None
+    assert stored.returns == [0.1, 0.2]
+    cases = [(what, changed.encode()) for what, changed in mutations(tree, rng, 8)]
+    for what, content in [*cases, *halves(json.dumps(tree), rng, 50)]:
+        path.write_bytes(content)
+        only_own_errors(lambda: stored_result(fold, Job(), tmp_path), what)  # type: ignore[arg-type]
