@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from offline_trader.errors import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Advance", "Percent", "Terminal", "number", "plain_json", "printable"]
+__all__ = ["Advance", "Percent", "Terminal", "number", "plain_json"]
 
 _NEVER_WRAPPED = 16
 _EDGES, _PADDING = 1, 2  # of a table: at its left, and after each column
@@ -65,7 +67,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """A line for a human about what happens, on stderr."""
-        self._err.print(printable(text))
+        self._err.print(visible(text))
 
     def result(self, payload: Mapping[str, Any]) -> None:
         """The command's result: with ``--json`` one JSON object, otherwise nothing."""
@@ -75,7 +77,7 @@ class Terminal:
     def line(self, text: str = "") -> None:
         """A line of the human-readable result, on stdout."""
         if not self.as_json:
-            self._out.print(printable(text))
+            self._out.print(visible(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table on stdout; columns of numbers are set to the right.
@@ -96,7 +98,7 @@ class Terminal:
         from rich.table import Table
 
         table = Table(
-            title=printable(title) or None,
+            title=visible(title) or None,
             title_justify="left",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -127,7 +129,7 @@ class Terminal:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._err, disable=self.quiet) as bars:
-            yield Advance(bars, bars.add_task(printable(label), total=total))
+            yield Advance(bars, bars.add_task(visible(label), total=total))
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,8 @@ class _Column:
         """The column ``name`` with these values, one a row."""
         from rich.cells import cell_len  # some scripts take two places a character
 
-        heading = printable(name.replace("_", " "))
-        cells = tuple(printable(number(value)).replace("\n", "\\n") for value in values)
+        heading = visible(name.replace("_", " "))
+        cells = tuple(visible(number(value)).replace("\n", "\\n") for value in values)
         words, widths = map(cell_len, heading.split()), [cell_len(cell) for cell in cells]
         least = max([1, *words, *(min(width, _NEVER_WRAPPED) for width in widths)])
         numeric = all(isinstance(value, int | float | Percent | None) for value in values)
@@ -190,22 +192,6 @@ class Percent:
     """A share (0.05) that a table shows in per cent (5.00 %)."""
 
     share: float | None
-
-
-def printable(text: str) -> str:
-    """``text`` with what would drive a terminal written out, as in ``\\x1b``.
-
-    Names of files, columns and settings may hold escape sequences, marks that reverse the order of
-    the letters, and bytes that are no text. Line breaks and tabs stay.
-    """
-    return _DRIVING.sub(lambda found: _written_out(found[0]), text)
-
-
-def _written_out(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _escaped_json(text: str) -> str:

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from offline_trader import __version__
-from offline_trader.errors import ConfigError, OfflineTraderError
+from offline_trader.errors import ConfigError, OfflineTraderError, visible
 
 __all__ = ["COMMANDS", "main"]
 
@@ -157,9 +157,7 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _stop(message: str, code: int) -> None:
-    from offline_trader.cli.console import printable
-
-    print(printable(message), file=sys.stderr)
+    print(visible(message), file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -173,7 +173,7 @@ def test_known_keys_are_dotted() -> None:
     fee=st.floats(0, 1e6),
     start=st.none() | st.dates().map(str),
     rates=st.dictionaries(st.text(min_size=1), st.floats(allow_nan=False, allow_infinity=False)),
-    extra=st.none() | st.builds(Costs, lots=st.integers()),
+    extra=st.none() | st.builds(Costs, lots=st.integers(-(2**63), 2**63 - 1)),
 )
 def test_writing_then_reading_is_the_identity(
     tmp_path_factory: pytest.TempPathFactory,

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_trader.cli.console import Percent, Terminal, printable
+from offline_trader.cli.console import Percent, Terminal
 from offline_trader.cli.main import main
+from offline_trader.errors import visible
 
 COLUMNS = ("window", "start", "max_drawdown", "its Sharpe", "kept", "trades", "verdict")
 ROWS = [
@@ -91,18 +92,18 @@ def test_nothing_that_drives_a_terminal_reaches_it(
     if as_json:
         assert json.loads(streams.out) == {EVIL: EVIL}
     else:
-        assert streams.out.count("a\\x1b[2J\\x07\\x9b31m\\x7f\\x0d\\u202eb") == 5
+        assert streams.out.count("a\\x1b[2J\\x07\\x9b31m\\x7f\\r\\u202eb") == 5
 
 
 @given(st.text())
 def test_text_without_such_characters_is_as_it_was(text: str) -> None:
-    shown = printable(text)
-    assert printable(shown) == shown
+    shown = visible(text)
+    assert visible(shown) == shown
     if text.isprintable():
         assert shown == text
 
 
-def test_a_name_that_is_no_utf_8_is_shown_by_its_bytes(
+def test_a_name_that_is_no_utf_8_is_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -113,8 +114,8 @@ def test_a_name_that_is_no_utf_8_is_shown_by_its_bytes(
             main(["markets", word])
         assert stop.value.code == 3
     told = capsys.readouterr().err
-    assert "pri\\xffces\\x1b[31m.csv" in told
-    assert "missing\\xfe.csv" in told
+    assert "ces\\x1b[31m.csv: no column" in told
+    assert "fe.csv: no such file" in told
     assert "\x1b" not in told
 
 
