@@ -18,7 +18,15 @@ from offline_trader.markets.columns import (
     recognise_closes,
 )
 from offline_trader.markets.number_signs import choose_signs
-from offline_trader.tables import DecimalSign, Table, label, parse_numbers, plain, read_table
+from offline_trader.tables import (
+    MISSING,
+    DecimalSign,
+    Table,
+    label,
+    parse_numbers,
+    plain,
+    read_table,
+)
 from offline_trader.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -164,7 +172,7 @@ def _stack(
     """Instruments that lie side by side, one under the other, with a column ``symbol``.
 
     Where there are several, rows in which an instrument has no price are left out: another one
-    traded then.
+    traded then. So are those of a file of closes: it lists days without trading.
     """
     import pandas as pd
 
@@ -175,19 +183,23 @@ def _stack(
         )
         volume = table.frame.iloc[:, list(columns.volumes)]
         keep = np.arange(len(part))
-        if len(instruments) > 1:
+        if len(instruments) > 1 or "open" not in columns.places:
             prices = part[[name for name in part if name in ("open", "high", "low", "close")]]
-            blank = (prices.isna() | (prices.astype("str").isin(["", "nan", "NaN"]))).all(axis=1)
+            text = prices.astype("str").apply(lambda cells: cells.str.strip().str.lower())
+            blank = (prices.isna() | text.isin(sorted(MISSING))).all(axis=1)
             keep = np.flatnonzero(~blank.to_numpy(dtype=bool))
             if len(keep) < len(part):
-                notes.append(f"{symbol}: {len(part) - len(keep)} rows without a price left out")
+                told = f"{len(part) - len(keep)} rows without a price are left out"
+                notes.append(f"{symbol}: {told}" if symbol else told)
+        if len(instruments) > 1:
             part = part.assign(symbol=symbol)
             volume = volume.set_axis([f"volume {k}" for k in range(volume.shape[1])], axis=1)
         parts.append(part.iloc[keep])
         volumes.append(volume.iloc[keep])
         rows.append(table.rows[keep])
     if len(parts) == 1:
-        return parts[0], volumes[0], rows[0], notes
+        alone = (parts[0].reset_index(drop=True), volumes[0].reset_index(drop=True))
+        return *alone, rows[0], notes
     shared = [name for name in volumes[0] if all(name in volume for volume in volumes)]
     names = [name for name in parts[0] if all(name in part for part in parts)]
     return (

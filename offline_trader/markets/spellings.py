@@ -31,7 +31,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "close": (
         "close", "c", "closeprice", "priceclose", "pxlast", "pxclose", "closelast",
-        "closingprice", "settle", "settlement", "last", "lastprice", "price", "midc",
+        "closingprice", "settle", "settlement", "last", "lastprice", "tradeprice", "price", "midc",
         "midclose", "bidc", "bidclose", "closebid", "end of day", "schluss", "schlusskurs",
         "schlußkurs", "schlusspreis", "letzter", "zuletzt", "kurs", "clôture", "cloture",
         "clôt.", "fermeture", "dernier", "cierre", "último", "chiusura", "ultimo", "fechamento",
@@ -42,7 +42,8 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "volume", "v", "vol", "realvolume", "basevolume", "totalvolume", "tradevolume",
         "pxvolume", "qty", "quantity", "tickvolume", "tickvol", "volumen", "umsatz", "stück",
         "wolumen", "volym", "объём", "объем", "成交量", "交易量", "出来高", "거래량", "hacim",
-        "hac.", "totaltradedquantity", "tottrdqty", "ttltrdqnty", "volume traded",
+        "hac.", "candleacctradevolume", "number of shares", "shares", "share volume",
+        "totaltradedquantity", "tottrdqty", "ttltrdqnty", "volume traded",
         "shares traded", "traded volume",
     ),
     "symbol": SYMBOL_NAMES,

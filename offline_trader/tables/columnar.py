@@ -39,6 +39,7 @@ def read_columnar(path: Path, source: str, parquet: bool, is_header: HeaderTest 
         frame = (_parquet if parquet else _feather)(path, source)
         if not isinstance(frame.index, pd.RangeIndex):
             frame = frame.reset_index()
+        frame = frame.apply(_decoded)
     names, groups = _levels(frame)
     if groups and is_header is not None and not is_header(names) and is_header(groups):
         names, groups = (
@@ -78,6 +79,15 @@ def _check(rows: int, columns: int, source: str) -> None:
     """Refuse what would take too much memory: a column of equal values takes none in the file."""
     size = rows * columns * _CELL_BYTES
     check_size(source, size, f"{rows:,} rows of {columns} columns take")
+
+
+def _decoded(column: pd.Series) -> pd.Series:
+    """Bytes as text; other columns as they are."""
+    if column.dtype != object:
+        return column
+    return column.map(
+        lambda cell: cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else cell
+    )
 
 
 def _levels(frame: pd.DataFrame) -> tuple[list[str], tuple[str, ...]]:

@@ -48,7 +48,8 @@ TIME_NAMES: tuple[str, ...] = (
     "starttime", "startdate", "start", "begin", "beginsat", "barstart", "tsevent", "timestampms",
     "timestampns", "asofdate", "pricedate", "effectivedate", "businessdate", "dtyyyymmdd",
     "yyyymmdd", "datestamp", "sessiondate", "exchangedate", "exchangetimestamp", "t", "index",
-    "unnamed0", "level0",
+    "unnamed0", "level0", "candledatetimeutc", "candlebegintime", "klineopentime", "periodstart",
+    "intervalstart", "timestart", "barstarttime", "tradetime",
     "datum", "zeit", "zeitpunkt", "datumzeit", "fecha", "fechahora", "data", "czas", "dataora",
     "dataeora", "datahora", "dateheure", "дата", "время", "дата и время", "时间", "日期",
     "交易日期", "交易日", "時間", "日時", "日付", "日付け", "日期时间", "일자", "날짜", "일시",
@@ -58,6 +59,7 @@ TIME_NAMES: tuple[str, ...] = (
 
 SYMBOL_NAMES: tuple[str, ...] = (
     "symbol", "ticker", "tic", "instrument", "asset", "sym", "pair", "secid", "code", "name",
-    "tickersymbol", "ric", "isin", "тикер", "股票代码", "代码", "证券代码", "コード", "종목코드",
+    "tickersymbol", "tscode", "ric", "isin",
+    "тикер", "股票代码", "代码", "证券代码", "コード", "종목코드",
 )  # fmt: skip
 """Names of the column that holds a row's instrument; earlier ones win."""

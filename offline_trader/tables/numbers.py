@@ -19,7 +19,22 @@ DecimalSign: TypeAlias = Literal[".", ","]
 Locate: TypeAlias = Callable[[int], str]
 
 MISSING = frozenset(
-    ("", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "-", "--", "#div/0!", "#value!")
+    (
+        "",
+        "na",
+        "n/a",
+        "#n/a",
+        "nan",
+        "null",
+        "none",
+        "<na>",
+        "nat",
+        ".",
+        "-",
+        "--",
+        "#div/0!",
+        "#value!",
+    )
 )
 """What a cell without a number holds, in lower case."""
 

@@ -49,6 +49,8 @@ def read_table(
     with refusals(source):
         if not path.exists():
             raise DataError(f"{source}: no such file", expected=EXPECTED)
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise DataError(f"{source}: cannot be read (it is no file)", expected=EXPECTED)
         with path.open("rb") as file:
             magic = file.read(6)
     if magic.startswith((PARQUET_MAGIC, *FEATHER_MAGIC)):

@@ -60,6 +60,7 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
 _OFFSET = r"\s*(?:Z|(?:UTC|GMT)?[+-]\d{2}:?\d{2}|[+-]\d{2}|UTC|GMT)$"
 _OFFSET_AFTER_CLOCK = r"(?<=\d)" + _OFFSET
 _ISO_OFFSET = re.compile(_ISO.pattern + r"(?:Z|[+-]\d{2}:?\d{2})")
+_LAST_SECOND = 9.2e9
 _ZONE_BESIDE_OFFSET = r"((?:Z|[+-]\d{2}:?\d{2}))(?:\[[A-Za-z_/+-]+\]| (?:UTC|GMT))$"
 # a time of day, then a name that is neither AM or PM nor one of Greenwich's
 _NAMED_ZONE = re.compile(
@@ -146,6 +147,8 @@ def is_clock(value: object) -> bool:
 def _parse(column: pd.Series, source: str, locate: Locate) -> Parsed:
     import pandas as pd
 
+    if pd.api.types.is_datetime64_any_dtype(column):
+        _refuse_far(pd.DatetimeIndex(column), source, locate)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         local = pd.DatetimeIndex(column).tz_localize(None)
         if _are_dates(local):
@@ -162,6 +165,17 @@ def _parse(column: pd.Series, source: str, locate: Locate) -> Parsed:
     if len(given) and bool(given.str.fullmatch(r"-?\d{1,19}(\.\d+)?").all()):
         return _from_digits(text, source, locate)
     return _from_text(text.mask(text == ""), source, locate)
+
+
+def _refuse_far(times: pd.DatetimeIndex, source: str, locate: Locate) -> None:
+    """Refuse stored times that nanoseconds cannot count, which no zone or calendar takes."""
+    seconds = times.asi8 / {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[times.unit]
+    far = np.flatnonzero((np.abs(seconds) > _LAST_SECOND) & ~np.asarray(times.isna()))
+    if far.size:
+        raise DataError(
+            f"{source} {locate(int(far[0]))}: the time is {seconds[far[0]]:.4g} seconds from 1970",
+            expected="years from 1678 to 2261; " + EXPECTED,
+        )
 
 
 def _shown(value: object) -> str:

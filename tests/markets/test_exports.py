@@ -345,6 +345,40 @@ SBER;D;20200103;0;10;12;9.5;11.25;7
 0,2020-01-02,10,12,9.5,11.25,7
 1,2020-01-03,10,12,9.5,11.25,7
 """),
+    Export("Upbit", """market,candle_date_time_utc,opening_price,high_price,low_price,trade_price,candle_acc_trade_volume
+KRW-BTC,2020-01-02T09:30:00,10,12,9.5,11.25,7
+KRW-BTC,2020-01-02T09:31:00,10,12,9.5,11.25,7
+""", time="2020-01-02T09:30:00", notes=("column candle_acc_trade_volume is used as volume",)),
+    Export("Tushare, newest first", """ts_code,trade_date,open,high,low,close,pre_close,change,pct_chg,vol,amount
+000001.SZ,20200103,10,12,9.5,11.25,11,0.25,2.2,8,80
+000001.SZ,20200102,10,12,9.5,11.25,11,0.25,2.2,7,70
+""", symbol="000001.SZ", notes=(NEWEST,)),
+    Export("Euronext", """"Historical Data"
+"From 2020-01-01 to 2020-01-31"
+FR0000120271
+Date;Open;High;Low;Last;Close;"Number of Shares";"Number of Trades";Turnover;vwap
+03/01/2020;10;12;9.5;11.2;11.25;8;3;80;10.5
+02/01/2020;10;12;9.5;11.2;11.25;7;3;70;10.5
+31/12/2019;10;12;9.5;11.2;11.25;7;3;70;10.5
+""", time="2019-12-31", bars=3, notes=("column Close is used as close, not Last",
+        "column Number of Shares is used as volume", NEWEST)),
+    Export("Excel with its separator in a line", """sep=;
+Date;Open;High;Low;Close;Volume
+2020-01-02;10;12;9,5;11,25;7
+2020-01-03;10;12;9,5;11,25;7
+"""),
+    Export("Zerodha", """date,open,high,low,close,volume
+2020-01-02 09:15:00+0530,10,12,9.5,11.25,7
+2020-01-02 09:16:00+0530,10,12,9.5,11.25,7
+""", time="2020-01-02T03:45:00"),
+    Export("Tiingo", """date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor
+2020-01-02T00:00:00.000Z,11.25,12,9.5,10,7,11.1,12,9.5,10,7,0,1
+2020-01-03T00:00:00.000Z,11.25,12,9.5,10,7,11.1,12,9.5,10,7,0,1
+""", notes=("the adjusted close is not used",)),
+    Export("Robinhood", """begins_at,open_price,close_price,high_price,low_price,volume,session,interpolated,symbol
+2020-01-02T14:30:00Z,10.000000,11.250000,12.000000,9.500000,7,reg,False,F
+2020-01-02T14:35:00Z,10.000000,11.250000,12.000000,9.500000,7,reg,False,F
+""", time="2020-01-02T14:30:00", symbol="F"),
     Export("a comment above it", """# data of 2020, in USD
 # Date, Open, High are explained elsewhere
 date,open,high,low,close,volume
@@ -393,7 +427,7 @@ def test_tickers_side_by_side_are_instruments(tmp_path: Path) -> None:
     assert days(apple) == ["2020-01-02", "2020-01-03", "2020-01-06"]
     assert days(microsoft) == ["2020-01-03", "2020-01-06"]
     assert microsoft[0][1:] == (20.0, 24.0, 19.0, 22.5, 14.0)
-    assert "MSFT: 1 rows without a price left out" in microsoft.notes
+    assert "MSFT: 1 rows without a price are left out" in microsoft.notes
     assert load_market(f"{file}#MSFT").sha256 == microsoft.sha256
     with pytest.raises(DataError, match=r"2 instruments \(AAPL, MSFT\)(.|\n)*prices.csv#AAPL"):
         load_market(file)
@@ -541,6 +575,20 @@ def test_a_market_of_closes(tmp_path: Path, head: str, rows: str, symbol: str) -
         assert getattr(bars, name).tolist() == [10.0, 11.0]
     assert bars.volume.tolist() == [0.0, 0.0]
     assert any(note.startswith("a market of closes: open, high and low are") for note in bars.notes)
+
+
+def test_days_without_a_close_are_left_out_of_closes(tmp_path: Path) -> None:
+    rows = "2020-01-01,.\n2020-01-02,10\n2020-01-03,\n2020-01-06,11\n2020-01-07,-1\n"
+    file = write(tmp_path, "date,SP500\n" + rows)
+    with pytest.raises(DataError, match=r"prices\.csv row 6: open is -1"):
+        load_market(f"closes:{file}")
+    file.write_text(file.read_text().replace("-1\n", "12\n"))
+    bars = load_market(f"closes:{file}")
+    assert (days(bars), bars.close.tolist()) == (
+        ["2020-01-02", "2020-01-06", "2020-01-07"],
+        [10.0, 11.0, 12.0],
+    )
+    assert "2 rows without a price are left out" in bars.notes
 
 
 def test_closes_side_by_side_are_instruments(tmp_path: Path) -> None:

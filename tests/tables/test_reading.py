@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import feather
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.tables import LIMIT_VARIABLE, Table, read_table
@@ -99,3 +102,39 @@ def test_more_than_the_limit_is_refused_before_it_is_held(
     monkeypatch.setenv(LIMIT_VARIABLE, "much")
     with pytest.raises(ConfigError, match=f"{LIMIT_VARIABLE} is 'much'"):
         read_table(packed)
+
+
+PRICES = ("open", "high", "low", "close")
+
+
+@pytest.mark.parametrize(
+    ("time", "value", "found"),
+    [
+        (pa.array([0, 1], pa.timestamp("s", tz="Mars/Base")), 1.0, "cannot be read"),
+        (pa.array([0, 10**17], pa.timestamp("s")), 1.0, "row 1: the time is 1e+17"),
+        (pa.array([0, 10**17], pa.timestamp("s", tz="Asia/Tokyo")), 1.0, "row 1: the time is 1e+17"),
+        (pa.array([0, 1], pa.duration("s")), 1.0, "row 0: '0 days 00:00:00' is not a date"),
+        (pa.array([0, 1], pa.time32("s")), 1.0, "row 0: '00:00:00' is not a date"),
+        (pa.array([b"\xff", b"1"]), 1.0, "row 0: '\\\\xff' is not a date"),
+        (pa.array([[1], [2]]), 1.0, r"row 0: '[1]' is not a date"),
+        (pa.array([0, 1], pa.timestamp("s")), [1.0], "row 0: open is '[1.]'"),
+        (pa.array([0, 1], pa.timestamp("s")), {"x": 1}, 'row 0: open is "{'),
+        (pa.array([0, 1], pa.timestamp("s")), b"\xff", "row 0: open is "),
+    ],
+)  # fmt: skip
+def test_columns_of_types_that_are_no_bars(
+    tmp_path: Path, time: pa.Array, value: object, found: str
+) -> None:
+    from offline_trader.markets import load_market
+
+    table = pa.table({"time": time, **{name: [value, value] for name in PRICES}})
+    feather.write_feather(table, tmp_path / "a.feather")
+    with pytest.raises(DataError) as refused:
+        load_market(tmp_path / "a.feather")
+    assert found in refused.value.found
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match="it is no file"):
+        read_table(tmp_path / "pipe.csv")
