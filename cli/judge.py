@@ -26,20 +26,34 @@ EXAMPLES = examples(
     "offline-trader judge returns.csv --benchmark sp500",
     "offline-trader judge equity.parquet --kind equity",
     "offline-trader judge factors.csv --kind returns --column Mkt-RF --percent",
-    "offline-trader judge trades.csv --kind trades --set initial_cash=100000",
+    "offline-trader judge daily_pnl.csv --capital 100000",
+    "offline-trader judge trades.csv --kind trades --capital 100000",
 )
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="CSV or Parquet: returns, equity, or trades.")],
+    source: Annotated[Path, typer.Argument(help="A table of returns, equity, profits, or trades.")],
     kind: Annotated[
-        str | None, typer.Option("--kind", help="returns, equity, trades; told by the columns.")
+        str | None,
+        typer.Option("--kind", help="returns, equity, profits, trades; told by the columns."),
     ] = None,
     column: Annotated[
-        str | None, typer.Option("--column", help="The column of returns or equity.")
+        str | None, typer.Option("--column", help="The column of the series.")
     ] = None,
     percent: Annotated[
-        bool | None, typer.Option("--percent", help="Returns are in per cent.")
+        bool | None,
+        typer.Option("--percent/--no-percent", help="Returns are in per cent; told by % signs."),
+    ] = None,
+    log_returns: Annotated[
+        bool | None, typer.Option("--log-returns", help="Returns are logarithmic.")
+    ] = None,
+    profit: Annotated[
+        str | None,
+        typer.Option("--profit", help="Trades' profit before (gross) or after (net) costs; told."),
+    ] = None,
+    capital: Annotated[
+        float | None,
+        typer.Option("--capital", help="The account's money at the start; for profits in money."),
     ] = None,
     tz: Annotated[
         str | None, typer.Option("--tz", help="Time zone of times without an offset; UTC.")
@@ -70,6 +84,9 @@ def command(
         kind=kind,
         column=column,
         percent=percent,
+        log_returns=log_returns,
+        profit=profit,
+        capital=capital,
         tz=tz,
         benchmark=benchmark,
         seed=seed,

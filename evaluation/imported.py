@@ -15,27 +15,33 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.evaluation.imported_columns import (
-    ResultKind,
-    recognise_kind,
-    series_of,
+from offline_trader.evaluation.imported_fills import trades_of_fills
+from offline_trader.evaluation.imported_profits import ProfitIs
+from offline_trader.evaluation.imported_series import (
+    Series,
+    SeriesRequest,
+    read_series,
     stamp,
-    trades_of,
+    tell_series,
 )
-from offline_trader.evaluation.imported_files import read_frame
+from offline_trader.evaluation.imported_trades import TradeRequest, has_trades, read_trades
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
 from offline_trader.evaluation.record import Curve, Evaluation, InstrumentRow, TradeRow
 from offline_trader.evaluation.trades import trip_outcome
 from offline_trader.markets import load_market
 from offline_trader.markets.spacing import count_gaps, infer_periods_per_year
+from offline_trader.tables.fills import has_fills
+from offline_trader.tables.records import read_records
+from offline_trader.tables.sheet import Sheet
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ImportOptions", "evaluate_imported"]
+__all__ = ["ImportOptions", "Imported", "evaluate_imported", "read_imported"]
 
+ResultKind: TypeAlias = Literal["returns", "equity", "profits", "trades"]
 TimeArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.datetime64]]
 Source: TypeAlias = "Path | str | pd.Series | pd.DataFrame"
 
@@ -46,11 +52,18 @@ class ImportOptions:
 
     Attributes:
         name: for the report; by default the file's name.
-        kind: ``returns``, ``equity``, ``trades``, or ``auto``: by the names of the columns.
-        column: the column that holds returns or equity; empty: recognised by name.
-        percent: returns (of bars or of trades) are in per cent.
+        kind: ``returns``, ``equity``, ``profits`` (money of each bar), ``trades``, or ``auto``: by
+            the names of the columns.
+        column: the column of a series; empty: recognised by name.
+        percent: returns (of bars or of trades) are in per cent; None: a per cent sign in the
+            column's name or its cells says so.
+        log_returns: returns are logarithmic; a column that is called so is read so anyway.
+        profit: what a trade list's ``profit`` beside columns of costs is: ``net`` of them,
+            ``gross``, or ``auto``: told by names, prices and signs, with a note.
         tz: time zone of times without an offset; None: UTC.
-        initial_cash: equity at the start; a trade list needs it, returns are shown from it.
+        capital: the account's money at the start, in place of ``initial_cash``; profits in money
+            need it.
+        initial_cash: equity at the start; of a trade list, and of returns.
         periods_per_year: bars a year; None: from the spacing of the timestamps, of a trade list
             from the days of its curve.
         benchmark: market to compare with (``sp500`` or a file of bars); empty: none.
@@ -60,10 +73,13 @@ class ImportOptions:
     """
 
     name: str = ""
-    kind: Literal["auto", "returns", "equity", "trades"] = "auto"
+    kind: Literal["auto", "returns", "equity", "profits", "trades"] = "auto"
     column: str = ""
-    percent: bool = False
+    percent: bool | None = None
+    log_returns: bool = False
+    profit: ProfitIs = "auto"
     tz: str | None = None
+    capital: float | None = None
     initial_cash: float = 10_000.0
     periods_per_year: float | None = None
     benchmark: str = ""
@@ -71,21 +87,41 @@ class ImportOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("auto", "returns", "equity", "trades"):
-            raise ConfigError(f"kind {self.kind!r}", expected="auto, returns, equity or trades")
-        if not self.initial_cash > 0:
+        if self.kind not in ("auto", "returns", "equity", "profits", "trades"):
+            raise ConfigError(
+                f"kind {self.kind!r}", expected="auto, returns, equity, profits or trades"
+            )
+        if self.profit not in ("auto", "net", "gross"):
+            raise ConfigError(f"profit {self.profit!r}", expected="auto, net or gross")
+        if not 0 < self.initial_cash < np.inf:
             raise ConfigError(f"initial cash {self.initial_cash}", expected="more than 0")
+        if self.capital is not None and not 0 < self.capital < np.inf:
+            raise ConfigError(f"capital {self.capital}", expected="more than 0")
         if self.periods_per_year is not None and not self.periods_per_year > 0:
             raise ConfigError(f"periods per year {self.periods_per_year}", expected="more than 0")
 
+    @property
+    def cash(self) -> float:
+        """Money at the start: the capital where it is given."""
+        return self.initial_cash if self.capital is None else self.capital
+
 
 @dataclass(frozen=True)
-class _Result:
-    """Marks [T + 1] and equity [T + 1], with closed trades and remarks where there are any.
+class Imported:
+    """A result as it was read.
 
-    ``periods_per_year`` is that of marks that were made here; None: the file's spacing tells.
+    Attributes:
+        kind: what the file holds.
+        label: its name.
+        times: [T + 1] datetime64[ns] UTC, marks.
+        equity: [T + 1] at the marks, above 0.
+        trades: closed trades, where there are any.
+        notes: what was decided in reading.
+        periods_per_year: of marks that were made here; None: the file's spacing tells.
     """
 
+    kind: ResultKind
+    label: str
     times: TimeArray
     equity: FloatArray
     trades: tuple[TradeRow, ...] = ()
@@ -108,41 +144,95 @@ def evaluate_imported(
         ConfigError: the kind cannot be told from the columns, or an option does not go with it.
     """
     options = options or ImportOptions()
-    frame, label = read_frame(source, options.kind)
-    kind: ResultKind = options.kind if options.kind != "auto" else recognise_kind(frame, label)
+    found = read_imported(source, options)
+    return _judged(found, options, ledger)
+
+
+def read_imported(source: Source, options: ImportOptions) -> Imported:
+    """Marks, equity and trades of a result that was made elsewhere; arguments and errors as
+    :func:`evaluate_imported`."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        found = _read(source, options)
+    bad = np.flatnonzero(~np.isfinite(found.equity))
+    if bad.size:
+        raise DataError(
+            f"{found.label}: equity at {stamp(found.times[bad[0]])} is beyond all numbers",
+            expected="returns or profits that an account can have",
+            hint="if returns are in per cent, say so: --percent",
+        )
+    return found
+
+
+def _read(source: Source, options: ImportOptions) -> Imported:
+    sheet, label = read_records(source, options.tz)
+    request = SeriesRequest(options.column, options.percent, options.log_returns)
+    kind = options.kind if options.kind != "auto" else _tell_kind(sheet, request, options)
     _require_fitting(options, kind)
-    result = (
-        _from_trades(frame, label, options)
-        if kind == "trades"
-        else _from_series(frame, label, kind, options)
-    )
-    return _judged(result, kind, label, options, ledger)
+    if kind == "trades":
+        return _from_trades(sheet, label, options)
+    return _from_series(read_series(sheet, kind, request), label, options)
+
+
+def _tell_kind(sheet: Sheet, request: SeriesRequest, options: ImportOptions) -> ResultKind:
+    """Trades where rows have an exit and a payoff; else by the names of the columns."""
+    trades = has_trades(sheet) or has_fills(sheet)
+    if trades and not request.column:
+        return "trades"
+    if options.log_returns:
+        return "returns"
+    found = tell_series(sheet, request)
+    if found is None and trades:
+        return "trades"
+    if found is None:
+        raise ConfigError(
+            f"{sheet.table.source}: columns {sheet.listed} tell no kind of result",
+            expected="a column such as `returns` or `equity`, or trades with exit time and profit",
+            hint="name both: --kind returns --column NAME; the first line must hold the names",
+        )
+    return found
 
 
 def _require_fitting(options: ImportOptions, kind: ResultKind) -> None:
-    if options.percent and kind == "equity":
+    if options.percent is not None and kind in ("equity", "profits"):
         raise ConfigError(
-            "--percent with an equity curve",
+            f"--{'' if options.percent else 'no-'}percent with "
+            + ("an equity curve" if kind == "equity" else "profits in money"),
             expected="it with returns, of bars or of trades",
             hint="where the column holds returns: --kind returns --column NAME",
+        )
+    if options.log_returns and kind != "returns":
+        raise ConfigError(
+            f"--log-returns with {kind}", expected="it with returns of bars: --kind returns"
         )
     if options.column and kind == "trades":
         raise ConfigError(
             f"--column {options.column} with a trade list",
-            expected="it with --kind returns or equity",
+            expected="it with --kind returns, equity or profits",
             hint="a trade list's columns are told by their names: exit_time, pnl, …",
+        )
+    if options.profit != "auto" and kind != "trades":
+        raise ConfigError(f"--profit {options.profit} with {kind}", expected="it with a trade list")
+    if options.capital is not None and kind == "equity":
+        raise ConfigError(
+            "--capital with an equity curve",
+            expected="it with profits in money, returns or trades",
+            hint="where the column holds money of each bar: --kind profits --column NAME",
+        )
+    if options.capital is None and kind == "profits":
+        raise ConfigError(
+            "profits in money, and no capital",
+            expected="--capital AMOUNT, the account's money before the first row",
+            hint="returns depend on it; where the column holds returns: --kind returns",
         )
 
 
-def _judged(
-    result: _Result, kind: str, label: str, options: ImportOptions, ledger: TrialLedger | None
-) -> Evaluation:
+def _judged(result: Imported, options: ImportOptions, ledger: TrialLedger | None) -> Evaluation:
     periods = options.periods_per_year or result.periods_per_year
     periods = periods or infer_periods_per_year(result.times)
     stamps = np.datetime_as_string(result.times.astype("datetime64[s]"))
     curve = Curve(tuple(stamps.tolist()), result.equity)
     data_hash = _hash(result)
-    name = options.name or label
+    name = options.name or result.label
     trial = None
     if ledger is not None:
         # the same result whatever its file is called and whatever seed its bootstrap has
@@ -180,11 +270,11 @@ def _judged(
         statistics=judged.statistics,
         comparators=judged.comparators,
         spa_p_value=judged.spa_p_value,
-        instruments=(InstrumentRow(label, data_hash, measures),),
+        instruments=(InstrumentRow(result.label, data_hash, measures),),
         trades=result.trades,
         notes=(
-            f"Imported {kind}: costs, fills and data are as their author left them and could not "
-            "be checked.",
+            f"Imported {result.kind}: costs, fills and data are as their author left them and "
+            "could not be checked.",
             *notes,
             *result.notes,
             *_gaps(result.times),
@@ -201,26 +291,23 @@ def _gaps(times: TimeArray) -> tuple[str, ...]:
     return (f"The series has {gaps}; what happened in one is counted as one bar's return.",)
 
 
-def _hash(result: _Result) -> str:
+def _hash(result: Imported) -> str:
     digest = hashlib.sha256(result.times.astype("datetime64[ns]").astype("<i8").tobytes())
     digest.update(result.equity.astype("<f8").tobytes())
     return digest.hexdigest()
 
 
-def _from_series(
-    frame: pd.DataFrame, label: str, kind: ResultKind, options: ImportOptions
-) -> _Result:
-    """Marks of a returns or equity column. A return belongs to the bar that ends at its time."""
-    times, values = series_of(frame, label, kind, options.column, options.tz, options.percent)
-    if kind == "equity":
-        if (values <= 0).any():
-            row = int(np.flatnonzero(values <= 0)[0])
-            raise DataError(
-                f"{label}: equity at {stamp(times[row])} is {values[row]:g}",
-                expected="positive equity",
-                hint="a curve of profits needs the initial capital added",
-            )
-        return _Result(times, values)
+def _from_series(series: Series, label: str, options: ImportOptions) -> Imported:
+    """Marks of a series. A return or a profit belongs to the bar that ends at its time."""
+    times, values = series.times, series.values
+    if series.kind == "equity":
+        _require_positive(times, values, label, "a curve of profits needs the capital added")
+        return Imported("equity", label, times, values, notes=series.notes)
+    if series.kind == "profits":
+        equity = options.cash + np.concatenate([[0.0], np.cumsum(values)])
+        _require_positive(times, equity[1:], label, "is the capital that of the whole account?")
+        note = f"All ratios depend on the capital of {options.cash:,.0f}."
+        return Imported("profits", label, _marks_before(times), equity, notes=(*series.notes, note))
     returns = values
     if (returns <= -1.0).any():
         row = int(np.flatnonzero(returns <= -1.0)[0])
@@ -229,18 +316,40 @@ def _from_series(
             expected="simple returns above -1 (-100 %)",
             hint="if they are in per cent, say so: --percent, or ImportOptions(percent=True)",
         )
-    step = np.median(np.diff(times)) if len(times) > 1 else np.timedelta64(1, "D")
-    marks = np.concatenate([[times[0] - step], times])
-    equity = options.initial_cash * np.concatenate([[1.0], np.cumprod(1.0 + returns)])
-    notes: tuple[str, ...] = ()
+    equity = options.cash * np.concatenate([[1.0], np.cumprod(1.0 + returns)])
+    notes = series.notes
     if np.median(np.abs(returns)) > 0.05:
-        notes = ("Half of all returns exceed 5 % a bar: check whether they are in per cent.",)
-    return _Result(marks, equity, notes=notes)
+        notes = (
+            *notes, "Half of all returns exceed 5 % a bar: check whether they are in per cent."
+        )  # fmt: skip
+    return Imported("returns", label, _marks_before(times), equity, notes=notes)
 
 
-def _from_trades(frame: pd.DataFrame, label: str, options: ImportOptions) -> _Result:
+def _marks_before(times: TimeArray) -> TimeArray:
+    """Times [T + 1]: the usual step before the first, and ``times``."""
+    step = np.median(np.diff(times)) if len(times) > 1 else np.timedelta64(1, "D")
+    return np.concatenate([[times[0] - step], times])
+
+
+def _require_positive(times: TimeArray, equity: FloatArray, label: str, hint: str) -> None:
+    bad = np.flatnonzero(~(equity > 0))
+    if bad.size:
+        row = int(bad[0])
+        raise DataError(
+            f"{label}: equity at {stamp(times[row])} is {equity[row]:g}",
+            expected="positive equity",
+            hint=hint,
+        )
+
+
+def _from_trades(sheet: Sheet, label: str, options: ImportOptions) -> Imported:
     """A daily curve that moves when trades close, from the initial cash."""
-    trades = trades_of(frame, label, options.tz, options.initial_cash, options.percent)
+    request = TradeRequest(options.cash, options.percent, options.profit)
+    if has_trades(sheet) or not has_fills(sheet):
+        trades, notes = read_trades(sheet, label, request)
+    else:
+        trades, notes = trades_of_fills(sheet, label, options.profit)
+        notes = (*sheet.table.notes, *notes)
     exits = np.array([trade.exit_time for trade in trades], dtype="datetime64[D]")
     first = np.array([trade.entry_time for trade in trades], dtype="datetime64[D]").min()
     days = np.arange(first, exits.max() + 1)
@@ -248,20 +357,21 @@ def _from_trades(frame: pd.DataFrame, label: str, options: ImportOptions) -> _Re
     days = days[weekday | np.isin(days, exits)]
     profit = np.array([trade.net_profit for trade in trades])
     booked = np.bincount(np.searchsorted(days, exits), profit, len(days))
-    equity = options.initial_cash + np.concatenate([[0.0], np.cumsum(booked)])
+    equity = options.cash + np.concatenate([[0.0], np.cumsum(booked)])
     if (equity <= 0).any():
         day = days[int(np.flatnonzero(equity <= 0)[0]) - 1]
         raise DataError(
-            f"{label}: the trades lose all of {options.initial_cash:,.0f} by {day}",
+            f"{label}: the trades lose all of {options.cash:,.0f} by {day}",
             expected="a positive equity throughout",
-            hint="give the capital that the account really had as initial cash",
+            hint="give the capital that the account really had: --capital",
         )
     times = np.concatenate([[days[0] - 1], days]).astype("datetime64[ns]")
     notes = (
+        *notes,
         "Profits are booked when a trade closes, so drawdowns and volatility inside a trade are "
-        f"not seen. All ratios depend on the initial cash of {options.initial_cash:,.0f}.",
+        f"not seen. All ratios depend on the initial cash of {options.cash:,.0f}.",
     )
-    return _Result(times, equity, trades, notes, _days_a_year(days))
+    return Imported("trades", label, times, equity, trades, notes, _days_a_year(days))
 
 
 def _days_a_year(days: TimeArray) -> float:
@@ -275,7 +385,7 @@ def _days_a_year(days: TimeArray) -> float:
     return 365.25 * min(1.0, 5.0 / 7.0 + week_ends / span)
 
 
-def _rivals(result: _Result, options: ImportOptions) -> tuple[list[Rival], tuple[str, ...]]:
+def _rivals(result: Imported, options: ImportOptions) -> tuple[list[Rival], tuple[str, ...]]:
     """Buy-and-hold of the benchmark market, from its last close at or before each mark."""
     if not options.benchmark:
         return [], ()
@@ -290,6 +400,6 @@ def _rivals(result: _Result, options: ImportOptions) -> tuple[list[Rival], tuple
             expected=f"{stamp(result.times[0])} to {stamp(result.times[-1])}, as the result does",
             hint="choose another benchmark or none",
         )
-    equity = options.initial_cash * bars.close[rows] / bars.close[rows[0]]
+    equity = options.cash * bars.close[rows] / bars.close[rows[0]]
     note = f"Buy-and-hold of {bars.symbol} is at its closing prices, without costs or dividends."
     return [Rival("buy_and_hold", "benchmark", equity)], (note,)

@@ -22,6 +22,8 @@ def actions_of_fills(
     prices: FloatArray,
     config: SimulatorConfig,
     capital: float = 0.0,
+    borrow: float = 0.0,
+    held_before: float = 0.0,
 ) -> tuple[FloatArray, list[str]]:
     """Actions [R] that make a simulator, from flat with ``capital``, fill ``units`` [R].
 
@@ -37,6 +39,8 @@ def actions_of_fills(
         prices: [T, 5] open, high, low, close, volume of the instrument.
         config: the simulator's rules.
         capital: cash at the start; 0: the simulator's.
+        borrow: cost of a short position a bar, as a fraction of its value.
+        held_before: units that the log held before its first fill here; the replay begins flat.
 
     Returns:
         actions: [R] in [−1, 1].
@@ -47,22 +51,41 @@ def actions_of_fills(
     at = np.minimum(decided + 1, len(prices) - 1) if later else decided
     reference = prices[at, 0 if later else 3]
     scale = (capital or config.initial_cash) / config.initial_cash
-    cash, held = config.initial_cash, 0.0
+    cash, held, since = config.initial_cash, 0.0, 0
+    closes = np.concatenate([[0.0], np.cumsum(prices[:, 3])])  # closes before each bar, added up
     actions = np.zeros(len(units))
-    clipped = 0
+    clipped = shorts = 0
     for i, (asked, price) in enumerate(zip(units / scale, reference, strict=True)):
+        if held < 0.0:
+            cash += held * borrow * (closes[decided[i] + 1] - closes[since + 1])
+        since = int(decided[i])
         action = rules.inverse(asked, cash, held, price)
         actions[i] = min(max(action, rules.low), 1.0)
-        clipped += abs(actions[i] - action) > _SLACK
+        if abs(actions[i] - action) > _SLACK:
+            is_short = asked < 0.0 and held + asked < -_SLACK * abs(asked) and rules.long_only
+            clipped, shorts = clipped + (not is_short), shorts + is_short
         filled = rules.filled(actions[i], cash, held, price)
         fill = price * (1.0 + np.sign(filled) * rules.friction)
         cash -= filled * fill + abs(filled) * fill * rules.commission
         held += filled
     notes = []
+    carried = ""
+    if abs(held_before) > _SLACK:
+        carried = (
+            f"the log held {held_before:g} units before the first of these bars, and a replay "
+            "begins flat"
+        )
+    if shorts:
+        notes.append(
+            f"{shorts:,} of {len(units):,} fills sell more than is held, which the mode "
+            f"{config.action_mode!r} does not know, and were cut; "
+            + (carried or "env.simulator.action_mode=target_long_short holds short positions")
+        )
     if clipped:
         notes.append(
             f"{clipped:,} of {len(units):,} fills are more than the account or the mode "
-            f"{config.action_mode!r} allows and were cut; is the capital right (capital=…)?"
+            f"{config.action_mode!r} allows and were cut; "
+            + (carried or "is the capital right (capital=…)?")
         )
     if config.action_mode == "order" and config.hold_threshold > 0.0:
         small = int(np.count_nonzero((actions != 0.0) & (np.abs(actions) < config.hold_threshold)))
@@ -79,6 +102,7 @@ class _Rules(NamedTuple):
 
     Attributes:
         by_order: order mode; otherwise a target mode.
+        long_only: no short positions.
         low: smallest action.
         portion: share of the cash, or of the equity, that an action of 1 asks for.
         post: costs are inside the asked amount.
@@ -88,6 +112,7 @@ class _Rules(NamedTuple):
     """
 
     by_order: bool
+    long_only: bool
     low: float
     portion: float
     post: bool
@@ -104,6 +129,7 @@ class _Rules(NamedTuple):
         commission = config.commission_bps * 1e-4
         return cls(
             by_order=config.action_mode == "order",
+            long_only=config.action_mode != "target_long_short",
             low=0.0 if config.action_mode == "target_long" else -1.0,
             portion=config.max_position_pct,
             post=config.sizing == "post_fee",

@@ -1,36 +1,34 @@
-"""Trade logs: CSV and Parquet files of actions, target weights, fills or legacy actions."""
+"""Trade logs: files of actions, target weights, fills, round trips or legacy actions."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.envs.discrete import LEGACY_ACTIONS
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.tables import SYMBOL_NAMES, TIME_NAMES, parse_times, plain
+from offline_trader.tables.contents import label, refusals
+from offline_trader.tables.fills import UNITS, find_symbols, find_time, has_fills, read_fills
+from offline_trader.tables.names import plain
+from offline_trader.tables.records import read_records
+from offline_trader.tables.round_trips import ENTRY, EXIT, read_round_trips
+from offline_trader.tables.sheet import Sheet
+from offline_trader.tables.trade_words import what_row_says
 from offline_trader.types import FloatArray
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["TradeLog", "read_log"]
 
-ACTIONS = ("action", "actions", "signal", "decision", "order")
+ACTIONS = ("action", "actions", "signal", "signals", "decision", "order")
 WEIGHTS = (
     "weight", "targetweight", "target", "targetpct", "targetpercent", "allocation", "position",
-    "positionweight", "exposure",
+    "positionweight", "exposure", "weights", "targetposition", "targetallocation",
 )  # fmt: skip
-UNITS = ("units", "quantity", "qty", "size", "shares", "amount", "filledqty", "fillqty", "volume")
-SIDES = ("side", "direction", "type", "buysell")
-BUYS = {"buy", "b", "long", "bot", "bought", "1", "+1"}
-SELLS = {"sell", "s", "short", "sld", "sold", "-1"}
 _KIND_COLUMNS = {"actions": ACTIONS, "legacy": ACTIONS, "weights": WEIGHTS, "fills": UNITS}
 
 
@@ -46,6 +44,7 @@ class TradeLog:
         symbols: [R] instruments, where the log names them.
         lines: [R] place in the file.
         sha256: of the file.
+        notes: what was decided in reading it, and what was left out.
     """
 
     source: str
@@ -55,6 +54,7 @@ class TradeLog:
     symbols: NDArray[Any] | None
     lines: NDArray[np.int64]
     sha256: str
+    notes: tuple[str, ...] = ()
 
     def locate(self, i: int) -> str:
         """What messages call row ``i``."""
@@ -62,12 +62,14 @@ class TradeLog:
 
 
 def read_log(path: str, kind: str = "auto", tz: str | None = None) -> TradeLog:
-    """The log in a CSV or Parquet file.
+    """The log in a file.
 
     Args:
-        path: the file.
+        path: a table of text, Parquet or Feather.
         kind: ``auto`` tells it by the columns: units are fills, a weight is a weight, an action
-            is a legacy action where it is one of their names, else a number in [−1, 1].
+            is a legacy action where it is one of their names, else a number in [−1, 1]; a
+            ``signal`` of 1, 0 and −1 is the position that is wanted, a weight. A row with the
+            times of entry and exit and a size is two fills.
         tz: zone of times that carry none; UTC if None.
 
     Raises:
@@ -75,137 +77,187 @@ def read_log(path: str, kind: str = "auto", tz: str | None = None) -> TradeLog:
         ConfigError: columns that tell no kind.
     """
     file = Path(path)
-    if not file.is_file():
-        raise DataError(f"no file {path}", expected="a log, CSV or Parquet")
-    return _read(path, hashlib.sha256(file.read_bytes()).hexdigest(), kind, tz)
+    source = label(path)
+    with refusals(source):
+        if not file.is_file():
+            raise DataError(f"no file {source}", expected="a log: a table of text or Parquet")
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    return _read(path, sha256, kind, tz)
 
 
 @lru_cache(maxsize=8)
 def _read(path: str, sha256: str, kind: str, tz: str | None) -> TradeLog:
-    frame, first = _frame(path)
-    columns = {plain(name): name for name in reversed(list(frame.columns))}
-    stamp = _first(columns, TIME_NAMES)
-    if stamp is None:
+    sheet, _ = read_records(path, tz)
+    notes = list(sheet.table.notes)
+    if kind in ("auto", "fills") and _has_round_trips(sheet):
+        return _from_round_trips(path, sha256, sheet, notes)
+    at = find_time(sheet)
+    if at is None:
         raise DataError(
-            f"{path}: no column of times among {', '.join(map(str, frame.columns))}",
+            f"{sheet.table.source}: no column of times among {sheet.listed}",
             expected="a column such as `timestamp` or `date`",
         )
-    lines = np.arange(len(frame), dtype=np.int64) + first
-    locate = lambda i: f"row {int(lines[i])}"  # noqa: E731
-    times = parse_times(frame[stamp], tz, path, locate).utc
-    kind, value = _kind(columns, frame, kind, path)
-    values = _values(frame, columns, kind, value, path, lines)
-    named = _first(columns, SYMBOL_NAMES)
-    symbols = None if named is None else frame[named].astype(str).to_numpy()
+    kind, column, remarks = _kind(sheet, kind)
+    notes += remarks
+    if kind == "fills":
+        found = read_fills(sheet, column)
+        sheet, at, values, symbols = found.sheet, found.time, found.units, found.symbols
+        notes += found.notes
+    else:
+        values, symbols = _values(sheet, kind, column), find_symbols(sheet)
+    return _log(path, sha256, kind, sheet.times(at).utc, values, symbols, sheet.table.rows, notes)
+
+
+def _log(
+    path: str, sha256: str, kind: str, times: NDArray[np.datetime64], values: FloatArray,
+    symbols: list[str] | None, lines: NDArray[np.int64], notes: list[str],
+) -> TradeLog:  # fmt: skip
+    if len(times) > 1 and times[0] > times[-1]:  # newest first: rows of one time, too
+        times, values, lines = times[::-1], values[::-1], lines[::-1]
+        symbols = None if symbols is None else symbols[::-1]
     order = np.argsort(times, kind="stable")
+    named = None if symbols is None else np.array(symbols, dtype=str)[order]
     return TradeLog(
-        path, kind, times[order], values[order],
-        None if symbols is None else symbols[order], lines[order], sha256,
+        path, kind, times[order], values[order], named, lines[order], sha256, tuple(notes)
+    )
+
+
+def _has_round_trips(sheet: Sheet) -> bool:
+    """True for one row a trade, with the times of both ends and a size."""
+    headings = sheet.headings
+    twice = any(len(headings.places((key,))) == 2 for key in ("time", "date", "datetime"))
+    both = bool(headings.places(ENTRY)) and bool(headings.places(EXIT))
+    return (both or twice) and bool(headings.places(UNITS))
+
+
+def _from_round_trips(path: str, sha256: str, sheet: Sheet, notes: list[str]) -> TradeLog:
+    """Every trade as two fills: one at its entry and one, the other way, at its exit."""
+    trips = read_round_trips(sheet)
+    if trips.units is None or not np.isfinite(trips.units).all():
+        raise DataError(
+            f"{sheet.table.source}: trades without a size", expected="a size in every row"
+        )
+    units = trips.units * trips.direction
+    rows = trips.sheet.table.rows
+    symbols = None if trips.symbols is None else [*trips.symbols, *trips.symbols]
+    notes += [*trips.notes, "one row a trade: read as a fill at its entry and one at its exit"]
+    return _log(
+        path, sha256, "fills", np.concatenate([trips.entries, trips.exits]),
+        np.concatenate([units, -units]), symbols, np.concatenate([rows, rows]), notes,
     )  # fmt: skip
 
 
-def _frame(path: str) -> tuple[pd.DataFrame, int]:
-    """Rows of the file, and the number that its first one has in messages."""
-    import pandas as pd
-
-    try:
-        if path.lower().endswith((".parquet", ".pq")):
-            frame, first = pd.read_parquet(path), 0
-            if not isinstance(frame.index, pd.RangeIndex):
-                frame = frame.reset_index()
-        else:
-            with open(path, encoding="utf-8-sig", errors="replace") as file:
-                head = file.readline()
-            delimiter = max(",;\t|", key=head.count)
-            frame, first = pd.read_csv(path, sep=delimiter, encoding="utf-8-sig"), 2
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} cannot be read: {reason}", expected="CSV or Parquet") from None
-    if frame.empty:
-        raise DataError(f"{path}: no rows", expected="a header and at least one row")
-    return frame, first
-
-
-def _first(columns: dict[str, Any], spellings: Sequence[str]) -> Any:
-    return next((columns[one] for one in spellings if one in columns), None)
-
-
-def _kind(columns: dict[str, Any], frame: pd.DataFrame, asked: str, path: str) -> tuple[str, Any]:
-    """What the rows say, and the column that says it."""
+def _kind(sheet: Sheet, asked: str) -> tuple[str, int, list[str]]:
+    """What the rows say, the column that says it, and a note where that was decided by values."""
+    headings = sheet.headings
     if asked != "auto":
-        column = _first(columns, _KIND_COLUMNS[asked])
+        column = headings.find(_KIND_COLUMNS[asked], fits=sheet.holds_numbers)
+        if column is None:
+            column = headings.find(_KIND_COLUMNS[asked])
         if column is None:
             raise ConfigError(
-                f"{path}: no column of {asked} among {', '.join(map(str, frame.columns))}",
-                expected="one of " + ", ".join(_KIND_COLUMNS[asked]),
+                f"{sheet.table.source}: no column of {asked} among {sheet.listed}",
+                expected="one of " + ", ".join(_KIND_COLUMNS[asked][:30]),
             )
-        return asked, column
-    found = {kind: _first(columns, _KIND_COLUMNS[kind]) for kind in ("actions", "weights", "fills")}
+        return asked, column, []
+    fills = _first(sheet, UNITS, sheet.holds_numbers)
+    sided = has_fills(sheet)
+    found = {
+        "actions": _first(sheet, ACTIONS, lambda i: _are_actions(sheet, i, fills is not None)),
+        "weights": _first(sheet, WEIGHTS, lambda i: not sided or _within(sheet, i, 1.0)),
+        "fills": fills,
+    }
     given = [kind for kind, column in found.items() if column is not None]
-    says_side = "actions" not in given or _is_side(frame[found["actions"]])
-    if "fills" in given and "weights" not in given and says_side:
-        return "fills", found["fills"]
+    if sided and "weights" not in given:
+        given = ["fills"]
+    elif len(given) == 2 and "actions" in given and _is_signal(sheet, found["actions"]):
+        given.remove("actions")
     if len(given) != 1:
         raise ConfigError(
-            f"{path}: columns {', '.join(map(str, frame.columns))} tell "
+            f"{sheet.table.source}: columns {sheet.listed} tell "
             + (f"several kinds ({', '.join(given)})" if given else "no kind of log"),
             expected="a column such as `action`, `weight` or `units`",
             hint="name the kind: log:FILE?kind=weights (actions, weights, fills, legacy)",
         )
     kind, column = given[0], found[given[0]]
-    if kind == "actions" and _legacy_numbers(frame[column]) is not None:
-        kind = "legacy"
-    return kind, column
+    assert column is not None
+    headings.used.add(column)
+    if kind == "actions" and _legacy_numbers(sheet, column) is not None:
+        return "legacy", column, []
+    if kind == "actions" and _is_signal(sheet, column):
+        return (
+            "weights",
+            column,
+            [
+                f"`{sheet.names[column]}` holds 1, 0 and -1 alone: read as the position that is "
+                "wanted (long, flat, short); if they are the simulator's actions: kind=actions"
+            ],
+        )
+    return kind, column, []
 
 
-def _is_side(column: pd.Series) -> bool:
-    words = {str(word).strip().lower() for word in column.dropna().unique()}
-    return bool(words) and words <= BUYS | SELLS
+def _first(sheet: Sheet, keys: tuple[str, ...], fits: Any) -> int | None:
+    return next((i for i in sheet.headings.places(keys) if fits(i)), None)
 
 
-def _legacy_numbers(column: pd.Series) -> FloatArray | None:
+def _within(sheet: Sheet, i: int, limit: float) -> bool:
+    if not sheet.holds_numbers(i):
+        return False
+    values = sheet.numbers(i)
+    return bool((np.abs(values[np.isfinite(values)]) <= limit).all())
+
+
+def _are_actions(sheet: Sheet, i: int, has_units: bool) -> bool:
+    """False for sides beside units, for numbers of orders, and for other texts beside units."""
+    words = {word for word in sheet.words(i) if word}
+    if sheet.headings.all[i].key == "order" and sheet.holds_numbers(i):
+        return _within(sheet, i, 6.0)
+    if not has_units:
+        return True
+    sides = bool(words) and all(what_row_says(word) in ("buy", "sell") for word in words)
+    return not sides and (sheet.holds_numbers(i) or _legacy_numbers(sheet, i) is not None)
+
+
+def _is_signal(sheet: Sheet, i: int | None) -> bool:
+    """True for a column called signal that holds nothing but 1, 0 and −1."""
+    if i is None or sheet.headings.all[i].key not in ("signal", "signals"):
+        return False
+    return {word.removesuffix(".0").lstrip("+") for word in sheet.words(i)} <= {
+        "1",
+        "0",
+        "-1",
+        "-0",
+    }
+
+
+def _legacy_numbers(sheet: Sheet, i: int) -> FloatArray | None:
     """Numbers of legacy actions written by name; None where they are not all names."""
-    known = {plain(name): float(i) for i, name in enumerate(LEGACY_ACTIONS)}
-    words = [known.get(plain(word)) for word in column]
+    known = {plain(name): float(k) for k, name in enumerate(LEGACY_ACTIONS)}
+    words = [known.get(plain(word)) for word in sheet.words(i)]
     return None if None in words else np.array(words, dtype=np.float64)
 
 
-def _values(
-    frame: pd.DataFrame, columns: dict[str, Any], kind: str, column: Any, path: str,
-    lines: NDArray[np.int64],
-) -> FloatArray:  # fmt: skip
-    import pandas as pd
-
-    if kind == "legacy" and (named := _legacy_numbers(frame[column])) is not None:
+def _values(sheet: Sheet, kind: str, i: int) -> FloatArray:
+    if kind == "legacy" and (named := _legacy_numbers(sheet, i)) is not None:
         return named
-    values = np.array(pd.to_numeric(frame[column], errors="coerce"), dtype=np.float64)
-    low, high = {"fills": (-np.inf, np.inf), "legacy": (0.0, 6.0)}.get(kind, (-1.0, 1.0))
-    bad = np.flatnonzero(~np.isfinite(values) | (values < low) | (values > high))
+    heading = sheet.headings.all[i]
+    expected = "0 to 6, or " + ", ".join(LEGACY_ACTIONS)
+    if kind != "legacy":
+        expected = "numbers in [-1, 1]"
+    try:
+        values = sheet.numbers(i, heading.unit == "percent")
+    except DataError as error:
+        raise DataError(error.found, expected=expected) from None
+    low, high = (0.0, 6.0) if kind == "legacy" else (-1.0, 1.0)
+    wrong = ~np.isfinite(values) | (values < low) | (values > high)
     if kind == "legacy":
-        bad = np.union1d(bad, np.flatnonzero(np.isfinite(values) & (values != np.rint(values))))
+        wrong |= np.isfinite(values) & (values != np.rint(values))
+    bad = np.flatnonzero(wrong)
     if bad.size:
-        expected = {
-            "fills": "numbers of units",
-            "legacy": "0 to 6, or " + ", ".join(LEGACY_ACTIONS),
-        }.get(kind, "numbers in [-1, 1]")
         raise DataError(
-            f"{path} row {int(lines[bad[0]])}: {column} is {frame[column].iloc[int(bad[0])]!r}",
+            f"{sheet.place(int(bad[0]))}: {heading.name} is "
+            f"{str(sheet.cells(i).iloc[int(bad[0])])!r}",
             expected=expected,
-            hint="" if kind != "weights" else "write per cent as shares: 0.5, not 50",
+            hint="" if kind != "weights" else "write per cent as shares: 0.5, or as 50%",
         )
-    side = _first(columns, (*SIDES, *ACTIONS)) if kind == "fills" else None
-    return values if side is None else _signed(values, frame[side], path, side, lines)
-
-
-def _signed(
-    units: FloatArray, column: pd.Series, path: str, name: Any, lines: NDArray[np.int64]
-) -> FloatArray:
-    """Units with the sign that a column of sides gives them."""
-    words = [str(word).strip().lower().removesuffix(".0") for word in column]
-    for i, word in enumerate(words):
-        if word not in BUYS | SELLS:
-            raise DataError(
-                f"{path} row {int(lines[i])}: {name} is {column.iloc[i]!r}",
-                expected="buy or sell",
-            )
-    return np.abs(units) * np.where([word in BUYS for word in words], 1.0, -1.0)
+    return values

@@ -30,6 +30,8 @@ class MarketTensor:
         timestamps: [S] datetime64[ns], UTC.
         layout: names of the observation's columns.
         notes: what a reader of the bars' sources should know, each with its source.
+        known_from: [K] datetime64[ns], first bar of each instrument's data, whose range may begin
+            later; where it is not known, the range's own.
     """
 
     prices: FloatArray
@@ -41,6 +43,7 @@ class MarketTensor:
     timestamps: NDArray[np.datetime64]
     layout: ObservationLayout
     notes: tuple[str, ...] = ()
+    known_from: NDArray[np.datetime64] | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (("prices", np.float64), ("features", np.float32)):
@@ -100,6 +103,7 @@ class MarketTensor:
             timestamps=np.concatenate([b.timestamps[r.start : r.stop] for b, _, r in parts]),
             layout=observation_layout(),
             notes=tuple(dict.fromkeys(f"{b.name}: {note}" for b in bars for note in b.notes)),
+            known_from=np.array([b.timestamps[0] for b in bars]),
         )
 
     def __len__(self) -> int:
@@ -117,6 +121,7 @@ class MarketTensor:
             self.symbols[k : k + 1],
             self.timestamps[rows],
             self.layout,
+            known_from=None if self.known_from is None else self.known_from[k : k + 1],
         )
 
     @cached_property

@@ -340,12 +340,12 @@ def test_encodings_of_spreadsheets(tmp_path: Path, encoding: str) -> None:
 
 def test_files_that_hold_no_table(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    path.write_bytes("date,Größe\n2016-01-04,1\n".encode("latin-1"))
-    with pytest.raises(DataError, match="not text in UTF-8"):
+    path.write_bytes(b"date,returns\n2016-01-04,\0\n")
+    with pytest.raises(DataError, match="no text file"):
         evaluate_imported(path)
     for text in ("", "\n\n", "# nothing\n", "date,returns\n"):
         path.write_text(text)
-        with pytest.raises(DataError, match="has no rows"):
+        with pytest.raises(DataError, match=r"no rows|is empty"):
             evaluate_imported(path)
 
 
@@ -403,7 +403,7 @@ def test_what_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
     assert found.measures["total_return"] == pytest.approx(0.1)
     with pytest.raises(ConfigError, match="no column 'baz'"):
         evaluate_imported(path, ImportOptions(kind="equity", column="baz"))
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(DataError, match="no such file"):
         evaluate_imported(tmp_path / "absent.csv")
 
 

@@ -209,3 +209,68 @@ def test_parquet_and_csv_say_the_same(tmp_path: Path, bars_market: MarketTensor)
         for name in ("w.parquet", "w.csv")
     )
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("mode", ["order", "target_long", "target_long_short"])
+def test_there_are_no_more_trades_than_fills(
+    tmp_path: Path, bars_market: MarketTensor, mode: Any
+) -> None:
+    """In the target modes a kept weight moves overnight; keeping it must not be a trade."""
+    rows = np.array([10, 20, 40, 60, 90, 120, 150, 180, 200, 250, 300, 350])
+    units = np.tile([3.0, -3.0] if mode != "target_long_short" else [-3.0, 3.0], 6)
+    path = write(tmp_path / "f.csv", time=bars_market.timestamps[rows], units=units)
+    fills, _, _ = run(bars_market, SimulatorConfig(action_mode=mode, hold_threshold=0.0), path)
+    wanted = np.zeros(len(bars_market) - 1)
+    wanted[rows - 1] = units
+    np.testing.assert_allclose(fills, wanted, atol=1e-5)
+    assert np.count_nonzero(fills) == len(units)
+
+
+def test_a_kept_weight_that_trades_is_told(tmp_path: Path, bars_market: MarketTensor) -> None:
+    path = write(tmp_path / "w.csv", time=bars_market.timestamps[:2], weight=[0.5, 0.25])
+    for settings, told in (
+        ({}, True), ({"rebalance_threshold": 0.01}, False), ({"action_mode": "order"}, False),
+    ):  # fmt: skip
+        config = SimulatorConfig(**{"action_mode": "target_long", **settings})  # type: ignore[arg-type]
+        notes = replay(bars_market, config, HistoryParams(path)).notes
+        assert any("more trades than rows" in note for note in notes) == told
+    smooth = SimulatorConfig(smoothing_alpha=0.5)
+    notes = replay(bars_market, smooth, HistoryParams(path)).notes
+    assert any("not exact: env.simulator.smoothing_alpha" in note for note in notes)
+
+
+def test_a_log_that_begins_in_the_warm_up_is_told_so(
+    tmp_path: Path, bars_market: MarketTensor
+) -> None:
+    bars = load_market("sp500").slice(0, 253 + N)
+    early, inside = bars.timestamps[[5, 100]], bars_market.timestamps[[40, 80]]
+    both = write(tmp_path / "b.csv", time=[*early, *inside], units=[5.0, 1.0, -2.0, -4.0])
+    notes = replay(bars_market, SimulatorConfig(), HistoryParams(both)).notes
+    assert any("2 rows from row 2 on lie on bars before" in note for note in notes), notes
+    assert any("the log held 6 units before" in note for note in notes), notes
+    assert not any("is the capital right" in note for note in notes)
+    alone = write(tmp_path / "a.csv", time=early, units=[5.0, 1.0])
+    with pytest.raises(DataError, match="the features' warm-up") as info:
+        replay(bars_market, SimulatorConfig(), HistoryParams(alone))
+    assert "begin earlier than the log" in str(info.value.hint)
+
+
+def test_a_short_sale_in_a_mode_without_shorts_is_told(
+    tmp_path: Path, bars_market: MarketTensor
+) -> None:
+    path = write(tmp_path / "s.csv", time=bars_market.timestamps[[5, 9]], units=[-3.0, 3.0])
+    for mode in ("order", "target_long"):
+        notes = replay(bars_market, SimulatorConfig(action_mode=mode), HistoryParams(path)).notes
+        assert any("target_long_short holds short positions" in note for note in notes), notes
+
+
+def test_symbols_are_compared_without_their_signs(tmp_path: Path) -> None:
+    bars = [load_market(name).slice(0, 300) for name in ("sp500", "nasdaq")]
+    parts = [BarRange(253, 300)] * 2
+    market = MarketTensor.from_bars(bars, [compute_features(one) for one in bars], parts)
+    path = write(
+        tmp_path / "n.csv", time=market.timestamps[[3, 4]], weight=[0.5, 0.25],
+        symbol=["NAS/DAQ", "SP-500"],
+    )  # fmt: skip
+    table = replay(market, SimulatorConfig(), HistoryParams(path)).table
+    assert np.flatnonzero(table[:, 1]).tolist() == [4, 47 + 3]
