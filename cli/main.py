@@ -178,7 +178,7 @@ def _refuse_place(error: OSError) -> None:
         _own_fault()
     _refuse(
         ConfigError(
-            f"{error.filename or 'a file'} cannot be used: {error.strerror or error}",
+            f"{error.filename or 'a file or the output'} cannot be used: {error.strerror or error}",
             expected="files that can be read, and folders that can be written and have room",
             hint="choose another place, as with --run, --root or --output",
         )

@@ -25,6 +25,8 @@ class MetricsLog:
         self._folder = folder
         self._path = folder / METRICS
         self._events: EventFileWriter | None = None
+        # TensorBoard opens no folder whose name is not UTF-8: such a run has its numbers here.
+        self._has_events = not any("\ud800" <= each <= "\udfff" for each in str(folder))
         self._first_step: int | None = None
 
     @property
@@ -63,6 +65,8 @@ class MetricsLog:
             self._events = None
 
     def _write_event(self, step: int, numbers: Mapping[str, float]) -> None:
+        if not self._has_events:
+            return
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
 

@@ -472,3 +472,19 @@ def test_a_file_that_finds_no_room_is_named_and_leaves_no_half(
         *("config.yaml", "manifest.json"),
         *(("metrics.jsonl",) if what == "metrics" else ()),
     }
+
+
+def test_a_run_may_have_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"r\xff")
+    parent = tmp_path / os.fsdecode(b"bars\xfe.csv")
+    parent.write_text("a\n")
+    config = {"market": str(parent)}
+    words = {"command": "x", "seed": 0, "parents": [parent]}
+    with Run.create(path, config, **words) as run:  # type: ignore[arg-type]
+        run.log(1, {"loss": 0.5})
+        run.save_checkpoint(1, lambda place: void(place.write_text("x")))
+    with Run.create(path, config, resume=True, **words) as run:  # type: ignore[arg-type]
+        run.finish(market=str(parent))
+    found = Run.open(path)
+    assert (found.status, found.facts["market"], found.config()) == ("done", str(parent), config)
+    assert found.metrics() == [{"step": 1, "loss": 0.5}]
