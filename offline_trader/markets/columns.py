@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offline_trader.errors import DataError
 from offline_trader.markets.spellings import ADJUSTED, CLOCKS, DATES, SPELLINGS
 from offline_trader.markets.validation import PRICES
-from offline_trader.tables import TIME_NAMES, find_name, is_clock, is_number, plain
+from offline_trader.tables import TIME_NAMES, find_name, is_clock, is_number, is_percent, plain
 
 __all__ = [
     "REQUIRED",
@@ -26,6 +27,7 @@ REQUIRED = ("timestamp", *PRICES)
 _EITHER = frozenset(map(plain, (*DATES, *CLOCKS)))
 _PLAIN = {price: frozenset(map(plain, SPELLINGS[price])) for price in PRICES}
 
+_NO_UNIT = {"price", "adj", "adjusted", "bid", "ask"}  # they say what the price is
 _NOT_VOLUME = re.compile(r"ma\d*$|avg|average|change|pct|sma|ratio|weighted")
 
 
@@ -47,8 +49,25 @@ class BarColumns:
 
 def names_prices(names: Sequence[str]) -> bool:
     """True for cells that are names, at least three of them those of prices."""
-    known = {plain(name) for name in names}
+    known = {plain(name) for name in without_shared_part(names)}
     return sum(not known.isdisjoint(_PLAIN[price]) for price in PRICES) >= 3
+
+
+def without_shared_part(names: Sequence[str]) -> list[str]:
+    """The names without the word that begins or ends at least four of them, where it hides the
+    prices: ``open_usd`` and ``SPY.Open`` are ``open``."""
+    for pattern in (r"(.+)[ _.]+([A-Za-z0-9]+)", r"(?P<affix>[A-Za-z0-9^]+)[ _.]+(.+)"):
+        parts = [re.fullmatch(pattern, name.strip()) for name in names]
+        affix, rest = (1, 2) if "affix" in pattern else (2, 1)
+        shared = Counter(part[affix].lower() for part in parts if part)
+        word, count = shared.most_common(1)[0] if shared else ("", 0)
+        if count < 4 or word in _NO_UNIT:
+            continue
+        return [
+            part[rest] if part and part[affix].lower() == word else name
+            for name, part in zip(names, parts, strict=True)
+        ]
+    return list(names)
 
 
 def names_closes(names: Sequence[str]) -> bool:
@@ -65,6 +84,9 @@ def recognise(names: Sequence[str], source: str) -> BarColumns:
     found = _find(names)
     missing = [name for name in REQUIRED if name not in found]
     if missing:
+        bare = without_shared_part(names)
+        if all(name in _find(bare) for name in REQUIRED):
+            return recognise(bare, source)
         raise _missing(missing, names, found, source)
     return BarColumns(found, _volumes(names, found), tuple(_choices(names, found)))
 
@@ -83,7 +105,10 @@ def recognise_closes(names: Sequence[str], source: str) -> dict[str, BarColumns]
         raise _missing(["timestamp"], names, found, source)
     beside = {ours: found[ours] for ours in ("timestamp", "clock", "symbol") if ours in found}
     close = found.get("close", find_name(names, ADJUSTED))
-    others = [i for i in range(len(names)) if i not in beside.values() and names[i]]
+    others = [
+        i for i, name in enumerate(names)
+        if i not in beside.values() and name and not is_percent(name)
+    ]  # fmt: skip
     if close is None and len(others) == 1:
         close = others[0]
     if close is not None:
@@ -148,11 +173,16 @@ def _choices(names: Sequence[str], found: dict[str, int]) -> list[str]:
         if free:
             used = names[found[price]]
             notes.append(f"column {used} is used as {price}, not {', '.join(free)}")
+    if plain(names[found["close"]]).startswith("bid"):
+        notes.append(f"prices are bids, such as column {names[found['close']]}")
     return notes
 
 
 def _hint(missing: Sequence[str], names: Sequence[str], found: dict[str, int]) -> str:
-    free = {plain(name): name for i, name in enumerate(names) if i not in found.values()}
+    free = {
+        plain(name): name for i, name in enumerate(names)
+        if i not in found.values() and not is_percent(name)
+    }  # fmt: skip
     if tuple(missing) == ("open", "high", "low"):
         return "if the file holds closes alone, read it as such: --closes, or `closes:` before it"
     if missing[0] == "close" and (adjusted := next((a for a in ADJUSTED if a in free), "")):

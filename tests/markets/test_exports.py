@@ -329,6 +329,19 @@ SBER;D;20200103;0;10;12;9.5;11.25;7
 2020-01-02,10,12,9.5,11.25,7
 2020-01-03,10,12,9.5,11.25,7
 """),
+    Export("a currency behind each name", """time,open_usd,high_usd,low_usd,close_usd,volume
+2020-01-02,10,12,9.5,11.25,7
+2020-01-03,10,12,9.5,11.25,7
+"""),
+    Export("quantmod", """"","SPY.Open","SPY.High","SPY.Low","SPY.Close","SPY.Volume","SPY.Adjusted"
+"2020-01-02",10,12,9.5,11.25,7,11.1
+"2020-01-03",10,12,9.5,11.25,7,11.1
+""", notes=("column SPY.Volume is used as volume",)),
+    Export("bids and asks", """time,bid_o,bid_h,bid_l,bid_c,ask_o,ask_h,ask_l,ask_c
+2020-01-02T09:30Z,10,12,9.5,11.25,11,13,10.5,12.25
+2020-01-02T09:31Z,10,12,9.5,11.25,11,13,10.5,12.25
+""", time="2020-01-02T09:30:00", volume=0.0,
+        notes=("prices are bids, such as column bid_c", NO_VOLUME)),
     Export("date_open", """date_open,date_close,open,high,low,close,volume
 2020-01-02,2020-01-03,10,12,9.5,11.25,7
 2020-01-03,2020-01-04,10,12,9.5,11.25,7
@@ -575,6 +588,12 @@ def test_a_market_of_closes(tmp_path: Path, head: str, rows: str, symbol: str) -
         assert getattr(bars, name).tolist() == [10.0, 11.0]
     assert bars.volume.tolist() == [0.0, 0.0]
     assert any(note.startswith("a market of closes: open, high and low are") for note in bars.notes)
+
+
+def test_per_cent_are_no_closes(tmp_path: Path) -> None:
+    file = write(tmp_path, "Date,Close %\n2020-01-02,10\n2020-01-03,11\n")
+    with pytest.raises(DataError, match="no column for close among Date, Close %"):
+        load_market(f"closes:{file}")
 
 
 def test_days_without_a_close_are_left_out_of_closes(tmp_path: Path) -> None:
