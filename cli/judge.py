@@ -61,6 +61,14 @@ def command(
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", help="Market to compare with.")
     ] = None,
+    stamps: Annotated[
+        str | None,
+        typer.Option(
+            "--stamps",
+            help="open or close: which end of a bar the benchmark's time stamps mean; guessed, and "
+            "said.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the report; runs/judge-NAME.")
     ] = None,
@@ -89,6 +97,7 @@ def command(
         capital=capital,
         tz=tz,
         benchmark=benchmark,
+        stamps=stamps,
         seed=seed,
     )
     folder = output or Path("runs") / f"judge-{source.stem}"

@@ -8,7 +8,7 @@ so.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -27,6 +27,12 @@ from offline_trader.evaluation.imported_series import (
 from offline_trader.evaluation.imported_trades import TradeRequest, has_trades, read_trades
 from offline_trader.evaluation.judgement import Rival, TrialRecord, judge
 from offline_trader.evaluation.ledger import TrialLedger
+from offline_trader.evaluation.marks import (
+    Stamps,
+    benchmark_rows,
+    irregular_note,
+    require_calendar,
+)
 from offline_trader.evaluation.record import Curve, Evaluation, InstrumentRow, TradeRow
 from offline_trader.evaluation.trades import trip_outcome
 from offline_trader.markets import load_market
@@ -69,6 +75,8 @@ class ImportOptions:
         benchmark: market to compare with (``sp500`` or a file of bars); empty: none.
         market: name of the market that was traded: with it the result is held against the trials
             on this market, without it against all of the project.
+        stamps: which end of a bar the benchmark's time stamps mean: ``open``, ``close``, or
+            ``auto``: guessed, with a note.
         seed: of the bootstrap.
     """
 
@@ -84,6 +92,7 @@ class ImportOptions:
     periods_per_year: float | None = None
     benchmark: str = ""
     market: str = ""
+    stamps: Stamps = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,6 +102,8 @@ class ImportOptions:
             )
         if self.profit not in ("auto", "net", "gross"):
             raise ConfigError(f"profit {self.profit!r}", expected="auto, net or gross")
+        if self.stamps not in ("auto", "open", "close"):
+            raise ConfigError(f"stamps {self.stamps!r}", expected="auto, open or close")
         if not 0 < self.initial_cash < np.inf:
             raise ConfigError(f"initial cash {self.initial_cash}", expected="more than 0")
         if self.capital is not None and not 0 < self.capital < np.inf:
@@ -227,8 +238,13 @@ def _require_fitting(options: ImportOptions, kind: ResultKind) -> None:
 
 
 def _judged(result: Imported, options: ImportOptions, ledger: TrialLedger | None) -> Evaluation:
+    result, rivals, notes = _beside_benchmark(result, options)
+    if options.periods_per_year is not None:
+        require_calendar(result.times, options.periods_per_year, result.label)
     periods = options.periods_per_year or result.periods_per_year
-    periods = periods or infer_periods_per_year(result.times)
+    if periods is None:
+        periods = infer_periods_per_year(result.times)
+        notes = (*notes, *irregular_note(result.times, periods))
     stamps = np.datetime_as_string(result.times.astype("datetime64[s]"))
     curve = Curve(tuple(stamps.tolist()), result.equity)
     data_hash = _hash(result)
@@ -238,7 +254,6 @@ def _judged(result: Imported, options: ImportOptions, ledger: TrialLedger | None
         # the same result whatever its file is called and whatever seed its bootstrap has
         markets = (options.market,) if options.market else ()
         trial = TrialRecord(ledger, {"imported": True}, 0, data_hash, name, markets)
-    rivals, notes = _rivals(result, options)
     judged = judge(curve.returns, periods, rivals, trial=trial, seed=options.seed)
     measures = dict(judged.measures)
     intervals = dict(judged.intervals)
@@ -385,21 +400,45 @@ def _days_a_year(days: TimeArray) -> float:
     return 365.25 * min(1.0, 5.0 / 7.0 + week_ends / span)
 
 
-def _rivals(result: Imported, options: ImportOptions) -> tuple[list[Rival], tuple[str, ...]]:
-    """Buy-and-hold of the benchmark market, from its last close at or before each mark."""
+def _beside_benchmark(
+    result: Imported, options: ImportOptions
+) -> tuple[Imported, list[Rival], tuple[str, ...]]:
+    """The result on the marks that the benchmark covers, and buy-and-hold of it from its last close
+    at or before each of them.
+
+    Raises:
+        DataError: the benchmark covers less than half of the marks.
+    """
     if not options.benchmark:
-        return [], ()
+        return result, [], ()
     bars = load_market(options.benchmark, tz=options.tz)
-    # a date without a time means the end of that day
-    midnight = bool((result.times == result.times.astype("datetime64[D]")).all())
-    stamps = bars.timestamps.astype("datetime64[D]") if midnight else bars.timestamps
-    rows = np.searchsorted(stamps, result.times, side="right") - 1
-    if rows[0] < 0 or result.times[-1] > stamps[-1] + np.timedelta64(7, "D"):
+    found = benchmark_rows(result.times, result.equity, bars, options.stamps)
+    kept, marks = found.stop - found.first, len(result.times)
+    if kept < max(3, marks / 2):
+        ends = [stamp(time) for time in (*bars.timestamps[[0, -1]], *result.times[[0, -1]])]
         raise DataError(
-            f"the benchmark {options.benchmark} covers {stamp(stamps[0])} to {stamp(stamps[-1])}",
-            expected=f"{stamp(result.times[0])} to {stamp(result.times[-1])}, as the result does",
+            f"the benchmark {options.benchmark} covers {ends[0]} to {ends[1]}",
+            expected=f"{ends[2]} to {ends[3]}, as the result does, or half of it",
             hint="choose another benchmark or none",
         )
-    equity = options.cash * bars.close[rows] / bars.close[rows[0]]
     note = f"Buy-and-hold of {bars.symbol} is at its closing prices, without costs or dividends."
-    return [Rival("buy_and_hold", "benchmark", equity)], (note,)
+    notes = [note, found.note] if found.note else [note]
+    if kept < marks:
+        times = result.times[found.first : found.stop]
+        result = replace(
+            result,
+            times=times,
+            equity=result.equity[found.first : found.stop],
+            trades=tuple(each for each in result.trades if _within(each.exit_time, times)),
+        )
+        notes.append(
+            f"Judged from {stamp(times[0])} to {stamp(times[-1])}, where the benchmark has bars: "
+            f"{marks - kept:,} of the {marks:,} marks of {result.label} are left out."
+        )
+    equity = options.cash * bars.close[found.rows] / bars.close[found.rows[0]]
+    return result, [Rival("buy_and_hold", "benchmark", equity)], tuple(notes)
+
+
+def _within(time: str, times: TimeArray) -> bool:
+    day = np.datetime64(time, "D")
+    return bool(times[0].astype("datetime64[D]") < day <= times[-1].astype("datetime64[D]"))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from offline_trader.markets import infer_periods_per_year
+from offline_trader.markets import infer_periods_per_year, load_market
 from offline_trader.markets.spacing import count_gaps
 
 Times = NDArray[np.datetime64]
 
 MINUTE = np.timedelta64(60, "s")
+DAY = np.timedelta64(1, "D")
 
 
 def weekdays(n: int, start: str = "2018-01-01") -> Times:
@@ -28,10 +29,50 @@ def sessions(days: int, minutes: int, bars: int, opens: int = 14 * 60 + 30) -> T
     return (day + MINUTE * opens + MINUTE * minutes * np.arange(bars)[None, :]).ravel()
 
 
+def exchange_days() -> Times:
+    """Ten years of the New York Stock Exchange's days, from the built-in bars."""
+    return np.asarray(load_market("sp500").timestamps[:2520])
+
+
+def six_days(n: int) -> Times:
+    return np.busday_offset("2018-01-01", np.arange(n), roll="forward", weekmask="1111101").astype(
+        "datetime64[ns]"
+    )
+
+
+def forex_hours(weeks: int) -> Times:
+    """Hours from Sunday 22:00 to Friday 22:00 (UTC)."""
+    opens = np.datetime64("2018-01-07T22:00", "ns") + np.timedelta64(7, "D") * np.arange(weeks)
+    return (opens[:, None] + np.timedelta64(1, "h") * np.arange(120)[None, :]).ravel()
+
+
+def half_days() -> Times:
+    """Two years of hourly sessions, every 22nd of them four hours long."""
+    times = sessions(522, 60, 7).reshape(522, 7)
+    short = np.zeros(times.shape, dtype=bool)
+    short[::22, 4:] = True
+    return times[~short]
+
+
 @pytest.mark.parametrize(
     ("times", "expected"),
     [
-        (weekdays(600), 252.0),
+        # a year or more is counted: weekdays without a holiday are 260.9 a year
+        (weekdays(600), 5 / 7 * 365.25),
+        (weekdays(200), 252.0),
+        (exchange_days(), 252.0),
+        (exchange_days() - DAY, 252.0),
+        # stamps of Sunday to Thursday, and of Sunday evening to Friday, are no week-end trading
+        (weekdays(600) - DAY, 5 / 7 * 365.25),
+        (weekdays(200) - DAY, 252.0),
+        (six_days(900), 6 / 7 * 365.25),
+        (six_days(200), 6 * 252.0 / 5.0),
+        (forex_hours(70), 120 * 365.25 / 7),
+        (forex_hours(20), 120 * 252.0 / 5.0),
+        (sessions(60, 60, 7, opens=-120), 7 * 252.0),
+        (half_days(), 7 * 252.0),
+        # half of the days are missing: they are not there
+        (weekdays(1000)[::2], 499 / ((1395 + 1) / 365.25)),
         (every(np.timedelta64(1, "D"), 600), 365.0),
         (sessions(60, 1, 390), 390 * 252.0),
         (sessions(60, 60, 7), 7 * 252.0),
@@ -55,6 +96,11 @@ def test_periods_per_year(times: Times, expected: float) -> None:
     [
         # a holiday beside a week-end is no gap, a week without bars is one
         (weekdays(500), slice(10, 11), 0),
+        (weekdays(500) - DAY, slice(0, 0), 0),
+        (weekdays(500) - DAY, slice(10, 15), 1),
+        (six_days(500), slice(0, 0), 0),
+        (forex_hours(30), slice(0, 0), 0),
+        (forex_hours(30), slice(300, 303), 1),
         (weekdays(500), slice(10, 15), 1),
         # round the clock, every missing bar counts, and a run of them once
         (every(np.timedelta64(1, "D"), 500), slice(10, 11), 1),

@@ -1,0 +1,156 @@
+"""When a result's marks lie, and which bars of a benchmark had ended by then.
+
+A mark is the time at which an equity was known. A benchmark may only be read from bars that had
+ended by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from offline_trader.errors import ConfigError
+from offline_trader.markets import Bars
+from offline_trader.markets.spacing import years_between
+from offline_trader.types import FloatArray, IntArray
+
+__all__ = [
+    "BenchmarkRows",
+    "Stamps",
+    "benchmark_rows",
+    "irregular_note",
+    "require_calendar",
+]
+
+TimeArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.datetime64]]
+Stamps: TypeAlias = Literal["auto", "open", "close"]
+_DAY = np.timedelta64(1, "D")
+_FEW_DAYS = 21.0
+_SURELY = 0.2
+"""Difference of correlations by which the stamps' meaning is told."""
+
+
+def calendar_ratio(times: TimeArray, periods_per_year: float) -> float | None:
+    """Years by the count of bars ÷ years by the calendar; None for less than a month."""
+    years = years_between(times)
+    if years * 365.25 < _FEW_DAYS:
+        return None
+    return (len(times) - 1) / periods_per_year / years
+
+
+def require_calendar(times: TimeArray, periods_per_year: float, label: str) -> None:
+    """Checks bars a year that a user gave.
+
+    Raises:
+        ConfigError: by them the marks last half as long again as by the calendar, or two thirds.
+    """
+    years = years_between(times)
+    counted = (len(times) - 1) / years if years else 0.0
+    if years * 365.25 < _FEW_DAYS or 2 / 3 < counted / periods_per_year < 1.5:
+        return
+    raise ConfigError(
+        f"{periods_per_year:g} bars a year, and {label} has {len(times) - 1:,} of them in "
+        f"{years:.2f} years: {counted:,.1f} a year",
+        expected="a number near what is there",
+        hint="leave it out: it is then counted",
+    )
+
+
+def irregular_note(times: TimeArray, periods_per_year: float) -> tuple[str, ...]:
+    """What a reader must know of marks at irregular times: how a year is counted."""
+    steps = np.diff(times).astype("timedelta64[ns]").astype(np.float64)
+    # nights and week-ends are one step in five at most, but for two bars a day
+    equal = np.abs(steps / np.median(steps) - 1.0) < 0.15
+    if len(steps) < 10 or equal.mean() > 0.6:
+        return ()
+    return (
+        f"The marks come at irregular times: {len(steps):,} returns in {years_between(times):.2f} "
+        f"years are counted as {periods_per_year:,.1f} a year, and each as one bar.",
+    )
+
+
+@dataclass(frozen=True)
+class BenchmarkRows:
+    """Where a benchmark is read.
+
+    Attributes:
+        first, stop: marks of the result that the benchmark covers.
+        rows: [stop − first] row of the last bar that had ended at each of them.
+        note: what the bars' stamps were taken to mean; empty where nothing depends on it.
+    """
+
+    first: int
+    stop: int
+    rows: IntArray
+    note: str
+
+
+def benchmark_rows(
+    times: TimeArray, equity: FloatArray, bars: Bars, stamps: Stamps = "auto"
+) -> BenchmarkRows:
+    """Rows of ``bars`` that had ended at or before each mark.
+
+    Bars of a day or longer under marks of a day or longer are matched by their dates: the day's
+    close is the day's. Under marks inside the day a daily bar ends with its day. Bars inside the
+    day end at their stamp (``close``) or a bar later (``open``); ``auto`` takes ``open``, what most
+    vendors and exchanges write, unless the result moves with the bars at their own stamps and not
+    with the ended ones: then both are stamped alike. Marks at midnight are the end of their day.
+
+    Args:
+        times, equity: [T + 1] marks of the result.
+        bars: of the benchmark.
+        stamps: which end of a bar its time stamp means.
+    """
+    ends, known, daily = _ends(times, bars)
+    opened = _last(ends, known)
+    closed = _last(bars.timestamps.astype(ends.dtype), known)
+    if daily:
+        chosen, note = (closed if stamps == "close" else opened), ""
+    elif stamps == "auto":
+        alike = _correlation(equity, bars.close, closed) - _correlation(equity, bars.close, opened)
+        chosen = closed if alike > _SURELY else opened
+        end = "end (or the result is stamped as they are)" if alike > _SURELY else "beginning"
+        note = f"{bars.symbol}: the stamps of its bars were taken for their {end}; say --stamps."
+    else:
+        chosen = closed if stamps == "close" else opened
+        end = {"open": "beginning", "close": "end"}[stamps]
+        note = f"{bars.symbol}: the stamps of its bars mean their {end}, as was said."
+    first = int(np.searchsorted(chosen, 0))
+    late = known > ends[-1] + np.timedelta64(7, "D")
+    stop = int(np.argmax(late)) if late.any() else len(times)
+    return BenchmarkRows(first, stop, chosen[first:stop], note)
+
+
+def _ends(times: TimeArray, bars: Bars) -> tuple[TimeArray, TimeArray, bool]:
+    """Ends of the bars if they are stamped by their beginning, what counts as each mark, and
+    whether both are matched by dates."""
+    stamps = bars.timestamps.astype("datetime64[ns]")
+    known = times.astype("datetime64[ns]")
+    step = np.median(np.diff(stamps)) if len(stamps) > 1 else _DAY
+    by_day = bool((np.diff(times.astype("datetime64[D]")) >= _DAY).all())
+    if step >= 0.9 * _DAY.astype("timedelta64[ns]"):
+        dates = stamps.astype("datetime64[D]")
+        if by_day:
+            return dates, known.astype("datetime64[D]"), True
+        return (dates + 1).astype("datetime64[ns]"), known, True
+    if (known == known.astype("datetime64[D]")).all():
+        known = known + _DAY
+    ends = np.minimum(stamps + step, np.append(stamps[1:], stamps[-1] + step))
+    return ends, known, False
+
+
+def _last(ends: TimeArray, known: TimeArray) -> IntArray:
+    return np.asarray(np.searchsorted(ends, known, side="right") - 1, dtype=np.int64)
+
+
+def _correlation(equity: FloatArray, close: FloatArray, rows: IntArray) -> float:
+    """Of the result's log returns with the benchmark's, where it is known; 0 where undefined."""
+    inside = rows >= 0
+    if inside.sum() < 10:
+        return 0.0
+    pair = np.diff(np.log(np.stack([equity[inside], close[rows[inside]]])), axis=1)
+    if (pair.std(axis=1) == 0).any():
+        return 0.0
+    return float(np.corrcoef(pair)[0, 1])
