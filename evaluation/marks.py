@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
 from offline_trader.markets import Bars
@@ -24,7 +25,7 @@ __all__ = [
     "require_calendar",
 ]
 
-TimeArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.datetime64]]
+TimeArray: TypeAlias = NDArray[np.datetime64]
 Stamps: TypeAlias = Literal["auto", "open", "close"]
 _DAY = np.timedelta64(1, "D")
 _FEW_DAYS = 21.0
