@@ -186,7 +186,9 @@ def rolling_sharpe(
     variance = (squares - total**2 / window) / (window - 1)
     mean = total / window + returns.mean()
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(variance > 1e-18, mean / np.sqrt(variance), np.nan)
+        # running sums leave a rounding that grows with the whole series' variance
+        least = max(1e-18, 1e-9 * float(np.mean(centred**2)))
+        ratio = np.where(variance > least, mean / np.sqrt(variance), np.nan)
     annual = np.sqrt(periods_per_year)
     padding = np.full(window - 1, np.nan)
     error = np.sqrt((1.0 + ratio**2 / 2.0) / window)

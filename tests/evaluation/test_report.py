@@ -454,6 +454,14 @@ def test_rolling_sharpe_is_the_ratio_of_each_window() -> None:
     assert np.isnan(rolling_sharpe(np.full(200, 1e-3), 50, 252.0)[0]).all()
 
 
+def test_a_window_that_earns_interest_alone_has_no_rolling_sharpe_ratio() -> None:
+    """Running sums leave a rounding there, by which the ratio came out at thousands."""
+    returns = np.concatenate([np.random.default_rng(0).normal(0, 0.05, 50_000), np.full(300, 1e-4)])
+    ratio, _ = rolling_sharpe(returns, 100, 252.0)
+    assert np.isnan(ratio[-100:]).all()
+    assert np.nanmax(np.abs(ratio)) < 100
+
+
 def test_thinning_keeps_every_extreme() -> None:
     rng = np.random.default_rng(2)
     y = rng.normal(size=20_000)
