@@ -23,6 +23,7 @@ import typer
 
 from offline_trader import __version__
 from offline_trader.errors import ConfigError, OfflineTraderError, visible
+from offline_trader.interrupts import stop_on_interrupt
 
 __all__ = ["COMMANDS", "main"]
 
@@ -66,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a dash that it lacks must not end the command
             stream.reconfigure(errors="replace")
     try:
-        _application(argv)(args=argv, prog_name="offline-trader")
+        with stop_on_interrupt():
+            _application(argv)(args=argv, prog_name="offline-trader")
     except KeyboardInterrupt:
         _stop("interrupted", _INTERRUPTED)
     except OfflineTraderError as error:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from offline_trader.evaluation.backtest import Backtest, Subject
 from offline_trader.evaluation.collapse import dormant_ratio, effective_rank
 from offline_trader.export import OnnxPolicy
+from offline_trader.export.runtime import ModelSession
 from offline_trader.types import Observations
 
 __all__ = ["LayeredPolicy", "NetworkMeasures", "network_measures", "onnx_hidden_layers"]
@@ -93,20 +94,14 @@ def onnx_hidden_layers(policy: OnnxPolicy, observations: Observations) -> Layers
     back over normalisations to the activation.
     """
     import onnx
-    import onnxruntime
 
-    model = onnx.load(policy.path)
+    model = onnx.load_from_string(policy.file.payload)
     names, features = _layer_names(model.graph)
     if not names:
         return None
     wanted = list(dict.fromkeys([*names, features]))
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+    session = ModelSession(model.SerializeToString(), str(policy.path))
     values = dict(zip(wanted, session.run(wanted, {"observation": observations}), strict=True))
     return [values[name] for name in names], values[features]
 

@@ -31,7 +31,7 @@ from offline_trader.evaluation.record import (
 from offline_trader.evaluation.regimes import regime_labels, regime_rows
 from offline_trader.evaluation.robustness import DEFAULT_COSTS_BPS, Trials, robustness
 from offline_trader.experts import Expert, get_expert, parse_behaviour
-from offline_trader.export import OnnxPolicy, sha256_of
+from offline_trader.export import OnnxPolicy
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray, digest
 
@@ -181,7 +181,7 @@ def _rule(text: str) -> Expert:
 def _identity(subject: Subject, name: str) -> tuple[str, str, str]:
     """Name, kind and fingerprint."""
     if isinstance(subject, OnnxPolicy):
-        return name or subject.path.name, "policy", sha256_of(subject.path)
+        return name or subject.path.name, "policy", subject.file.sha256
     if isinstance(subject, Expert):
         return name or subject.name, "expert", digest(subject.to_dict())
     return name or type(subject).__name__, "policy", ""

@@ -10,6 +10,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from offline_trader.errors import DataError
+
 __all__ = [
     "PORTFOLIO_FIELDS",
     "BoolArray",
@@ -85,13 +87,27 @@ class ObservationLayout:
 
     @classmethod
     def from_dict(cls, payload: dict[str, object]) -> ObservationLayout:
-        """Layout from :meth:`to_dict`'s form."""
-        features, portfolio = payload["features"], payload["portfolio"]
-        assert isinstance(features, list)
-        assert isinstance(portfolio, list)
-        return cls(
-            tuple(map(str, features)), str(payload["feature_hash"]), tuple(map(str, portfolio))
-        )
+        """Layout from :meth:`to_dict`'s form.
+
+        Raises:
+            DataError: names that are missing or no texts, none at all, or one twice.
+        """
+        names: list[tuple[str, ...]] = []
+        for key in ("features", "portfolio"):
+            given = payload.get(key)
+            if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+                raise DataError(f"the observation layout has no {key}", expected="a list of names")
+            names.append(tuple(given))
+        feature_hash = payload.get("feature_hash")
+        if not isinstance(feature_hash, str):
+            raise DataError("the observation layout has no feature_hash", expected="a text")
+        both = names[0] + names[1]
+        if not both or len(set(both)) < len(both):
+            raise DataError(
+                f"the observation layout has {len(both)} columns of {len(set(both))} names",
+                expected="one or more columns, each with its own name",
+            )
+        return cls(names[0], feature_hash, names[1])
 
 
 class Policy(Protocol):

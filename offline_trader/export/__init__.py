@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from offline_trader.interrupts import stop_on_interrupt
 from offline_trader.export.manifest import (
     ManifestFacts,
     read_manifest,
@@ -18,6 +19,7 @@ from offline_trader.export.manifest import (
     verify_manifest,
     write_manifest,
 )
+from offline_trader.export.model_file import ModelFile, read_model
 from offline_trader.export.parity import PARITY_TOLERANCE, ParityReport, parity
 from offline_trader.export.runtime import OnnxPolicy
 
@@ -28,15 +30,18 @@ __all__ = [
     "PARITY_TOLERANCE",
     "ExportResult",
     "ManifestFacts",
+    "ModelFile",
     "OnnxPolicy",
     "ParityReport",
     "export_onnx",
     "parity",
     "read_manifest",
+    "read_model",
     "record_gates",
     "refuse_collapsed",
     "refuse_taken_place",
     "sha256_of",
+    "stop_on_interrupt",
     "torch_policy",
     "verify_manifest",
     "write_manifest",

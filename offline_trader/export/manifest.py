@@ -7,16 +7,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
 from offline_trader.errors import ConfigError, DataError, GateFailed
-from offline_trader.export.parity import ParityReport
 from offline_trader.runs import atomic_write
+
+if TYPE_CHECKING:
+    from offline_trader.export.parity import ParityReport
 
 __all__ = [
     "COLLAPSED",
+    "EXPORT_KIND",
     "ManifestFacts",
+    "described",
+    "load_json",
     "read_manifest",
     "record_gates",
     "refuse_collapsed",
@@ -27,7 +32,7 @@ __all__ = [
 ]
 
 COLLAPSED = "COLLAPSED"
-_KIND = "offline-trader export"
+EXPORT_KIND = "offline-trader export"
 
 
 @dataclass(frozen=True)
@@ -104,14 +109,14 @@ def refuse_taken_place(model: Path) -> None:
     target = model.parent / "manifest.json"
     if not target.exists():
         return
-    before = _load(target)
-    if before.get("kind") != _KIND:
+    before = load_json(target)
+    if before.get("kind") != EXPORT_KIND:
         raise ConfigError(
             f"{target} is the manifest of something else (a run, perhaps)",
             expected="a directory of its own for the exported model",
             hint="export to e.g. export/policy.onnx",
         )
-    other = str(before.get("model", {}).get("file", model.name))
+    other = str(described(before).get("file", model.name))
     if other != model.name and (model.parent / other).exists():
         raise ConfigError(
             f"{target} describes {other}",
@@ -135,7 +140,7 @@ def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
     refuse_taken_place(model)
     target = model.parent / "manifest.json"
     payload = {
-        "kind": _KIND,
+        "kind": EXPORT_KIND,
         "version": __version__,
         "model": {
             "file": model.name,
@@ -163,8 +168,8 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     target = path if path.suffix == ".json" else path.parent / "manifest.json"
-    payload = _load(target)
-    if payload.get("kind") != _KIND:
+    payload = load_json(target)
+    if payload.get("kind") != EXPORT_KIND:
         raise DataError(f"{target} is not the manifest of an exported model")
     return payload
 
@@ -177,7 +182,7 @@ def verify_manifest(model: Path | str) -> dict[str, Any]:
     """
     model = Path(model)
     manifest = read_manifest(model)
-    found, stated = sha256_of(model), manifest["model"]["sha256"]
+    found, stated = sha256_of(model), str(described(manifest).get("sha256"))
     if found != stated:
         raise DataError(
             f"{model} has SHA-256 {found[:16]}…",
@@ -208,6 +213,12 @@ def record_gates(model: Path | str, gates: Sequence[Mapping[str, Any]]) -> Path:
     return target
 
 
+def described(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a manifest says of its model; nothing where that is of another type."""
+    model = manifest.get("model")
+    return model if isinstance(model, Mapping) else {}
+
+
 def _gates(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     by_verdict: dict[str, list[str]] = {}
     for gate in gates:
@@ -223,13 +234,20 @@ def _hash(value: Path | str) -> str:
     return sha256_of(Path(value))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
+    """The JSON object in the file at ``path``.
+
+    Raises:
+        DataError: no such file, or no JSON object in it.
+    """
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"no manifest {path}", hint="run `offline-trader export`") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is broken JSON at line {error.lineno}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not readable: {error}") from error
     if not isinstance(payload, dict):
         raise DataError(f"{path} holds no JSON object")
     return payload

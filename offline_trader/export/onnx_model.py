@@ -1,8 +1,8 @@
 """Writes an actor as one ONNX file that holds all that a decision needs.
 
-The graph is ``action = actor((observation - mean) / scale)``: the observation scaler is inside,
-so a caller feeds raw observations; the actor is deterministic (``tanh(mu)``); the batch is
-dynamic. The observation layout, its hash, the scaler and the caller's facts travel as
+The graph is ``action = clip(actor((observation - mean) / scale), -1, 1)``: the observation scaler
+is inside, so a caller feeds raw observations; the actor is deterministic (``tanh(mu)``); the batch
+is dynamic. The observation layout, its hash, the scaler and the caller's facts travel as
 ``metadata_props``, so the file alone says which columns it expects.
 
 Why ``torch.onnx.export(dynamo=True)``: it traces any module (normalisation layers, residual or
@@ -32,12 +32,13 @@ from numpy.typing import NDArray
 
 from offline_trader import __version__
 from offline_trader.errors import ConfigError
+from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, ObservationLayout, Policy, digest
 
 __all__ = ["FORMAT_VERSION", "ExportResult", "Scaler", "export_onnx", "torch_policy"]
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 OPSET = 18
 
 
@@ -87,9 +88,9 @@ class _ScaledActor(torch.nn.Module):
         self.register_buffer("scale", torch.from_numpy(np.array(scale, dtype=np.float32)))
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Actions [B, A] for raw observations [B, F + P]."""
+        """Actions [B, A] in [-1, 1] for raw observations [B, F + P]."""
         action: torch.Tensor = self.actor((observation - self.mean) / self.scale)
-        return action
+        return action.clamp(-1.0, 1.0)  # onnxruntime's Tanh may answer 1.0000001
 
 
 def export_onnx(
@@ -121,7 +122,7 @@ def export_onnx(
     _strip(proto)
     _describe(proto, scaler, layout, facts)
     onnx.checker.check_model(proto, full_check=True)
-    payload: bytes = proto.SerializeToString(deterministic=True)
+    payload = stamp(proto.SerializeToString(deterministic=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, payload)
     return ExportResult(
@@ -263,6 +264,7 @@ def _describe(
         "offline_trader.feature_hash": layout.feature_hash,
         "offline_trader.scaler": _canonical(_scaler_dict(scaler)),
         "offline_trader.metadata": _canonical(facts),
+        CONTENT_HASH: UNSTAMPED,
     }
     for key in sorted(entries):
         prop = proto.metadata_props.add()

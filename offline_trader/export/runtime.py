@@ -7,7 +7,7 @@ binding preallocated inputs saves about 2 of them, and checking the input costs 
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,58 +16,57 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from offline_trader.errors import DataError, SchemaMismatch
+from offline_trader.interrupts import RUNNING
+from offline_trader.export.model_file import ModelFile, read_model
 from offline_trader.types import ObservationLayout
 
-__all__ = ["OnnxPolicy"]
+__all__ = ["ModelSession", "OnnxPolicy"]
 
 _OUTPUTS = ["action"]
 _LOWEST, _HIGHEST = np.float32(-1.0), np.float32(1.0)
+_PROBES = 3
+_EXPORT = "export the policy with `offline-trader export`"
 
 
 class OnnxPolicy:
     """Deterministic policy of an ONNX file written by :func:`~offline_trader.export.export_onnx`.
 
+    Its bytes are compared with the hash that it states, and with that of a manifest beside it.
+    Then it has to decide on a few observations: one finite action for each, the same the second
+    time, and the same for a row alone.
+
     Args:
-        path: the ``.onnx`` file.
+        path: the ``.onnx`` file, or what was read from it.
         expected_layout: when given, the layout that the caller's observations have.
+        unverified: accept a file that states no hash and has no manifest.
 
     Raises:
-        DataError: the file is missing or is no policy of this toolkit.
+        DataError: the file is missing, damaged, or no policy of this toolkit.
         SchemaMismatch: the file's layout is not ``expected_layout``; both hashes are named.
 
     Attributes:
         path: the file.
+        file: its content.
         layout: names and order of the observation's columns.
         scaler: ``{"mean": [F + P], "scale": [F + P]}`` as applied inside the graph.
         metadata: the facts that the export stored.
     """
 
     def __init__(
-        self, path: Path | str, *, expected_layout: ObservationLayout | None = None
+        self,
+        path: Path | str | ModelFile,
+        *,
+        expected_layout: ObservationLayout | None = None,
+        unverified: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self._session = _open_session(self.path)
-        properties = cast("dict[str, str]", self._session.get_modelmeta().custom_metadata_map)
-        try:
-            self.layout = ObservationLayout.from_dict(
-                json.loads(properties["offline_trader.layout"])
-            )
-            self.scaler: dict[str, list[float]] = json.loads(properties["offline_trader.scaler"])
-            self.metadata: dict[str, Any] = json.loads(properties["offline_trader.metadata"])
-            stored_hash = properties["offline_trader.layout_hash"]
-        except (KeyError, json.JSONDecodeError) as error:
-            raise DataError(
-                f"{self.path} holds no observation layout ({error})",
-                expected="an ONNX file written by `offline-trader export`",
-            ) from error
-        if stored_hash != self.layout.hash:
-            raise SchemaMismatch(
-                f"{self.path} states layout hash {stored_hash[:12]} but its columns give "
-                f"{self.layout.hash[:12]}",
-                hint="the file was changed after its export; export it again",
-            )
+        file = path if isinstance(path, ModelFile) else read_model(path, unverified=unverified)
+        self.file, self.path = file, file.path
+        self.layout, self.scaler, self.metadata = file.layout, file.scaler, file.metadata
         self._width = self.layout.size
+        self._session = ModelSession(file.payload, str(self.path))
         self._run = self._session.run
+        self._session.require_signature(self._width)
+        self._require_decisions()
         if expected_layout is not None:
             self.require_layout(expected_layout)
 
@@ -75,11 +74,6 @@ class OnnxPolicy:
     def layout_hash(self) -> str:
         """Hash of :attr:`layout`."""
         return self.layout.hash
-
-    @property
-    def action_size(self) -> int:
-        """A, the number of action components."""
-        return int(self._session.get_outputs()[0].shape[1])
 
     def require_layout(self, layout: ObservationLayout, owner: str = "the data") -> None:
         """Raises SchemaMismatch, naming both hashes and the first difference, unless equal."""
@@ -104,10 +98,11 @@ class OnnxPolicy:
         )
 
     def __call__(self, observations: NDArray[np.float32], /) -> NDArray[np.float32]:
-        """Actions [N, A] float32 in [-1, 1] for raw observations [N, F + P].
+        """Actions [N, 1] float32 in [-1, 1] for raw observations [N, F + P].
 
         Raises:
-            DataError: wrong width, or a NaN or infinite value; the row and column are named.
+            DataError: wrong width, or a NaN or infinite value; the row and column are named. Or
+                the model fails, or answers something else than a finite action a row.
         """
         batch = np.ascontiguousarray(observations, dtype=np.float32)
         if batch.ndim != 2 or batch.shape[1] != self._width:
@@ -118,6 +113,12 @@ class OnnxPolicy:
         if not np.isfinite(batch).all():
             self._name_first_bad(batch)
         result: NDArray[np.float32] = self._run(_OUTPUTS, {"observation": batch})[0]
+        if result.shape != (len(batch), 1):
+            raise DataError(
+                f"{self.path} answers {len(batch)} observations with shape {result.shape}",
+                expected=f"({len(batch)}, 1): one action a row",
+                hint=_EXPORT,
+            )
         if not np.isfinite(result).all():
             row = int(np.argmin(np.isfinite(result).all(axis=1)))
             raise DataError(
@@ -125,7 +126,7 @@ class OnnxPolicy:
                 expected="a finite action",
                 hint="the observation lies far outside the training range",
             )
-        # onnxruntime's Tanh may answer 1.0000001
+        # the graph clips its answer, but a file of others need not
         return cast("NDArray[np.float32]", np.minimum(np.maximum(result, _LOWEST), _HIGHEST))
 
     def _name_first_bad(self, batch: NDArray[np.float32]) -> None:
@@ -136,33 +137,102 @@ class OnnxPolicy:
             hint="skip the bars before the features' warm-up, and check the feed",
         )
 
+    def _require_decisions(self) -> None:
+        """Refuse a model that is no function of a row: three observations, twice and apart."""
+        probes = self._probes()
+        first, second = self(probes), self(probes)
+        if not np.array_equal(first, second):
+            raise DataError(
+                f"{self.path} answers the same observations with {first[0, 0]:.6g} and then "
+                f"{second[0, 0]:.6g}",
+                expected="a deterministic policy",
+                hint=_EXPORT,
+            )
+        alone = np.concatenate([self(probes[i : i + 1]) for i in range(len(probes))])
+        if not np.allclose(first, alone, rtol=0.0, atol=1e-3):
+            raise DataError(
+                f"{self.path} answers a row alone otherwise than among others",
+                expected="an action that depends on its own row only",
+                hint=_EXPORT,
+            )
 
-def _open_session(path: Path) -> Any:
-    """An inference session on the CPU with one thread and no busy waiting."""
-    if not path.is_file():
-        raise DataError(
-            f"no file {path}", expected="an ONNX policy", hint="run `offline-trader export` first"
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime raises its own unexported exception types
-        raise DataError(
-            f"{path} cannot be opened: {str(error).splitlines()[0]}",
-            expected="an ONNX policy written by `offline-trader export`",
-        ) from error
-    if [each.name for each in session.get_inputs()] != ["observation"]:
-        raise DataError(
-            f"{path} has inputs {[each.name for each in session.get_inputs()]}",
-            expected="one input named 'observation'",
-            hint="export the policy with `offline-trader export`",
-        )
-    return session
+    def _probes(self) -> NDArray[np.float32]:
+        """Observations [3, F + P] around the training mean."""
+        drawn = np.random.default_rng(0).normal(size=(_PROBES, self._width))
+        mean, scale = (np.asarray(self.scaler[name]) for name in ("mean", "scale"))
+        return np.clip(mean + drawn * scale, -1e38, 1e38).astype(np.float32)
+
+
+class ModelSession:
+    """An ONNX graph on one CPU thread, whose runs Ctrl-C ends inside
+    :func:`~offline_trader.interrupts.stop_on_interrupt`.
+
+    Args:
+        payload: the file's bytes.
+        name: what messages call it.
+
+    Raises:
+        DataError: onnxruntime cannot open it.
+    """
+
+    def __init__(self, payload: bytes, name: str) -> None:
+        self.name = name
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                payload, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises its own unexported exception types
+            raise DataError(
+                f"{name} cannot be opened: {str(error).splitlines()[0]}",
+                expected="an ONNX policy written by `offline-trader export`",
+            ) from error
+        self._options = onnxruntime.RunOptions()
+        self._options.log_severity_level = 4
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Any]) -> list[NDArray[Any]]:
+        """The outputs by name.
+
+        Raises:
+            DataError: onnxruntime fails on it.
+        """
+        RUNNING.add(self._options)
+        try:
+            return cast("list[NDArray[Any]]", self._session.run(outputs, feeds, self._options))
+        except Exception as error:  # onnxruntime raises its own unexported exception types
+            if self._options.terminate:
+                raise KeyboardInterrupt from None
+            raise DataError(
+                f"{self.name} cannot be computed: {str(error).splitlines()[0]}", hint=_EXPORT
+            ) from error
+        finally:
+            RUNNING.discard(self._options)
+            self._options.terminate = False
+
+    def require_signature(self, width: int) -> None:
+        """Refuse a graph that is not observations [N, width] to actions [N, 1], both float32."""
+        for kind, names, columns in (
+            ("input", ["observation"], width),
+            ("output", _OUTPUTS, 1),
+        ):
+            found = getattr(self._session, f"get_{kind}s")()
+            if [each.name for each in found] != names:
+                raise DataError(
+                    f"{self.name} has {kind}s {[each.name for each in found]}",
+                    expected=f"one {kind} named {names[0]!r}",
+                    hint=_EXPORT,
+                )
+            (each,) = found
+            free = len(each.shape) == 2 and not isinstance(each.shape[0], int)
+            if each.type != "tensor(float)" or not free or each.shape[1] != columns:
+                raise DataError(
+                    f"{self.name}: {kind} {each.name!r} is {each.type} of shape {each.shape}",
+                    expected=f"tensor(float) of shape [N, {columns}], N free",
+                    hint=_EXPORT,
+                )

@@ -1,7 +1,8 @@
 """The one module that touches d3rlpy's internals.
 
-Its private neighbours: :mod:`offline_trader.learning._objectives` (the two actor and critic
-losses that differ from d3rlpy 2.6), :mod:`offline_trader.learning._device_update` (its update
+Its private neighbours: :mod:`offline_trader.learning._model_file` (its files, read without
+running anything), :mod:`offline_trader.learning._objectives` (the two actor and critic losses
+that differ from d3rlpy 2.6), :mod:`offline_trader.learning._device_update` (its update
 without waiting for the device) and :mod:`offline_trader.learning._transfer` (weights from one
 algorithm to another). An ``algo`` here is a ``d3rlpy.algos`` object with its networks built.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.learning._model_file import read_model_file
 from offline_trader.learning.plain_torch import without_dynamo
 from offline_trader.learning.preprocessing import Preprocessing, RewardScale, Scaler
 from offline_trader.learning.settings import LearnerConfig
@@ -173,24 +175,81 @@ def save_algo(algo: Any, path: Path) -> None:
 
 
 @without_dynamo()
-def load_algo(path: Path, device: str = "cpu", behaviour_weight: float = 0.0) -> Any:
-    """The algorithm in a ``.d3`` file, with our losses.
+def load_algo(
+    path: Path, device: str = "cpu", behaviour_weight: float = 0.0, sha256: str | None = None
+) -> Any:
+    """The algorithm in a ``.d3`` file, with our losses; see :mod:`._model_file` for what is trusted.
 
     Raises:
-        DataError: no such file, or not a d3rlpy model of one of the algorithms here.
+        DataError: no such file, not a d3rlpy model of one of the algorithms here, or other bytes
+            than ``sha256`` says.
     """
-    d3rlpy = import_d3rlpy()
+    import_d3rlpy()
+    from d3rlpy.base import LearnableConfigWithShape
+    from d3rlpy.models import VectorEncoderFactory
+
+    file = read_model_file(Path(path), device, sha256)
     try:
-        algo = d3rlpy.load_learnable(str(path), device=device)
-    except Exception as error:  # pickle and torch raise whatever the bytes suggest
+        shaped = LearnableConfigWithShape.deserialize(file.config)
+    except Exception as error:  # d3rlpy's reader raises what the text suggests
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: its settings are wrong "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    found = type(shaped.config).__name__
+    if found not in _CONFIGS.values():
+        raise DataError(f"{path} holds {found}", expected=", ".join(sorted(_CONFIGS.values())))
+    encoders = [shaped.config.actor_encoder_factory, shaped.config.critic_encoder_factory]
+    if not all(isinstance(each, VectorEncoderFactory) for each in encoders):
+        raise DataError(
+            f"{path} has encoders {', '.join(type(each).__name__ for each in encoders)}",
+            expected="VectorEncoderFactory",
+        )
+    try:
+        algo = shaped.create(device)
+        for name, module in algo.impl._checkpointer.modules.items():
+            module.load_state_dict(file.modules[name])
+    except Exception as error:  # torch raises what the shapes suggest
         raise DataError(
             f"{path} is not a readable d3rlpy model: {type(error).__name__}: {error}"
         ) from error
-    if type(algo.config).__name__ not in _CONFIGS.values():
+    _require_known_scales(path, algo)
+    if not all(torch.isfinite(each).all() for each in algo.impl.policy.parameters()):
         raise DataError(
-            f"{path} holds {type(algo.config).__name__}", expected=", ".join(sorted(_CONFIGS))
+            f"{path} holds a policy with weights that are not finite",
+            expected="finite weights",
+            hint="train again with a smaller learning rate, or take the file from a copy",
         )
     return _adopt(algo, behaviour_weight)
+
+
+def _require_known_scales(path: Path, algo: Any) -> None:
+    """Refuse scalers that :func:`preprocessing` cannot put in plain arrays."""
+    known = (
+        ("observation_scaler", "StandardObservationScaler"),
+        ("reward_scaler", "StandardRewardScaler"),
+        ("action_scaler", "none"),
+    )
+    for name, kind in known:
+        scaler = getattr(algo, name)
+        if scaler is not None and type(scaler).__name__ != kind:
+            raise DataError(
+                f"{path} has {name} {type(scaler).__name__}", expected=f"{kind}, or no scaler"
+            )
+    try:
+        scales = preprocessing(algo)
+        wrong = len(scales.mean) != algo.impl.observation_shape[0]
+        wrong |= scales.mean.shape != scales.scale.shape
+        wrong |= not (np.isfinite(scales.mean).all() and np.isfinite(scales.scale).all())
+        wrong |= not (scales.scale > 0.0).all()
+        wrong |= scales.reward is not None and not 0.0 < scales.reward.scale < np.inf
+    except (ConfigError, TypeError, ValueError, AttributeError):
+        wrong = True
+    if wrong:
+        raise DataError(
+            f"{path} has a scaler that cannot be used",
+            expected=f"{algo.impl.observation_shape[0]} finite means and positive scales",
+        )
 
 
 def preprocessing(algo: Any) -> Preprocessing:

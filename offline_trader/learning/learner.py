@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.learning import _d3rlpy, _transfer
 from offline_trader.learning.device import require_device
 from offline_trader.learning.engine import make_engine
@@ -204,27 +204,36 @@ def make_learner(
     return Learner(config, algo, seed + 1)
 
 
-def load_learner(path: Path, config: LearnerConfig | None = None, seed: int = 0) -> Learner:
+def load_learner(
+    path: Path, config: LearnerConfig | None = None, seed: int = 0, *, sha256: str | None = None
+) -> Learner:
     """The learner in a ``.d3`` file, with its critics, optimizers and scales.
+
+    Nothing in the file is executed: it is read as texts, bytes and tensors alone.
 
     Args:
         path: written by :meth:`Learner.save` or by d3rlpy.
         config: settings of the engine, the reward scaling and the behaviour term; those of the
             algorithm are in the file. None: defaults.
         seed: of the draws while training.
+        sha256: what the file's bytes have to hash to; None: they are not compared.
 
     Raises:
-        DataError: the file is not a d3rlpy model that is known here.
+        DataError: the file is not a d3rlpy model that is known here, or its bytes are others.
         ConfigError: ``config`` names another algorithm than the file holds, or a device that is
             not there.
     """
     given = LearnerConfig() if config is None else config
     require_device(given.device)
-    algo = _d3rlpy.load_algo(path, given.device, given.behaviour_weight)
+    algo = _d3rlpy.load_algo(path, given.device, given.behaviour_weight, sha256)
     name = _d3rlpy.algorithm_of(algo)
     if config is not None and config.algorithm != name:
         raise ConfigError(f"{path} holds {name}", expected=config.algorithm)
-    return Learner(replace(given, **_d3rlpy.settings_of(algo)), algo, seed)
+    try:
+        settings = replace(given, **_d3rlpy.settings_of(algo))
+    except (ConfigError, TypeError, ValueError) as error:
+        raise DataError(f"{path} has settings that are wrong: {error}") from error
+    return Learner(settings, algo, seed)
 
 
 def online_learner(source: Learner, config: LearnerConfig, seed: int) -> Learner:

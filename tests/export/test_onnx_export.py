@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
 from offline_trader.export import OnnxPolicy, export_onnx, parity, torch_policy
+from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
 from offline_trader.types import FloatArray, ObservationLayout
 
 FEATURES = 32
@@ -102,8 +104,11 @@ def test_saturated_actions_stay_in_the_range(tmp_path: Path) -> None:
     export_onnx(actor, unit, LAYOUT, path)
     seen = np.zeros((20_000, LAYOUT.size), dtype=np.float32)
     seen[:, 0] = np.linspace(-30.0, 30.0, len(seen))
+    plain = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (raw,) = plain.run(["action"], {"observation": seen})
+    assert float(np.abs(raw).max()) == 1.0  # the graph alone, as other programs run it
     actions = OnnxPolicy(path)(seen)
-    assert float(np.abs(actions).max()) == 1.0
+    np.testing.assert_array_equal(actions, raw)
     assert actions.dtype == np.float32
 
 
@@ -237,8 +242,19 @@ def test_a_changed_layout_in_the_file_is_found(exported: Path, tmp_path: Path) -
             each.value = each.value.replace("feature_3", "feature_x")
     changed = tmp_path / "changed.onnx"
     onnx.save(model, changed)
+    with pytest.raises(DataError, match="not the file that was exported"):
+        OnnxPolicy(changed)
+    restamped(model, changed)
     with pytest.raises(SchemaMismatch, match="states layout hash"):
         OnnxPolicy(changed)
+
+
+def restamped(model: onnx.ModelProto, path: Path) -> None:
+    """Write a changed model with the hash that its content now has."""
+    for each in model.metadata_props:
+        if each.key == CONTENT_HASH:
+            each.value = UNSTAMPED
+    path.write_bytes(stamp(model.SerializeToString(deterministic=True)))
 
 
 def test_export_refuses_what_cannot_work(tmp_path: Path) -> None:

@@ -1,0 +1,237 @@
+"""Reads an exported file's bytes: what it says of itself, and whether it is what was exported.
+
+The facts that travel in an ONNX file are its top-level ``metadata_props``. They are read here
+without onnxruntime, so that a damaged or foreign file is refused before anything computes, and so
+that a dry run can know a model without opening it.
+
+One of the facts is ``offline_trader.content_sha256``: SHA-256 of the whole file with 64 zeros in
+the place of that hash. It tells damage and mix-ups; it is no signature, because whoever changes a
+file on purpose can write the hash anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from offline_trader.errors import DataError, SchemaMismatch
+from offline_trader.export.manifest import EXPORT_KIND, described, load_json
+from offline_trader.types import ObservationLayout
+
+__all__ = ["CONTENT_HASH", "UNSTAMPED", "ModelFile", "read_model", "stamp"]
+
+CONTENT_HASH = "offline_trader.content_sha256"
+UNSTAMPED = "0" * 64
+_ENTRY = re.compile(re.escape(CONTENT_HASH.encode()) + rb"\x12\x40([0-9a-f]{64})")
+_METADATA_FIELD, _LENGTH_DELIMITED = 14, 2
+_FOREIGN = "an ONNX file written by `offline-trader export`"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """An exported model, not yet opened.
+
+    Attributes:
+        path: where it was read from.
+        payload: its bytes.
+        layout: names and order of the observation's columns.
+        scaler: ``{"mean": [F + P], "scale": [F + P]}`` as applied inside the graph.
+        metadata: the facts that the export stored.
+    """
+
+    path: Path
+    payload: bytes
+    layout: ObservationLayout
+    scaler: dict[str, list[float]]
+    metadata: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the bytes."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+
+def stamp(payload: bytes) -> bytes:
+    """``payload``, whose metadata hold zeros under :data:`CONTENT_HASH`, with its hash there."""
+    (place,) = _ENTRY.finditer(payload)
+    assert place[1] == UNSTAMPED.encode()
+    start, stop = place.span(1)
+    found = hashlib.sha256(payload).hexdigest().encode()
+    return payload[:start] + found + payload[stop:]
+
+
+def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
+    """The file at ``path``, after its hash was compared.
+
+    Args:
+        path: the ``.onnx`` file.
+        unverified: accept a file that states no hash and has no manifest. A hash that is stated
+            is compared all the same.
+
+    Raises:
+        DataError: no file, no exported model, facts of another type, other bytes than the file or
+            its manifest states, or neither of them states any.
+        SchemaMismatch: the columns do not give the layout hash that the file states.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(
+            f"no file {path}", expected="an ONNX policy", hint="run `offline-trader export` first"
+        )
+    payload = path.read_bytes()
+    properties = _properties(path, payload)
+    stated = _compare_own(path, payload) | _compare_manifest(path, payload)
+    if not stated and not unverified:
+        raise DataError(
+            f"{path} states no hash of its content, and no manifest beside it does",
+            expected=_FOREIGN,
+            hint="if you trust where it comes from, open it with --unverified "
+            "(OnnxPolicy: unverified=True)",
+        )
+    layout = _layout(path, properties)
+    return ModelFile(
+        path=path,
+        payload=payload,
+        layout=layout,
+        scaler=_scaler(path, properties, layout.size),
+        metadata=_mapping(path, properties, "offline_trader.metadata"),
+    )
+
+
+def _compare_own(path: Path, payload: bytes) -> bool:
+    """Whether the file states its hash, which then is that of its bytes."""
+    places = list(_ENTRY.finditer(payload))
+    if len(places) != 1:
+        return False
+    start, stop = places[0].span(1)
+    zeros = UNSTAMPED.encode()
+    found = hashlib.sha256(payload[:start] + zeros + payload[stop:]).hexdigest()
+    _require_equal(path, found, places[0][1].decode(), "as the file itself states")
+    return True
+
+
+def _compare_manifest(path: Path, payload: bytes) -> bool:
+    """Whether a manifest beside the file describes it, whose hash then is that of its bytes."""
+    manifest = path.parent / "manifest.json"
+    if not manifest.is_file():
+        return False
+    content = load_json(manifest)
+    model = described(content)
+    if content.get("kind") != EXPORT_KIND or model.get("file") != path.name:
+        return False
+    found = hashlib.sha256(payload).hexdigest()
+    _require_equal(path, found, str(model.get("sha256")), f"as {manifest} states")
+    return True
+
+
+def _require_equal(path: Path, found: str, stated: str, where: str) -> None:
+    if found != stated:
+        raise DataError(
+            f"{path} is not the file that was exported: its content hash is {found[:16]}…",
+            expected=f"{stated[:16]}…, {where}",
+            hint="the model was changed, damaged, or belongs to another manifest: take it from a "
+            "copy, or export it again",
+        )
+
+
+def _properties(path: Path, payload: bytes) -> dict[str, str]:
+    """The file's ``metadata_props``."""
+    try:
+        found: dict[str, str] = {}
+        for field, value in _fields(payload):
+            if field == _METADATA_FIELD:
+                entry = dict(_fields(value))
+                found[entry[1].decode()] = entry.get(2, b"").decode()
+    except (IndexError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be opened: it is no ONNX file", expected=_FOREIGN
+        ) from error
+    return found
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of a protobuf message's length-delimited fields, in order.
+
+    Raises:
+        ValueError, IndexError: not a protobuf message.
+    """
+    place = 0
+    while place < len(message):
+        tag, place = _varint(message, place)
+        kind = tag & 7
+        if kind == 0:
+            _, place = _varint(message, place)
+        elif kind in (1, 5):
+            place += 8 if kind == 1 else 4
+        elif kind == _LENGTH_DELIMITED:
+            length, place = _varint(message, place)
+            if length > len(message) - place:
+                raise ValueError("a field ends after its message")
+            yield tag >> 3, message[place : place + length]
+            place += length
+        else:
+            raise ValueError(f"wire type {kind}")
+    if place != len(message):
+        raise ValueError("a field ends after its message")
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """The number at ``place`` and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = message[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place
+    raise ValueError("a number of more than ten bytes")
+
+
+def _mapping(path: Path, properties: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The JSON object under ``name``."""
+    if name not in properties:
+        what = name.removeprefix("offline_trader.")
+        shown = "observation layout" if what == "layout" else what
+        raise DataError(f"{path} holds no {shown} ({name!r})", expected=_FOREIGN)
+    try:
+        value = json.loads(properties[name])
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {name} is not JSON ({error})", expected=_FOREIGN) from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: {name} is a {type(value).__name__}", expected="a JSON object")
+    return value
+
+
+def _layout(path: Path, properties: Mapping[str, str]) -> ObservationLayout:
+    try:
+        layout = ObservationLayout.from_dict(_mapping(path, properties, "offline_trader.layout"))
+    except DataError as error:
+        raise DataError(f"{path}: {error.found}", expected=error.expected or _FOREIGN) from error
+    stated = properties.get("offline_trader.layout_hash", "")
+    if stated != layout.hash:
+        raise SchemaMismatch(
+            f"{path} states layout hash {stated[:12]} but its columns give {layout.hash[:12]}",
+            hint="the file was changed after its export; export it again",
+        )
+    return layout
+
+
+def _scaler(path: Path, properties: Mapping[str, str], size: int) -> dict[str, list[float]]:
+    value = _mapping(path, properties, "offline_trader.scaler")
+    for name in ("mean", "scale"):
+        column = value.get(name)
+        if (
+            not isinstance(column, list)
+            or len(column) != size
+            or not all(type(each) in (int, float) and abs(each) < 1e38 for each in column)
+        ):
+            raise DataError(
+                f"{path}: offline_trader.scaler has no {name} for every column",
+                expected=f"{size} finite numbers",
+            )
+    return value

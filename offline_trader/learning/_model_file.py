@@ -1,0 +1,149 @@
+"""Reads d3rlpy's ``.d3`` files without running anything that they hold.
+
+A ``.d3`` file is a pickle of ``{"torch": bytes, "config": JSON text, "version": text}``, and a
+pickle can name any function to be called while it is read. Texts, bytes and a dict need no name at
+all, so the unpickler here refuses every one; the weights inside are read by
+``torch.load(weights_only=True)``, which knows tensors, numbers, texts and containers alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from offline_trader.errors import DataError
+
+__all__ = ["ModelFile", "read_model_file"]
+
+_PARTS = {"torch": bytes, "config": str, "version": str}
+_BYTES_A_WEIGHT = 4
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a ``.d3`` file holds.
+
+    Attributes:
+        config: d3rlpy's settings with shapes, as JSON text.
+        modules: state of every network and optimizer by name.
+    """
+
+    config: str
+    modules: Mapping[str, Any]
+
+
+def read_model_file(path: Path, device: str = "cpu", sha256: str | None = None) -> ModelFile:
+    """The content of the ``.d3`` file at ``path``, its tensors on ``device``.
+
+    Args:
+        sha256: what the file's bytes have to hash to; None: any.
+
+    Raises:
+        DataError: no such file, other bytes than ``sha256`` says, a pickle that names something to
+            call, or no d3rlpy model.
+    """
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: {error.strerror or error}"
+        ) from error
+    found = hashlib.sha256(payload).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise DataError(
+            f"{path} has SHA-256 {found[:16]}…",
+            expected=f"{sha256[:16]}…, as the manifest of its run states",
+            hint="the file was changed or damaged after training: take it from a copy, or train "
+            "again",
+        )
+    parts = _unpickled(path, payload)
+    _require_room(path, parts["config"], len(payload))
+    try:
+        modules = torch.load(io.BytesIO(parts["torch"]), map_location=device, weights_only=True)
+    except Exception as error:  # torch raises what the bytes suggest
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: its weights cannot be read "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from error
+    if not isinstance(modules, dict):
+        raise DataError(f"{path} is not a readable d3rlpy model: it holds no networks")
+    return ModelFile(parts["config"], modules)
+
+
+class _Refused(Exception):
+    """A pickle that names something."""
+
+
+class _TextsAndBytes(pickle.Unpickler):
+    """An unpickler of what needs no name: texts, bytes, numbers and containers of them."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise _Refused(f"{module}.{name}")
+
+    def persistent_load(self, pid: object) -> NoReturn:
+        raise _Refused(f"persistent {type(pid).__name__}")
+
+
+def _unpickled(path: Path, payload: bytes) -> dict[str, Any]:
+    try:
+        parts = _TextsAndBytes(io.BytesIO(payload)).load()
+    except _Refused as error:
+        raise DataError(
+            f"{path} names {error} to be called, which a d3rlpy model does not",
+            expected="a policy written by offline-trader or d3rlpy",
+            hint="the file was made to run code when it is opened; nothing was run. Do not use it",
+        ) from error
+    except Exception as error:  # a pickle raises what the bytes suggest
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(parts, dict) or not all(
+        isinstance(parts.get(name), kind) for name, kind in _PARTS.items()
+    ):
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: a pickle of something else",
+            expected=f"a dict of {', '.join(_PARTS)}",
+        )
+    return parts
+
+
+def _require_room(path: Path, config: str, size: int) -> None:
+    """Refuse networks larger than the file could hold, before memory is taken for them."""
+    try:
+        tree = json.loads(config)
+        inputs = prod(int(each) for each in tree["observation_shape"]) + int(tree["action_size"])
+        settings = tree["config"]["params"]
+        critics = int(settings.get("n_critics", 1))
+        needed = sum(
+            (critics if name.startswith("critic") else 1)
+            * _weights([inputs, *map(int, factory["params"].get("hidden_units", []))])
+            for name, factory in settings.items()
+            if name.endswith("encoder_factory")
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{path} is not a readable d3rlpy model: its settings lack {error}"
+        ) from error
+    # the observation alone feeds an actor, so the inputs are counted a little high
+    if inputs < 1 or critics < 0 or needed * _BYTES_A_WEIGHT > 2 * size:
+        raise DataError(
+            f"{path} states networks of {needed:,} weights in {size:,} bytes",
+            expected="networks that the file holds",
+            hint="the file was changed; take it from a copy",
+        )
+
+
+def _weights(layers: list[int]) -> int:
+    """Weights of the matrices between ``layers``; a size that is not positive counts as endless."""
+    if min(layers) < 1:
+        return 1 << 62
+    return sum(a * b for a, b in zip(layers[:-1], layers[1:], strict=True))
