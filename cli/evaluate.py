@@ -22,6 +22,7 @@ from offline_trader.cli.options import (
     Quiet,
     Seed,
     Settings,
+    Unverified,
     examples,
     listed,
     market_sources,
@@ -124,6 +125,7 @@ def command(
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
+    unverified: Unverified = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -139,7 +141,7 @@ def command(
     table of all of them.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    candidates = open_candidates(policy, as_seeds=as_seeds)
+    candidates = open_candidates(policy, as_seeds=as_seeds, unverified=unverified)
     known = _known_results(policy, known_optimum or [])
     candidate = candidates[0]
     seen_until = max(each.seen_until for each in candidates)
@@ -163,6 +165,9 @@ def command(
     if dry_run:
         show_settings(terminal, plan)
         return
+    for each in candidates:
+        each.open()
+    _note_unasked(terminal, candidate, plan)
     name = candidate.name if len(candidates) == 1 else study_name(policy)
     folder = output or evaluation_folder(name, plan.env)
     with claimed_folder(folder, overwrite=overwrite):
@@ -196,6 +201,16 @@ def _note_seen_bars(terminal: Terminal, env: EnvConfig, seen_until: str) -> None
         terminal.note(
             f"note: the policy's training saw bars until {seen_until}; what it earns before then "
             "proves nothing"
+        )
+
+
+def _note_unasked(terminal: Terminal, candidate: Candidate, plan: EvaluateConfig) -> None:
+    """Names the source experts that are not compared with, because they lie in files."""
+    missing = [each for each in candidate.unasked if each not in plan.options.experts]
+    if missing:
+        terminal.note(
+            f"note: not compared with {', '.join(missing)}, which the model names: its code is "
+            "imported only if you name it with --expert"
         )
 
 
@@ -241,7 +256,7 @@ def _close_look(
     from offline_trader.evaluation.seeds import SeedRun, seed_study
 
     own = config.options.seed == candidates[0].seed
-    runs = [SeedRun(each.seed, each.subject, each.trial, each.name) for each in candidates]
+    runs = [SeedRun(each.seed, each.open(), each.trial, each.name) for each in candidates]
     with terminal.progress(f"evaluating {len(runs)} seeds", len(runs)) as advance:
         study = seed_study(
             runs,
@@ -285,7 +300,7 @@ def evaluate_candidate(
     options = replace(config.options, name=config.options.name or candidate.name)
     with terminal.progress("evaluating") as advance:
         evaluation = evaluate(
-            candidate.subject,
+            candidate.open(),
             config.env,
             options,
             ledger=TrialLedger(LEDGER_FOLDER),
@@ -317,9 +332,10 @@ def _gated(
     from offline_trader.evaluation.gate_runs import gate_rows
     from offline_trader.export import OnnxPolicy, record_gates
 
-    rows = gate_rows(candidate.subject, config.env, evaluation, gates)
+    subject = candidate.open()
+    rows = gate_rows(subject, config.env, evaluation, gates)
     judged = replace(evaluation, gates=rows)
-    model = candidate.subject.path if isinstance(candidate.subject, OnnxPolicy) else None
+    model = subject.path if isinstance(subject, OnnxPolicy) else None
     if model is not None and (model.parent / "manifest.json").exists():
         record_gates(model, judged.to_dict()["gates"])
     elif judged.kind == "policy":

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.options import DryRun, Json, Quiet, examples
+from offline_trader.cli.options import DryRun, Json, Quiet, Unverified, examples
 from offline_trader.cli.seeds import chosen_run
-from offline_trader.cli.subjects import finished_run, last_day_seen, source_experts
+from offline_trader.cli.subjects import last_day_seen, source_experts
+from offline_trader.cli.trained_runs import (
+    POLICY_FILE,
+    finished_run,
+    policy_hash,
+    trained_policy,
+)
 from offline_trader.coercion import from_dict
+from offline_trader.config import portable
 from offline_trader.errors import GateFailed
 from offline_trader.locks import locked
 from offline_trader.runs import LOCK
@@ -63,6 +70,7 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Export a COLLAPSED policy, too; the manifest says so.")
     ] = False,
+    unverified: Unverified = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -75,11 +83,11 @@ def command(
     run = chosen_run(run, terminal)
     target = output or run / "export" / "policy.onnx"
     if dry_run:
-        finished_run(run)
+        policy_hash(finished_run(run), unverified=unverified)
         terminal.line(f"{run} would be exported to {target}; nothing was done (--dry-run)")
         terminal.result({"run": str(run), "model": str(target)})
         return
-    exported = export_run(run, target, force=force)
+    exported = export_run(run, target, force=force, unverified=unverified)
     if exported.verdicts:
         terminal.line(f"verdicts: {', '.join(exported.verdicts)}")
     terminal.line(
@@ -91,8 +99,13 @@ def command(
     terminal.result({**vars(exported), "verdicts": list(exported.verdicts)})
 
 
-def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
+def export_run(
+    run: Path, target: Path, *, force: bool = False, unverified: bool = False
+) -> Exported:
     """Export ``run``'s policy to ``target``.
+
+    With ``force`` a collapsed policy, too; with ``unverified`` the run's manifest may lack the
+    policy's hash.
 
     Raises:
         DataError: no finished run.
@@ -100,7 +113,6 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
         SchemaMismatch: the run was trained with another observation layout.
         GateFailed: a collapsed policy without ``force``, or one that differs from torch.
     """
-    from offline_trader.cli.phases import POLICY_FILE
     from offline_trader.cli.validation import roll_once
     from offline_trader.envs import EnvConfig
     from offline_trader.export import (
@@ -109,13 +121,13 @@ def export_run(run: Path, target: Path, *, force: bool = False) -> Exported:
         refuse_taken_place,
         write_manifest,
     )
-    from offline_trader.learning.learner import load_learner
     from offline_trader.types import ObservationLayout
 
     refuse_taken_place(target)
-    facts = finished_run(run).facts
+    finished = finished_run(run)
+    facts = finished.facts
     layout = ObservationLayout.from_dict(facts["layout"])
-    learner = load_learner(run / POLICY_FILE)
+    learner = trained_policy(finished, unverified=unverified)
     env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
     rollout = roll_once(learner, env)
     measures = rollout.collapse(env.simulator)
@@ -186,7 +198,6 @@ def _write_model(
 
 def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
-    from offline_trader.cli.phases import POLICY_FILE
     from offline_trader.export import sha256_of
     from offline_trader.runs import Run
 
@@ -199,7 +210,7 @@ def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "config_hash": manifest["config_hash"],
         "policy_sha256": sha256_of(run / POLICY_FILE),
         "market_sha256": manifest["data_hash"],
-        "market": [Path(source).name for source in env["market"]],
+        "market": portable(env)["market"],
         "tz": env["tz"],
         "train_range": [env["start"], end],
         "validation_range": [validation.get("start"), validation.get("end")],

@@ -22,18 +22,20 @@ from offline_trader.cli.options import (
     Seed,
     Settings,
     Threads,
+    Unverified,
     check_device,
     examples,
     resolve,
     show_settings,
 )
-from offline_trader.cli.pretrain import print_training
+from offline_trader.cli.pretrain import data_hash, print_training
 from offline_trader.cli.seeds import chosen_run
-from offline_trader.cli.subjects import finished_run
+from offline_trader.cli.trained_runs import finished_run, passed_on, policy_hash, trained_policy
 from offline_trader.cli.validation import ValidationConfig, Validator
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import LearnerConfig, OnlineConfig
+from offline_trader.markets import load_markets
 from offline_trader.runs import Run
 
 __all__ = ["EXAMPLES", "FinetuneConfig", "command", "finetune_run", "parent_settings"]
@@ -89,6 +91,7 @@ def command(
     settings: Settings = None,
     seed: Seed = None,
     resume: Resume = False,
+    unverified: Unverified = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -113,10 +116,13 @@ def command(
     )
     check_device(plan.learner.device)
     if dry_run:
+        policy_hash(finished_run(parent), unverified=unverified)
         plan.validation.env(plan.env)
         show_settings(terminal, plan)
         return
-    finished = finetune_run(plan, parent, run, terminal, root=root, resume=resume)
+    finished = finetune_run(
+        plan, parent, run, terminal, root=root, resume=resume, unverified=unverified
+    )
     print_training(terminal, finished)
     terminal.result({"run": str(finished.path), **finished.facts})
 
@@ -125,19 +131,13 @@ def parent_settings(parent: Path) -> dict[str, Any]:
     """The settings that a parent run passes on.
 
     Raises:
-        DataError: no run there, or one that is not done.
+        DataError: no run there, one that is not done, or that states what it cannot.
         SchemaMismatch: a run of another observation layout.
     """
     run = finished_run(parent)
-    config, facts = run.config(), run.facts
-    return {
-        "dataset": config.get("dataset", ""),
-        "env": facts["env"],
-        "learner": {**config["learner"], "algorithm": "sac"},
-        "validation": config["validation"],
-        "threads": config.get("threads", 1),
-        "seed": config["seed"],
-    }
+    given = passed_on(run)
+    learner = {**given["learner"], "algorithm": "sac"}
+    return {**given, "env": run.facts["env"], "learner": learner}
 
 
 def finetune_run(
@@ -148,8 +148,11 @@ def finetune_run(
     *,
     root: Path | None = None,
     resume: bool = False,
+    unverified: bool = False,
 ) -> Run:
     """Train online from ``parent``'s policy; the finished run.
+
+    With ``unverified`` the parent's manifest may lack its policy's hash.
 
     Raises:
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
@@ -158,7 +161,9 @@ def finetune_run(
     from offline_trader.config import to_dict
     from offline_trader.datasets import dataset_path
 
-    facts = Run.open(parent).facts
+    source = finished_run(parent)
+    facts = source.facts
+    policy_hash(source, unverified=unverified)  # refused before anything is written
     if config.dataset:
         dataset_path(config.dataset, root)  # refused before anything is written
     validation_env = config.validation.env(config.env)
@@ -168,7 +173,9 @@ def finetune_run(
         command="finetune",
         seed=config.seed,
         parents=[parent],
-        data_hash=Run.open(parent).manifest["data_hash"],
+        data_hash=data_hash(
+            {bars.symbol: bars.sha256 for bars in load_markets(config.env.market, tz=config.env.tz)}
+        ),
         resume=resume,
     )
     with run:
@@ -176,7 +183,9 @@ def finetune_run(
             terminal.note(f"{path} is done already")
             return run
         with torch_threads(config.threads):
-            trained = _train(config, run, parent, terminal, validation_env, root)
+            trained = _train(
+                config, run, parent, terminal, validation_env, root, unverified=unverified
+            )
         kept = ("layout", "layout_hash", "experts", "privileged", "dataset")
         run.finish(
             env=to_dict(config.env),
@@ -194,14 +203,16 @@ def _train(
     terminal: Terminal,
     validation_env: EnvConfig | None,
     root: Path | None,
+    *,
+    unverified: bool,
 ) -> Mapping[str, Any]:
-    from offline_trader.cli.phases import POLICY_FILE, Phases, stage_seeds
+    from offline_trader.cli.phases import Phases, stage_seeds
     from offline_trader.datasets import load_transitions
     from offline_trader.envs import make_simulator
-    from offline_trader.learning.learner import load_learner, online_learner
+    from offline_trader.learning.learner import online_learner
     from offline_trader.learning.online import finetune
 
-    source = load_learner(parent / POLICY_FILE)
+    source = trained_policy(Run.open(parent), unverified=unverified)
     if source.config.hidden != config.learner.hidden:
         raise ConfigError(
             f"learner.hidden is {list(config.learner.hidden)}",
@@ -225,5 +236,5 @@ def _train(
             resume=phases.resume("online"),
         )
     phases.finish("online", config.online.steps, asdict(trained))
-    phases.save_policy(learner.save)
-    return phases.facts
+    saved = phases.save_policy(learner.save)
+    return {**phases.facts, **saved}

@@ -27,6 +27,7 @@ from offline_trader.cli.options import (
     Quiet,
     Seed,
     Settings,
+    Unverified,
     examples,
     resolve,
 )
@@ -105,6 +106,7 @@ def command(
             "--policy, FOLDER is a training run, and its method is trained with its settings.",
         ),
     ] = None,
+    unverified: Unverified = False,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -120,7 +122,7 @@ def command(
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    request = Request(policy, algorithm, seeds, fqe, run, realised)
+    request = Request(policy, algorithm, seeds, fqe, run, realised, unverified)
     if name is None:
         request.require_nothing()
         _list(terminal)
@@ -158,7 +160,7 @@ def _scored(
 ) -> tuple[KnownPolicy | None, list[Score]]:
     """The (last) policy on the market's own observations, and a score for each training."""
     if request.policy is not None and name == ON_BARS:
-        return None, [score_on_bars(request.policy, plan, terminal)]
+        return None, [score_on_bars(request.policy, plan, terminal, unverified=request.unverified)]
     market = market_of(name)
     if request.policy is not None:
         made = named(request.policy, market)

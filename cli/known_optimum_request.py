@@ -67,6 +67,7 @@ class Request:
     fqe: bool
     run: Path | None
     realised: bool = False
+    unverified: bool = False
 
     def require_nothing(self) -> None:
         """Raises ConfigError where something is to be scored on no market."""

@@ -138,7 +138,9 @@ def train_own(
     return guarded(f"the policy of {path}", policy)
 
 
-def score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> Score:
+def score_on_bars(
+    policy: str, plan: KnownOptimumConfig, terminal: Terminal, *, unverified: bool = False
+) -> Score:
     """Score of ``policy`` on M3 as bars, through features and simulator.
 
     Raises:
@@ -157,8 +159,8 @@ def score_on_bars(policy: str, plan: KnownOptimumConfig, terminal: Terminal) -> 
     if ":" in policy and not policy.startswith("expert:"):
         subject = guarded(policy, find_function(policy))
     else:
-        candidate = open_candidate(policy)
-        subject = candidate.subject
+        candidate = open_candidate(policy, unverified=unverified)
+        subject = candidate.open()
         wanted = ou_bars.OU_RULES.action_mode
         mode = candidate.env.get("simulator", {}).get("action_mode", wanted)
         if mode != wanted:

@@ -11,6 +11,7 @@ import numpy as np
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.finetune import FinetuneConfig, finetune_run
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
+from offline_trader.cli.trained_runs import trained_policy
 from offline_trader.cli.validation import ValidationConfig, roll_once
 from offline_trader.config import require_seed, to_dict
 from offline_trader.datasets import CollectConfig, collect
@@ -141,9 +142,7 @@ class LineJob:
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
-        from offline_trader.cli.phases import POLICY_FILE
         from offline_trader.experts import ExpertPolicy, get_expert
-        from offline_trader.learning.learner import load_learner
 
         bars = load_market(self.config.market, tz=self.config.tz)
         if fold.trained_by == fold.index:
@@ -156,7 +155,7 @@ class LineJob:
         trained = _final_run(home, self.config.finetune)
         # The first decision is taken at the close before the test range.
         env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop))
-        own = roll_once(load_learner(trained / POLICY_FILE).act, env)
+        own = roll_once(trained_policy(Run.open(trained), unverified=True).act, env)
         hold: Policy = ExpertPolicy(
             get_expert("buy_and_hold"), observation_layout(), self.config.simulator
         )

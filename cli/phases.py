@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from offline_trader.cli.console import Advance
+from offline_trader.cli.trained_runs import POLICY_FILE
 from offline_trader.errors import DataError
+from offline_trader.fingerprints import file_sha256
 from offline_trader.runs import Run, atomic_write
 
-__all__ = ["POLICY_FILE", "Phases", "stage_seeds", "torch_threads"]
-
-POLICY_FILE = "policy.d3"
+__all__ = ["Phases", "stage_seeds", "torch_threads"]
 
 
 def stage_seeds(seed: int, count: int) -> list[int]:
@@ -101,8 +101,8 @@ class Phases:
         """Let the next phase's steps begin after those of one that was finished before."""
         self._offset += steps
 
-    def save_policy(self, save: Callable[[Path], None]) -> Path:
-        """Write the trained policy beside the checkpoints, whole or not at all."""
+    def save_policy(self, save: Callable[[Path], None]) -> dict[str, str]:
+        """Write the trained policy beside the checkpoints, whole or not at all; its hash."""
         temporary = self._run.path / ".policy.tmp.d3"
         target = self._run.path / POLICY_FILE
         try:
@@ -110,7 +110,7 @@ class Phases:
             atomic_write(target, temporary.read_bytes())
         finally:
             temporary.unlink(missing_ok=True)
-        return target
+        return {"policy_sha256": file_sha256(target)}
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

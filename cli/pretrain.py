@@ -41,7 +41,15 @@ if TYPE_CHECKING:
     from offline_trader.cli.phases import Phases
     from offline_trader.learning.learner import Learner
 
-__all__ = ["EXAMPLES", "PretrainConfig", "check_inputs", "command", "pretrain", "print_training"]
+__all__ = [
+    "EXAMPLES",
+    "PretrainConfig",
+    "check_inputs",
+    "command",
+    "data_hash",
+    "pretrain",
+    "print_training",
+]
 
 EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31",
@@ -178,7 +186,7 @@ def pretrain(
         command="pretrain",
         seed=config.seed,
         parents=[dataset_path(config.dataset, root) / "data"],
-        data_hash=_data_hash(own["market_sha256"]),
+        data_hash=data_hash(own["market_sha256"]),
         resume=resume,
     )
     with run:
@@ -202,7 +210,7 @@ def pretrain(
     return run
 
 
-def _data_hash(instruments: Mapping[str, str]) -> str:
+def data_hash(instruments: Mapping[str, str]) -> str:
     """SHA-256 of the bars, as ``offline-trader markets`` shows it; of several, one over theirs."""
     hashes = list(instruments.values())
     return hashes[0] if len(hashes) == 1 else digest(dict(instruments))
@@ -286,8 +294,8 @@ def _train(
             resume=phases.resume("offline"),
         )
     phases.finish("offline", total, asdict(trained))
-    phases.save_policy(learner.save)
-    return {**phases.facts, "transitions": len(transitions)}
+    saved = phases.save_policy(learner.save)
+    return {**phases.facts, **saved, "transitions": len(transitions)}
 
 
 def _train_directly(

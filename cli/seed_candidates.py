@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_trader.cli.phases import POLICY_FILE
+from offline_trader.cli.seeds import SEEDS_FILE, read_seeds
 from offline_trader.cli.subjects import Candidate, open_candidate
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.cli.trained_runs import POLICY_FILE
+from offline_trader.errors import ConfigError
 
 __all__ = ["open_candidates", "seed_folders", "study_name", "validated_seed"]
 
@@ -28,12 +28,15 @@ def seed_folders(folder: Path) -> list[Path]:
     return [each for _, each in sorted(found)]
 
 
-def open_candidates(sources: Sequence[str], *, as_seeds: bool) -> list[Candidate]:
+def open_candidates(
+    sources: Sequence[str], *, as_seeds: bool, unverified: bool = False
+) -> list[Candidate]:
     """One candidate, or the seeds' candidates.
 
     Args:
         sources: what was named. A folder of ``seed-0``, ``seed-1`` … stands for these.
         as_seeds: several sources are seeds of one configuration.
+        unverified: see :func:`open_candidate`.
 
     Raises:
         ConfigError: several without ``as_seeds``, one where seeds are wanted, or seeds that
@@ -62,7 +65,7 @@ def open_candidates(sources: Sequence[str], *, as_seeds: bool) -> list[Candidate
             "experts with --as-seeds",
             expected="runs or ONNX files: experts do not depend on a seed",
         )
-    candidates = [open_candidate(path) for path in paths]
+    candidates = [open_candidate(path, unverified=unverified) for path in paths]
     if len(candidates) > 1:
         _require_one_configuration(paths, candidates)
     return candidates
@@ -79,14 +82,11 @@ def validated_seed(sources: Sequence[str]) -> int | None:
     Raises:
         DataError: its ``seeds.json`` cannot be read.
     """
-    path = Path(sources[0]) / "seeds.json"
-    if len(sources) > 1 or not path.is_file():
+    folder = Path(sources[0])
+    if len(sources) > 1 or not (folder / SEEDS_FILE).is_file():
         return None
-    try:
-        best = json.loads(path.read_text(encoding="utf-8"))["best"]
-        return None if best is None else int(best["seed"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not readable: {error}") from error
+    best = read_seeds(folder)["best"]
+    return None if best is None else int(best["seed"])
 
 
 def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candidate]) -> None:
@@ -107,7 +107,7 @@ def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candid
 def _settings(path: str, candidate: Candidate) -> dict[str, Any]:
     """Settings by dotted key: all of a run's; of an ONNX file what it tells of its training."""
     if not Path(path).is_dir():
-        facts = getattr(candidate.subject, "metadata", {})
+        facts = candidate.facts
         kept = ("command", "market", "simulator", "train_range", "experts")
         return _flat({name: facts.get(name) for name in kept})
     from offline_trader.runs import Run

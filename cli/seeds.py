@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.cli.console import Advance, Terminal
+from offline_trader.cli.trained_runs import require_types
 from offline_trader.cli.workers import Report, run_jobs, usable_cores
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.locks import locked
@@ -29,9 +30,38 @@ from offline_trader.runs import LOCK, Run, atomic_write
 if TYPE_CHECKING:
     from offline_trader.cli.pretrain import PretrainConfig
 
-__all__ = ["SEEDS_FILE", "chosen_run", "pretrain_seeds", "print_seeds"]
+__all__ = ["SEEDS_FILE", "chosen_run", "pretrain_seeds", "print_seeds", "read_seeds"]
 
 SEEDS_FILE = "seeds.json"
+
+
+@dataclass(frozen=True)
+class _SeedRow:
+    """A seed's place in ``seeds.json``: one of the folder's own run directories."""
+
+    seed: int
+    run: str
+
+    def __post_init__(self) -> None:
+        if self.run != f"seed-{self.seed}":
+            raise ConfigError(f"run {self.run!r} of seed {self.seed}", expected=f"seed-{self.seed}")
+
+
+@dataclass(frozen=True)
+class _BestRow(_SeedRow):
+    """The seed that validation chose, with its score."""
+
+    kept_score: float
+
+
+@dataclass(frozen=True)
+class _SeedsFile:
+    """What ``seeds.json`` holds, as far as others read it."""
+
+    status: str
+    config_hash: str
+    seeds: tuple[dict[str, Any], ...]
+    best: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -123,7 +153,7 @@ def chosen_run(path: Path, terminal: Terminal | None = None) -> Path:
     """
     if not (path / SEEDS_FILE).is_file():
         return path
-    record = _read(path)
+    record = read_seeds(path)
     if record["status"] != "done":
         raise DataError(
             f"the seeds in {path} are not finished", hint="finish them with pretrain --resume"
@@ -135,7 +165,7 @@ def chosen_run(path: Path, terminal: Terminal | None = None) -> Path:
             expected="one of its runs",
             hint=f"name one, as {path / record['seeds'][0]['run']}; or train with --validate-until",
         )
-    chosen = path / str(best["run"])
+    chosen = path / best["run"]
     if terminal is not None:
         terminal.note(
             f"{chosen}: the best of {len(record['seeds'])} seeds by validation "
@@ -192,7 +222,7 @@ def _prepare(
 
     settings = to_dict(config)
     if (folder / SEEDS_FILE).is_file():
-        before = _read(folder)
+        before = read_seeds(folder)
         if not resume:
             raise ConfigError(
                 f"{folder} holds seeds with status {before['status']!r}",
@@ -275,11 +305,25 @@ def print_seeds(terminal: Terminal, folder: Path, record: Mapping[str, Any]) -> 
     terminal.line(f"seeds: {folder}")
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_seeds(folder: Path) -> dict[str, Any]:
+    """What ``seeds.json`` in ``folder`` holds.
+
+    Raises:
+        DataError: it is not there or broken, lacks a key, or names a run outside of ``folder``.
+    """
+    file = folder / SEEDS_FILE
     try:
-        return dict(json.loads((folder / SEEDS_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / SEEDS_FILE} is not readable: {error}") from error
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not readable: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{file} holds a {type(record).__name__}", expected="a JSON object")
+    require_types(str(file), _SeedsFile, record)
+    for row in record["seeds"]:
+        require_types(f"{file}: seeds", _SeedRow, row)
+    if record["best"] is not None:
+        require_types(f"{file}: best", _BestRow, record["best"])
+    return record
 
 
 def _write(folder: Path, record: Mapping[str, Any]) -> None:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.errors import ConfigError, DataError, OfflineTraderError, SchemaMismatch
+from offline_trader.cli.trained_runs import (
+    POLICY_FILE,
+    finished_run,
+    policy_hash,
+    require_types,
+    trained_policy,
+)
+from offline_trader.config import require_seed
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError
+from offline_trader.fingerprints import file_sha256
+from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
     from offline_trader.evaluation.backtest import Subject
-    from offline_trader.runs import Run
 
 __all__ = [
     "Candidate",
-    "finished_run",
     "last_day_seen",
     "model_name",
     "open_candidate",
@@ -32,29 +41,65 @@ class Candidate:
 
     Attributes:
         name: for reports and folders.
-        subject: what is evaluated.
+        opener: opens what is evaluated, once; until then nothing of it was.
         env: settings of its environment that it was trained in; empty: not known.
         seen_until: last day that its training or choice saw; empty: not known.
         experts: source experts to compare with, without noise.
+        unasked: source experts that lie in files, which are not imported on a file's word.
         trial: what was chosen to get it, for the trial ledger.
         seed: of its training.
+        facts: what an ONNX file tells of its training.
     """
 
     name: str
-    subject: Subject
+    opener: Callable[[], Subject]
     env: Mapping[str, Any] = field(default_factory=dict)
     seen_until: str = ""
     experts: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
     trial: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self) -> Subject:
+        """What is evaluated, opened at the first call.
+
+        Raises:
+            DataError: a model that cannot be opened.
+        """
+        return self.opener()
 
 
-def open_candidate(source: str) -> Candidate:
-    """The candidate that ``source`` names.
+@dataclass(frozen=True)
+class _ModelFacts:
+    """What an exported model states of its training, as far as it does; more is let be."""
+
+    seed: int = 0
+    command: str = ""
+    config_hash: str = ""
+    policy_sha256: str = ""
+    market: tuple[str, ...] = ()
+    tz: str | None = None
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    train_range: tuple[str | None, str | None] | None = None
+    validation_range: tuple[str | None, str | None] | None = None
+    experts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        _latest(self.train_range, self.validation_range)
+
+
+def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
+    """The candidate that ``source`` names. A model is read and compared, and not yet opened.
+
+    Args:
+        source: an ONNX file, a run directory, or ``expert:NAME``.
+        unverified: accept a model of which neither itself nor a manifest states a hash.
 
     Raises:
         ConfigError: an unknown expert, or nothing of the three kinds.
-        DataError: a model or run that cannot be read.
+        DataError: a model or run that cannot be read, or whose bytes are others than stated.
         SchemaMismatch: a run of another observation layout.
     """
     if source.startswith("expert:"):
@@ -64,15 +109,15 @@ def open_candidate(source: str) -> Candidate:
         behaviour, _ = parse_behaviour(text)
         if behaviour.noise:
             raise ConfigError(f"{source} has noise", expected="an expert as it decides by itself")
-        name = text.partition("?")[0]
-        return Candidate(_plain(name), behaviour.expert, trial={"expert": text, "seed": 0})
+        name, expert = text.partition("?")[0], behaviour.expert
+        return Candidate(_plain(name), lambda: expert, trial={"expert": text, "seed": 0})
     path = Path(source)
     if path.is_dir():
         from offline_trader.cli.seeds import chosen_run
 
-        return _from_run(chosen_run(path))
+        return _from_run(chosen_run(path), unverified)
     if path.suffix == ".onnx" or path.is_file():
-        return _from_onnx(path)
+        return _from_onnx(path, unverified)
     raise ConfigError(
         f"{source} is not there",
         expected="an ONNX file, a run directory, or expert:NAME",
@@ -80,39 +125,41 @@ def open_candidate(source: str) -> Candidate:
     )
 
 
-def _from_onnx(path: Path) -> Candidate:
-    from offline_trader.export import OnnxPolicy
+def _from_onnx(path: Path, unverified: bool) -> Candidate:
+    from offline_trader.export import OnnxPolicy, read_model
 
-    policy = OnnxPolicy(path)
-    facts = policy.metadata
+    file = read_model(path, unverified=unverified)
+    facts = file.metadata
+    require_types(f"{path}: metadata", _ModelFacts, facts)
     env: dict[str, Any] = {}
     if "simulator" in facts:
-        env = {name: facts.get(name) for name in ("market", "tz", "simulator")}
+        env = {name: facts[name] for name in ("market", "tz", "simulator") if name in facts}
+    experts, unasked = _asked(facts.get("experts", ()))
     return Candidate(
         name=model_name(path),
-        subject=policy,
+        opener=cache(lambda: OnnxPolicy(file)),
         env=env,
         seen_until=_latest(facts.get("train_range"), facts.get("validation_range")),
-        experts=_usable(facts.get("experts", ())),
+        experts=experts,
+        unasked=unasked,
         trial=_trial(facts, facts.get("policy_sha256", "")),
         seed=int(facts.get("seed", 0)),
+        facts=facts,
     )
 
 
-def _from_run(path: Path) -> Candidate:
-    from offline_trader.cli.phases import POLICY_FILE
-    from offline_trader.export import sha256_of
-    from offline_trader.learning.learner import load_learner
-
+def _from_run(path: Path, unverified: bool) -> Candidate:
     run = finished_run(path)
-    facts = run.facts
+    facts, policy = run.facts, policy_hash(run, unverified=unverified)
+    experts, unasked = _asked(source_experts(facts["experts"]))
     return Candidate(
         name=_run_name(path),
-        subject=load_learner(path / POLICY_FILE),
+        opener=cache(lambda: trained_policy(run, unverified=unverified)),
         env=facts["env"],
         seen_until=last_day_seen(facts["env"], facts["validation_env"]),
-        experts=_usable(source_experts(facts["experts"])),
-        trial=_trial(run.manifest, sha256_of(path / POLICY_FILE)),
+        experts=experts,
+        unasked=unasked,
+        trial=_trial(run.manifest, policy or file_sha256(path / POLICY_FILE)),
         seed=int(run.manifest["seed"]),
     )
 
@@ -138,33 +185,6 @@ def _trial(facts: Mapping[str, Any], policy: str) -> dict[str, Any]:
     return {**chosen, **({"policy": policy} if policy else {}), "seed": int(facts.get("seed", 0))}
 
 
-def finished_run(path: Path) -> Run:
-    """The run at ``path``, which has a policy that fits this version's observations.
-
-    Raises:
-        DataError: no run, or one that is not finished.
-        SchemaMismatch: it was trained with another observation layout.
-    """
-    from offline_trader.cli.phases import POLICY_FILE
-    from offline_trader.features import observation_layout
-    from offline_trader.runs import Run
-
-    run, layout = Run.open(path), observation_layout()
-    if run.status != "done" or not (path / POLICY_FILE).is_file():
-        raise DataError(
-            f"{path} has status {run.status!r} and no finished policy",
-            expected="a finished run of pretrain or finetune",
-            hint="finish it with --resume first",
-        )
-    if run.facts["layout_hash"] != layout.hash:
-        raise SchemaMismatch(
-            f"{path} was trained with observation layout {run.facts['layout_hash']}",
-            expected=f"layout {layout.hash}, which this version makes",
-            hint="train it again, or use the version that made it",
-        )
-    return run
-
-
 def source_experts(behaviours: list[Mapping[str, Any]]) -> tuple[str, ...]:
     """Texts of a dataset's experts with their parameters, each once, in order.
 
@@ -177,18 +197,24 @@ def source_experts(behaviours: list[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _usable(experts: Iterable[str]) -> tuple[str, ...]:
-    """Those that can be asked here: a rule of one's own needs its file."""
+def _asked(experts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of a file's experts that are asked, and those that only their user may name.
+
+    A rule in a file would be imported, and a log read, on the word of whoever wrote the model.
+    """
     from offline_trader.experts import parse_behaviour
 
-    kept = []
+    kept, left = [], []
     for text in experts:
+        if ":" in text.partition("?")[0]:
+            left.append(text)
+            continue
         try:
             parse_behaviour(text)
-        except OfflineTraderError:
+        except OfflineTraderError:  # an expert of another version
             continue
         kept.append(text)
-    return tuple(kept)
+    return tuple(kept), tuple(left)
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,7 @@ from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.draws import stream_seed, uniform_draws
 from offline_trader.experts.interface import Expert
 from offline_trader.experts.noise import Noise, NoiseKind
-from offline_trader.experts.registry import get_expert, parameters_of
+from offline_trader.experts.registry import get_expert, names_code, parameters_of
 from offline_trader.types import IntArray
 
 __all__ = ["Behaviour", "Mixture", "expert_text", "mixture", "parse_behaviour"]
@@ -133,7 +133,10 @@ def parse_behaviour(text: str) -> tuple[Behaviour, float]:
         DataError: a log that cannot be read.
     """
     name, _, query = text.partition("?")
-    settings = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    try:
+        settings = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError as error:
+        raise ConfigError(f"{text!r}: {error}", expected="name?key=value&key=value") from error
     weight = _number(text, "weight", settings.pop("weight", "1"))
     seed = _whole(text, "noise_seed", settings.pop("noise_seed", "0"))
     kinds: tuple[NoiseKind, ...] = ("gaussian", "epsilon", "sticky")
@@ -150,12 +153,13 @@ def parse_behaviour(text: str) -> tuple[Behaviour, float]:
 def expert_text(form: Mapping[str, Any]) -> str:
     """``name?key=value&…`` of an expert in :meth:`Expert.to_dict`'s form, without noise.
 
-    Parameters at their present default are left out.
+    Parameters at their present default are left out, but of a rule in a file all are named: the
+    form may be somebody else's, so the file is not imported to ask for its defaults.
     """
     name, params = str(form["name"]), dict(form["params"])
     try:
-        usual = parameters_of(name)
-    except OfflineTraderError:  # a file that is not here
+        usual = {} if names_code(name) else parameters_of(name)
+    except OfflineTraderError:  # an expert that this version does not know
         usual = {}
     changed = {key: value for key, value in params.items() if usual.get(key) != value}
     return f"{name}?{urlencode(changed)}" if changed else name

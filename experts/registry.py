@@ -21,7 +21,7 @@ from offline_trader.experts import (
 )
 from offline_trader.experts.interface import Expert, ExpertParams
 
-__all__ = ["expert_parameters", "get_expert", "list_experts", "parameters_of"]
+__all__ = ["expert_parameters", "get_expert", "list_experts", "names_code", "parameters_of"]
 
 _MAKERS: dict[str, Callable[..., Expert]] = {
     "technical": technical.make,
@@ -86,11 +86,22 @@ def _from_file(name: str) -> Callable[..., Expert] | None:
         from offline_trader.experts.history import history_expert
 
         return partial(history_expert, name.removeprefix("log:"))
-    if ":" in name:
+    if names_code(name):
         from offline_trader.experts.own import own_expert
 
         return partial(own_expert, name)
     return None
+
+
+def names_code(text: str) -> bool:
+    """Whether an expert's name or text (``name?key=value``) names a rule of one's own.
+
+    Such a rule is imported when its expert is made. A name out of a file (a model's metadata, a
+    run's manifest, a settings file) is therefore asked here first, and no expert is made of it:
+    code is imported only where the user names it.
+    """
+    name = text.partition("?")[0]
+    return ":" in name and not name.startswith("log:")
 
 
 def parameters_of(name: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import yaml
@@ -24,6 +24,8 @@ __all__ = [
     "from_dict",
     "known_keys",
     "load_config",
+    "portable",
+    "read_yaml",
     "require_seed",
     "to_dict",
     "to_yaml",
@@ -49,7 +51,7 @@ def load_config(
     Raises:
         ConfigError: unreadable file, unknown key, wrong type, missing or refused value.
     """
-    tree: dict[str, object] = _merged(base or {}, _read_yaml(yaml_path) if yaml_path else {})
+    tree: dict[str, object] = _merged(base or {}, read_yaml(yaml_path) if yaml_path else {})
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():
@@ -76,6 +78,26 @@ def config_hash(config: object) -> str:
     return digest(to_dict(config))
 
 
+def portable(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """``tree`` with the files under ``market`` by name, without the folders that they lie in.
+
+    A run is what its settings and its bars make it, wherever the bars were read from: their
+    content is hashed by itself.
+    """
+    return {key: _portable(str(key), value) for key, value in tree.items()}
+
+
+def _portable(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return portable(value)
+    if key == "market" and isinstance(value, str):
+        path, mark, instrument = value.partition("#")
+        return value if value.startswith("synthetic:") else PurePath(path).name + mark + instrument
+    if key == "market" and isinstance(value, list | tuple):
+        return [_portable(key, each) for each in value]
+    return value
+
+
 def _plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_dict(value)
@@ -88,7 +110,12 @@ def _plain(value: object) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _read_yaml(path: Path) -> dict[str, object]:
+def read_yaml(path: Path) -> dict[str, object]:
+    """The mapping of settings in the YAML file at ``path``, not yet read as any class.
+
+    Raises:
+        ConfigError: a file that cannot be read, is no YAML or holds something else.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

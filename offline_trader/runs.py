@@ -30,7 +30,7 @@ from platform import python_version
 from typing import Any
 
 from offline_trader import __version__
-from offline_trader.config import require_seed, to_yaml
+from offline_trader.config import portable, require_seed, to_yaml
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.fingerprints import content_sha256
 from offline_trader.locks import locked
@@ -137,7 +137,7 @@ class Run:
         _refuse_foreign(path)
         facts = {
             "command": command,
-            "config_hash": digest(config),
+            "config_hash": digest(portable(config)),
             "seed": seed,
             "data_hash": data_hash,
             "parents": [{"path": str(p), "sha256": content_sha256(p)} for p in parents],
@@ -202,13 +202,14 @@ class Run:
             raise DataError(
                 f"{path} is not a run directory", expected=f"a directory with {MANIFEST}"
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path / MANIFEST} is not readable: {error}") from error
         if not isinstance(manifest, dict) or "status" not in manifest:
             raise DataError(
                 f"{path / MANIFEST} is not the manifest of a run",
                 expected="the directory of a run, such as runs/finetune",
             )
+        _require_types(path / MANIFEST, manifest)
         return cls(path, manifest)
 
     @property
@@ -227,7 +228,7 @@ class Run:
         file = self.path / CONFIG
         try:
             tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise DataError(f"{file} is not readable: {error}") from error
         if not isinstance(tree, dict):
             raise DataError(f"{file} holds a {type(tree).__name__}", expected="settings")
@@ -259,7 +260,8 @@ class Run:
                 writer(temporary)
             if not temporary.exists():
                 raise RuntimeError(f"the writer of checkpoint {step} wrote nothing")
-            marker = json.dumps({"metrics_bytes": self._log.size})
+            known = {"metrics_bytes": self._log.size, "sha256": content_sha256(temporary)}
+            marker = json.dumps(known)
             atomic_write(folder / f"{step:010d}.json", marker.encode())
             _remove(final)
             temporary.replace(final)
@@ -272,9 +274,23 @@ class Run:
         return final
 
     def latest_checkpoint(self) -> tuple[int, Path] | None:
-        """Step and path of the newest whole checkpoint, or None."""
+        """Step and path of the newest whole checkpoint, or None.
+
+        Raises:
+            DataError: its bytes are not those that were saved.
+        """
         found = self._checkpoints()
-        return found[-1] if found else None
+        if not found:
+            return None
+        step, path = found[-1]
+        stated = self._marker(step).get("sha256")  # an older version stored none
+        if stated is not None and stated != content_sha256(path):
+            raise DataError(
+                f"checkpoint {path} is not what was saved: its SHA-256 differs",
+                expected=f"{str(stated)[:16]}…",
+                hint=f"delete it and {path.name}.json; the run then goes on from the one before",
+            )
+        return step, path
 
     def finish(self, **facts: Any) -> None:
         """Mark the run done and store ``facts`` (JSON-able) in its manifest.
@@ -307,9 +323,27 @@ class Run:
         if latest is None:
             self._log.cut(0, first_step=0)
         else:
-            marker = self.path / CHECKPOINTS / f"{latest[0]:010d}.json"
-            size = int(json.loads(marker.read_text())["metrics_bytes"])
+            size = self._marker(latest[0])["metrics_bytes"]
             self._log.cut(size, first_step=latest[0] + 1)
+
+    def _marker(self, step: int) -> dict[str, Any]:
+        """What was noted beside checkpoint ``step``.
+
+        Raises:
+            DataError: it is lost or broken.
+        """
+        file = self.path / CHECKPOINTS / f"{step:010d}.json"
+        try:
+            marker = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{file} is not readable: {error}") from error
+        if not isinstance(marker, dict) or type(marker.get("metrics_bytes")) is not int:
+            raise DataError(
+                f"{file} lacks metrics_bytes",
+                expected="what is noted beside a checkpoint",
+                hint="delete it and its checkpoint; the run then goes on from the one before",
+            )
+        return marker
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
         folder = self.path / CHECKPOINTS
@@ -343,6 +377,40 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_TYPES = {
+    "status": str,
+    "command": str,
+    "config_hash": str,
+    "data_hash": str,
+    "seed": int,
+    "resumed": int,
+    "parents": list,
+    "facts": dict,
+}
+
+
+def _require_types(file: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a manifest whose entries, as far as it has them, are of other types.
+
+    Raises:
+        DataError: the entry that is wrong.
+    """
+    wrong = [
+        key for key, kind in _TYPES.items() if key in manifest and type(manifest[key]) is not kind
+    ]
+    for parent in () if wrong else manifest.get("parents", ()):
+        if not isinstance(parent, dict) or not all(
+            isinstance(parent.get(key), str) for key in ("path", "sha256")
+        ):
+            wrong.append("parents")
+    if wrong:
+        raise DataError(
+            f"{file}: {wrong[0]} is {str(manifest[wrong[0]])[:60]!r}",
+            expected=f"a {_TYPES[wrong[0]].__name__}, as a run writes it",
+            hint="the manifest was changed: take it from a copy, or make the run again",
+        )
 
 
 def _now() -> str:

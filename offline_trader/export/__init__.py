@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.interrupts import stop_on_interrupt
 from offline_trader.export.manifest import (
     ManifestFacts,
     read_manifest,
@@ -22,6 +21,7 @@ from offline_trader.export.manifest import (
 from offline_trader.export.model_file import ModelFile, read_model
 from offline_trader.export.parity import PARITY_TOLERANCE, ParityReport, parity
 from offline_trader.export.runtime import OnnxPolicy
+from offline_trader.interrupts import stop_on_interrupt
 
 if TYPE_CHECKING:
     from offline_trader.export.onnx_model import ExportResult, export_onnx, torch_policy

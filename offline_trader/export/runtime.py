@@ -16,8 +16,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from offline_trader.errors import DataError, SchemaMismatch
-from offline_trader.interrupts import RUNNING
 from offline_trader.export.model_file import ModelFile, read_model
+from offline_trader.interrupts import RUNNING
 from offline_trader.types import ObservationLayout
 
 __all__ = ["ModelSession", "OnnxPolicy"]

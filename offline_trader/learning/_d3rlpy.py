@@ -178,7 +178,7 @@ def save_algo(algo: Any, path: Path) -> None:
 def load_algo(
     path: Path, device: str = "cpu", behaviour_weight: float = 0.0, sha256: str | None = None
 ) -> Any:
-    """The algorithm in a ``.d3`` file, with our losses; see :mod:`._model_file` for what is trusted.
+    """The algorithm in a ``.d3`` file, with our losses; nothing in it is run.
 
     Raises:
         DataError: no such file, not a d3rlpy model of one of the algorithms here, or other bytes

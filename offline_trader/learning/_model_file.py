@@ -14,6 +14,7 @@ import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
@@ -146,4 +147,4 @@ def _weights(layers: list[int]) -> int:
     """Weights of the matrices between ``layers``; a size that is not positive counts as endless."""
     if min(layers) < 1:
         return 1 << 62
-    return sum(a * b for a, b in zip(layers[:-1], layers[1:], strict=True))
+    return sum(a * b for a, b in pairwise(layers))

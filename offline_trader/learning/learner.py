@@ -43,6 +43,11 @@ class Learner:
         self._stream = TorchStream(seed, config.device)
 
     @property
+    def action_size(self) -> int:
+        """A, the numbers in one action."""
+        return int(self.algo.impl.action_size)
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """Scales of observations and rewards, and the discount."""
         return _d3rlpy.preprocessing(self.algo)

@@ -140,11 +140,22 @@ def test_a_folder_of_seeds_stands_for_them(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "many" / "seed-notes").mkdir()
     assert [each.name for each in seed_folders(tmp_path / "many")] == ["seed-2", "seed-10"]
     subject = get_expert("technical")
-    monkeypatch.setattr(seed_candidates, "open_candidate", lambda path: Candidate(path, subject))
+    monkeypatch.setattr(
+        seed_candidates, "open_candidate", lambda path, **_: Candidate(path, lambda: subject)
+    )
     found = open_candidates([str(tmp_path / "many")], as_seeds=False)
     assert [Path(each.name).name for each in found] == ["seed-2", "seed-10"]
     assert validated_seed([str(tmp_path / "many")]) is None
-    (tmp_path / "many" / "seeds.json").write_text('{"best": {"seed": 10, "run": "seed-10"}}')
+    (tmp_path / "many" / "seeds.json").write_text(
+        json.dumps(
+            {
+                "status": "done",
+                "config_hash": "",
+                "seeds": [{"seed": 2, "run": "seed-2"}, {"seed": 10, "run": "seed-10"}],
+                "best": {"seed": 10, "run": "seed-10", "kept_score": 0.5},
+            }
+        )
+    )
     assert validated_seed([str(tmp_path / "many")]) == 10
     other = {"seed": 3, "learner": {"gamma": 0.9}}
     Run.create(tmp_path / "many" / "seed-3", other, command="pretrain", seed=3)

@@ -117,7 +117,7 @@ def test_without_the_option_nothing_is_gated() -> None:
 
 
 def test_a_policy_without_a_manifest_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
-    candidate = Candidate("mine", lambda seen: np.zeros((len(seen), 1), dtype=np.float32))
+    candidate = Candidate("mine", lambda: lambda seen: np.zeros((len(seen), 1), dtype=np.float32))
     plan = EvaluateConfig(
         EnvConfig(market=("sp500",), start="2016-01-01", end="2016-12-31"),
         EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100),

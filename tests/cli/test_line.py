@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from offline_trader.cli.main import main
+from offline_trader.fingerprints import file_sha256
 from offline_trader.markets import load_market
 from offline_trader.runs import Run
 from offline_trader.types import Policy
@@ -117,7 +118,7 @@ def test_the_exported_policy_is_the_runs_policy(line: Path) -> None:
     observations = rng.normal(size=(200, 37)).astype(np.float32) * 0.1
     onnx = open_candidate(str(line / "finetune" / "export" / "policy.onnx"))
     run = open_candidate(str(line / "finetune"))
-    exported, trained = cast(Policy, onnx.subject), cast(Policy, run.subject)
+    exported, trained = cast(Policy, onnx.open()), cast(Policy, run.open())
     np.testing.assert_allclose(exported(observations), trained(observations), atol=1e-5)
     assert onnx.seen_until == run.seen_until == "2005-12-31"
     assert onnx.experts == run.experts != ()
@@ -338,6 +339,10 @@ def constant_policy(path: Path) -> None:
             parameter.zero_()
     learner.engine.reload()
     learner.save(path)
+    stated = path.with_name("manifest.json")
+    manifest = json.loads(stated.read_text())
+    manifest["facts"]["policy_sha256"] = file_sha256(path)
+    stated.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
