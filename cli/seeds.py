@@ -165,7 +165,7 @@ def chosen_run(path: Path, terminal: Terminal | None = None) -> Path:
             expected="one of its runs",
             hint=f"name one, as {path / record['seeds'][0]['run']}; or train with --validate-until",
         )
-    chosen = path / best["run"]
+    chosen: Path = path / best["run"]
     if terminal is not None:
         terminal.note(
             f"{chosen}: the best of {len(record['seeds'])} seeds by validation "

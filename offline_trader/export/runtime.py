@@ -160,7 +160,8 @@ class OnnxPolicy:
         """Observations [3, F + P] around the training mean."""
         drawn = np.random.default_rng(0).normal(size=(_PROBES, self._width))
         mean, scale = (np.asarray(self.scaler[name]) for name in ("mean", "scale"))
-        return np.clip(mean + drawn * scale, -1e38, 1e38).astype(np.float32)
+        probes: NDArray[np.float64] = np.clip(mean + drawn * scale, -1e38, 1e38)
+        return probes.astype(np.float32)
 
 
 class ModelSession:

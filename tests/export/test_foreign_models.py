@@ -146,7 +146,7 @@ def test_a_file_without_a_hash_needs_a_word(model: Path) -> None:
     ],
 )
 def test_metadata_of_other_types_are_refused(
-    properties: dict[str, object], message: str, tmp_path: Path
+    properties: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     path = foreign(tmp_path / "policy.onnx", **properties)
     with pytest.raises(DataError, match=message):
