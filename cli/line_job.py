@@ -11,7 +11,7 @@ import numpy as np
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.finetune import FinetuneConfig, finetune_run
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
-from offline_trader.cli.trained_runs import trained_policy
+from offline_trader.cli.trained_runs import finished_run, trained_policy
 from offline_trader.cli.validation import ValidationConfig, roll_once
 from offline_trader.config import require_seed, to_dict
 from offline_trader.datasets import CollectConfig, collect
@@ -155,7 +155,7 @@ class LineJob:
         trained = _final_run(home, self.config.finetune)
         # The first decision is taken at the close before the test range.
         env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop))
-        own = roll_once(trained_policy(Run.open(trained), unverified=True).act, env)
+        own = roll_once(trained_policy(finished_run(trained), unverified=True).act, env)
         hold: Policy = ExpertPolicy(
             get_expert("buy_and_hold"), observation_layout(), self.config.simulator
         )
@@ -213,7 +213,15 @@ class LineJob:
             seed=self._seed(fold),
         )
         root = directory / DATASETS
-        finetune_run(settings, parent, directory / "finetune", _silent(), root=root, resume=True)
+        finetune_run(
+            settings,
+            parent,
+            directory / "finetune",
+            _silent(),
+            root=root,
+            resume=True,
+            unverified=True,
+        )
 
 
 def _validation(bars: Bars, fold: Fold) -> ValidationConfig:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.cli.console import Advance, Terminal
-from offline_trader.cli.trained_runs import require_types
+from offline_trader.cli.trained_runs import finished_run, require_types
 from offline_trader.cli.workers import Report, run_jobs, usable_cores
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.locks import locked
@@ -259,7 +259,7 @@ def _summary(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
 
     rows = []
     for seed in seeds:
-        stage = Run.open(folder / f"seed-{seed}").facts["offline"]
+        stage = finished_run(folder / f"seed-{seed}").facts["offline"]
         kept = ("kept", "kept_step", "warm_score", "kept_score", "last_score")
         rows.append({"seed": seed, "run": f"seed-{seed}", **{name: stage[name] for name in kept}})
     ranked = [row for row in rows if row["kept_score"] is not None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from offline_trader.coercion import from_dict
 from offline_trader.envs import EnvConfig
@@ -69,6 +69,18 @@ class _Facts:
 
 
 @dataclass(frozen=True)
+class _Stage:
+    """What a stage of training stores of the policy that it kept; more is let be."""
+
+    updates: int
+    kept: Literal["best", "warm_start", "last"]
+    kept_step: int
+    warm_score: float | None
+    kept_score: float | None
+    last_score: float | None
+
+
+@dataclass(frozen=True)
 class _PassedOn:
     """Settings of a training run that its child takes over."""
 
@@ -79,13 +91,15 @@ class _PassedOn:
     threads: int = 1
 
 
-def require_types(place: str, kind: type, tree: Mapping[str, Any]) -> None:
+def require_types(place: str, kind: type, tree: object) -> None:
     """Nothing if ``tree`` has the keys of dataclass ``kind``, each of its type; more is let be.
 
     Raises:
         DataError: a key that is missing or of another type; ``place`` and key are named.
     """
     wanted = {each.name for each in fields(kind)}
+    if not isinstance(tree, Mapping):
+        raise DataError(f"{place} is {str(tree)[:60]!r}", expected="a JSON object")
     try:
         from_dict(kind, {key: value for key, value in tree.items() if key in wanted})
     except ConfigError as error:
@@ -116,7 +130,10 @@ def finished_run(path: Path) -> Run:
             hint="finish it with --resume first",
         )
     require_types(str(path / "manifest.json"), _Manifest, run.manifest)
-    require_types(f"{path / 'manifest.json'}: facts", _Facts, run.facts)
+    place = f"{path / 'manifest.json'}: facts"
+    require_types(place, _Facts, run.facts)
+    for name in {"offline", "online"} & run.facts.keys():
+        require_types(f"{place}: {name}", _Stage, run.facts[name])
     if run.facts["layout_hash"] != layout.hash:
         raise SchemaMismatch(
             f"{path} was trained with observation layout {run.facts['layout_hash']}",

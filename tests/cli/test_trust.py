@@ -389,7 +389,17 @@ def test_a_manifest_that_lacks_a_key_is_refused(
 
 
 @pytest.mark.parametrize(
-    "key", ["layout", "layout_hash", "env", "validation_env", "experts", "privileged", "dataset"]
+    "key",
+    [
+        "layout",
+        "layout_hash",
+        "env",
+        "validation_env",
+        "experts",
+        "privileged",
+        "dataset",
+        "offline",
+    ],
 )
 def test_a_fact_of_another_type_is_refused(
     key: str, here: Path, capsys: pytest.CaptureFixture[str]
