@@ -29,6 +29,16 @@ CONTENT_HASH = "offline_trader.content_sha256"
 UNSTAMPED = "0" * 64
 _ENTRY = re.compile(re.escape(CONTENT_HASH.encode()) + rb"\x12\x40([0-9a-f]{64})")
 _METADATA_FIELD, _LENGTH_DELIMITED = 14, 2
+_EXTERNAL_DATA = 13
+# The fields of ONNX's messages under which tensors lie, by what is there.
+_INSIDE: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 25: "function"},
+    "function": {7: "node"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
 _FOREIGN = "an ONNX file written by `offline-trader export`"
 
 
@@ -85,6 +95,10 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
         )
     payload = path.read_bytes()
     properties = _properties(path, payload)
+    if _reads_outside(path, payload):
+        raise DataError(
+            f"{path} reads weights from another file, which no hash covers", expected=_FOREIGN
+        )
     stated = _compare_own(path, payload) | _compare_manifest(path, payload)
     if not stated and not unverified:
         raise DataError(
@@ -152,6 +166,25 @@ def _properties(path: Path, payload: bytes) -> dict[str, str]:
             f"{path} cannot be opened: it is no ONNX file", expected=_FOREIGN
         ) from error
     return found
+
+
+def _reads_outside(path: Path, payload: bytes) -> bool:
+    """Whether a tensor of the model lies in another file."""
+
+    def outside(message: bytes, kind: str) -> bool:
+        if kind == "tensor":
+            return any(field == _EXTERNAL_DATA for field, _ in _fields(message))
+        known = _INSIDE[kind]
+        return any(
+            outside(part, known[field]) for field, part in _fields(message) if field in known
+        )
+
+    try:
+        return outside(payload, "model")
+    except (IndexError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} cannot be opened: it is no ONNX file", expected=_FOREIGN
+        ) from error
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:

@@ -121,6 +121,27 @@ def test_a_file_without_a_hash_needs_a_word(model: Path) -> None:
         OnnxPolicy(model.with_name("other.onnx"))
 
 
+@pytest.mark.parametrize("within", ["initializer", "constant", "loop"])
+def test_weights_in_another_file_are_refused(within: str, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(np.ones((SIZE, 1), np.float32).tobytes())
+    outside = TensorProto(name="weights", data_type=FLOAT, dims=[SIZE, 1])
+    outside.data_location = TensorProto.EXTERNAL
+    outside.external_data.add(key="location", value="weights.bin")
+    nodes = [_node("MatMul", "observation", "weights")]
+    if within != "initializer":
+        nodes.insert(0, helper.make_node("Constant", [], ["weights"], value=outside))
+    if within == "loop":
+        body = helper.make_graph(nodes[:1], "body", [], [])
+        nodes[:1] = [helper.make_node("If", ["always"], ["weights"], then_branch=body)]
+    path = foreign(tmp_path / "policy.onnx", nodes)
+    if within == "initializer":
+        model = onnx.load(path, load_external_data=False)
+        model.graph.initializer.append(outside)
+        path.write_bytes(model.SerializeToString())
+    with pytest.raises(DataError, match="reads weights from another file"):
+        read_model(path, unverified=True)
+
+
 @pytest.mark.parametrize(
     ("properties", "message"),
     [
