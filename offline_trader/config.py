@@ -91,8 +91,11 @@ def _portable(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return portable(value)
     if key == "market" and isinstance(value, str):
-        path, mark, instrument = value.partition("#")
-        return value if value.startswith("synthetic:") else PurePath(path).name + mark + instrument
+        if value.startswith("synthetic:"):
+            return value
+        prefix = "closes:" if value.startswith("closes:") else ""
+        path, mark, instrument = value.removeprefix(prefix).partition("#")
+        return prefix + PurePath(path).name + mark + instrument
     if key == "market" and isinstance(value, list | tuple):
         return [_portable(key, each) for each in value]
     return value

@@ -16,6 +16,7 @@ from offline_trader.config import (
     from_dict,
     known_keys,
     load_config,
+    portable,
     to_dict,
     to_yaml,
 )
@@ -204,3 +205,12 @@ def test_a_file_with_a_day_that_is_none_is_refused_with_its_name(tmp_path: Path)
     file.write_text("market: 2012-02-30\n")
     with pytest.raises(ConfigError, match=r"a\.yaml is not YAML: day is out of range"):
         load_config(Job, file)
+
+
+def test_a_market_is_portable_without_its_folders() -> None:
+    sources = ["sp500", "/a/b/prices.csv", "b/all.csv#BTC/USD", "closes:/c/d.csv#X"]
+    sources.append("synthetic:ou?bars=100&name=a/b")
+    names = ["sp500", "prices.csv", "all.csv#BTC/USD", "closes:d.csv#X", sources[-1]]
+    tree = {"env": {"market": sources, "tz": None}, "seed": 1}
+    assert portable(tree) == {"env": {"market": names, "tz": None}, "seed": 1}
+    assert portable({"market": "/a/prices.csv"}) == {"market": "prices.csv"}
