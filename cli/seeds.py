@@ -25,7 +25,7 @@ from offline_trader.cli.trained_runs import finished_run, require_types
 from offline_trader.cli.workers import Report, run_jobs, usable_cores
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.locks import locked
-from offline_trader.runs import LOCK, Run, atomic_write
+from offline_trader.runs import LOCK, atomic_write
 
 if TYPE_CHECKING:
     from offline_trader.cli.pretrain import PretrainConfig
