@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -127,15 +128,14 @@ class _Training:
         self._scale = spread if spread > 0.0 else 1.0
         self._unroll = _unroller(learner, market, surprises, config)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
-        self._heads = torch.from_numpy(market.log.series[:, 0].copy()).to(self._device)
+        self._heads = market.log.series[:, 0]
         self._generator = torch.Generator().manual_seed(seed)
         self._parameters = list(learner.algo.impl.policy.parameters())
         with without_dynamo():
             self._optimizer = PlainAdam(self._parameters, lr=config.learning_rate)
         fields = market.random_state(self._starts[:1].to(self._device), torch.Generator())
-        shape = (len(gains) + 1, len(fields))
-        self._memory = torch.zeros(shape, dtype=torch.float64, device=self._device)
-        self._met = torch.zeros(len(gains) + 1, dtype=torch.bool, device=self._device)
+        self._memory = np.zeros((len(gains) + 1, len(fields)))
+        self._met = np.zeros(len(gains) + 1, dtype=np.bool_)
         self._sums: dict[str, float] = {}
         self._count = 0
 
@@ -171,7 +171,9 @@ class _Training:
         first = self._draw_starts().to(self._device)
         state = self._market.random_state(first, generator)
         own = torch.rand(config.windows, generator=generator) < config.own_starts
-        known, kept = own.to(self._device) & self._met[first], self._memory[first]
+        places = first.cpu().numpy()
+        known = (own & torch.from_numpy(self._met[places])).to(self._device)
+        kept = torch.from_numpy(self._memory[places]).to(self._device)
         state = tuple(torch.where(known, kept[:, i], x) for i, x in enumerate(state))
         rows = first + torch.arange(config.bars, device=self._device)[:, None]
         noise = None
@@ -191,9 +193,10 @@ class _Training:
 
     def _remember(self, batch: Batch, done: Unrolled) -> None:
         """Keep the portfolios that the policy had at the decisions it came to."""
-        for row, states, alive in zip(batch.rows + 1, done.states, done.alive, strict=True):
-            self._memory[row] = states
-            self._met[row] = alive
+        # a row in several windows takes the last of them: numpy's order, the same in every run
+        rows = (batch.rows + 1).reshape(-1).cpu().numpy()
+        self._memory[rows] = done.states.reshape(len(rows), -1).cpu().numpy()
+        self._met[rows] = done.alive.reshape(-1).cpu().numpy()
         self._met[self._heads] = False  # the row before it belongs to another series
 
     def measures(self) -> dict[str, float]:
@@ -218,8 +221,8 @@ class _Training:
         return {
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
-            "memory": self._memory.clone(),
-            "met": self._met.clone(),
+            "memory": torch.from_numpy(self._memory.copy()),
+            "met": torch.from_numpy(self._met.copy()),
             "sums": dict(self._sums),
             "count": self._count,
         }
@@ -229,8 +232,8 @@ class _Training:
         """Inverse of :meth:`state_dict`."""
         _d3rlpy.load_moments(self._optimizer, state["optimizer"])
         self._generator.set_state(state["generator"])
-        self._memory.copy_(state["memory"])
-        self._met.copy_(state["met"])
+        self._memory[:] = state["memory"].numpy()
+        self._met[:] = state["met"].numpy()
         self._sums = dict(state["sums"])
         self._count = int(state["count"])
 

@@ -87,25 +87,28 @@ def _adjoint(
 
 
 @kernel
-def _first_layer(
-    shares: Array, own: Array, weight: Array, bias: Array, features: int, out: Array
-) -> None:
-    """``relu(shares + own · W[:, F:]ᵀ + b)``; shares, out [B, H], own [B, P], weight [H, F + P]."""
-    rows, units = out.shape
-    numbers = own.shape[1]
-    columns = np.empty((numbers, units), np.float32)
+def _own_columns(weight: Array, features: int, numbers: int) -> Array:
+    """[P, H] the portfolio's columns of the first layer's weight, in rows of their own."""
+    columns = np.empty((numbers, weight.shape[0]), np.float32)
     for p in range(numbers):
-        for j in range(units):
+        for j in range(weight.shape[0]):
             columns[p, j] = weight[j, features + p]
+    return columns
+
+
+@kernel
+def _first_layer(out: Array, own: Array, columns: Array, bias: Array) -> None:
+    """``relu(out + own · columns + bias)`` in place; out [B, H], own [B, P], columns [P, H]."""
+    rows, units = out.shape
+    last = own.shape[1] - 1
     for b in range(rows):
-        for j in range(units):
-            out[b, j] = shares[b, j] + bias[j]
-        for p in range(numbers):
+        for p in range(last):
             x = own[b, p]
             for j in range(units):
                 out[b, j] += x * columns[p, j]
+        x = own[b, last]
         for j in range(units):
-            v = out[b, j]
+            v = out[b, j] + bias[j] + x * columns[last, j]
             out[b, j] = ZERO if v < ZERO else v
 
 
@@ -116,6 +119,32 @@ def _relu(pre: Array, bias: Array) -> None:
         for j in range(units):
             v = pre[b, j] + bias[j]
             pre[b, j] = ZERO if v < ZERO else v
+
+
+@kernel
+def _dot(values: Array, weights: Array) -> Any:
+    total = ZERO
+    for j in range(weights.shape[0]):
+        total += values[j] * weights[j]
+    return total
+
+
+@kernel
+def _spread(tops: Array, head: Array, hidden: Array, out: Array) -> None:
+    """Slopes [B, H] of the last hidden layer from those of the output [B]."""
+    rows, units = hidden.shape
+    for b in range(rows):
+        top = tops[b]
+        for j in range(units):
+            out[b, j] = top * head[j] if hidden[b, j] > ZERO else ZERO
+
+
+@kernel
+def _mask(slopes: Array, hidden: Array) -> None:
+    rows, units = hidden.shape
+    for b in range(rows):
+        for j in range(units):
+            slopes[b, j] = slopes[b, j] if hidden[b, j] > ZERO else ZERO
 
 
 @kernel
@@ -163,22 +192,21 @@ def unroll_forward(
         transpose(weights[i], turned[i])
     units = hidden[0].shape[2]
     product(inputs, turned[0][:width], hidden[0].reshape(n_steps * n_windows, units))
+    columns_of_own = _own_columns(weights[0], width, numbers)
     seen = np.empty(numbers)
-    last = len(hidden) - 1
+    top = hidden[len(hidden) - 1]
+    weight_of_head = head[:-1]
     for t in range(n_steps):
         for b in range(n_windows):
             _observe(kind, states[t, b], seen)
             for p in range(numbers):
                 own[t, b, p] = (np.float32(seen[p]) - scales[0, p]) / scales[1, p]
-        _first_layer(hidden[0][t], own[t], weights[0], biases[0], width, hidden[0][t])
+        _first_layer(hidden[0][t], own[t], columns_of_own, biases[0])
         for i in range(1, len(hidden)):
             product(hidden[i - 1][t], turned[i], hidden[i][t])
             _relu(hidden[i][t], biases[i])
         for b in range(n_windows):
-            total = head[-1]
-            for j in range(hidden[last].shape[2]):
-                total += hidden[last][t, b, j] * head[j]
-            action = np.tanh(total)
+            action = np.tanh(_dot(top[t, b], weight_of_head) + head[-1])
             actions[t, b] = action
             row = rows[t, b]
             reward, gap, held, ended = _step(
@@ -231,6 +259,7 @@ def unroll_backward(
     last = len(hidden) - 1
     g = np.zeros((n_windows, states.shape[2]))
     by_own = np.empty(numbers)
+    columns_of_own = _own_columns(weights[0], width, numbers)
     for t in range(n_steps - 1, -1, -1):
         for b in range(n_windows):
             row = rows[t, b]
@@ -245,43 +274,29 @@ def unroll_backward(
             )
             slope += np.float64(by_actions[t, b])
             heads[t, b] = np.float32(slope * (1.0 - action * action))
-        delta = deltas[last][t]
-        for b in range(n_windows):
-            top = heads[t, b]
-            for j in range(delta.shape[1]):
-                delta[b, j] = top * head[j] if hidden[last][t, b, j] > ZERO else ZERO
+        _spread(heads[t], head, hidden[last][t], deltas[last][t])
         for i in range(last, 0, -1):
-            lower, below = deltas[i - 1][t], hidden[i - 1][t]
-            product(deltas[i][t], weights[i], lower)
-            for b in range(n_windows):
-                for j in range(lower.shape[1]):
-                    lower[b, j] = lower[b, j] if below[b, j] > ZERO else ZERO
+            product(deltas[i][t], weights[i], deltas[i - 1][t])
+            _mask(deltas[i - 1][t], hidden[i - 1][t])
         first = deltas[0][t]
         for b in range(n_windows):
             for p in range(numbers):
-                total = ZERO
-                for j in range(first.shape[1]):
-                    total += first[b, j] * weights[0][j, width + p]
-                by_own[p] = np.float64(total / scales[1, p])
+                by_own[p] = np.float64(_dot(first[b], columns_of_own[p]) / scales[1, p])
             _observe_adjoint(kind, states[t, b], by_own, g[b])
     every = n_steps * n_windows
+    ones = np.ones((1, every), np.float32)
     for i in range(len(hidden)):
         units = hidden[i].shape[2]
         flat = deltas[i].reshape(every, units)
         if i:
-            below = hidden[i - 1].reshape(every, hidden[i - 1].shape[2])
-            product(flat.T, below, weight_slopes[i])
-        else:
-            product(flat.T, inputs, weight_slopes[0][:, :width])
-            product(flat.T, own.reshape(every, numbers), weight_slopes[0][:, width:])
-        bias_slopes[i][:] = ZERO
-        for r in range(every):
-            for j in range(units):
-                bias_slopes[i][j] += flat[r, j]
-    head_slopes[:] = ZERO
-    for t in range(n_steps):
-        for b in range(n_windows):
-            top = heads[t, b]
-            head_slopes[-1] += top
-            for j in range(hidden[last].shape[2]):
-                head_slopes[j] += top * hidden[last][t, b, j]
+            product(flat.T, hidden[i - 1].reshape(every, hidden[i - 1].shape[2]), weight_slopes[i])
+        else:  # few inputs: rows of a product cost less than columns
+            turned = np.empty((width + numbers, units), np.float32)
+            product(inputs.T, flat, turned[:width])
+            product(own.reshape(every, numbers).T, flat, turned[width:])
+            transpose(turned, weight_slopes[0])
+        product(ones, flat, bias_slopes[i].reshape(1, units))
+    above = hidden[last].reshape(every, head.shape[0] - 1)
+    tops = heads.reshape(1, every)
+    product(tops, above, head_slopes[:-1].reshape(1, head.shape[0] - 1))
+    head_slopes[-1] = heads.sum()
