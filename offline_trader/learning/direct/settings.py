@@ -39,10 +39,10 @@ class DirectConfig:
         engine: ``fast`` (compiled, where the market has it, on the CPU) or ``torch``.
     """
 
-    updates: int = 400
+    updates: int = 1_000
     windows: int = 128
     bars: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     clip: float = 1.0
     weight_decay: float = 0.0
     feature_noise: float = 0.0
