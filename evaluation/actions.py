@@ -32,7 +32,7 @@ def collapse_of(legs: Sequence[Backtest], rules: SimulatorConfig, seed: int) -> 
         rules,
         np.concatenate([leg.actions for leg in legs]),
         np.concatenate([leg.observations for leg in legs]),
-        np.concatenate([_filled_units(leg, rules) for leg in legs]),
+        np.concatenate([leg.units for leg in legs]),
         rng=np.random.default_rng(seed),
     )
 
@@ -67,13 +67,6 @@ def collapse_under(
         permutations=permutations,
         hold_threshold=rules.hold_threshold,
     )
-
-
-def _filled_units(leg: Backtest, rules: SimulatorConfig) -> FloatArray:
-    """[D] signed units that each decision's order filled."""
-    units = np.zeros(len(leg.actions))
-    units[leg.fills.bar - (1 if rules.fill == "next_open" else 0)] = leg.fills.units
-    return units
 
 
 def action_map(legs: Sequence[Backtest], layout: ObservationLayout) -> ActionMap:

@@ -1,13 +1,13 @@
-"""Walks one policy through one instrument's bars in the simulator that training uses.
+"""The one deterministic pass of a policy over a market, in the simulator that training uses.
 
-One lane, the whole range, no random start, deterministic actions: the loop is closed, so the
-policy sees the portfolio that its own orders made. A late order (``delay_bars``) is a decision
-executed that many bars after it was taken.
+A lane an instrument, the whole range, no random start: validation, export, evaluation and
+walk-forward all judge what this pass did. The loop is closed, so the policy sees the portfolio
+that its own orders made. A late order (``delay_bars``) is a decision executed that many bars after
+it was taken.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -19,12 +19,12 @@ from offline_trader.evaluation.trades import Fills
 from offline_trader.experts import Behaviour, Expert, ExpertPolicy
 from offline_trader.simulator import (
     MarketTensor,
-    Simulator,
     SimulatorConfig,
     simulate_actions,
 )
 from offline_trader.simulator.kernel import BORROW
-from offline_trader.types import FloatArray, IntArray, Observations, Policy
+from offline_trader.simulator.side_by_side import LONGEST_WINDOW, SideBySide, SideRun
+from offline_trader.types import BoolArray, FloatArray, IntArray, Observations, Policy
 
 __all__ = ["Backtest", "Subject", "backtest", "backtests", "replayed", "with_cost"]
 
@@ -46,7 +46,7 @@ class Backtest:
         exposure: [T + 1] float64 signed position value / equity.
         actions: [D] float64, D ≤ T decisions until the end or ruin.
         observations: [D, F + P] float32 that they were taken on.
-        traded: [D] bool, an order was filled.
+        units: [D] float64 signed units that each decision's order filled; 0 where nothing was.
         fills: the filled orders; bars count marks, prices hold spread, slippage and impact, costs
             are commissions, and what a short unit pays is beside them.
         costs_paid: commissions, spread, slippage and borrow cost, quote currency.
@@ -60,10 +60,20 @@ class Backtest:
     exposure: FloatArray
     actions: FloatArray
     observations: Observations
-    traded: NDArray[np.bool_]
+    units: FloatArray
     fills: Fills
     costs_paid: float
     ruined: bool
+
+    @property
+    def traded(self) -> BoolArray:
+        """[D] where an order was filled."""
+        return np.asarray(self.units != 0.0)
+
+    @property
+    def returns(self) -> FloatArray:
+        """[T] simple returns between the marks."""
+        return np.asarray(self.equity[1:] / self.equity[:-1] - 1.0)
 
 
 def backtest(
@@ -77,37 +87,92 @@ def backtest(
         config: the trading rules.
         delay_bars: bars by which every action comes late; until then nothing is done.
     """
-    return backtests(subject, [(market, config, delay_bars)])[0]
+    return backtests(subject, [SideRun(market, config, delay_bars)])[0]
 
 
 def backtests(
-    subject: Subject, runs: Sequence[tuple[MarketTensor, SimulatorConfig, int]]
+    subject: Subject,
+    runs: Sequence[SideRun],
+    *,
+    observe: bool = True,
+    longest_window: int = LONGEST_WINDOW,
 ) -> list[Backtest]:
-    """Several runs of ``subject``, each with its own market, rules and delay, bar by bar together.
+    """Several runs of ``subject``, each with its own market, rules and delay.
 
-    The subject decides for all of them in one call a bar. The markets have equally many bars, and
-    the rules the same action mode. Experts that look rows of their market up run one after
-    another, because each market has its own.
+    A policy decides for all of them in one call a bar, a lane a run, until the last has ended; the
+    runs may have different lengths. An expert without noise, whose action for a row depends on
+    that row alone, decides for many bars in one call, which changes nothing of what it does.
+
+    Args:
+        subject: a policy over raw observations, or an expert.
+        runs: the rules have the same action mode.
+        observe: keep the observations in the results; otherwise they have none.
+        longest_window: bars that an expert decides for in one call.
     """
-    if len(runs) > 1 and _looks_up(subject):
-        return [backtests(subject, [run])[0] for run in runs]
-    markets = [market for market, _, _ in runs]
-    assert all(len(market.symbols) == 1 for market in markets), "one instrument at a time"
-    assert len({len(market) for market in markets}) == 1, "equally many bars"
-    decide = _decider(subject, markets[0], runs[0][1])
-    lanes = [_Lane(*run) for run in runs]
-    observations = np.concatenate([lane.observation for lane in lanes])
-    rows = np.zeros(len(lanes), dtype=np.int64)
-    for t in range(len(markets[0]) - 1):
-        rows[:] = t
-        actions = np.asarray(decide(observations, rows), dtype=np.float64).reshape(-1)
-        for i, lane in enumerate(lanes):
-            if not lane.ruined:
-                lane.step(t, float(actions[i]))
-                observations[i] = lane.observation[0]
-        if all(lane.ruined for lane in lanes):
-            break
-    return [lane.finish() for lane in lanes]
+    groups = _groups(subject, runs)
+    if len(groups) > 1:
+        found = {}
+        for group in groups:
+            own = backtests(
+                subject,
+                [runs[i] for i in group],
+                observe=observe,
+                longest_window=longest_window,
+            )
+            found |= dict(zip(group, own, strict=True))
+        return [found[i] for i in range(len(runs))]
+    decide, pure = _decider(subject, runs[0])
+    abreast = SideBySide(runs, longest_window=longest_window if pure else 1, observe=observe)
+    while abreast.running:
+        abreast.advance(decide(abreast.observations, abreast.bars))
+    return [_finished(abreast, s) for s in range(len(runs))]
+
+
+def _groups(subject: Subject, runs: Sequence[SideRun]) -> list[list[int]]:
+    """Runs that can be decided together.
+
+    All of them for a policy. An expert knows the market it trades (bars a year); one that looks
+    bars up has a table of its own for each market and its rules, and noise is drawn by lane, so
+    these run alone.
+    """
+    if not isinstance(subject, Expert | Behaviour):
+        return [list(range(len(runs)))]
+    if _looks_up(subject) or not _is_pure(subject):
+        return [[i] for i in range(len(runs))]
+    by_market: dict[float, list[int]] = {}
+    for i, run in enumerate(runs):
+        by_market.setdefault(float(run.market.periods_per_year[0]), []).append(i)
+    return list(by_market.values())
+
+
+def _finished(abreast: SideBySide, s: int) -> Backtest:
+    """Run ``s`` as a backtest."""
+    run, n = abreast.runs[s], int(abreast.steps[s])
+    market, config = run.market, run.config
+    marks = len(market)
+    equity = np.full(marks, config.initial_cash)
+    equity[1 : n + 1] = abreast.equity[s, :n]
+    equity[n + 1 :] = equity[n]
+    exposure = np.zeros(marks)
+    exposure[1 : n + 1] = abreast.exposure[s, :n]
+    units, prices = abreast.fill_units[s, :n].copy(), abreast.fill_prices[s, :n]
+    return Backtest(
+        symbol=market.symbols[0],
+        timestamps=market.timestamps,
+        close=market.prices[:, 3],
+        equity=np.maximum(equity, _GONE * config.initial_cash),
+        exposure=exposure,
+        actions=abreast.actions[s, :n].copy(),
+        observations=abreast.seen[s, :n] if len(abreast.seen) else _none_seen(market),
+        units=units,
+        fills=_fills(units, prices, market, config),
+        costs_paid=abreast.costs_paid(s),
+        ruined=abreast.ruined(s),
+    )
+
+
+def _none_seen(market: MarketTensor) -> Observations:
+    return np.zeros((0, market.layout.size), dtype=np.float32)
 
 
 def replayed(run: Backtest, market: MarketTensor, config: SimulatorConfig) -> Backtest:
@@ -131,7 +196,7 @@ def replayed(run: Backtest, market: MarketTensor, config: SimulatorConfig) -> Ba
         run,
         equity=equity,
         exposure=held / equity,
-        traded=units != 0.0,
+        units=units,
         fills=_fills(units, prices, market, config),
         costs_paid=float(done.costs[0]),
         ruined=bool(done.ruined_at[0] >= 0),
@@ -169,66 +234,22 @@ def with_cost(config: SimulatorConfig, cost_bps: float) -> SimulatorConfig:
     )
 
 
-def _decider(subject: Subject, market: MarketTensor, config: SimulatorConfig) -> Decider:
-    """The subject as a function of observations [N, O] and market rows [N]."""
+def _decider(subject: Subject, run: SideRun) -> tuple[Decider, bool]:
+    """The subject as a function of observations [N, O] and market rows [N], and whether a row of
+    its result depends on that row alone."""
     if isinstance(subject, Expert | Behaviour):
-        policy = ExpertPolicy(subject, market.layout, config, market=market)
-        return lambda observations, rows: policy(observations, rows)
+        policy = ExpertPolicy(subject, run.market.layout, run.config, market=run.market)
+        return lambda observations, rows: policy(observations, rows), _is_pure(subject)
     plain: Policy = subject
-    return lambda observations, rows: plain(observations)
+    return lambda observations, rows: plain(observations), False
+
+
+def _is_pure(subject: Expert | Behaviour) -> bool:
+    """Whether the action for a row depends on that row alone."""
+    behaviour = subject if isinstance(subject, Behaviour) else Behaviour(subject)
+    return not behaviour.disturbances
 
 
 def _looks_up(subject: Subject) -> bool:
     expert = subject.expert if isinstance(subject, Behaviour) else subject
     return isinstance(expert, Expert) and expert.row_table is not None
-
-
-class _Lane:
-    """One simulator with one portfolio, and the arrays that fill up while it goes on."""
-
-    def __init__(self, market: MarketTensor, config: SimulatorConfig, delay_bars: int) -> None:
-        n_steps = len(market) - 1
-        self.market, self.config = market, config
-        self.simulator = Simulator(market, config, 1, auto_reset=False)
-        self.observation = self.simulator.reset()
-        self.waiting = deque([0.0] * delay_bars)
-        self.n, self.held, self.ruined = 0, 0.0, False
-        self.actions = np.zeros(n_steps)
-        self.observations = np.zeros((n_steps, self.simulator.observation_size), dtype=np.float32)
-        self.equity = np.full(n_steps + 1, config.initial_cash)
-        self.exposure = np.zeros(n_steps + 1)
-        self.units = np.zeros(n_steps)
-        self.prices = np.zeros(n_steps)
-
-    def step(self, t: int, action: float) -> None:
-        self.actions[t] = action
-        self.observations[t] = self.observation[0]
-        self.waiting.append(action)
-        simulator = self.simulator
-        result = simulator.step(np.array([self.waiting.popleft()]))
-        self.observation = result.observations
-        self.equity[t + 1] = simulator.equity[0]
-        self.exposure[t + 1] = simulator.weight[0]
-        self.n, self.ruined = t + 1, bool(result.terminated[0])
-        held, self.held = self.held, float(simulator.units[0])
-        if self.held != held:
-            found = simulator.outcome()
-            self.units[t] = found["fill_units"][0]
-            self.prices[t] = found["fill_price"][0]
-
-    def finish(self) -> Backtest:
-        n = self.n
-        self.equity[n + 1 :] = self.equity[n]
-        return Backtest(
-            symbol=self.market.symbols[0],
-            timestamps=self.market.timestamps,
-            close=self.market.prices[:, 3],
-            equity=np.maximum(self.equity, _GONE * self.config.initial_cash),
-            exposure=self.exposure,
-            actions=self.actions[:n],
-            observations=self.observations[:n],
-            traded=self.units[:n] != 0.0,
-            fills=_fills(self.units[:n], self.prices[:n], self.market, self.config),
-            costs_paid=float(self.simulator.outcome()["costs_paid"][0]),
-            ruined=self.ruined,
-        )

@@ -16,6 +16,7 @@ from offline_trader.evaluation.portfolio import Account, combine
 from offline_trader.features import compute_features
 from offline_trader.markets import BarRange, Bars, load_markets
 from offline_trader.simulator import MarketTensor, SimulatorConfig
+from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import digest
 
 __all__ = ["Course", "Instrument", "Scenario", "noisy"]
@@ -115,20 +116,29 @@ class Course:
         """SHA-256 over symbols and judged bars."""
         return digest([[each.bars.symbol, each.judged.sha256] for each in self.instruments])
 
-    def legs(self, subject: Subject, scenarios: Sequence[Scenario]) -> list[list[Backtest]]:
-        """For each scenario the backtest on each instrument."""
-        columns = []
-        for each in self.instruments:
-            runs = [
-                (_disturbed(each, scenario).market, scenario.rules, scenario.delay_bars)
-                for scenario in scenarios
-            ]
-            columns.append(backtests(subject, runs))
-        return [list(row) for row in zip(*columns, strict=True)]
+    def legs(
+        self, subject: Subject, scenarios: Sequence[Scenario], *, observe: bool = True
+    ) -> list[list[Backtest]]:
+        """For each scenario the backtest on each instrument; all of them in one pass.
+
+        Args:
+            subject: a policy over raw observations, or an expert.
+            scenarios: rules with the same action mode.
+            observe: keep the observations that were decided on.
+        """
+        runs = [
+            SideRun(_disturbed(each, scenario).market, scenario.rules, scenario.delay_bars)
+            for scenario in scenarios
+            for each in self.instruments
+        ]
+        found = backtests(subject, runs, observe=observe)
+        k = len(self.instruments)
+        return [found[i * k : (i + 1) * k] for i in range(len(scenarios))]
 
     def accounts(self, subject: Subject, scenarios: Sequence[Scenario]) -> list[Account]:
         """For each scenario the account over all instruments."""
-        return [combine(legs, self.periods_per_year) for legs in self.legs(subject, scenarios)]
+        rows = self.legs(subject, scenarios, observe=False)
+        return [combine(legs, self.periods_per_year) for legs in rows]
 
 
 def _same(one: Bars, other: Bars) -> bool:

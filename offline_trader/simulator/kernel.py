@@ -35,7 +35,16 @@ from numba import njit
 
 from offline_trader.compiled_code import can_be_kept
 
-__all__ = ["COLUMN_SIZE", "STATE_SIZE", "L", "blocks", "reset_lanes", "run_columns", "step_lanes"]
+__all__ = [
+    "COLUMN_SIZE",
+    "STATE_SIZE",
+    "L",
+    "advance_runs",
+    "blocks",
+    "reset_lanes",
+    "run_columns",
+    "step_lanes",
+]
 
 L = 64
 """Lanes of a block."""
@@ -656,3 +665,156 @@ def run_columns(
                 equity[0, b * L + j] = t.initial_cash
         _run_block(t, actions, table, first, borrow, state, b, count, equity, fills, fill_prices)
     return -1
+
+
+@_apart
+def _commit(
+    s: Any, rules: Any, features: Any, table: Any, instruments: Any, schedule: Any, state: Any,
+    observations: Any, flows: Any, ended: Any, delay: Any, decided: Any, foreseen: Any,
+    first: Any, count: Any, t: Any, actions: Any, record: Any, seen: Any,
+) -> Any:  # fmt: skip
+    """Carry out run s's decided actions until an observation is not the foreseen one."""
+    portfolio = features.shape[1]
+    width = foreseen.shape[1]
+    for i in range(count):
+        if math.isnan(decided[first + i]):
+            return -1 - t
+        actions[s, t] = decided[first + i]
+        flows[ACTIONS, 0] = actions[s, t - delay] if t >= delay else 0.0
+        if seen.shape[0] > 0:
+            for c in range(width):
+                seen[s, t, c] = observations[NOW, 0, c]
+        step_lanes(rules, features, table, instruments, schedule, state, observations, flows, ended)
+        record[0, s, t] = state[NOW, 0, EQUITY * L]
+        record[1, s, t] = state[NOW, 0, EXPOSURE * L]
+        filled = state[NOW, 0, FILLED * L]
+        record[2, s, t] = filled
+        record[3, s, t] = state[NOW, 0, FILL_PRICE * L] if filled != 0.0 else 0.0
+        t += 1
+        if ended[0, 0] or ended[1, 0]:
+            break
+        if i + 1 < count:
+            for c in range(portfolio, width):
+                if observations[NOW, 0, c] != foreseen[first + i + 1, c]:
+                    return t
+    return t
+
+
+@_apart
+def _foresee(
+    s: Any, rules: Any, features: Any, table: Any, instruments: Any, schedule: Any, state: Any,
+    observations: Any, flows: Any, ended: Any, delay: Any, foreseen: Any,
+    first: Any, count: Any, t: Any, actions: Any, scratch: Any,
+) -> None:  # fmt: skip
+    """Write the observations of run s's next ``count`` bars as they are if it does not trade."""
+    width = foreseen.shape[1]
+    for c in range(width):
+        foreseen[first, c] = observations[NOW, 0, c]
+    if count == 1:
+        return
+    scratch[:] = state[NOW, 0]
+    # a target mode keeps what is held by asking for the weight that is there
+    keeps = rules[0] != ORDER
+    for i in range(1, count):
+        due = t + i - 1 - delay
+        if due < 0:
+            flows[ACTIONS, 0] = 0.0
+        elif due < t:
+            flows[ACTIONS, 0] = actions[s, due]
+        else:
+            flows[ACTIONS, 0] = state[NOW, 0, EXPOSURE * L] / rules[7] if keeps else 0.0
+        step_lanes(rules, features, table, instruments, schedule, state, observations, flows, ended)
+        for c in range(width):
+            foreseen[first + i, c] = observations[NOW, 0, c]
+    state[NOW, 0] = scratch
+    ended[:, :] = False
+    for c in range(width):
+        observations[NOW, 0, c] = foreseen[first, c]
+
+
+@_compile
+def advance_runs(
+    rules: Any,
+    features: Any,
+    table: Any,
+    instruments: Any,
+    schedule: Any,
+    state: Any,
+    observations: Any,
+    flows: Any,
+    ended: Any,
+    delays: Any,
+    decided: Any,
+    foreseen: Any,
+    rows: Any,
+    windows: Any,
+    longest: Any,
+    steps: Any,
+    actions: Any,
+    record: Any,
+    seen: Any,
+) -> int:
+    """Carry S runs, each with rules and bars of its own, through the bars decided for them.
+
+    Every run has a window of bars whose observations were foreseen as if it did not trade, and for
+    which actions have been decided. It goes on as long as the observations turn out to be those
+    foreseen, so every action that is carried out was decided on the observation that was there.
+    Then the next windows are laid out: twice as long where a window was used up, as long as what
+    was used of it otherwise, at most ``longest``. With ``longest`` 1 nothing is foreseen.
+
+    Args (those of :func:`step_lanes` with a leading axis of runs, a lane each, but for
+    ``features``, ``table`` and ``schedule``, which all share):
+        instruments: [S, 1, 3]: the rows of each run.
+        delays: [S] int64: bars by which an action comes late; 0.0 is executed until then.
+        decided: [R] float64: actions for the foreseen rows, run after run.
+        foreseen: [S * longest, F + 5] float32: those rows' observations, read and written.
+        rows: [S * longest] int64, written: their rows of ``table``.
+        windows: [S] int64: rows of each run in ``foreseen``, read and written; 0: it has ended.
+        steps: [S] int64: bars that each run has behind it, read and written.
+        actions: [S, T] float64, written.
+        record: [4, S, T] float64, written: equity, exposure, units and price of the fill.
+        seen: [S, T, F + 5] float32 or [0, 0, 0]: the observations, written where it has rows.
+
+    Returns:
+        R of the next call, 0 when all runs have ended; or -1 - s where run s's action is not a
+        number.
+    """
+    n_runs = windows.size
+    scratch = np.empty(STATE_SIZE * L)
+    first = 0
+    for s in range(n_runs):
+        count = windows[s]
+        if count == 0:
+            continue
+        before = steps[s]
+        if decided.size > 0:
+            after = _commit(
+                s, rules[s], features, table, instruments[s], schedule, state[s], observations[s],
+                flows[s], ended[s], delays[s], decided, foreseen, first, count, before, actions,
+                record, seen,
+            )  # fmt: skip
+            if after < 0:
+                return -1 - s
+            steps[s] = after
+        first += count
+        if ended[s, 0, 0] or ended[s, 1, 0]:
+            windows[s] = 0
+            continue
+        if decided.size > 0:
+            used = steps[s] - before
+            count = 2 * count if used == count else used
+        left = int(instruments[s, 0, STOP] - instruments[s, 0, START]) - 1 - steps[s]
+        windows[s] = min(count, longest, left)
+    first = 0
+    for s in range(n_runs):
+        count = windows[s]
+        if count == 0:
+            continue
+        _foresee(
+            s, rules[s], features, table, instruments[s], schedule, state[s], observations[s],
+            flows[s], ended[s], delays[s], foreseen, first, count, steps[s], actions, scratch,
+        )  # fmt: skip
+        for i in range(count):
+            rows[first + i] = int(state[s, NOW, 0, ROW * L]) + i
+        first += count
+    return first

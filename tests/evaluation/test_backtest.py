@@ -18,10 +18,11 @@ from offline_trader.evaluation.portfolio import combine, lot_rows, trade_rows
 from offline_trader.evaluation.record import CostPoint
 from offline_trader.evaluation.robustness import break_even
 from offline_trader.evaluation.trades import fifo_lots, round_trips, trade_measures
-from offline_trader.experts import get_expert
+from offline_trader.experts import Expert, get_expert, list_experts
 from offline_trader.features import compute_features
 from offline_trader.markets import BarRange, Bars
 from offline_trader.simulator import MarketTensor, SimulatorConfig, simulate_actions
+from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import Observations
 
 
@@ -120,13 +121,59 @@ def test_runs_together_are_the_runs_alone(name: str) -> None:
     bars = make_bars()
     market, other = make_market(bars), make_market(noisy(bars, 50.0, np.random.default_rng(1)))
     rules, dear = SimulatorConfig(), with_cost(SimulatorConfig(), 30.0)
-    runs = [(market, rules, 0), (market, dear, 0), (market, rules, 1), (other, rules, 0)]
+    runs = [
+        SideRun(market, rules),
+        SideRun(market, dear),
+        SideRun(market, rules, 1),
+        SideRun(other, rules),
+    ]
     together = backtests(get_expert(name), runs)
-    for found, (own, config, delay) in zip(together, runs, strict=True):
-        alone = backtest(get_expert(name), own, config, delay_bars=delay)
+    for found, run in zip(together, runs, strict=True):
+        alone = backtest(get_expert(name), run.market, run.config, delay_bars=run.delay_bars)
         np.testing.assert_array_equal(found.equity, alone.equity)
         np.testing.assert_array_equal(found.actions, alone.actions)
     assert len({found.equity[-1] for found in together}) == 4
+
+
+@pytest.mark.parametrize("mode", ["order", "target_long", "target_long_short"])
+@pytest.mark.parametrize("expert", list_experts(), ids=lambda each: each.name)
+def test_deciding_for_many_bars_at_once_is_deciding_bar_by_bar(expert: Expert, mode: str) -> None:
+    bars = make_bars(900, seed=4)
+    rules = SimulatorConfig(action_mode=mode, smoothing_alpha=0.7)  # type: ignore[arg-type]
+    late = SimulatorConfig(action_mode=mode, fill="close")  # type: ignore[arg-type]
+    other = make_market(noisy(bars, 80.0, np.random.default_rng(2)), start=300)
+    runs = [
+        SideRun(make_market(bars), SimulatorConfig(action_mode=mode)),  # type: ignore[arg-type]
+        SideRun(make_market(bars), rules),
+        SideRun(make_market(bars), late, 3),
+        SideRun(other, with_cost(rules, 60.0)),
+    ]
+    one, many = (backtests(expert, runs, longest_window=each) for each in (1, 256))
+    for single, found in zip(one, many, strict=True):
+        for name in ("equity", "exposure", "actions", "observations", "units"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(single, name), name)
+        np.testing.assert_array_equal(found.fills.price, single.fills.price)
+        assert found.costs_paid == single.costs_paid
+
+
+def test_a_policy_runs_on_markets_of_different_lengths_as_on_each_alone() -> None:
+    def policy(observations: Observations, /) -> NDArray[np.float32]:
+        return np.where(observations[:, :1] > 0.5, 0.8, -0.6).astype(np.float32)
+
+    markets = [make_market(make_bars(seed=1)), make_market(make_bars(n=500, seed=2), start=270)]
+    together = backtests(policy, [SideRun(each, SimulatorConfig()) for each in markets])
+    for found, market in zip(together, markets, strict=True):
+        alone = backtest(policy, market, SimulatorConfig())
+        assert len(found.actions) == len(market) - 1
+        np.testing.assert_array_equal(found.equity, alone.equity)
+        np.testing.assert_array_equal(found.observations, alone.observations)
+
+
+def test_an_action_that_is_no_number_is_refused(market: MarketTensor) -> None:
+    actions = np.zeros(len(market) - 1)
+    actions[7] = np.nan
+    with pytest.raises(ConfigError, match="not a number"):
+        backtest(Scripted(actions), market, SimulatorConfig())
 
 
 def test_ruin_ends_the_run_and_leaves_a_flat_curve(market: MarketTensor) -> None:
