@@ -8,7 +8,7 @@ import typer
 
 from offline_trader.cli.console import Percent, Terminal
 from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sources
-from offline_trader.envs import EnvConfig, make_market
+from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,15 +59,13 @@ def command(
 
 def score(expert: Expert, env: EnvConfig) -> dict[str, float | None]:
     """What ``expert`` earns over ``env``'s bars; several instruments in equal shares."""
-    from offline_trader.evaluation.backtest import backtest
+    from offline_trader.evaluation.course import Course, Scenario
     from offline_trader.evaluation.measures import performance
-    from offline_trader.evaluation.portfolio import combine
 
-    tensor = make_market(env)
-    markets = [tensor.instrument(k) for k in range(len(tensor.symbols))]
-    legs = [backtest(expert, each, env.simulator) for each in markets]
-    periods = float(max(tensor.periods_per_year))
-    found = performance(combine(legs, periods).curve.returns, periods)
+    course = Course.from_env(env)
+    account = course.accounts(expert, [Scenario(env.simulator)])[0]
+    legs = account.legs
+    found = performance(account.returns, course.periods_per_year)
     steps = sum(len(leg.actions) for leg in legs)
     trades = sum(int(leg.traded.sum()) for leg in legs)
     kept = {name: found[name] for name in ("total_return", "cagr", "sharpe", "max_drawdown")}

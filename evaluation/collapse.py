@@ -190,12 +190,11 @@ def quantile_codes(states: ArrayLike, groups: int = N_DECILES) -> IntArray:
     """
     values = np.asarray(states, dtype=np.float64)
     values = values[:, None] if values.ndim == 1 else values.reshape(len(values), -1)
-    edges = np.quantile(values, np.arange(1, groups) / groups, axis=0)
-    columns = [
-        np.searchsorted(np.unique(edges[:, s]), values[:, s], side="right")
-        for s in range(values.shape[1])
-    ]
-    return np.stack(columns, axis=1).astype(np.int64)
+    shares = np.arange(1, groups) / groups
+    codes = np.empty(values.shape, dtype=np.int64)
+    for s, column in enumerate(np.ascontiguousarray(values.T)):
+        codes[:, s] = np.searchsorted(np.unique(np.quantile(column, shares)), column, side="right")
+    return codes
 
 
 def mutual_information(
@@ -219,10 +218,11 @@ def mutual_information(
     if len(codes) != len(actions):
         raise DataError(f"{len(codes)} states for {len(actions)} actions", expected="as many")
     _, bins = np.unique(action_bins(actions), return_inverse=True)
-    width = int(bins.max()) + 1
-    flat = codes + N_DECILES * np.arange(codes.shape[1])  # [n, S] distinct codes a column
-    observed = _information(bins, flat, width)
-    null = np.stack([_information(rng.permutation(bins), flat, width) for _ in range(permutations)])
+    margins = _margins(bins, codes)
+    observed = _information(bins, codes, *margins)
+    null = np.stack(
+        [_information(rng.permutation(bins), codes, *margins) for _ in range(permutations)]
+    )
     bias = null.mean(axis=0)
     column = int(np.argmax(observed - bias))
     scale = math.log(N_DECILES)
@@ -233,12 +233,26 @@ def mutual_information(
     )
 
 
-def _information(bins: NDArray[np.int64], flat: IntArray, width: int) -> FloatArray:
-    """[S] plug-in mutual information in nats between [n] bins and each column's codes."""
-    n, columns = flat.shape
-    cells = columns * N_DECILES
-    counts = np.bincount((flat + cells * bins[:, None]).ravel(), minlength=cells * width)
-    joint = counts.reshape(width, columns, N_DECILES) / n
+def _margins(bins: NDArray[np.int64], codes: IntArray) -> tuple[IntArray, IntArray]:
+    """[width] rows in each bin, [S, 10] rows in each column's group."""
+    groups = np.stack([np.bincount(column, minlength=N_DECILES) for column in codes.T])
+    return np.bincount(bins), groups
+
+
+def _information(
+    bins: NDArray[np.int64], codes: IntArray, rows: IntArray, groups: IntArray
+) -> FloatArray:
+    """[S] plug-in mutual information in nats between [n] bins and each column's codes.
+
+    ``rows`` and ``groups`` are the margins, which a permutation of the bins does not change.
+    """
+    from offline_trader.evaluation._counting import count_pairs
+
+    commonest = int(rows.argmax())
+    counts = np.zeros((rows.size, *groups.shape), dtype=np.int64)
+    count_pairs(bins, codes, commonest, counts)
+    counts[commonest] = groups - counts.sum(axis=0)
+    joint = counts / len(bins)
     h_joint = _plogp(joint).sum(axis=(0, 2))
     h_bins = _plogp(joint[:, 0].sum(axis=1)).sum()
     h_codes = _plogp(joint.sum(axis=0)).sum(axis=1)

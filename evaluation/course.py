@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.backtest import Backtest, Subject, backtests
-from offline_trader.evaluation.portfolio import Account, combine
+from offline_trader.evaluation.portfolio import Account, combine, union_of
 from offline_trader.features import compute_features
 from offline_trader.markets import BarRange, Bars, load_markets
 from offline_trader.simulator import MarketTensor, SimulatorConfig
@@ -99,14 +99,14 @@ class Course:
         """[K] one market an instrument."""
         return [each.market for each in self.instruments]
 
-    @property
+    @cached_property
     def periods_per_year(self) -> float:
         """Marks a year of the account: of the instrument that has most bars, times how much more
         densely the marks of all lie than its own (two sessions at different hours have twice
         as many)."""
         most = max(self.instruments, key=lambda each: each.bars.periods_per_year)
         own = most.judged.timestamps
-        marks = np.unique(np.concatenate([each.judged.timestamps for each in self.instruments]))
+        marks = union_of([each.judged.timestamps for each in self.instruments])
         if len(marks) == len(own):
             return most.bars.periods_per_year
         return most.bars.periods_per_year * _density(marks) / _density(own)

@@ -116,7 +116,7 @@ def evaluate(
     rules, periods = env.simulator, course.periods_per_year
     name, kind, fingerprint = _identity(subject, options.name)
     (legs,) = course.legs(subject, [Scenario(rules)])
-    (held,) = course.legs(get_expert("buy_and_hold"), [Scenario(rules)])
+    (held,) = course.legs(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
     account, holding = combine(legs, periods), combine(held, periods)
     record = None
     if ledger is not None:
@@ -124,9 +124,9 @@ def evaluate(
         seed = int(config.pop("seed", options.seed))
         markets, scope = tuple(each.bars.symbol for each in course.instruments), options.trial_scope
         record = TrialRecord(ledger, config, seed, course.data_hash, name, markets, scope)
-    rivals = [Rival("buy_and_hold", "benchmark", holding.curve.equity)]
+    rivals = [Rival("buy_and_hold", "benchmark", holding.equity)]
     judged = judge(
-        account.curve.returns,
+        account.returns,
         periods,
         rivals + _experts(course, rules, options.experts, name),
         trial=record,
@@ -141,7 +141,7 @@ def evaluate(
         data_hash=course.data_hash,
         start=account.curve.timestamps[0],
         end=account.curve.timestamps[-1],
-        n_bars=len(account.curve.returns),
+        n_bars=len(account.returns),
         periods_per_year=periods,
         trials=judged.trials,
         trials_counted=judged.trials_counted,
@@ -157,7 +157,7 @@ def evaluate(
         instruments=_instrument_rows(course, legs),
         trades=trade_rows(legs),
         lots=lot_rows(legs),
-        regimes=_regimes(account, holding.curve.equity, course),
+        regimes=_regimes(account, holding.equity, course),
         robustness=robustness(subject, course, rules, options.trials, held),
         action_map=action_map(legs, layout),
         oracle=_oracle(course, rules, account) if options.oracle else (),
@@ -167,7 +167,7 @@ def evaluate(
 
 def _experts(course: Course, rules: SimulatorConfig, names: Sequence[str], own: str) -> list[Rival]:
     return [
-        Rival(name, "expert", course.accounts(_rule(name), [Scenario(rules)])[0].curve.equity)
+        Rival(name, "expert", course.accounts(_rule(name), [Scenario(rules)])[0].equity)
         for name in dict.fromkeys(names)
         if name not in ("buy_and_hold", own)
     ]
@@ -205,14 +205,14 @@ def _regimes(account: Account, held: FloatArray, course: Course) -> tuple[Regime
         labels = regime_labels(one.bars.close, one.range.start, one.range.stop)
     else:
         labels = regime_labels(held, 0, len(held))
-    return regime_rows(account.curve.returns, labels, course.periods_per_year, market)
+    return regime_rows(account.returns, labels, course.periods_per_year, market)
 
 
 def _oracle(course: Course, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
     """Log growth as a share of that of the perfect-foresight path."""
-    best = course.accounts(get_expert("oracle"), [Scenario(rules)])[0].curve.equity
+    best = course.accounts(get_expert("oracle"), [Scenario(rules)])[0].equity
     growth = float(np.log(best[-1] / best[0]))
-    own = float(np.log(account.curve.equity[-1] / account.curve.equity[0]))
+    own = float(np.log(account.equity[-1] / account.equity[0]))
     note = f"perfect foresight multiplied the capital by {best[-1] / best[0]:,.4g}"
     return (ScoreRow("log growth", own / growth if growth > 0 else None, None, note),)
 

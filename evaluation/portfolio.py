@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.evaluation.backtest import Backtest
+from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.evaluation.record import Curve, TradeRow
 from offline_trader.evaluation.trades import (
     RoundTrips,
@@ -18,22 +20,73 @@ from offline_trader.evaluation.trades import (
 )
 from offline_trader.types import FloatArray
 
-__all__ = ["Account", "combine", "lot_rows", "trade_rows"]
+__all__ = ["Account", "combine", "lot_rows", "trade_rows", "union_of"]
 
 
 @dataclass(frozen=True, eq=False)
 class Account:
     """The marks of all instruments on one time axis.
 
+    What is derived from them is computed when it is asked for.
+
     Attributes:
-        curve: mean equity, with close and actions where there is one instrument.
-        trade_measures: win rate, exposure, turnover … over all instruments.
-        trade_intervals: Wilson intervals of the win rates, by name.
+        legs: one backtest an instrument.
+        periods_per_year: marks a year.
+        times: [T + 1] datetime64[ns], the union of all marks.
+        equities: [K, T + 1] equity of each instrument.
+        values: [K, T + 1] signed value of each position.
     """
 
-    curve: Curve
-    trade_measures: dict[str, float | None]
-    trade_intervals: dict[str, tuple[float, float]]
+    legs: tuple[Backtest, ...]
+    periods_per_year: float
+    times: NDArray[np.datetime64]
+    equities: FloatArray
+    values: FloatArray
+
+    @cached_property
+    def equity(self) -> FloatArray:
+        """[T + 1] mean equity of the instruments."""
+        return np.asarray(self.equities.mean(axis=0))
+
+    @cached_property
+    def returns(self) -> FloatArray:
+        """[T] simple returns of the mean equity: what a policy is chosen and judged by."""
+        return np.asarray(self.equity[1:] / self.equity[:-1] - 1.0)
+
+    @property
+    def sharpe(self) -> float | None:
+        """Annualised Sharpe ratio of :attr:`returns`."""
+        return sharpe_ratio(self.returns, self.periods_per_year)
+
+    @cached_property
+    def curve(self) -> Curve:
+        """Mean equity, with close and actions where there is one instrument."""
+        exposure = self.values.mean(axis=0) / self.equity
+        single = self.legs[0] if len(self.legs) == 1 else None
+        complete = single is not None and len(single.actions) == len(self.times) - 1
+        return Curve(
+            timestamps=tuple(np.datetime_as_string(self.times.astype("datetime64[s]")).tolist()),
+            equity=self.equity,
+            close=single.close if single is not None else None,
+            exposure=exposure,
+            actions=single.actions if single is not None and complete else None,
+            fill_units=None if single is None else _at_marks(single, single.fills.units),
+            fill_price=None if single is None else _at_marks(single, single.fills.price, np.nan),
+        )
+
+    @cached_property
+    def _trades(self) -> tuple[dict[str, float | None], dict[str, tuple[float, float]]]:
+        return _trade_measures(self.legs, self.values, self.equity, self.periods_per_year)
+
+    @property
+    def trade_measures(self) -> dict[str, float | None]:
+        """Win rate, exposure, turnover … over all instruments."""
+        return self._trades[0]
+
+    @property
+    def trade_intervals(self) -> dict[str, tuple[float, float]]:
+        """Wilson intervals of the win rates, by name."""
+        return self._trades[1]
 
 
 def combine(legs: Sequence[Backtest], periods_per_year: float) -> Account:
@@ -42,24 +95,21 @@ def combine(legs: Sequence[Backtest], periods_per_year: float) -> Account:
     The time axis is the union of all marks. Between its own marks an instrument keeps its last
     equity; before its first one its share lies in cash.
     """
-    times = np.unique(np.concatenate([leg.timestamps for leg in legs]))
+    first = legs[0].timestamps
+    if all(leg.timestamps is first or np.array_equal(leg.timestamps, first) for leg in legs):
+        equities = np.stack([leg.equity for leg in legs])
+        values = np.stack([leg.exposure * leg.equity for leg in legs])
+        return Account(tuple(legs), periods_per_year, first, equities, values)
+    times = union_of([leg.timestamps for leg in legs])
     equities = np.stack([_on(times, leg, leg.equity) for leg in legs])
     values = np.stack([_on(times, leg, leg.exposure * leg.equity) for leg in legs])
-    equity = equities.mean(axis=0)
-    exposure = values.mean(axis=0) / equity
-    single = legs[0] if len(legs) == 1 else None
-    complete = single is not None and len(single.actions) == len(times) - 1
-    curve = Curve(
-        timestamps=tuple(np.datetime_as_string(times.astype("datetime64[s]")).tolist()),
-        equity=equity,
-        close=single.close if single is not None else None,
-        exposure=exposure,
-        actions=single.actions if single is not None and complete else None,
-        fill_units=_at_marks(single, single.fills.units) if single is not None else None,
-        fill_price=_at_marks(single, single.fills.price, np.nan) if single is not None else None,
-    )
-    measures, intervals = _trade_measures(legs, values, equity, periods_per_year)
-    return Account(curve, measures, intervals)
+    return Account(tuple(legs), periods_per_year, times, equities, values)
+
+
+def union_of(stamps: Sequence[NDArray[np.datetime64]]) -> NDArray[np.datetime64]:
+    """All different time stamps in order; sorted, because ``np.unique`` hashes and is slow."""
+    times = np.sort(np.concatenate(stamps), kind="stable")
+    return times[np.concatenate(([True], times[1:] != times[:-1]))]
 
 
 def _at_marks(leg: Backtest, values: FloatArray, empty: float = 0.0) -> FloatArray:

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,12 @@ class Curve:
         """[T] simple returns."""
         return np.asarray(self.equity[1:] / self.equity[:-1] - 1.0)
 
-    @property
+    @cached_property
     def seconds(self) -> FloatArray:
         """[T + 1] float64 seconds since 1970 (UTC)."""
-        stamps = np.array([stamp.removesuffix("Z") for stamp in self.timestamps])
+        stamps = np.array(self.timestamps)
+        if any(stamp.endswith("Z") for stamp in self.timestamps):
+            stamps = np.array([stamp.removesuffix("Z") for stamp in self.timestamps])
         return stamps.astype("datetime64[ms]").astype(np.float64) / 1e3
 
 
@@ -375,13 +378,16 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            return np.where(np.isfinite(value), value.astype(object), None).tolist()
+        return value.tolist()
     if isinstance(value, np.generic):
         return _plain(value.item())
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        texts = bool(value) and all(type(item) is str for item in value)
+        return list(value) if texts else [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -66,8 +66,7 @@ def robustness(
         for cost, account in zip(costs, accounts, strict=False)
     )
     others = [
-        performance(account.curve.returns, course.periods_per_year)
-        for account in accounts[len(costs) :]
+        performance(account.returns, course.periods_per_year) for account in accounts[len(costs) :]
     ]
     delay = others.pop(0) if trials.delay_bars else None
     cost_bps, note = break_even(points)
@@ -78,7 +77,7 @@ def robustness(
 def _cost_point(
     cost_bps: float, account: Account, benchmark_cagr: float | None, course: Course
 ) -> CostPoint:
-    found = performance(account.curve.returns, course.periods_per_year)
+    found = performance(account.returns, course.periods_per_year)
     return CostPoint(
         cost_bps=cost_bps,
         cagr=found["cagr"],
@@ -90,7 +89,7 @@ def _cost_point(
 
 def _held_growth(held: Sequence[Backtest], course: Course, rules: SimulatorConfig) -> float | None:
     again = [replayed(leg, m, rules) for leg, m in zip(held, course.markets, strict=True)]
-    returns = combine(again, course.periods_per_year).curve.returns
+    returns = combine(again, course.periods_per_year).returns
     return performance(returns, course.periods_per_year)["cagr"]
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Role",
     "format_number",
     "thin",
+    "thin_dots",
 ]
 
 Role: TypeAlias = Literal[
@@ -120,6 +121,11 @@ class LineChart:
     rule: float | None = None
     x_label: str = ""
     y_label: str = ""
+
+    @property
+    def curves(self) -> list[FloatArray]:
+        """[T] each: what :func:`thin` has to keep the extremes of."""
+        return [*(x.y for x in self.lines), *(y for b in self.bands for y in (b.lower, b.upper))]
 
 
 @dataclass(frozen=True)
@@ -232,3 +238,17 @@ def thin(x: FloatArray, ys: Sequence[FloatArray], points: int) -> NDArray[np.int
             values = np.where(np.isnan(filled), fill, filled)
             keep.append(np.array([a + pick(values[a:b]) for a, b in itertools.pairwise(edges)]))
     return np.unique(np.concatenate(keep)).astype(np.int64)
+
+
+def thin_dots(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points on whole pixels, each once, in order of x: what can be told apart in a figure.
+
+    Args:
+        x, y: [M] float64, pixels; points that are not finite are left out.
+    """
+    points = np.stack([x, y], axis=1)
+    points = np.round(points[np.isfinite(points).all(axis=1)])
+    kept = points[np.lexsort((points[:, 1], points[:, 0]))]
+    fresh = np.ones(len(kept), dtype=np.bool_)
+    fresh[1:] = (kept[1:] != kept[:-1]).any(axis=1)
+    return kept[fresh, 0], kept[fresh, 1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,13 @@ from offline_trader.evaluation.report.charts import (
     NumberFormat,
     Role,
     format_number,
+    thin,
 )
 
 __all__ = ["COLOURS", "write_pngs"]
 
+POINTS = 1200
+"""Buckets of a curve: more than the figure is pixels wide."""
 COLOURS: dict[Role, str] = {
     "policy": "#2563eb",
     "benchmark": "#64748b",
@@ -93,23 +95,25 @@ def _draw(chart: Chart, axes: Any) -> None:
 
 
 def _line_chart(chart: LineChart, axes: Any) -> None:
-    x: Any = chart.x
+    rows = thin(chart.x, chart.curves, POINTS)
+    x: Any = chart.x[rows]
     if chart.dates:
-        x = np.asarray(chart.x * 1e6, dtype="int64").astype("datetime64[us]")
+        x = np.asarray(x * 1e6, dtype="int64").astype("datetime64[us]")
     for band in chart.bands:
+        low, high = band.lower[rows], band.upper[rows]
         axes.fill_between(
-            x, band.lower, band.upper, color=COLOURS[band.role], alpha=0.18, lw=0, label=band.label
+            x, low, high, color=COLOURS[band.role], alpha=0.18, lw=0, label=band.label
         )
     for depth, line in enumerate(chart.lines):
         width, order = 1.6 if line.role == "policy" else 1.1, 3 - depth / len(chart.lines)
         colour = COLOURS[line.role]
-        axes.plot(x, line.y, color=colour, lw=width, label=line.label, zorder=order)
+        axes.plot(x, line.y[rows], color=colour, lw=width, label=line.label, zorder=order)
         if line.fill:
-            axes.fill_between(x, line.y, 0.0, color=COLOURS[line.role], alpha=0.2, lw=0)
+            axes.fill_between(x, line.y[rows], 0.0, color=COLOURS[line.role], alpha=0.2, lw=0)
     for dots in chart.dots:
         at: Any = dots.x
         if chart.dates:
-            at = [datetime.fromtimestamp(each, UTC).replace(tzinfo=None) for each in dots.x]
+            at = np.asarray(dots.x * 1e6, dtype="int64").astype("datetime64[us]")
         size = 14 if len(dots.x) <= MANY_DOTS else 5
         axes.scatter(at, dots.y, s=size, color=COLOURS[dots.role], label=dots.label, zorder=4)
     if chart.log_y:

@@ -22,6 +22,7 @@ from offline_trader.evaluation.report.charts import (
     LineChart,
     format_number,
     thin,
+    thin_dots,
 )
 from offline_trader.types import FloatArray
 
@@ -46,8 +47,7 @@ def draw(chart: Chart) -> str:
 
 
 def _line_chart(chart: LineChart) -> str:
-    bands = [each for band in chart.bands for each in (band.lower, band.upper)]
-    ys = [line.y for line in chart.lines] + bands
+    ys = chart.curves
     extra = [np.array([chart.rule])] if chart.rule is not None else []
     extra += [np.zeros(1)] if any(line.fill for line in chart.lines) else []
     everything = np.concatenate([*ys, *[dots.y for dots in chart.dots], *extra])
@@ -70,9 +70,12 @@ def _line_chart(chart: LineChart) -> str:
         parts.append(f'<path class="line {line.role}" d="{_path(x, y)}"/>')
     for dots in chart.dots:
         many = " many" if len(dots.x) > MANY_DOTS else ""
+        at_x, at_y = x_axis(dots.x) * WIDTH, HEIGHT * (1 - y_axis(dots.y))
+        if many:
+            at_x, at_y = thin_dots(at_x, at_y)
         marks = "".join(
             f"M{a:.1f} {b:.1f}h0"
-            for a, b in zip(x_axis(dots.x) * WIDTH, HEIGHT * (1 - y_axis(dots.y)), strict=True)
+            for a, b in zip(at_x, at_y, strict=True)
             if np.isfinite(a) and np.isfinite(b)
         )
         parts.append(f'<path class="dots {dots.role}{many}" d="{marks}"/>')

@@ -29,6 +29,9 @@ REGIMES: tuple[str, ...] = ("bull", "bear", "sideways", "high volatility")
 UNKNOWN = -1
 
 
+_ROWS_AT_ONCE = 4096
+
+
 @dataclass(frozen=True)
 class RegimeRule:
     """Parameters of the rule; windows in bars.
@@ -98,4 +101,6 @@ def _rolling_deviation(values: FloatArray, window: int) -> FloatArray:
     series went on.
     """
     windows = np.lib.stride_tricks.sliding_window_view(values, window)
-    return np.asarray(windows.std(axis=1, ddof=1))
+    # in parts: the deviations from the mean take `window` times the memory of the values
+    parts = range(0, len(windows), _ROWS_AT_ONCE)
+    return np.concatenate([windows[i : i + _ROWS_AT_ONCE].std(axis=1, ddof=1) for i in parts])
