@@ -58,6 +58,8 @@ INTERVAL_MEASURES: dict[str, int] = {
 SHARPE_DIFFERENCE = 4
 """Code of the influence function of a difference of two Sharpe ratios."""
 MIN_BARS = 30
+BUCKETS = 10_000
+"""Longer series are resampled in so many buckets of neighbouring bars at most."""
 TAIL_CALIBRATION = 0.85
 """Share of the nominal tails that is cut off.
 
@@ -259,32 +261,80 @@ def measured_difference(
 def stationary_indices(
     n_bars: int, block_bars: float, replicates: int, rng: np.random.Generator
 ) -> IntArray:
-    """[replicates, T] bar numbers of stationary-bootstrap samples, drawn by arch."""
-    from arch.bootstrap import StationaryBootstrap
+    """[replicates, T] bar numbers of stationary-bootstrap samples: those that arch draws from the
+    same generator. Importing arch takes longer than the whole bootstrap."""
+    from offline_trader.evaluation._resampling import stationary_sample
 
-    sampler = StationaryBootstrap(block_bars, np.arange(n_bars), seed=rng)
-    draws = (sampler.update_indices() for _ in range(replicates))
-    return np.stack([np.asarray(each, dtype=np.int64) for each in draws])
+    drawn = np.empty((replicates, n_bars), dtype=np.int64)
+    for sample in drawn:
+        sample[:] = rng.integers(n_bars, size=n_bars)
+        stationary_sample(sample, rng.random(n_bars), 1.0 / block_bars)
+    return drawn
+
+
+def bucket_edges(n_bars: int, block_bars: float) -> IntArray | None:
+    """[buckets + 1] first bars of the buckets in which a long series is resampled, or None.
+
+    Above :data:`BUCKETS` bars whole buckets of neighbouring bars are drawn instead of bars: a block
+    begins and ends at a bucket's edge. A bucket is as long as to leave :data:`BUCKETS` of them, or
+    1/16 of a block where that is more, so blocks are at most that much longer than they would be.
+    The measures of a sample are functions of sums over bars, and sums of buckets give them exactly.
+    """
+    if n_bars <= BUCKETS:
+        return None
+    buckets = int(n_bars / max(n_bars / BUCKETS, block_bars / 16.0))
+    return np.linspace(0, n_bars, buckets + 1).astype(np.int64)
 
 
 def resampled_means(
     values: FloatArray, block_bars: float, replicates: int, rng: np.random.Generator
 ) -> FloatArray:
-    """[replicates, K] means of stationary-bootstrap samples of [T, K] values."""
+    """[replicates, K] means of stationary-bootstrap samples of [T, K] values.
+
+    A long series is resampled in buckets (:func:`bucket_edges`).
+    """
+    edges = bucket_edges(len(values), block_bars)
+    sums, sizes, block = values, np.ones(len(values)), block_bars
+    if edges is not None:
+        sums = np.add.reduceat(values, edges[:-1], axis=0)
+        sizes = np.diff(edges).astype(np.float64)
+        block = max(1.0, block_bars / float(sizes.mean()))
     means = []
-    for size in _chunks(replicates, len(values)):
-        drawn = stationary_indices(len(values), block_bars, size, rng)
-        counts = np.stack([np.bincount(row, minlength=len(values)) for row in drawn])
-        means.append(counts @ values / len(values))
+    for size in _chunks(replicates, len(sums)):
+        drawn = stationary_indices(len(sums), block, size, rng)
+        counts = np.stack([np.bincount(row, minlength=len(sums)) for row in drawn])
+        means.append(counts @ sums / (counts @ sizes)[:, None])
     return np.concatenate(means)
 
 
 def optimal_block(series: FloatArray) -> float:
-    """Mean block length for [T] values by arch (Politis & White 2004), at least 1, at most T/4."""
-    from arch.bootstrap import optimal_block_length
-
-    length = float(optimal_block_length(series)["stationary"].iloc[0])
-    return float(np.clip(length if math.isfinite(length) else 1.0, 1.0, series.size / 4.0))
+    """Mean block length for [T] values (Politis & White 2004, with the correction of 2009), at
+    least 1, at most T/4: what arch's ``optimal_block_length`` gives."""
+    n = series.size
+    centred = series - series.mean()
+    least = max(5, int(np.log10(n)))
+    most = int(np.ceil(np.sqrt(n))) + least
+    threshold = 2.0 * np.sqrt(np.log10(n) / n)
+    covariance, small, chosen = np.zeros(most + 1), np.zeros(most + 1, dtype=np.bool_), None
+    for lag in range(min(most, n - 2) + 1):
+        early, late = centred[: n - lag - 1], centred[lag + 1 :]
+        product = centred[lag:] @ centred[: n - lag]
+        covariance[lag] = product / n
+        with np.errstate(invalid="ignore", divide="ignore"):
+            small[lag] = abs(product) / np.sqrt((late @ late) * (early @ early)) < threshold
+        # the first so many autocorrelations in a row that are not significant
+        if chosen is None and lag >= least and small[lag - least : lag].all():
+            chosen = lag - least
+    width = min(2 * max(chosen, 1) if chosen is not None else most, most)
+    lags = np.arange(1, width + 1)
+    weights = np.where(lags / width <= 0.5, 1.0, 2.0 * (1.0 - lags / width))
+    slope = float(2.0 * (weights * lags) @ covariance[1 : width + 1])
+    long_run = float(covariance[0] + 2.0 * weights @ covariance[1 : width + 1])
+    if long_run == 0.0:
+        return 1.0
+    length = float(np.cbrt((slope / long_run) ** 2 * n))
+    length = min(length, float(np.ceil(min(3.0 * np.sqrt(n), n / 3.0))))
+    return float(np.clip(length if math.isfinite(length) else 1.0, 1.0, n / 4.0))
 
 
 def _studentised(
@@ -346,8 +396,23 @@ def _sound_ratios(
 ) -> FloatArray:
     """[≤ replicates] deviations of the replicates ÷ their own standard errors, without those
     whose error is below ``DEGENERATE`` times the data's."""
-    from offline_trader.evaluation._resampling import replicate_ratios
+    from offline_trader.evaluation._resampling import bucket_ratios, bucket_sums, replicate_ratios
 
+    least = DEGENERATE * error
+    edges = bucket_edges(len(x), block)
+    if edges is not None:
+        sizes = np.diff(edges).astype(np.float64)
+        inside = max(1.0, block / float(sizes.mean()))
+        means = x.mean(axis=0)
+        sums = bucket_sums(x, means, edges)
+        lags = max(1, math.ceil(2.0 * inside))
+        parts = [
+            bucket_ratios(sums, sizes, means, indices, code, lags, value, least)
+            for size in _chunks(replicates, len(sums))
+            for indices in [stationary_indices(len(sums), inside, size, rng)]
+        ]
+        found = np.concatenate(parts)
+        return np.asarray(found[np.isfinite(found)])
     lags = max(1, math.ceil(2.0 * block))
     ratios = np.concatenate(
         [
@@ -357,7 +422,7 @@ def _sound_ratios(
                 code,
                 lags,
                 value,
-                DEGENERATE * error,
+                least,
             )
             for size in _chunks(replicates, len(x))
         ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.evaluation import _resampling
+from offline_trader.evaluation import _resampling, bootstrap
 from offline_trader.evaluation.bootstrap import (
     INTERVAL_MEASURES,
     Interval,
@@ -230,3 +230,51 @@ def test_differences_of_nearly_equal_series_cover(correlation: float, n_bars: in
         assert found is not None
         covered += found.low <= 0.01 <= found.high
     assert 0.93 <= covered / 1000 <= 0.97
+
+
+def test_blocks_and_samples_are_those_of_arch() -> None:
+    from arch.bootstrap import StationaryBootstrap, optimal_block_length
+
+    for n, autocorrelation in ((40, 0.0), (300, 0.6), (2_500, -0.3), (2_500, 0.97)):
+        series = ar_garch(1, n, autocorrelation, 0.0, seed=n)[0]
+        expected = float(optimal_block_length(series)["stationary"].iloc[0])
+        assert bootstrap.optimal_block(series) == pytest.approx(
+            np.clip(expected, 1.0, n / 4.0), rel=1e-12
+        )
+        sampler = StationaryBootstrap(7.5, np.arange(n), seed=np.random.default_rng(3))
+        drawn = stationary_indices(n, 7.5, 2, np.random.default_rng(3))
+        np.testing.assert_array_equal(drawn, [sampler.update_indices() for _ in range(2)])
+
+
+@pytest.mark.parametrize("autocorrelation", [0.0, 0.4, 0.95])
+def test_a_long_series_in_buckets_has_the_intervals_of_its_bars(
+    monkeypatch: pytest.MonkeyPatch, autocorrelation: float
+) -> None:
+    pair = ar_garch(2, 6_000, autocorrelation, 0.01, seed=11)
+    series, other = pair[0], 0.7 * pair[0] + 0.7 * pair[1]
+    bars, buckets = [], []
+    for limit, found in ((10_000, bars), (1_500, buckets)):
+        monkeypatch.setattr(bootstrap, "BUCKETS", limit)
+        rng = np.random.default_rng(5)
+        measured = performance_intervals(series, 252.0, rng=rng, replicates=4_000)
+        found += [each for each in measured.values() if isinstance(each, Interval)]
+        difference = measured_difference(series, other, 252.0, rng=rng, replicates=4_000)
+        assert isinstance(difference, Interval)
+        found.append(difference)
+    assert len(bars) == len(buckets) == len(INTERVAL_MEASURES) + 1
+    for one, long in zip(bars, buckets, strict=True):
+        assert (long.value, long.standard_error, long.n) == (one.value, one.standard_error, one.n)
+        width = one.high - one.low
+        assert abs(long.low - one.low) < 0.06 * width
+        assert abs(long.high - one.high) < 0.06 * width
+
+
+def test_buckets_cover_all_bars_and_keep_within_a_block() -> None:
+    assert bootstrap.bucket_edges(10_000, 3.0) is None
+    for n, block in ((10_001, 1.0), (280_000, 5.0), (280_000, 1_500.0)):
+        edges = bootstrap.bucket_edges(n, block)
+        assert edges is not None
+        sizes = np.diff(edges)
+        assert (edges[0], edges[-1]) == (0, n)
+        assert sizes.max() - sizes.min() <= 1
+        assert sizes.max() <= max(n / 10_000, block / 16.0) + 2.0
