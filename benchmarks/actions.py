@@ -233,10 +233,11 @@ def train(contestant: Contestant, budget: Budget, validate: Callable[[Act], floa
 
 def judged(act: Act, env: Any, seed: int) -> dict[str, Any]:
     """Measures of one deterministic run over the test bars."""
-    from offline_trader.cli.validation import roll_once
+    from offline_trader.evaluation.actions import collapse_of
+    from offline_trader.evaluation.course import Course
 
-    run = roll_once(act, env)
-    found = run.collapse(env.simulator, seed)
+    run = Course.from_env(env).account(act, env.simulator)
+    found = collapse_of(run.legs, seed)
     measures = found.to_dict()
     return {
         **{name: measures[name] for name in ("h_norm", "action_entropy", "mi_norm")},

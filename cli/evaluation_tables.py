@@ -45,7 +45,9 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
         )
     collapse = evaluation.collapse or {}
     trades = collapse.get("trades_per_1000")
-    verdict = ", ".join(evaluation.verdicts) or "no collapse"
+    reasons = evaluation.verdict_reasons.items()
+    verdict = ", ".join(f"{name} ({why})" if why else name for name, why in reasons)
+    verdict = verdict or "no collapse"
     terminal.line(
         f"verdict: {verdict if collapse else 'none, the actions are not known'}"
         + (f"; {trades:.0f} trades per 1,000 steps" if trades is not None else "")

@@ -89,7 +89,8 @@ def command(
         return
     exported = export_run(run, target, force=force, unverified=unverified)
     if exported.verdicts:
-        terminal.line(f"verdicts: {', '.join(exported.verdicts)}")
+        for verdict, reason in exported.collapse["reasons"].items():
+            terminal.line(f"verdict: {verdict}, {reason}")
     terminal.line(
         f"parity with torch: {exported.max_abs_difference:.1e} at most; "
         f"{exported.size_bytes:,} bytes, sha256 {exported.sha256[:16]}…"
@@ -113,8 +114,12 @@ def export_run(
         SchemaMismatch: the run was trained with another observation layout.
         GateFailed: a collapsed policy without ``force``, or one that differs from torch.
     """
-    from offline_trader.cli.validation import roll_once
+    import numpy as np
+
     from offline_trader.envs import EnvConfig
+    from offline_trader.evaluation.actions import collapse_of
+    from offline_trader.evaluation.collapse import verdicts_of
+    from offline_trader.evaluation.course import Course
     from offline_trader.export import (
         ManifestFacts,
         refuse_collapsed,
@@ -129,15 +134,17 @@ def export_run(
     layout = ObservationLayout.from_dict(facts["layout"])
     learner = trained_policy(finished, unverified=unverified)
     env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
-    rollout = roll_once(learner, env)
-    measures = rollout.collapse(env.simulator)
-    collapse = {**measures.to_dict(), "verdicts": list(measures.verdicts)}
+    legs = Course.from_env(env).account(learner, env.simulator).legs
+    measures = collapse_of(legs)
+    reasons = verdicts_of(measures.to_dict())
+    collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
     refuse_collapsed(collapse, force=force)
     described = _description(run, facts)
+    observations = np.concatenate([leg.observations for leg in legs])
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
-        result, report = _write_model(learner, layout, target, described, rollout.observations)
+        result, report = _write_model(learner, layout, target, described, observations)
         written = write_manifest(
             target,
             ManifestFacts(

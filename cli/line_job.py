@@ -12,14 +12,13 @@ from offline_trader.cli.console import Terminal
 from offline_trader.cli.finetune import FinetuneConfig, finetune_run
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
 from offline_trader.cli.trained_runs import finished_run, trained_policy
-from offline_trader.cli.validation import ValidationConfig, roll_once
+from offline_trader.cli.validation import ValidationConfig
 from offline_trader.config import require_seed, to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.fold_runs import fold_directory
 from offline_trader.evaluation.walk_forward import Fold, FoldResult, WindowConfig
-from offline_trader.features import observation_layout
 from offline_trader.learning.settings import (
     CloneConfig,
     LearnerConfig,
@@ -31,7 +30,7 @@ from offline_trader.runs import Run
 from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
-    from offline_trader.types import Policy
+    pass
 
 __all__ = ["LineJob", "WalkForwardConfig"]
 
@@ -142,7 +141,9 @@ class LineJob:
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
-        from offline_trader.experts import ExpertPolicy, get_expert
+        from offline_trader.evaluation.actions import collapse_of
+        from offline_trader.evaluation.course import Course
+        from offline_trader.experts import get_expert
 
         bars = load_market(self.config.market, tz=self.config.tz)
         if fold.trained_by == fold.index:
@@ -155,20 +156,18 @@ class LineJob:
         trained = _final_run(home, self.config.finetune)
         # The first decision is taken at the close before the test range.
         env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop))
-        own = roll_once(trained_policy(finished_run(trained), unverified=True).act, env)
-        hold: Policy = ExpertPolicy(
-            get_expert("buy_and_hold"), observation_layout(), self.config.simulator
-        )
-        held = roll_once(hold, env)
+        course, rules = Course.from_env(env), self.config.simulator
+        learner = trained_policy(finished_run(trained), unverified=True)
+        own = course.account(learner.act, rules)
+        held = course.account(get_expert("buy_and_hold"), rules)
         stamps = bars.timestamps[fold.test.start : fold.test.stop]
-        returns = _padded(np.expm1(own.log_returns[0]), len(stamps))
-        collapse = own.collapse(self.config.simulator)
+        collapse = collapse_of(own.legs)
         return FoldResult(
             timestamps=np.datetime_as_string(stamps.astype("datetime64[s]")).tolist(),
-            returns=returns,
-            benchmark=_padded(np.expm1(held.log_returns[0]), len(stamps)),
+            returns=own.returns.tolist(),
+            benchmark=held.returns.tolist(),
             facts={
-                "trades": int(np.count_nonzero(own.traded)),
+                "trades": int(sum(leg.traded.sum() for leg in own.legs)),
                 "hold_share": collapse.hold_share,
                 "verdicts": list(collapse.verdicts),
                 **_selection(trained, home, fold.warm_from is not None),
@@ -259,8 +258,3 @@ def _silent() -> Terminal:
 
 def _moment(bars: Bars, row: int) -> str:
     return str(bars.timestamps[row].astype("datetime64[s]"))
-
-
-def _padded(returns: np.ndarray[Any, np.dtype[np.float64]], length: int) -> list[float]:
-    """Returns [length]: a portfolio that was ruined stays as it is to the range's end."""
-    return [*returns.tolist(), *[0.0] * (length - len(returns))]

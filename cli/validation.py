@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from offline_trader.envs import EnvConfig, make_market, make_simulator
+from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation import CollapseMeasures
-from offline_trader.evaluation.actions import collapse_under
-from offline_trader.evaluation.measures import sharpe_ratio
+from offline_trader.evaluation.actions import collapse_of
+from offline_trader.evaluation.course import Course
 from offline_trader.markets import load_markets
-from offline_trader.simulator import SimulatorConfig
 from offline_trader.tables.dates import parse_date, parse_end
-from offline_trader.types import BoolArray, FloatArray, Observations, Policy
+from offline_trader.types import Policy
 
 __all__ = ["Rollout", "ValidationConfig", "Validator", "day_after", "roll_once", "whole_range"]
 
@@ -101,107 +98,36 @@ def day_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) ->
     return max(days)
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """One deterministic pass over a range; K instruments one after another, n steps in all.
-
-    Attributes:
-        observations: [n, O] raw.
-        actions: [n] as the policy gave them.
-        units: [n] signed units filled for each; 0 where nothing was.
-        log_returns: K arrays [T_k] of log changes of equity.
-        periods_per_year: K.
-    """
-
-    observations: Observations
-    actions: FloatArray
-    units: FloatArray
-    log_returns: tuple[FloatArray, ...]
-    periods_per_year: tuple[float, ...]
-
-    @property
-    def traded(self) -> BoolArray:
-        """[n] where an order was filled."""
-        return np.asarray(self.units != 0.0)
-
-    def collapse(self, rules: SimulatorConfig, seed: int = 0) -> CollapseMeasures:
-        """Collapse measures and verdicts of the actions under ``rules``."""
-        return collapse_under(
-            rules,
-            self.actions,
-            self.observations,
-            self.units,
-            rng=np.random.default_rng(seed),
-            permutations=_PERMUTATIONS,
-        )
-
-    @property
-    def sharpe(self) -> float:
-        """Mean annualised Sharpe ratio of the instruments; NaN where none is defined."""
-        pairs = zip(self.log_returns, self.periods_per_year, strict=True)
-        found = [sharpe_ratio(np.expm1(r), ppy) for r, ppy in pairs]
-        known = [value for value in found if value is not None]
-        return float(np.mean(known)) if known else float("nan")
-
-    @property
-    def annual_log_return(self) -> float:
-        """Mean log growth a year."""
-        pairs = zip(self.log_returns, self.periods_per_year, strict=True)
-        return float(np.mean([r.mean() * ppy for r, ppy in pairs]))
-
-
-def roll_once(policy: Policy, env: EnvConfig) -> Rollout:
-    """Run ``policy`` once over every instrument of ``env``, a lane an instrument."""
-    env = whole_range(env)
-    market = make_market(env)
-    lanes = len(market.symbols)
-    simulator = make_simulator(env, lanes)
-    observed = simulator.reset().copy()
-    alive = np.ones(lanes, dtype=np.bool_)
-    seen: list[Observations] = []
-    acted, filled, gained, live = [], [], [], []
-    while alive.any():
-        actions = np.asarray(policy(observed), dtype=np.float64).reshape(lanes)
-        result = simulator.step(actions)
-        seen.append(observed)
-        acted.append(actions)
-        filled.append(simulator.fills.copy())
-        gained.append(result.rewards.copy())
-        live.append(alive.copy())
-        alive &= ~(result.terminated | result.truncated)
-        observed = result.observations.copy()
-    mask, rewards = np.stack(live), np.stack(gained)
-    return Rollout(
-        observations=np.stack(seen)[mask],
-        actions=np.stack(acted)[mask],
-        units=np.stack(filled)[mask],
-        log_returns=tuple(rewards[mask[:, k], k] for k in range(lanes)),
-        periods_per_year=tuple(map(float, market.periods_per_year)),
-    )
-
-
 class Validator:
     """Scores a policy on the validation range: what the training stages select by.
 
-    The score is the net Sharpe ratio; a policy that collapsed, does not look at the state or
-    hardly trades has none (NaN) and never wins.
+    The score is the net Sharpe ratio of the account over all instruments, which is what
+    ``evaluate`` judges by; a policy that collapsed, does not look at the state or hardly trades has
+    none (NaN) and never wins.
+
+    Raises:
+        DataError: no bars in the range, or too few before it for the features.
+        ConfigError: an instrument twice.
     """
 
     def __init__(self, env: EnvConfig, config: ValidationConfig) -> None:
         self.env = env
         self.config = config
+        self._course = Course.from_env(env)
 
     def __call__(self, policy: Policy) -> Mapping[str, float]:
         """``score`` and the measures it is made of."""
-        rollout = roll_once(policy, self.env)
-        collapse = rollout.collapse(self.env.simulator)
+        account = self._course.account(policy, self.env.simulator)
+        collapse = collapse_of(account.legs)
         trades = collapse.trades_per_1000 or 0.0
-        refused: set[Any] = {"COLLAPSED", "STATE-BLIND"} & set(collapse.verdicts)
+        refused = {"COLLAPSED", "STATE-BLIND"} & set(collapse.verdicts)
         candidate = not refused and trades >= self.config.min_trades_per_1000
+        sharpe = float("nan") if account.sharpe is None else account.sharpe
+        growth = float(np.log(account.equity[-1] / account.equity[0]))
         return {
-            "score": rollout.sharpe if candidate else float("nan"),
-            "sharpe": rollout.sharpe,
-            "annual_log_return": rollout.annual_log_return,
+            "score": sharpe if candidate else float("nan"),
+            "sharpe": sharpe,
+            "annual_log_return": growth / len(account.returns) * account.periods_per_year,
             "trades_per_1000": trades,
             "n_effective": collapse.n_effective,
             "mi_norm": collapse.mi_norm or 0.0,

@@ -15,57 +15,38 @@ from offline_trader.evaluation.collapse import (
     quantile_codes,
 )
 from offline_trader.evaluation.record import ActionMap
-from offline_trader.simulator import SimulatorConfig
-from offline_trader.types import FloatArray, ObservationLayout, Observations
+from offline_trader.types import ObservationLayout
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.backtest import Backtest
 
-__all__ = ["action_map", "collapse_of", "collapse_under"]
+__all__ = ["action_map", "collapse_of"]
 
 MAP_COLUMNS = 10
 
 
-def collapse_of(legs: Sequence[Backtest], rules: SimulatorConfig, seed: int) -> CollapseMeasures:
-    """Collapse measures and verdicts of the actions on all instruments."""
-    return collapse_under(
-        rules,
-        np.concatenate([leg.actions for leg in legs]),
-        np.concatenate([leg.observations for leg in legs]),
-        np.concatenate([leg.units for leg in legs]),
-        rng=np.random.default_rng(seed),
-    )
-
-
-def collapse_under(
-    rules: SimulatorConfig,
-    actions: FloatArray,
-    observations: Observations,
-    units: FloatArray,
-    *,
-    rng: np.random.Generator,
-    permutations: int = 100,
+def collapse_of(
+    legs: Sequence[Backtest], seed: int = 0, *, learned: bool = True
 ) -> CollapseMeasures:
-    """Collapse measures and verdicts of actions that were traded under ``rules``.
+    """Collapse measures and verdicts of what was done on all instruments.
 
-    In the target modes an action of zero is a decision to be flat, and a smaller weight is a
-    sale: there what was filled says whether a bar sold, held or bought.
+    The one function by which validation, export, evaluation and walk-forward judge. Buying,
+    holding and selling are what was filled: a sale while flat is a hold, a smaller target weight is
+    a sale.
 
     Args:
-        actions: [n] in [−1, 1].
-        observations: [n, O] that they were taken on.
-        units: [n] signed units filled for each; 0 where nothing was.
-        rng: draws the permutations.
-        permutations: size of the null sample of the mutual information.
+        legs: one backtest an instrument, with its observations.
+        seed: of the permutations.
+        learned: of a trained policy, not of a person's rule.
     """
+    units = np.concatenate([leg.units for leg in legs])
     return collapse_measures(
-        actions,
-        observations,
-        rng=rng,
-        directions=None if rules.action_mode == "order" else units,
+        np.concatenate([leg.actions for leg in legs]),
+        np.concatenate([leg.observations for leg in legs]),
+        rng=np.random.default_rng(seed),
+        directions=units,
         traded=units != 0.0,
-        permutations=permutations,
-        hold_threshold=rules.hold_threshold,
+        learned=learned,
     )
 
 

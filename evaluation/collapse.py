@@ -11,7 +11,8 @@ deep RL" (2023), eq. 1; Kumar et al., "Implicit under-parameterization" (2021) f
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,7 @@ __all__ = [
     "quantile_codes",
     "state_cells",
     "state_coverage",
+    "verdicts_of",
 ]
 
 N_BINS = 21
@@ -70,7 +72,7 @@ class CollapseMeasures:
         diversity: bins with at least 1 % of the mass ÷ 21.
         trades_per_1000: filled orders per 1,000 steps; None if not told.
         voluntary_trade_rate: filled orders that the policy asked for ÷ steps; None if not told.
-        verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
+        verdicts: those of :func:`verdicts_of`, as they apply.
     """
 
     n: int
@@ -106,6 +108,7 @@ def collapse_measures(
     permutations: int = 100,
     hold_threshold: float = 0.1,
     thresholds: CollapseThresholds | None = None,
+    learned: bool = True,
 ) -> CollapseMeasures:
     """Measures of the actions of one deterministic evaluation.
 
@@ -113,18 +116,18 @@ def collapse_measures(
         actions: [n] or [n, 1] in [−1, 1].
         states: [n] or [n, S] observations that the actions were computed from.
         rng: draws the permutations.
-        directions: [n] −1 where it sold, 0 where it held, 1 where it bought; by default the sign
-            of the action, and a hold where |a| < ``hold_threshold``.
+        directions: [n] −1 where it sold, 0 where it held, 1 where it bought: what was executed;
+            by default the sign of the action, and a hold where |a| < ``hold_threshold``.
         traded: [n] where an order was filled.
         voluntary: [n] where an order of the policy itself was filled (no stop, no liquidation);
             ``traded`` by default.
         permutations: size of the null sample of the mutual information.
+        learned: the actions are those of a policy that was trained, not of a person's rule.
 
     Raises:
         DataError: no actions, actions outside [−1, 1], or arrays of different lengths.
     """
     a = _actions(actions)
-    limits = thresholds or CollapseThresholds()
     side = np.where(np.abs(a) < hold_threshold, 0.0, np.sign(a))
     if directions is not None:
         side = np.sign(np.asarray(directions, dtype=np.float64))
@@ -159,22 +162,57 @@ def collapse_measures(
         voluntary_trade_rate=None if asked is None else float(asked.mean()),
         verdicts=(),
     )
-    return _judged(measures, limits)
+    found = verdicts_of(measures.to_dict(), learned=learned, thresholds=thresholds)
+    return replace(measures, verdicts=tuple(found))
 
 
-def _judged(measures: CollapseMeasures, limits: CollapseThresholds) -> CollapseMeasures:
-    verdicts = []
-    if (
-        measures.n_effective < limits.n_effective
-        or measures.std < limits.std
-        or measures.hold_share > limits.hold_share
-    ):
-        verdicts.append("COLLAPSED")
-    if measures.mi_norm is not None and measures.mi_norm < limits.mi_norm:
-        verdicts.append("STATE-BLIND")
-    if measures.saturation > limits.saturation:
-        verdicts.append("SATURATED")
-    return CollapseMeasures(**{**vars(measures), "verdicts": tuple(verdicts)})
+def verdicts_of(
+    measures: Mapping[str, float | None],
+    *,
+    learned: bool = True,
+    thresholds: CollapseThresholds | None = None,
+) -> dict[str, str]:
+    """The verdicts that apply, each with the rules that fired and their values.
+
+    What was executed is judged: a request that fills nothing is no activity.
+
+    Args:
+        measures: those of :class:`CollapseMeasures` by name.
+        learned: of a trained policy. A person's rule may wait: it is ``inactive`` where nothing
+            was filled and ``rare`` where a policy would be COLLAPSED, because it was not learned.
+        thresholds: where a verdict begins.
+
+    Returns:
+        ``COLLAPSED`` (or ``inactive``, ``rare``), ``STATE-BLIND``, ``SATURATED`` → the reason.
+    """
+    limits = thresholds or CollapseThresholds()
+    found = {}
+    never = measures.get("trades_per_1000") == 0.0
+    few = []
+    held, effective, spread = (measures.get(name) for name in ("hold_share", "n_effective", "std"))
+    if held is not None and held > limits.hold_share:
+        few.append(f"{held:.1%} of the bars hold, more than {limits.hold_share:.0%}")
+    if effective is not None and effective < limits.n_effective:
+        few.append(f"{effective:.2f} effective actions, fewer than {limits.n_effective:g}")
+    if spread is not None and spread < limits.std:
+        few.append(f"standard deviation of the actions {spread:.3f}, below {limits.std:g}")
+    if never:
+        n = measures.get("n")
+        bars = "" if n is None else f" on {n:,.0f} bars"
+        found["COLLAPSED" if learned else "inactive"] = f"never trades: no order was filled{bars}"
+    elif few:
+        found["COLLAPSED" if learned else "rare"] = "; ".join(few)
+    information = measures.get("mi_norm")
+    if information is not None and information < limits.mi_norm:
+        found["STATE-BLIND"] = (
+            f"mutual information with the state {information:.3f}, below {limits.mi_norm:g}"
+        )
+    saturation = measures.get("saturation")
+    if saturation is not None and saturation > limits.saturation:
+        found["SATURATED"] = (
+            f"{saturation:.1%} of the actions beyond ±0.98, more than {limits.saturation:.0%}"
+        )
+    return found
 
 
 def action_bins(actions: FloatArray) -> IntArray:

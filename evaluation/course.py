@@ -13,7 +13,7 @@ from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.backtest import Backtest, Subject, backtests
 from offline_trader.evaluation.portfolio import Account, combine, union_of
-from offline_trader.features import compute_features
+from offline_trader.features import Features, compute_features
 from offline_trader.markets import BarRange, Bars, load_markets
 from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.simulator.side_by_side import SideRun
@@ -47,9 +47,14 @@ class Instrument:
     range: BarRange
 
     @cached_property
+    def features(self) -> Features:
+        """Features of all its bars."""
+        return compute_features(self.bars)
+
+    @cached_property
     def market(self) -> MarketTensor:
         """Bars and features of the range."""
-        return MarketTensor.from_bars([self.bars], [compute_features(self.bars)], [self.range])
+        return MarketTensor.from_bars([self.bars], [self.features], [self.range])
 
     @cached_property
     def judged(self) -> Bars:
@@ -84,14 +89,17 @@ class Course:
                     hint="leave one of the two --market out",
                 )
             start, stop = bars.rows_between(env.start, env.end)
-            start = max(start, compute_features(bars).warmup)
+            features = compute_features(bars)
+            start = max(start, features.warmup)
             if stop - start < 2:
                 raise DataError(
                     f"{bars.source or bars.symbol}: {max(stop - start, 0)} bars from "
                     f"{env.start or 'the start'} to {env.end or 'the end'} after the warm-up",
                     expected="2 or more",
                 )
-            found.append(Instrument(bars, BarRange(start, stop)))
+            one = Instrument(bars, BarRange(start, stop))
+            vars(one)["features"] = features
+            found.append(one)
         return cls(tuple(found))
 
     @property
@@ -134,6 +142,11 @@ class Course:
         found = backtests(subject, runs, observe=observe)
         k = len(self.instruments)
         return [found[i * k : (i + 1) * k] for i in range(len(scenarios))]
+
+    def account(self, subject: Subject, rules: SimulatorConfig) -> Account:
+        """The account over all instruments of one deterministic pass, observations kept."""
+        (legs,) = self.legs(subject, [Scenario(rules)])
+        return combine(legs, self.periods_per_year)
 
     def accounts(self, subject: Subject, scenarios: Sequence[Scenario]) -> list[Account]:
         """For each scenario the account over all instruments."""

@@ -133,7 +133,7 @@ def evaluate(
         seed=options.seed,
         replicates=options.replicates,
     )
-    collapse = collapse_of(legs, rules, options.seed)
+    collapse = collapse_of(legs, options.seed, learned=kind == "policy")
     return Evaluation(
         name=name,
         kind=kind,

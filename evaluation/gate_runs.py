@@ -14,7 +14,6 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
-from offline_trader.evaluation.actions import collapse_of
 from offline_trader.evaluation.backtest import Backtest, Subject
 from offline_trader.evaluation.collapse import state_cells, state_coverage
 from offline_trader.evaluation.course import Course, Instrument, Scenario
@@ -100,9 +99,9 @@ def gate_facts(subject: Subject, env: EnvConfig, runs: GateRuns | None = None) -
     """
     runs, course, rules = runs or GateRuns(), Course.from_env(env), env.simulator
     (legs,) = course.legs(subject, [Scenario(rules)])
-    (best,) = course.legs(get_expert("oracle"), [Scenario(rules)])
+    (best,) = course.legs(get_expert("oracle"), [Scenario(rules)], observe=False)
     facts = {
-        "oracle_hold_share": collapse_of(best, rules, 0).hold_share,
+        "oracle_hold_share": 1.0 - float(np.concatenate([leg.traded for leg in best]).mean()),
         "breaker_hits": float(sum(leg.ruined for leg in legs)),
     }
     covered = _coverage(course, legs, rules, runs.seed)

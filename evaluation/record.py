@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from offline_trader.errors import DataError
+from offline_trader.evaluation.collapse import verdicts_of
 from offline_trader.runs import atomic_write
 from offline_trader.stored_json import LARGEST, from_json, read_object, require_moderate
 from offline_trader.types import FloatArray
@@ -278,7 +279,8 @@ class Evaluation:
         statistics: PSR, DSR, MinTRL, MinBTL … by name.
         collapse: collapse measures by name, those of the actor's hidden layers among them; None
             for results without actions.
-        verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
+        verdicts: COLLAPSED (of a person's rule inactive or rare), STATE-BLIND, SATURATED, as they
+            apply.
         comparators: buy-and-hold and the source experts.
         spa_p_value: of the hypothesis that at least one comparator is as good as the policy.
         trades: closed position round trips, from flat to flat.
@@ -319,6 +321,15 @@ class Evaluation:
     known_optimum: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()
     trials_counted: str = ""
+
+    @property
+    def verdict_reasons(self) -> dict[str, str]:
+        """Each collapse verdict with the rules that fired; empty where the actions are not known,
+        and for an evaluation that was stored with other verdicts the names alone."""
+        if self.collapse is None:
+            return {}
+        found = verdicts_of(self.collapse, learned=self.kind == "policy")
+        return {verdict: found.get(verdict, "") for verdict in self.verdicts}
 
     @property
     def joins_windows(self) -> bool:

@@ -29,10 +29,10 @@ COLLAPSE_LIMITS: dict[str, tuple[str, NumberFormat, str]] = {
     "std": ("Standard deviation of the action", "ratio", "collapsed below 0.02"),
     "saturation": ("Share of |action| > 0.98", "percent", "warning above 95 %"),
     "largest_share": ("Largest share of one of 21 bins", "percent", ""),
-    "largest_side": ("Largest share of sell, hold, buy", "percent", ""),
-    "hold_share": ("Share of holds", "percent", "collapsed above 98 %"),
+    "largest_side": ("Largest share of sold, held, bought", "percent", ""),
+    "hold_share": ("Bars on which nothing was filled", "percent", "collapsed above 98 %"),
     "diversity": ("Bins with at least 1 % of the mass ÷ 21", "percent", ""),
-    "trades_per_1000": ("Filled orders per 1,000 bars", "number", ""),
+    "trades_per_1000": ("Filled orders per 1,000 bars", "number", "collapsed at 0"),
     "voluntary_trade_rate": ("Orders of the policy itself ÷ bars", "percent", ""),
 }
 _DATES = slice(0, 10)
@@ -182,7 +182,9 @@ def _collapse(evaluation: Evaluation) -> Section:
         value = format_number(evaluation.collapse[name], unit)
         rows.append((Cell(text, numeric=False), Cell(value), Cell(limit, numeric=False)))
     rows += _network_rows(evaluation.collapse)
-    verdict = ", ".join(evaluation.verdicts) or "none of COLLAPSED, STATE-BLIND, SATURATED"
+    reasons = evaluation.verdict_reasons.items()
+    verdict = "; ".join(f"{name} ({why})" if why else name for name, why in reasons)
+    verdict = verdict or "none of COLLAPSED, STATE-BLIND, SATURATED"
     table = Table(("Measure", "Value", "Limit"), tuple(rows), f"Verdict: {verdict}.")
     return Section("collapse", title, lead, (table,))
 

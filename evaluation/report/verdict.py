@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offline_trader.evaluation.record import Evaluation
 from offline_trader.evaluation.report.blocks import Tone
-from offline_trader.evaluation.report.charts import format_number
 
 __all__ = ["Banner", "banner"]
 
@@ -34,7 +34,7 @@ class Banner:
 
 
 def banner(evaluation: Evaluation) -> Banner:
-    """The first of these that applies: collapsed, state-blind, not evaluable, no evidence of
+    """The first of these that applies: collapsed, inactive (a rule), state-blind, not evaluable, no evidence of
     skill (deflated Sharpe ratio ≤ .95), no better than buy-and-hold (p > .05), evidence of
     skill."""
     tone, headline, detail = _verdict(evaluation)
@@ -42,22 +42,23 @@ def banner(evaluation: Evaluation) -> Banner:
 
 
 def _verdict(evaluation: Evaluation) -> tuple[Tone, str, str]:
-    collapse = evaluation.collapse or {}
-    if "COLLAPSED" in evaluation.verdicts:
-        count = collapse.get("n_effective", collapse.get("n_eff"))
-        effective = format_number(count, "ratio")
+    reasons = evaluation.verdict_reasons
+    if "COLLAPSED" in reasons:
         return (
             "bad",
             "Collapsed",
-            f"Run deterministically the policy does nearly always the same (effective number of "
-            f"actions {effective}). Whatever it earned, it did not decide.",
+            f"Run deterministically the policy does nearly always the same "
+            f"({_reason(reasons, 'COLLAPSED')}). Whatever it earned, it did not decide.",
         )
-    if "STATE-BLIND" in evaluation.verdicts:
+    if "inactive" in reasons:
+        return "warn", "Inactive", f"On these bars the rule {_reason(reasons, 'inactive')}."
+    if "STATE-BLIND" in reasons:
         return (
             "bad",
             "State-blind",
-            "The actions do not depend on the observed state beyond chance. Whatever it earned, "
-            "it did not come from reading the market.",
+            "The actions do not depend on the observed state beyond chance "
+            f"({_reason(reasons, 'STATE-BLIND')}). Whatever it earned, it did not come from "
+            "reading the market.",
         )
     dsr, sharpe = evaluation.statistics.get("dsr"), evaluation.measures.get("sharpe")
     if dsr is None or sharpe is None:
@@ -93,10 +94,14 @@ def _verdict(evaluation: Evaluation) -> tuple[Tone, str, str]:
     )
 
 
+def _reason(reasons: Mapping[str, str], verdict: str) -> str:
+    return reasons[verdict] or "by the rules of the version that judged it"
+
+
 def _badges(evaluation: Evaluation) -> tuple[tuple[str, Tone], ...]:
     badges: list[tuple[str, Tone]] = []
     for verdict in evaluation.verdicts:
-        badges.append((verdict, "warn" if verdict == "SATURATED" else "bad"))
+        badges.append((verdict, "bad" if verdict in ("COLLAPSED", "STATE-BLIND") else "warn"))
     if evaluation.collapse is not None and not evaluation.verdicts:
         badges.append(("not collapsed", "good"))
     if evaluation.gates:

@@ -81,7 +81,7 @@ def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool
     """Whether the collapse verdict was overridden; call it before anything is written.
 
     Args:
-        collapse: measures with a ``verdicts`` list of names, or None.
+        collapse: measures with a ``verdicts`` list of names, or None; ``reasons`` says why.
         force: export all the same.
 
     Raises:
@@ -91,8 +91,10 @@ def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool
     if COLLAPSED not in verdicts:
         return False
     if not force:
+        reasons = collapse.get("reasons", {}) if collapse is not None else {}
+        known = [f"{each} ({reasons[each]})" if each in reasons else each for each in verdicts]
         raise GateFailed(
-            f"the policy's verdict is {', '.join(verdicts)}",
+            f"the policy's verdict is {', '.join(known)}",
             expected="a policy whose deterministic actions differ from state to state",
             hint="train it again, or export with --force; the manifest will say so",
         )

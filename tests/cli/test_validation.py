@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from offline_trader.cli.validation import ValidationConfig
+from offline_trader.cli.validation import ValidationConfig, Validator
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
+from offline_trader.experts import ExpertPolicy, get_expert
+from offline_trader.features import observation_layout
+from offline_trader.types import Observations
 
 TRAINING = EnvConfig(end="2012")
 
@@ -39,3 +45,29 @@ def test_a_range_without_bars_is_refused() -> None:
 def test_a_day_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="date 'soon' cannot be read"):
         ValidationConfig(end="soon").env(TRAINING)
+
+
+def test_validation_chooses_by_the_measure_that_evaluation_judges_by() -> None:
+    """Two instruments: the account's Sharpe ratio, not the mean of the instruments'."""
+    env = EnvConfig(market=("sp500", "nasdaq"), start="2013-01-01", end="2014-12-31")
+    layout = observation_layout()
+    policy = ExpertPolicy(get_expert("technical"), layout, env.simulator)
+    scored = Validator(env, ValidationConfig(end="2014-12-31"))(policy)
+    brief = EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100)
+    judged = evaluate(get_expert("technical"), env, brief)
+    assert scored["sharpe"] == judged.measures["sharpe"] == pytest.approx(2.100, abs=5e-4)
+    assert judged.collapse is not None
+    for name in ("trades_per_1000", "n_effective", "hold_share"):
+        assert scored[name] == judged.collapse[name]
+    alone = [each.measures["sharpe"] for each in judged.instruments]
+    assert sum(value for value in alone if value is not None) / 2 == pytest.approx(1.724, abs=5e-4)
+
+
+def test_a_policy_that_never_trades_is_no_candidate() -> None:
+    def seller(observations: Observations, /) -> NDArray[np.float32]:
+        return np.where(observations[:, :1] > 0.5, -1.0, -0.3).astype(np.float32)
+
+    env = EnvConfig(start="2013-01-01", end="2014-12-31")
+    scored = Validator(env, ValidationConfig(end="2014-12-31", min_trades_per_1000=0.0))(seller)
+    assert np.isnan(scored["score"])
+    assert scored["trades_per_1000"] == 0.0

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
-from offline_trader.evaluation.actions import collapse_under
+from offline_trader.evaluation.actions import collapse_of
 from offline_trader.evaluation.collapse import (
     collapse_measures,
     dormant_ratio,
@@ -16,9 +17,10 @@ from offline_trader.evaluation.collapse import (
     quantile_codes,
     state_cells,
     state_coverage,
+    verdicts_of,
 )
-from offline_trader.simulator import SimulatorConfig
-from offline_trader.types import FloatArray
+from offline_trader.evaluation.course import Course
+from offline_trader.types import FloatArray, Observations
 
 N = 20_000
 
@@ -111,23 +113,57 @@ def test_hold_share_and_trades() -> None:
     assert found.action_entropy == pytest.approx(expected)
 
 
-def test_in_target_modes_a_smaller_weight_is_a_sale() -> None:
+def test_what_was_filled_is_judged_not_what_was_asked_for() -> None:
     """Weights .5, .3, .3, .6, −.2, −.1: sold, held, bought, sold, bought back."""
     weights = np.array([0.5, 0.3, 0.3, 0.6, -0.2, -0.1])
     units = np.array([5.0, -2.0, 0.0, 3.0, -8.0, 1.0])
-    observations = np.zeros((6, 1), dtype=np.float32)
-    target = SimulatorConfig(action_mode="target_long_short")
-    found = collapse_under(
-        target, weights, observations, units, rng=np.random.default_rng(0), permutations=2
+    found = collapse_measures(
+        weights, rng=np.random.default_rng(0), directions=units, traded=units != 0.0
     )
     assert found.hold_share == pytest.approx(1 / 6)
     assert found.largest_side == pytest.approx(3 / 6)
     assert found.trades_per_1000 == pytest.approx(5000 / 6)
-    order = collapse_under(
-        SimulatorConfig(), weights, observations, units, rng=np.random.default_rng(0)
-    )
-    assert order.hold_share == 0.0
-    assert order.largest_side == pytest.approx(4 / 6)
+
+
+def test_a_policy_that_only_sells_while_flat_never_trades() -> None:
+    def seller(observations: Observations, /) -> NDArray[np.float32]:
+        return -np.abs(np.tanh(observations[:, :1])).clip(0.2, 1.0).astype(np.float32)
+
+    env = EnvConfig(market=("synthetic:ou?bars=1500",))
+    legs = Course.from_env(env).account(seller, env.simulator).legs
+    found = collapse_of(legs)
+    assert found.n_effective > 1.5
+    assert found.std > 0.02
+    assert found.verdicts[0] == "COLLAPSED"
+    reason = verdicts_of(found.to_dict())["COLLAPSED"]
+    assert reason == f"never trades: no order was filled on {found.n:,} bars"
+    assert found.action_entropy == 0.0
+    assert collapse_of(legs, learned=False).verdicts[0] == "inactive"
+
+
+def test_a_rule_that_waits_is_rare_and_a_policy_that_does_is_collapsed() -> None:
+    """One fill in a hundred: the hold share trips, whatever else was asked for."""
+    actions = np.random.default_rng(0).uniform(-1.0, 1.0, 1_000)
+    traded = np.arange(1_000) % 100 == 0
+    measures = collapse_measures(
+        actions, rng=np.random.default_rng(0), directions=traded, traded=traded
+    ).to_dict()
+    reason = "99.0% of the bars hold, more than 98%"
+    assert verdicts_of(measures) == {"COLLAPSED": reason}
+    assert verdicts_of(measures, learned=False) == {"rare": reason}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("n_effective", 1.2, "1.20 effective actions, fewer than 1.5"),
+        ("std", 0.001, "standard deviation of the actions 0.001, below 0.02"),
+    ],
+)
+def test_the_rule_that_fired_is_named_with_its_value(name: str, value: float, reason: str) -> None:
+    sound = {"n": 100.0, "n_effective": 5.0, "std": 0.5, "hold_share": 0.4, "trades_per_1000": 90.0}
+    assert verdicts_of(sound) == {}
+    assert verdicts_of({**sound, name: value}) == {"COLLAPSED": reason}
 
 
 def test_always_hold_is_collapsed() -> None:
