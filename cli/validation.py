@@ -15,9 +15,7 @@ from offline_trader.markets import load_markets
 from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import Policy
 
-__all__ = ["Rollout", "ValidationConfig", "Validator", "day_after", "roll_once", "whole_range"]
-
-_PERMUTATIONS = 50
+__all__ = ["ValidationConfig", "Validator", "day_after", "whole_range"]
 
 
 @dataclass(frozen=True)
