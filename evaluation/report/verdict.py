@@ -35,8 +35,8 @@ class Banner:
 
 def banner(evaluation: Evaluation) -> Banner:
     """The first of these that applies: collapsed, inactive (a rule), state-blind, not evaluable, no
-    evidence of skill (deflated Sharpe ratio ≤ .95), no better than buy-and-hold (p > .05), evidence of
-    skill."""
+    evidence of skill (deflated Sharpe ratio ≤ .95), no better than buy-and-hold (p > .05), evidence
+    of skill."""
     tone, headline, detail = _verdict(evaluation)
     return Banner(tone, headline, detail, _badges(evaluation), _facts(evaluation))
 
