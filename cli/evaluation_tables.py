@@ -64,9 +64,9 @@ def print_gates(terminal: Terminal, gates: Sequence[GateRow]) -> None:
     if gates:
         terminal.table(
             "gates",
-            ["", "verdict", "value", "95 % interval", "limit", "n", ""],
+            ["", "verdict", "value", "95 % interval", "limit", "n", "what it is"],
             [
-                [g.name, g.verdict, g.value, _ends(g.interval), g.threshold, g.n, g.reason]
+                [g.name, g.verdict, g.value, _ends(g.interval), g.threshold, g.n, g.explained]
                 for g in gates
             ],
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,7 @@ def evaluate(
         action_map=action_map(legs, layout),
         oracle=_oracle(course, rules, account) if options.oracle else (),
         notes=(*judged.notes, *_remarks(course, legs)),
+        market=tuple(Path(source).name for source in env.market),
     )
 
 

@@ -1,6 +1,7 @@
 """Gates: limits set before the result is seen, as data that a user may change.
 
-A gate passes, fails, or is not evaluable; it always says value, interval and n. Rates of trading
+A gate passes, fails, or is not evaluable; it always says value, interval and n. Its value decides;
+where the interval around it includes values that would fail, the row says so. Rates of trading
 are judged where trading is free: with real costs the best policy trades on a few bars in a
 hundred, and a gate on its trades would ask it to be worse.
 """
@@ -48,6 +49,7 @@ class Gate:
 
     name: str
     definition: str
+    unit: str
     source: str
     comparison: str
     threshold: float | Mapping[int, float]
@@ -73,6 +75,9 @@ class Gate:
                 f"gate {self.name}: stages {', '.join(map(repr, stages))}",
                 expected="whole numbers from 1, as in {1: 0.3, 2: 0.5}",
             )
+        for text, what in ((self.definition, "definition"), (self.unit, "unit")):
+            if not isinstance(text, str) or not text:
+                raise ConfigError(f"gate {self.name}: {what} {text!r}", expected="a text")
         if self.aim is not None and not _is_number(self.aim):
             raise ConfigError(f"gate {self.name}: aim {self.aim!r}", expected="a number")
         if not isinstance(self.enabled, bool):
@@ -182,11 +187,14 @@ def _checked(gate: Gate, given: GateInput, stage: int) -> GateRow:
     threshold = f"{gate.comparison} {limit:g}"
     if gate.aim is not None:
         threshold += f", aim {gate.aim:g}"
-    found = _measured(gate, given)
+    found, remark = _measured(gate, given), ""
     if found.value is None:
         verdict = "not evaluable"
     else:
-        verdict = "pass" if _OPERATORS[gate.comparison](found.value, limit) else "fail"
+        holds = _OPERATORS[gate.comparison]
+        verdict = "pass" if holds(found.value, limit) else "fail"
+        if verdict == "pass" and not all(holds(end, limit) for end in found.interval or ()):
+            remark = "passes by its value: the interval includes values that would fail"
     return GateRow(
         name=gate.name,
         verdict=verdict,
@@ -194,7 +202,9 @@ def _checked(gate: Gate, given: GateInput, stage: int) -> GateRow:
         interval=found.interval,
         n=found.n,
         threshold=threshold,
-        reason=found.reason,
+        reason="; ".join(text for text in (remark, found.reason) if text),
+        unit=gate.unit,
+        definition=gate.definition,
     )
 
 

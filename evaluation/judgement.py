@@ -29,7 +29,7 @@ __all__ = ["Judgement", "Rival", "TrialRecord", "TrialScope", "judge"]
 
 TrialScope: TypeAlias = Literal["market", "project"]
 YEARS_FOR_SHARPE_08 = 4.2
-"""Years of daily bars before a true Sharpe ratio of 0.8 differs from 0 at 95 %."""
+"""Years before a true Sharpe ratio of 0.8 a year differs from 0 at 95 %, (1.645 / 0.8)²."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def judge(
     evidence = sharpe_evidence(returns, periods_per_year, sharpes.tolist(), trials)
     if evidence.years < YEARS_FOR_SHARPE_08:
         notes.append(
-            f"The range is {evidence.years:.1f} years long; {YEARS_FOR_SHARPE_08} years of daily "
-            "bars are needed before a true Sharpe ratio of 0.8 differs from 0 at 95 %."
+            f"The range is {evidence.years:.1f} years long; {YEARS_FOR_SHARPE_08} years are needed "
+            "before a true Sharpe ratio of 0.8 a year differs from 0 at 95 %, of bars of any length."
         )
     measures = performance(returns, periods_per_year)
     missing = why_undefined(returns, measures, periods_per_year)

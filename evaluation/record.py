@@ -256,6 +256,14 @@ class GateRow:
     n: int | None
     threshold: str
     reason: str = ""
+    unit: str = ""
+    definition: str = ""
+
+    @property
+    def explained(self) -> str:
+        """What it measures in which unit, and what was found beside the value."""
+        meaning = f"{self.definition} ({self.unit})" if self.unit else self.definition
+        return "; ".join(text for text in (meaning, self.reason) if text)
 
 
 @dataclass(frozen=True)
@@ -321,6 +329,7 @@ class Evaluation:
     known_optimum: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()
     trials_counted: str = ""
+    market: tuple[str, ...] = ()
 
     @property
     def verdict_reasons(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -193,7 +194,8 @@ def _windows(evaluation: Evaluation) -> Section:
     windows = evaluation.windows
     if not windows:
         missing = "None is shown. Run one over the same market, then evaluate with --walk-forward."
-        command = "offline-trader walk-forward --market sp500"
+        options = [f"--market {shlex.quote(source)}" for source in evaluation.market[:1]]
+        command = " ".join(["offline-trader walk-forward", *(options or ["--market …"])])
         return Section("walk-forward", title, lead, (), missing, command)
     chart = intervals_chart(
         "walk_forward",
@@ -263,7 +265,7 @@ def _gates(evaluation: Evaluation) -> Section:
     title = "Gates"
     lead = (
         "Limits that were set before the result was seen. “Not evaluable” is an honest answer: the "
-        "reason says what is missing."
+        "last column says what is missing."
     )
     if not evaluation.gates:
         missing, command = "No gate was asked for.", "offline-trader evaluate … --gates default"
@@ -282,8 +284,8 @@ def _gates(evaluation: Evaluation) -> Section:
                 Cell(interval),
                 Cell("–" if gate.n is None else f"{gate.n:,}"),
                 Cell(gate.threshold.replace(">=", "≥").replace("<=", "≤")),
-                Cell(gate.reason, numeric=False),
+                Cell(gate.explained, numeric=False),
             )
         )
-    head = ("Gate", "Verdict", "Value", "95 %", "n", "Threshold", "Reason")
+    head = ("Gate", "Verdict", "Value", "95 %", "n", "Threshold", "What it is")
     return Section("gates", title, lead, (Table(head, tuple(rows)),))

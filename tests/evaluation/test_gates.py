@@ -291,3 +291,24 @@ def test_rows_survive_json() -> None:
     assert stability.verdict == "fail"
     assert stability.value is None or not math.isfinite(stability.value)
     assert [row.verdict for row in again.gates] == [row.verdict for row in done.gates]
+
+
+def test_every_gate_says_what_it_measures_and_in_which_unit() -> None:
+    rows = check_gates(_evaluation(), facts=FACTS)
+    assert {row.name for row in rows} == {gate.name for gate in load_gates().gates}
+    for gate, row in zip(load_gates().gates, rows, strict=True):
+        assert gate.unit
+        assert gate.definition
+        assert row.explained.startswith(f"{gate.definition} ({gate.unit})")
+
+
+def test_a_pass_with_an_interval_that_would_fail_says_so() -> None:
+    def sharpe(*ends: float) -> GateRow:
+        given = replace(_evaluation(), measures={"sharpe": 0.7}, intervals={"sharpe": ends})
+        return next(row for row in check_gates(given, facts=FACTS) if row.name == "sharpe")
+
+    remark = "passes by its value: the interval includes values that would fail"
+    wide, narrow = sharpe(-0.55, 1.9), sharpe(0.4, 1.0)
+    assert wide.verdict == narrow.verdict == "pass"
+    assert remark in wide.reason
+    assert remark not in narrow.reason
