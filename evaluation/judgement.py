@@ -115,7 +115,7 @@ def judge(
     if evidence.years < YEARS_FOR_SHARPE_08:
         notes.append(
             f"The range is {evidence.years:.1f} years long; {YEARS_FOR_SHARPE_08} years are needed "
-            "before a true Sharpe ratio of 0.8 a year differs from 0 at 95 %, of bars of any length."
+            "before a true Sharpe ratio of 0.8 a year differs from 0 at 95 %, however short a bar."
         )
     measures = performance(returns, periods_per_year)
     missing = why_undefined(returns, measures, periods_per_year)
