@@ -204,7 +204,8 @@ def test_what_is_missing_is_not_evaluable_and_says_so() -> None:
 def test_value_interval_and_n_are_shown() -> None:
     rows = _by_name(check_gates(_evaluation(), facts=FACTS, zero_cost=_free()))
     assert rows["sharpe"].interval == (0.1, 1.3)
-    assert rows["sharpe"].reason == "PSR 0.970, DSR 0.600"
+    remark = "passes by its value: the interval includes values that would fail"
+    assert rows["sharpe"].reason == f"{remark}; PSR 0.970, DSR 0.600"
     assert rows["win_rate"].n == 40
     assert rows["win_rate"].interval == pytest.approx((0.3520, 0.6480), abs=1e-4)
     trades = rows["trades_per_1000"]
