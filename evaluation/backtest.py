@@ -111,7 +111,7 @@ def backtests(
     """
     groups = _groups(subject, runs)
     if len(groups) > 1:
-        found = {}
+        found: dict[int, Backtest] = {}
         for group in groups:
             own = backtests(
                 subject,

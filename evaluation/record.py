@@ -399,7 +399,9 @@ def _plain(value: object) -> object:
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return np.where(np.isfinite(value), value.astype(object), None).tolist()
+            named = value.astype(object)
+            named[~np.isfinite(value)] = None
+            return named.tolist()
         return value.tolist()
     if isinstance(value, np.generic):
         return _plain(value.item())
