@@ -107,9 +107,8 @@ class Contestant:
 
 def continuous(data: Any, scaler: Any, seed: int) -> Contestant:
     """Our CQL on the orders as they are."""
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.rows import pack
-    from offline_trader.learning.sampler import Sampler
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.data import Sampler, pack
     from offline_trader.learning.settings import LearnerConfig
 
     config = LearnerConfig()
@@ -131,7 +130,7 @@ def discrete(data: Any, scaler: Any, seed: int) -> Contestant:
     import torch
 
     from offline_trader.envs import LEGACY_ACTIONS
-    from offline_trader.learning.preprocessing import fit_reward_scale
+    from offline_trader.learning.data import fit_reward_scale
     from offline_trader.learning.settings import LearnerConfig
     from offline_trader.networks.encoders import make_encoder_factory
     from offline_trader.networks.quiet_import import import_d3rlpy
@@ -233,8 +232,8 @@ def train(contestant: Contestant, budget: Budget, validate: Callable[[Act], floa
 
 def judged(act: Act, env: Any, seed: int) -> dict[str, Any]:
     """Measures of one deterministic run over the test bars."""
-    from offline_trader.evaluation.actions import collapse_of
-    from offline_trader.evaluation.course import Course
+    from offline_trader.evaluation.backtest import Course
+    from offline_trader.evaluation.measures import collapse_of
 
     run = Course.from_env(env).account(act, env.simulator)
     found = collapse_of(run.legs, seed)
@@ -330,7 +329,7 @@ def figures_of(name: str, seeds: Sequence[Mapping[str, Any]]) -> list[Figure]:
 
 def _advantage(name: str, key: str, seeds: Sequence[Mapping[str, Any]]) -> Figure:
     """Continuous over discrete: ratio of the interquartile means, seeds resampled in pairs."""
-    from offline_trader.evaluation.comparison import interquartile_mean
+    from offline_trader.evaluation.statistics import interquartile_mean
 
     pairs = np.array([[each[who][key] for who in CONTESTANTS[:2]] for each in seeds], dtype=float)
     ratio = interquartile_mean(pairs[:, 0]) / interquartile_mean(pairs[:, 1])

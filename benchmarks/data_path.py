@@ -57,9 +57,7 @@ def _samplers() -> dict[str, Callable[[], Any]]:
     import numpy as np
 
     from benchmarks.training_worker import dataset
-    from offline_trader.learning.preprocessing import Preprocessing
-    from offline_trader.learning.rows import pack
-    from offline_trader.learning.sampler import Sampler
+    from offline_trader.learning.data import Preprocessing, Sampler, pack
     from offline_trader.networks.quiet_import import import_d3rlpy
 
     data, scales = dataset(SIZE, ROWS), Preprocessing(np.zeros(SIZE), np.ones(SIZE), None, 0.99)

@@ -38,7 +38,7 @@ def train(dataset: str, variant: str, seed: int) -> dict[str, float]:
     from offline_trader.cli.known_optimum_request import KnownOptimumConfig
     from offline_trader.cli.known_optimum_subjects import train_directly
     from offline_trader.evaluation.known_optimum import get_market, score_policy
-    from offline_trader.learning.direct.settings import DirectConfig
+    from offline_trader.learning.settings import DirectConfig
 
     plan = KnownOptimumConfig(direct=DirectConfig(**VARIANTS[variant]), seed=seed)
     start = time.perf_counter()
@@ -67,7 +67,7 @@ def scores(seeds: list[int], cache: Path) -> dict[tuple[str, str], list[float]]:
 
 def score_figures(found: dict[tuple[str, str], list[float]]) -> Iterator[Figure]:
     """Interquartile mean with its interval, and the worst seed."""
-    from offline_trader.evaluation.comparison import seed_summary
+    from offline_trader.evaluation.statistics import seed_summary
 
     for (dataset, variant), values in found.items():
         summary = seed_summary(values, rng=np.random.default_rng(0))
@@ -89,10 +89,9 @@ def score_figures(found: dict[tuple[str, str], list[float]]) -> Iterator[Figure]
 def ours() -> Callable[[int], None]:
     """One update of the stage."""
     from offline_trader.evaluation.known_optimum.direct_market import logged_market
-    from offline_trader.learning.direct.settings import DirectConfig
-    from offline_trader.learning.direct.training import _Training
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.settings import LearnerConfig
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.settings import DirectConfig, LearnerConfig
+    from offline_trader.learning.stages.direct.training import _Training
 
     learner = make_learner(LearnerConfig(reward_scaling="none", hidden=(HIDDEN, HIDDEN)), 2)
     config = DirectConfig(windows=WINDOWS, bars=BARS)

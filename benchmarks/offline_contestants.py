@@ -41,8 +41,7 @@ def build(engine: Engine, settings: Mapping[str, Any], data: Any, seed: int) -> 
 
 def _ours(settings: Mapping[str, Any], data: Any, seed: int) -> Contestant:
     learner = _learner("fast", settings, data, seed)
-    from offline_trader.learning.rows import pack
-    from offline_trader.learning.sampler import Sampler
+    from offline_trader.learning.data import Sampler, pack
 
     rows = pack(data.transitions(), learner.preprocessing)
     sampler = Sampler(rows, batch_size=settings["batch_size"], seed=seed)
@@ -68,8 +67,8 @@ def _stock(settings: Mapping[str, Any], data: Any, seed: int) -> Contestant:
 
 
 def _our_cloning(settings: Mapping[str, Any], data: Any, seed: int) -> Contestant:
-    from offline_trader.learning.cloning import clone
     from offline_trader.learning.settings import CloneConfig
+    from offline_trader.learning.stages import clone
 
     own = {name: value for name, value in settings.items() if name != "fit"}
     learner = _learner("fast", {**own, "algorithm": "sac"}, data, seed)
@@ -125,7 +124,7 @@ def _replay(data: Any, seed: int) -> Any:
 
 
 def _learner(engine: Engine, settings: Mapping[str, Any], data: Any, seed: int) -> Any:
-    from offline_trader.learning.learner import make_learner
+    from offline_trader.learning.agents import make_learner
     from offline_trader.learning.settings import LearnerConfig
 
     config = LearnerConfig(engine=engine, **settings)

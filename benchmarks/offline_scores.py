@@ -177,7 +177,7 @@ def figures(
     scores: Mapping[tuple[str, str, str], Sequence[float]],
 ) -> Iterator[Figure]:
     """Two figures a cell: stock beside the first trials, ours beside stock."""
-    from offline_trader.evaluation.comparison import seed_summary
+    from offline_trader.evaluation.statistics import seed_summary
 
     for dataset, method in dict.fromkeys(key[:2] for key in scores):
         name = f"{method} on {dataset}"

@@ -30,9 +30,9 @@ def ours(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
 
     torch.set_num_threads(1)
     from offline_trader.evaluation.known_optimum import KnownOptimumLanes, get_market
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.online import finetune
+    from offline_trader.learning.agents import make_learner
     from offline_trader.learning.settings import LearnerConfig, OnlineConfig
+    from offline_trader.learning.stages import finetune
 
     lanes, warmup = settings["lanes"], settings["warmup"]
     market = get_market(settings["market"])

@@ -17,7 +17,7 @@ import torch
 from benchmarks.latency import Actor
 from benchmarks.record import Figure, publish
 from offline_trader.envs import EnvConfig
-from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
+from offline_trader.evaluation.judging import EvaluateOptions, evaluate
 from offline_trader.evaluation.report import write_report
 from offline_trader.export import OnnxPolicy, export_onnx
 from offline_trader.features import WARMUP_BARS, FeatureScaler, compute_features, observation_layout

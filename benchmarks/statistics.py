@@ -14,8 +14,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.record import Figure, publish
-from offline_trader.evaluation.bootstrap import bootstrap_interval, sharpe_difference
-from offline_trader.evaluation.comparison import superior_to_benchmark
 from offline_trader.evaluation.known_optimum import (
     AlmgrenChriss,
     GarleanuPedersen,
@@ -24,7 +22,13 @@ from offline_trader.evaluation.known_optimum import (
     get_market,
     score_policy,
 )
-from offline_trader.evaluation.statistics import sharpe_evidence, wilson_interval
+from offline_trader.evaluation.statistics import (
+    bootstrap_interval,
+    sharpe_difference,
+    sharpe_evidence,
+    superior_to_benchmark,
+    wilson_interval,
+)
 from offline_trader.types import FloatArray
 
 LAWS = ((0.1, 0.05, 101), (0.3, 0.05, 102), (0.0, 0.0, 103), (0.1, 0.05, 104))

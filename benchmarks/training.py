@@ -220,7 +220,7 @@ def describe(device: str) -> str:
     """
     import torch
 
-    from offline_trader.learning.device import require_device
+    from offline_trader.learning.engines import require_device
 
     require_device(device)
     if device == "cpu":

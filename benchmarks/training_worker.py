@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from offline_trader.learning.learner import Learner, make_learner
+from offline_trader.learning.agents import Learner, make_learner
+from offline_trader.learning.data import Transitions
 from offline_trader.learning.settings import CloneConfig, LearnerConfig
-from offline_trader.learning.transitions import Transitions
 
 # Untimed updates of a new contestant: compilation, allocation, on a GPU the capture of its graphs.
 WARMUP = 10
@@ -67,8 +67,7 @@ def ours_uncaptured(job: Job) -> Run:
 
 
 def _our_loop(job: Job, engine: str) -> Run:
-    from offline_trader.learning.rows import pack
-    from offline_trader.learning.sampler import Sampler
+    from offline_trader.learning.data import Sampler, pack
 
     learner = learner_for(job, engine)
     data = dataset(job["size"], job["rows"])
@@ -135,7 +134,7 @@ def sb3(job: Job) -> Run:
 
 def our_cloning(job: Job) -> Run:
     """The toolkit's behaviour cloning: imitation's BC, ready batches."""
-    from offline_trader.learning.cloning import clone
+    from offline_trader.learning.stages import clone
 
     learner, data = learner_for(job, "fast"), dataset(job["size"], job["rows"])
 

@@ -13,8 +13,7 @@ from offline_trader.errors import DataError
 from offline_trader.runs import atomic_write
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.record import Evaluation
-    from offline_trader.evaluation.side_by_side import PairedDifference
+    from offline_trader.evaluation.judging import Evaluation, PairedDifference
 
 __all__ = ["EXAMPLES", "command", "read_evaluation"]
 
@@ -43,8 +42,8 @@ def command(
     Differences are to the first one, over the bars that both cover.
     """
     from offline_trader.config import to_dict
+    from offline_trader.evaluation.judging import side_by_side
     from offline_trader.evaluation.report import render_comparison
-    from offline_trader.evaluation.side_by_side import side_by_side
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     read = [read_evaluation(path) for path in evaluations]
@@ -78,7 +77,7 @@ def read_evaluation(path: Path) -> Evaluation:
     Raises:
         DataError: there is none, or it cannot be read.
     """
-    from offline_trader.evaluation.record import Evaluation
+    from offline_trader.evaluation.judging import Evaluation
 
     file = path / "evaluation.json" if path.is_dir() else path
     if not file.is_file() and (path / "evaluation" / "evaluation.json").is_file():

@@ -34,19 +34,14 @@ from offline_trader.config import to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError, GateFailed
-from offline_trader.evaluation.evaluate import EvaluateOptions
-from offline_trader.learning.settings import (
-    CloneConfig,
-    LearnerConfig,
-    OfflineConfig,
-    OnlineConfig,
-)
+from offline_trader.evaluation.judging import EvaluateOptions
+from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig, OnlineConfig
 from offline_trader.locks import locked
 from offline_trader.runs import LOCK, atomic_write
 from offline_trader.stored_json import read_object
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.record import Evaluation
+    from offline_trader.evaluation.judging import Evaluation
 
 __all__ = ["EXAMPLES", "DemoConfig", "command", "prepare", "run_demo"]
 

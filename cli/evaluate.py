@@ -37,13 +37,12 @@ from offline_trader.cli.seed_candidates import (
 )
 from offline_trader.cli.subjects import Candidate, require_bars
 from offline_trader.envs import EnvConfig
-from offline_trader.evaluation.evaluate import EvaluateOptions, evaluate
-from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
+from offline_trader.evaluation.judging import LEDGER_FOLDER, EvaluateOptions, TrialLedger, evaluate
 from offline_trader.markets import load_markets
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.record import Evaluation, ScoreRow, WindowRow
+    from offline_trader.evaluation.judging import Evaluation, ScoreRow, WindowRow
 
 __all__ = ["EXAMPLES", "EvaluateConfig", "command", "evaluate_candidate", "print_evaluation"]
 
@@ -221,7 +220,7 @@ def _windows(walk: Path, env: EnvConfig) -> tuple[WindowRow, ...]:
         DataError: no walk-forward there.
         ConfigError: it went over other bars.
     """
-    from offline_trader.evaluation.joined_windows import load_windows
+    from offline_trader.evaluation.walk_forward import load_windows
 
     return load_windows(walk, load_markets(env.market, tz=env.tz))
 
@@ -253,7 +252,7 @@ def _close_look(
     The seed that validation chose, if one did: its choice has not seen these bars, and it is the
     one that export takes. Otherwise the median one.
     """
-    from offline_trader.evaluation.seeds import SeedRun, seed_study
+    from offline_trader.evaluation.judging import SeedRun, seed_study
 
     own = config.options.seed == candidates[0].seed
     runs = [SeedRun(each.seed, each.open(), each.trial, each.name) for each in candidates]
@@ -329,7 +328,7 @@ def _gated(
     terminal: Terminal,
 ) -> Evaluation:
     """The evaluation with its gates, which go into the manifest beside an ONNX file too."""
-    from offline_trader.evaluation.gate_runs import gate_rows
+    from offline_trader.evaluation.gates import gate_rows
     from offline_trader.export import OnnxPolicy, record_gates
 
     subject = candidate.open()

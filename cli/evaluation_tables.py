@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from offline_trader.cli.console import Percent, Terminal, number
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.record import Evaluation, GateRow, ScoreRow
+    from offline_trader.evaluation.judging import Evaluation, GateRow, ScoreRow
 
 __all__ = ["print_evaluation", "print_gates"]
 

@@ -59,7 +59,7 @@ def command(
 
 def score(expert: Expert, env: EnvConfig) -> dict[str, float | None]:
     """What ``expert`` earns over ``env``'s bars; several instruments in equal shares."""
-    from offline_trader.evaluation.course import Course, Scenario
+    from offline_trader.evaluation.backtest import Course, Scenario
     from offline_trader.evaluation.measures import performance
 
     course = Course.from_env(env)

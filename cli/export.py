@@ -19,15 +19,14 @@ from offline_trader.cli.trained_runs import (
     policy_hash,
     trained_policy,
 )
-from offline_trader.coercion import from_dict
-from offline_trader.config import portable
+from offline_trader.config import from_dict, portable
 from offline_trader.errors import GateFailed
 from offline_trader.locks import locked
 from offline_trader.runs import LOCK
 
 if TYPE_CHECKING:
     from offline_trader.export import ExportResult, ParityReport
-    from offline_trader.learning.learner import Learner
+    from offline_trader.learning.agents import Learner
     from offline_trader.types import ObservationLayout, Observations
 
 __all__ = ["EXAMPLES", "Exported", "command", "export_run"]
@@ -117,9 +116,8 @@ def export_run(
     import numpy as np
 
     from offline_trader.envs import EnvConfig
-    from offline_trader.evaluation.actions import collapse_of
-    from offline_trader.evaluation.collapse import verdicts_of
-    from offline_trader.evaluation.course import Course
+    from offline_trader.evaluation.backtest import Course
+    from offline_trader.evaluation.measures import collapse_of, verdicts_of
     from offline_trader.export import (
         ManifestFacts,
         refuse_collapsed,
@@ -180,7 +178,7 @@ def _write_model(
         GateFailed: they differ; what was at ``target`` is still there.
     """
     from offline_trader.export import OnnxPolicy, export_onnx, parity, torch_policy
-    from offline_trader.learning.actor import DeterministicActor
+    from offline_trader.learning.agents import DeterministicActor
 
     scales, actor = learner.preprocessing, DeterministicActor(learner)
     candidate = target.with_name(f".{target.name}.tmp")

@@ -209,8 +209,8 @@ def _train(
     from offline_trader.cli.phases import Phases, stage_seeds
     from offline_trader.datasets import load_transitions
     from offline_trader.envs import make_simulator
-    from offline_trader.learning.learner import online_learner
-    from offline_trader.learning.online import finetune
+    from offline_trader.learning.agents import online_learner
+    from offline_trader.learning.stages import finetune
 
     source = trained_policy(Run.open(parent), unverified=unverified)
     if source.config.hidden != config.learner.hidden:

@@ -81,7 +81,7 @@ def command(
 ) -> None:
     """Judge a returns series, an equity curve or a trade list like one of our own results."""
     from offline_trader.evaluation.imported import ImportOptions, evaluate_imported
-    from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
+    from offline_trader.evaluation.judging import LEDGER_FOLDER, TrialLedger
     from offline_trader.evaluation.report import write_report
 
     terminal = Terminal(as_json=as_json, quiet=quiet)

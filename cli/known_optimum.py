@@ -34,8 +34,8 @@ from offline_trader.cli.options import (
 from offline_trader.config import to_dict
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.fqe import RankCheck
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
+    from offline_trader.evaluation.known_optimum.fqe import RankCheck
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
 __all__ = ["EXAMPLES", "command"]

@@ -8,8 +8,12 @@ from pathlib import Path
 
 from offline_trader.config import require_seed
 from offline_trader.errors import ConfigError
-from offline_trader.learning.direct.settings import DirectConfig
-from offline_trader.learning.settings import LearnerConfig, OfflineConfig, OnlineConfig
+from offline_trader.learning.settings import (
+    DirectConfig,
+    LearnerConfig,
+    OfflineConfig,
+    OnlineConfig,
+)
 
 __all__ = ["ON_BARS", "KnownOptimumConfig", "Request"]
 

@@ -11,14 +11,14 @@ from offline_trader.errors import ConfigError
 from offline_trader.experts.own import find_function, guarded
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.fqe import RankCheck
     from offline_trader.evaluation.known_optimum import (
         KnownMarket,
         KnownOptimumLanes,
         KnownPolicy,
         Score,
     )
-    from offline_trader.learning.transitions import Transitions
+    from offline_trader.evaluation.known_optimum.fqe import RankCheck
+    from offline_trader.learning.data import Transitions
 
 __all__ = [
     "market_of",
@@ -88,10 +88,9 @@ def train(name: str, config: KnownOptimumConfig, *, realised: bool = False) -> K
     Raises:
         ConfigError: online training of another algorithm than SAC.
     """
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.offline import train_offline
-    from offline_trader.learning.online import finetune
-    from offline_trader.learning.transitions import Transitions
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.data import Transitions
+    from offline_trader.learning.stages import finetune, train_offline
 
     given = _experience(name, config, realised)
     size = len(market_of(name).observation_names)
@@ -110,8 +109,8 @@ def train_directly(name: str, config: KnownOptimumConfig, *, realised: bool = Fa
         ConfigError: a market that the direct stage cannot train on.
     """
     from offline_trader.evaluation.known_optimum.direct_market import logged_market
-    from offline_trader.learning.direct.training import train_direct
-    from offline_trader.learning.learner import make_learner
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.stages.direct import train_direct
 
     market = logged_market(name, seed=config.seed, realised=realised)
     size = len(market_of(name).observation_names)

@@ -17,14 +17,8 @@ from offline_trader.config import require_seed, to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.fold_runs import fold_directory
-from offline_trader.evaluation.walk_forward import Fold, FoldResult, WindowConfig
-from offline_trader.learning.settings import (
-    CloneConfig,
-    LearnerConfig,
-    OfflineConfig,
-    OnlineConfig,
-)
+from offline_trader.evaluation.walk_forward import Fold, FoldResult, WindowConfig, fold_directory
+from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig, OnlineConfig
 from offline_trader.markets import BarRange, Bars, load_market
 from offline_trader.runs import Run
 from offline_trader.simulator import SimulatorConfig
@@ -89,9 +83,9 @@ class LineJob:
         "offline_trader.cli.line_job",
         "offline_trader.cli.phases",
         "offline_trader.features.windows",
-        "offline_trader.learning.cloning",
-        "offline_trader.learning.offline",
-        "offline_trader.learning.online",
+        "offline_trader.learning.stages.cloning",
+        "offline_trader.learning.stages.offline",
+        "offline_trader.learning.stages.online",
         "pandas",
         "talib",
         "matplotlib.figure",
@@ -141,8 +135,8 @@ class LineJob:
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
-        from offline_trader.evaluation.actions import collapse_of
-        from offline_trader.evaluation.course import Course
+        from offline_trader.evaluation.backtest import Course
+        from offline_trader.evaluation.measures import collapse_of
         from offline_trader.experts import get_expert
 
         bars = load_market(self.config.market, tz=self.config.tz)

@@ -130,7 +130,7 @@ def check_device(name: str) -> None:
     """
     if name == "cpu":
         return
-    from offline_trader.learning.device import require_device
+    from offline_trader.learning.engines import require_device
 
     require_device(name)
 

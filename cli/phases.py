@@ -15,7 +15,7 @@ import torch
 from offline_trader.cli.console import Advance
 from offline_trader.cli.trained_runs import POLICY_FILE
 from offline_trader.errors import DataError
-from offline_trader.fingerprints import file_sha256
+from offline_trader.hashing import file_sha256
 from offline_trader.runs import Run, atomic_write
 
 __all__ = ["Phases", "stage_seeds", "torch_threads"]

@@ -29,17 +29,16 @@ from offline_trader.cli.options import (
     show_settings,
 )
 from offline_trader.cli.validation import ValidationConfig, Validator
-from offline_trader.coercion import from_dict
+from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.learning.direct.settings import DirectConfig
-from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig
+from offline_trader.learning.settings import CloneConfig, DirectConfig, LearnerConfig, OfflineConfig
 from offline_trader.runs import Run
 from offline_trader.types import digest
 
 if TYPE_CHECKING:
     from offline_trader.cli.phases import Phases
-    from offline_trader.learning.learner import Learner
+    from offline_trader.learning.agents import Learner
 
 __all__ = [
     "EXAMPLES",
@@ -249,9 +248,8 @@ def _train(
     from offline_trader.cli.phases import Phases, stage_seeds
     from offline_trader.datasets import load_transitions
     from offline_trader.features import FeatureScaler
-    from offline_trader.learning.cloning import clone
-    from offline_trader.learning.learner import make_learner
-    from offline_trader.learning.offline import train_offline
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.stages import clone, train_offline
 
     transitions = load_transitions(config.dataset, root)
     scaler = FeatureScaler.from_dict(own["scaler"])
@@ -309,8 +307,7 @@ def _train_directly(
 ) -> None:
     """The direct stage on the bars that the dataset was collected on, under its rules."""
     from offline_trader.envs import make_market
-    from offline_trader.learning.direct.bars import BarMarket
-    from offline_trader.learning.direct.training import train_direct
+    from offline_trader.learning.stages.direct import BarMarket, train_direct
 
     env = from_dict(EnvConfig, own["env_config"])
     with terminal.progress("direct", config.direct.updates) as advance:

@@ -255,7 +255,7 @@ def _summary(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
     import numpy as np
 
     from offline_trader.config import to_dict
-    from offline_trader.evaluation.comparison import seed_summary
+    from offline_trader.evaluation.statistics import seed_summary
 
     rows = []
     for seed in seeds:

@@ -18,7 +18,7 @@ from offline_trader.cli.trained_runs import (
 )
 from offline_trader.config import require_seed
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
-from offline_trader.fingerprints import file_sha256
+from offline_trader.hashing import file_sha256
 from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:

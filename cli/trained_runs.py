@@ -12,14 +12,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from offline_trader.coercion import from_dict
+from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
-from offline_trader.fingerprints import file_sha256
+from offline_trader.hashing import file_sha256
 from offline_trader.runs import Run
 
 if TYPE_CHECKING:
-    from offline_trader.learning.learner import Learner
+    from offline_trader.learning.agents import Learner
 
 __all__ = [
     "POLICY_FILE",
@@ -197,7 +197,7 @@ def trained_policy(run: Run, *, unverified: bool = False) -> Learner:
         DataError: as :func:`policy_hash`, a file that is no d3rlpy model, or a policy of other
             observations than the run states.
     """
-    from offline_trader.learning.learner import load_learner
+    from offline_trader.learning.agents import load_learner
     from offline_trader.types import ObservationLayout
 
     file = run.path / POLICY_FILE

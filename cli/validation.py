@@ -9,8 +9,8 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.actions import collapse_of
-from offline_trader.evaluation.course import Course
+from offline_trader.evaluation.backtest import Course
+from offline_trader.evaluation.measures import collapse_of
 from offline_trader.markets import load_markets
 from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import Policy

@@ -31,18 +31,14 @@ from offline_trader.cli.options import (
 )
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.walk_forward import (
-    WalkForwardResult,
-    make_folds,
-    walk_forward,
-)
+from offline_trader.evaluation.walk_forward import WalkForwardResult, make_folds, walk_forward
 from offline_trader.features import WARMUP_BARS
 from offline_trader.markets import Bars, load_market
 from offline_trader.runs import Run, atomic_write
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.record import Evaluation
+    from offline_trader.evaluation.judging import Evaluation
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -132,11 +128,11 @@ def _load_report() -> None:
         "matplotlib.font_manager",
         "PIL.PngImagePlugin",
         "jinja2",
-        "offline_trader.evaluation.joined_windows",
+        "offline_trader.evaluation.walk_forward.joined_windows",
         "offline_trader.evaluation.report.png",
     ):
         importlib.import_module(name)
-    from offline_trader.evaluation.bootstrap import bootstrap_interval
+    from offline_trader.evaluation.statistics import bootstrap_interval
 
     rng = np.random.default_rng(0)  # a small one brings in all that the large ones use
     bootstrap_interval(rng.normal(size=250), rng=rng, replicates=100)
@@ -151,9 +147,9 @@ def _publish(
 ) -> tuple[dict[str, Any], Evaluation]:
     """Write the results and the report; the content of ``walk_forward.json`` and the joined test
     ranges as one evaluation, with its gates."""
-    from offline_trader.evaluation.joined_windows import joined_evaluation
-    from offline_trader.evaluation.ledger import LEDGER_FOLDER, TrialLedger
+    from offline_trader.evaluation.judging import LEDGER_FOLDER, TrialLedger
     from offline_trader.evaluation.report import write_report
+    from offline_trader.evaluation.walk_forward import joined_evaluation
 
     settings = to_dict(plan)
     payload = {"market": plan.market, "config": settings, **result.to_dict(plan.seed)}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from offline_trader.errors import DataError
-from offline_trader.fingerprints import file_sha256
+from offline_trader.hashing import file_sha256
 from offline_trader.runs import atomic_write
 
 __all__ = ["SUMS_FILE", "check_bytes", "check_file", "check_folder", "mismatch", "read", "write"]

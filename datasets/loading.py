@@ -15,7 +15,7 @@ from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.types import ObservationLayout
 
 if TYPE_CHECKING:
-    from offline_trader.learning.transitions import Transitions
+    from offline_trader.learning.data import Transitions
 
 __all__ = ["check_layout", "load_info", "load_transitions"]
 
@@ -120,7 +120,7 @@ def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, ver
 
 
 def _transitions(data: Path, metadata: Mapping[str, Any], *, verify: bool) -> Transitions:
-    from offline_trader.learning.transitions import Transitions
+    from offline_trader.learning.data import Transitions
 
     steps = metadata["total_steps"]
     columns: dict[str, Array] = {}

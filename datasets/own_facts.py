@@ -64,7 +64,7 @@ def check_facts(facts: object, file: Path) -> dict[str, Any]:
     Raises:
         DataError: they cannot, or :func:`check_kinds`.
     """
-    from offline_trader.coercion import from_dict
+    from offline_trader.config import from_dict
     from offline_trader.envs import EnvConfig
     from offline_trader.features import FeatureScaler
 

@@ -4,26 +4,32 @@ The names below are loaded when they are first used: measures and verdicts need 
 nor pandas.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.bootstrap import Interval, bootstrap_interval, sharpe_difference
-    from offline_trader.evaluation.collapse import CollapseMeasures, collapse_measures
-    from offline_trader.evaluation.comparison import (
+    from offline_trader.evaluation.gates import check_gates, load_gates, require_gates
+    from offline_trader.evaluation.judging import Evaluation, TrialLedger, evaluate
+    from offline_trader.evaluation.measures import (
+        CollapseMeasures,
+        Fills,
+        collapse_measures,
+        performance,
+        regime_rows,
+        round_trips,
+        trade_measures,
+    )
+    from offline_trader.evaluation.statistics import (
+        Interval,
         SeedSummary,
+        SharpeEvidence,
+        bootstrap_interval,
         seed_summary,
+        sharpe_difference,
+        sharpe_evidence,
         superior_to_benchmark,
     )
-    from offline_trader.evaluation.gates import check_gates, load_gates, require_gates
-    from offline_trader.evaluation.ledger import TrialLedger
-    from offline_trader.evaluation.measures import performance
-    from offline_trader.evaluation.record import Evaluation
-    from offline_trader.evaluation.regimes import regime_rows
-    from offline_trader.evaluation.statistics import SharpeEvidence, sharpe_evidence
-    from offline_trader.evaluation.trades import Fills, round_trips, trade_measures
 
 __all__ = [
     "CollapseMeasures",
@@ -36,6 +42,7 @@ __all__ = [
     "bootstrap_interval",
     "check_gates",
     "collapse_measures",
+    "evaluate",
     "load_gates",
     "performance",
     "regime_rows",
@@ -48,35 +55,4 @@ __all__ = [
     "trade_measures",
 ]
 
-_MODULES = {
-    "CollapseMeasures": "collapse",
-    "Evaluation": "record",
-    "Fills": "trades",
-    "Interval": "bootstrap",
-    "SeedSummary": "comparison",
-    "SharpeEvidence": "statistics",
-    "TrialLedger": "ledger",
-    "bootstrap_interval": "bootstrap",
-    "check_gates": "gates",
-    "collapse_measures": "collapse",
-    "load_gates": "gates",
-    "performance": "measures",
-    "regime_rows": "regimes",
-    "require_gates": "gates",
-    "round_trips": "trades",
-    "seed_summary": "comparison",
-    "sharpe_difference": "bootstrap",
-    "sharpe_evidence": "statistics",
-    "superior_to_benchmark": "comparison",
-    "trade_measures": "trades",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__ = lazy_names(__name__)

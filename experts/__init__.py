@@ -9,7 +9,7 @@ expert works in every action mode.
 from __future__ import annotations
 
 from offline_trader.experts.interface import Columns, Expert
-from offline_trader.experts.mixture import (
+from offline_trader.experts.mixtures import (
     Behaviour,
     Mixture,
     expert_text,

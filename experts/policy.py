@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
 from offline_trader.experts.interface import Columns, Expert
-from offline_trader.experts.mixture import Behaviour, Mixture
+from offline_trader.experts.mixtures import Behaviour, Mixture
 from offline_trader.experts.spaces import to_actions
 from offline_trader.types import FloatArray, IntArray, ObservationLayout, Observations
 

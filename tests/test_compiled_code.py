@@ -18,8 +18,8 @@ for name in dir(caching):  # as where no place can be written
     if hasattr(getattr(caching, name), "_locator_classes"):
         getattr(caching, name)._locator_classes = []
 import numpy
-import offline_trader.evaluation._resampling, offline_trader.experts._foresight
-import offline_trader.learning.fast.product, offline_trader.simulator.kernel
+import offline_trader.evaluation.statistics.resampling, offline_trader.experts._foresight
+import offline_trader.learning.engines.fast.products, offline_trader.simulator.kernel
 from offline_trader.experts._draws import uniform
 print(uniform(7, numpy.arange(2), numpy.arange(2)).tolist())
 if len(sys.argv) == 1:

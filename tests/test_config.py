@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offline_trader.config import (
-    config_hash,
-    from_dict,
-    known_keys,
-    load_config,
-    portable,
-    to_dict,
-    to_yaml,
-)
+from offline_trader.config import config_hash, load_config, portable, to_dict, to_yaml
+from offline_trader.config.loading import from_dict, known_keys
 from offline_trader.errors import ConfigError
 
 

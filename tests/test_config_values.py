@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 import offline_trader
-from offline_trader.coercion import CommandText, from_dict
+from offline_trader.config import CommandText, from_dict
 from offline_trader.errors import ConfigError, OfflineTraderError
 
 HUGE = 10**400

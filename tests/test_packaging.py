@@ -196,7 +196,7 @@ HEAVY = ("torch", "d3rlpy", "imitation", "pandas", "numba", "matplotlib", "onnxr
         "import offline_trader",
         "from offline_trader.cli.main import main; main(['--help'])",
         "from offline_trader.cli.main import main; main(['--version'])",
-        "import offline_trader.config, offline_trader.runs",
+        "import offline_trader.config.loading, offline_trader.runs.run",
     ],
 )
 def test_cheap_commands_load_nothing_heavy(statement: str) -> None:

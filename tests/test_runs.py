@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.fingerprints import content_sha256
+from offline_trader.hashing import content_sha256
 from offline_trader.runs import Run, atomic_write
 
 CONFIG = {"market": "sp500", "learner": {"gamma": 0.99}}
@@ -254,7 +254,7 @@ def test_a_runs_fingerprint_ignores_clock_times(tmp_path: Path) -> None:
 def test_the_runs_module_loads_no_torch() -> None:
     script = (
         "import sys, pathlib, tempfile\n"
-        "from offline_trader.runs import Run\n"
+        "from offline_trader.runs.run import Run\n"
         "with Run.create(pathlib.Path(tempfile.mkdtemp()) / 'r', {}, command='x', seed=0) as run:\n"
         "    run.log(1, {'a': 1.0})\n"
         "print([m for m in ('torch', 'pandas', 'numba', 'tensorflow') if m in sys.modules])\n"
@@ -346,7 +346,7 @@ def test_an_interrupt_that_a_library_made_another_error_of_is_one(tmp_path: Path
 CREATE = """
 import pathlib, sys, time
 from offline_trader.errors import ConfigError
-from offline_trader.runs import Run
+from offline_trader.runs.run import Run
 
 folder, goes = pathlib.Path(sys.argv[1]), sys.argv[2] == "resume"
 print("ready", flush=True)
@@ -397,7 +397,7 @@ def test_a_run_in_use_is_told_with_its_owner_and_a_killed_owner_blocks_nobody(
 ) -> None:
     code = (
         "import sys, time, pathlib\n"
-        "from offline_trader.runs import Run\n"
+        "from offline_trader.runs.run import Run\n"
         "run = Run.create(pathlib.Path(sys.argv[1]), {}, command='x', seed=0)\n"
         "print('ready', flush=True)\n"
         "time.sleep(600)\n"
@@ -428,7 +428,7 @@ def test_a_lock_is_given_back_where_a_run_is_refused(tmp_path: Path) -> None:
 
 FULL = """
 import os, pathlib, resource, signal, sys
-from offline_trader.runs import Run, atomic_write
+from offline_trader.runs.run import Run, atomic_write
 
 path, what = pathlib.Path(sys.argv[1]), sys.argv[2]
 run = Run.create(path, {}, command="x", seed=0)

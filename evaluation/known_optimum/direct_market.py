@@ -19,8 +19,7 @@ from offline_trader.evaluation.known_optimum.offline_data import (
     make_dataset,
 )
 from offline_trader.evaluation.known_optimum.placebo import Placebo
-from offline_trader.learning.direct.market import Log
-from offline_trader.learning.direct.positions import PositionMarket
+from offline_trader.learning.stages.direct import Log, PositionMarket
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["direct_market", "logged_market", "placebo_market"]

@@ -23,7 +23,7 @@ from offline_trader.evaluation.known_optimum.scoring import optimal_policy, scor
 from offline_trader.types import FloatArray, Observations
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.fqe import FqeConfig, RankCheck
+    from offline_trader.evaluation.known_optimum.fqe import FqeConfig, RankCheck
 
 __all__ = ["off_policy_check", "reference_policies"]
 
@@ -62,7 +62,7 @@ def off_policy_check(
         config: of the fit.
         seed: of dataset, scoring and fit.
     """
-    from offline_trader.evaluation.fqe import rank_check
+    from offline_trader.evaluation.known_optimum.fqe import rank_check
 
     data = make_dataset(name, seed=seed).transitions()
     market: KnownMarket = (

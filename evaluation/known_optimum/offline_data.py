@@ -19,7 +19,7 @@ from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion
 from offline_trader.types import FloatArray, Observations
 
 if TYPE_CHECKING:
-    from offline_trader.learning.transitions import Transitions
+    from offline_trader.learning.data import Transitions
 
 __all__ = ["OFFLINE_DATASETS", "OfflineDataset", "OfflineSpec", "behaviour_policy", "make_dataset"]
 
@@ -76,7 +76,7 @@ class OfflineDataset:
 
     def transitions(self) -> Transitions:
         """The same arrays as the learners' :class:`Transitions`."""
-        from offline_trader.learning.transitions import Transitions
+        from offline_trader.learning.data import Transitions
 
         return Transitions(
             observations=self.observations,

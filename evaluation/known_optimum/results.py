@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from offline_trader.errors import DataError
-from offline_trader.evaluation.comparison import SeedSummary, seed_summary
+from offline_trader.evaluation.judging import ScoreRow
 from offline_trader.evaluation.known_optimum.scoring import Score
-from offline_trader.evaluation.record import ScoreRow
+from offline_trader.evaluation.statistics import SeedSummary, seed_summary
 from offline_trader.runs import atomic_write
 from offline_trader.stored_json import from_json, read_object, require_moderate
 

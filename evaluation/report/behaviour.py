@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from offline_trader.evaluation.record import Evaluation, TradeRow
+from offline_trader.evaluation.judging import Evaluation, TradeRow
 from offline_trader.evaluation.report.blocks import Cell, Figure, Section, Table
 from offline_trader.evaluation.report.charts import (
     BarChart,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.judging import Evaluation, SideBySide
 from offline_trader.evaluation.report.blocks import Block, Cell, Figure, Section, Table, Tone
 from offline_trader.evaluation.report.charts import (
     IntervalChart,
@@ -20,7 +20,6 @@ from offline_trader.evaluation.report.evidence import STATISTICS
 from offline_trader.evaluation.report.labels import label_of, value_text
 from offline_trader.evaluation.report.page import render_page
 from offline_trader.evaluation.report.verdict import banner
-from offline_trader.evaluation.side_by_side import SideBySide
 from offline_trader.types import FloatArray
 
 __all__ = ["compared_sections", "render_comparison"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from offline_trader.evaluation.record import Evaluation, RegimeRow, ScoreRow
+from offline_trader.evaluation.judging import Evaluation, RegimeRow, ScoreRow
 from offline_trader.evaluation.report.blocks import Cell, Figure, Section, Table, Tone
 from offline_trader.evaluation.report.charts import (
     Line,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_trader import __version__
-from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.report.behaviour import behaviour_sections
 from offline_trader.evaluation.report.blocks import Section
 from offline_trader.evaluation.report.evidence import evidence_sections

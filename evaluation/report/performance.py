@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from offline_trader.evaluation.record import Comparator, Evaluation
+from offline_trader.evaluation.judging import Comparator, Evaluation
 from offline_trader.evaluation.report.blocks import (
     Cell,
     Figure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.report.blocks import Tone
 
 __all__ = ["Banner", "banner"]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.coercion import from_dict
+from offline_trader.config import from_dict
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.simulator import SimulatorConfig
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from offline_trader.export.agreement import PARITY_TOLERANCE, ParityReport, parity
 from offline_trader.export.manifest import (
     ManifestFacts,
     read_manifest,
@@ -19,7 +20,6 @@ from offline_trader.export.manifest import (
     write_manifest,
 )
 from offline_trader.export.model_file import ModelFile, read_model
-from offline_trader.export.parity import PARITY_TOLERANCE, ParityReport, parity
 from offline_trader.export.runtime import OnnxPolicy
 from offline_trader.interrupts import stop_on_interrupt
 

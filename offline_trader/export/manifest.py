@@ -14,7 +14,7 @@ from offline_trader.errors import ConfigError, DataError, GateFailed
 from offline_trader.runs import atomic_write
 
 if TYPE_CHECKING:
-    from offline_trader.export.parity import ParityReport
+    from offline_trader.export.agreement import ParityReport
 
 __all__ = [
     "COLLAPSED",

@@ -59,7 +59,7 @@ def test_pretraining_has_a_direct_stage_between_clone_and_offline(
 def test_an_interrupted_direct_stage_goes_on_to_the_same_policy(
     data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offline_trader.learning.direct import training
+    from offline_trader.learning.stages.direct import training
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert code_of([*PRETRAIN, *data, "-q", "--run", str(whole)]) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from offline_trader.cli.main import main
-from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.judging import Evaluation
 
 RANGE = ["--market", "sp500", "--start", "2016-01-01", "--end", "2017-12-31"]
 

@@ -15,9 +15,8 @@ from offline_trader.cli.evaluate import EvaluateConfig, evaluate_candidate
 from offline_trader.cli.main import main
 from offline_trader.cli.subjects import Candidate
 from offline_trader.envs import EnvConfig
-from offline_trader.evaluation.evaluate import EvaluateOptions
 from offline_trader.evaluation.gates import load_gates
-from offline_trader.evaluation.record import Evaluation
+from offline_trader.evaluation.judging import EvaluateOptions, Evaluation
 from offline_trader.export import ManifestFacts, export_onnx, read_manifest, write_manifest
 from offline_trader.features import (
     WARMUP_BARS,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from offline_trader.cli.main import main
-from offline_trader.fingerprints import file_sha256
+from offline_trader.hashing import file_sha256
 from offline_trader.markets import load_market
 from offline_trader.runs import Run
 from offline_trader.types import Policy
@@ -91,7 +91,7 @@ def test_each_stage_leaves_a_finished_run(line: Path) -> None:
 
 
 def test_a_run_names_its_parents_by_content(line: Path) -> None:
-    from offline_trader.fingerprints import content_sha256
+    from offline_trader.hashing import content_sha256
 
     (parent,) = Run.open(line / "finetune").manifest["parents"]
     assert parent["sha256"] == content_sha256(line / "pretrain")
@@ -331,7 +331,7 @@ def constant_policy(path: Path) -> None:
     """Make the policy in a ``.d3`` file one that always holds."""
     import torch
 
-    from offline_trader.learning.learner import load_learner
+    from offline_trader.learning.agents import load_learner
 
     learner = load_learner(path)
     with torch.no_grad():

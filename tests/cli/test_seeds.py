@@ -104,7 +104,7 @@ def test_a_folder_of_seeds_stands_for_its_best_run(
     told = "".join(capsys.readouterr().err.split())  # a terminal wraps long lines
     assert f"{best}:thebestof3seedsbyvalidation" in told
     exported = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
-    from offline_trader.fingerprints import content_sha256
+    from offline_trader.hashing import content_sha256
 
     assert exported["parents"]["policy"] == content_sha256(best / "policy.d3")
     small = ["--steps", "64", "--lanes", "4", "--set", "online.warmup_steps=32"]

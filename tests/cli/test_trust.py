@@ -17,8 +17,8 @@ import pytest
 
 from offline_trader.cli.main import main
 from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
-from offline_trader.fingerprints import file_sha256
-from offline_trader.learning.learner import load_learner
+from offline_trader.hashing import file_sha256
+from offline_trader.learning.agents import load_learner
 from offline_trader.runs import Run
 
 PRICES = "prices.csv"

@@ -16,13 +16,8 @@ import pytest
 from offline_trader.cli.line_job import WalkForwardConfig
 from offline_trader.cli.main import main
 from offline_trader.config import to_dict
-from offline_trader.evaluation.record import Evaluation
-from offline_trader.evaluation.walk_forward import (
-    Fold,
-    FoldResult,
-    WalkForwardResult,
-    WindowConfig,
-)
+from offline_trader.evaluation.judging import Evaluation
+from offline_trader.evaluation.walk_forward import Fold, FoldResult, WalkForwardResult, WindowConfig
 from offline_trader.markets import load_market
 from offline_trader.runs import Run
 

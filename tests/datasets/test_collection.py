@@ -239,7 +239,7 @@ def test_a_killed_process_leaves_no_dataset_and_resumes(
     spec.write_text(json.dumps(to_dict(CONFIG)))
     code = (
         "import json, sys, time, pathlib\n"
-        "from offline_trader.config import from_dict\n"
+        "from offline_trader.config.loading import from_dict\n"
         "from offline_trader.datasets import CollectConfig, collect\n"
         f"c = from_dict(CollectConfig, json.loads(pathlib.Path({str(spec)!r}).read_text()))\n"
         "print('ready', flush=True)\n"

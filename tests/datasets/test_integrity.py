@@ -30,7 +30,7 @@ from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.rollout import Part
 from offline_trader.errors import DataError, OfflineTraderError, SchemaMismatch
 from offline_trader.features import observation_layout
-from offline_trader.learning.transitions import Transitions
+from offline_trader.learning.data import Transitions
 
 MakePart: TypeAlias = Callable[..., Part]
 Spaces: TypeAlias = tuple[gymnasium.Space[Any], gymnasium.Space[Any]]

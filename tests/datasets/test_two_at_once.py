@@ -39,7 +39,7 @@ CONFIG = CollectConfig(
 )
 COLLECT = """
 import json, pathlib, sys, time
-from offline_trader.config import from_dict
+from offline_trader.config.loading import from_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.errors import ConfigError
 root, settings, ready, go = map(pathlib.Path, sys.argv[1:5])

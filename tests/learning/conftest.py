@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from offline_trader.learning.transitions import Transitions
+from offline_trader.learning.data import Transitions
 from offline_trader.types import BoolArray, FloatArray, Observations
 
 

@@ -1,0 +1,62 @@
+"""Evaluations: made, kept as plain data, counted as trials, put side by side."""
+
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.judging.comparing import (
+        PairedDifference,
+        SideBySide,
+        side_by_side,
+    )
+    from offline_trader.evaluation.judging.evaluation import EvaluateOptions, evaluate
+    from offline_trader.evaluation.judging.judgement import Rival, TrialRecord, judge
+    from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
+    from offline_trader.evaluation.judging.record import (
+        ActionMap,
+        Comparator,
+        CostPoint,
+        Curve,
+        Evaluation,
+        GateRow,
+        InstrumentRow,
+        RegimeRow,
+        Robustness,
+        ScoreRow,
+        TradeRow,
+        WindowRow,
+        above_zero,
+    )
+    from offline_trader.evaluation.judging.studies import SeedRun, seed_study
+
+__all__ = [
+    "ActionMap",
+    "Comparator",
+    "CostPoint",
+    "Curve",
+    "EvaluateOptions",
+    "Evaluation",
+    "GateRow",
+    "InstrumentRow",
+    "LEDGER_FOLDER",
+    "LEDGER_NAME",
+    "PairedDifference",
+    "RegimeRow",
+    "Rival",
+    "Robustness",
+    "ScoreRow",
+    "SeedRun",
+    "SideBySide",
+    "TradeRow",
+    "TrialLedger",
+    "TrialRecord",
+    "WindowRow",
+    "above_zero",
+    "evaluate",
+    "judge",
+    "seed_study",
+    "side_by_side",
+]
+
+__getattr__ = lazy_names(__name__)

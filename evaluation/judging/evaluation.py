@@ -1,0 +1,246 @@
+"""Evaluates a policy or an expert over a range of bars: the one entry for every judgement.
+
+Deterministic actions, the simulator of the training, one pass over the whole range per
+instrument; buy-and-hold and the source experts run on the same bars with the same costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.backtest import (
+    DEFAULT_COSTS_BPS,
+    Account,
+    Backtest,
+    Course,
+    Scenario,
+    Subject,
+    Trials,
+    combine,
+    lot_rows,
+    robustness,
+    trade_rows,
+)
+from offline_trader.evaluation.judging.judgement import Rival, TrialRecord, TrialScope, judge
+from offline_trader.evaluation.judging.ledger import TrialLedger
+from offline_trader.evaluation.judging.record import (
+    Evaluation,
+    InstrumentRow,
+    RegimeRow,
+    ScoreRow,
+)
+from offline_trader.evaluation.measures import (
+    action_map,
+    collapse_of,
+    network_measures,
+    performance,
+    regime_labels,
+    regime_rows,
+)
+from offline_trader.experts import Expert, get_expert, parse_behaviour
+from offline_trader.export import OnnxPolicy
+from offline_trader.simulator import SimulatorConfig
+from offline_trader.types import FloatArray, digest
+
+__all__ = ["EvaluateOptions", "evaluate"]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to evaluate besides the run itself.
+
+    Attributes:
+        name: for the report; empty: the file's or the expert's.
+        experts: source experts to compare with.
+        costs_bps: costs a side of the sweep; empty: no sweep.
+        delay_bars: bars of delay of the robustness run; 0: none.
+        noise_bps: standard deviation of the price noise a bar.
+        noise_draws: runs on noisy prices; 0: none.
+        oracle: measure the share of what perfect foresight would have earned.
+        trial_scope: which trials the result is held against: those on its ``market``, or all of
+            the ``project``, where the best market was chosen among several.
+        seed: of bootstrap, permutations and noise.
+        replicates: bootstrap samples.
+    """
+
+    name: str = ""
+    experts: tuple[str, ...] = ()
+    costs_bps: tuple[float, ...] = DEFAULT_COSTS_BPS
+    delay_bars: int = 1
+    noise_bps: float = 10.0
+    noise_draws: int = 5
+    oracle: bool = True
+    trial_scope: TrialScope = "market"
+    seed: int = 0
+    replicates: int = 1000
+
+    @property
+    def trials(self) -> Trials:
+        """The robustness runs among these settings."""
+        return Trials(self.costs_bps, self.delay_bars, self.noise_bps, self.noise_draws, self.seed)
+
+    def __post_init__(self) -> None:
+        if any(not 0 <= cost < 5_000 for cost in self.costs_bps):
+            raise ConfigError(f"costs_bps {self.costs_bps}", expected="from 0 to below 5000")
+        for name in ("delay_bars", "noise_draws", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} = {getattr(self, name)}", expected="0 or more")
+        if self.trial_scope not in ("market", "project"):
+            raise ConfigError(f"trial_scope {self.trial_scope!r}", expected="market or project")
+        if not 0 <= self.noise_bps < 5_000:
+            raise ConfigError(f"noise_bps = {self.noise_bps}", expected="from 0 to below 5000")
+
+
+def evaluate(
+    subject: Subject,
+    env: EnvConfig,
+    options: EvaluateOptions | None = None,
+    *,
+    ledger: TrialLedger | None = None,
+    trial: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Everything that is to be known of ``subject`` over ``env``'s bars.
+
+    Args:
+        subject: an :class:`~offline_trader.export.OnnxPolicy`, an expert, or any function from
+            raw observations [N, F + P] to actions [N, 1].
+        env: markets, dates and trading rules; ``episode_bars`` and ``random_start`` do not count.
+        options: comparisons and robustness runs.
+        ledger: counts this evaluation as a trial of the project.
+        trial: what was chosen to get here, for the ledger: ``policy`` (a hash of what was trained,
+            the same for a run and for the model exported from it), ``seed`` of the training (by
+            default ``options.seed``), settings. Without ``policy`` the subject's own fingerprint.
+
+    Raises:
+        DataError: no bars in the range, or too few before it for the features.
+        SchemaMismatch: the model was made for another observation layout.
+    """
+    options = options or EvaluateOptions()
+    course = Course.from_env(env)
+    layout = course.markets[0].layout
+    if isinstance(subject, OnnxPolicy):
+        subject.require_layout(layout, owner="this version's features")
+    rules, periods = env.simulator, course.periods_per_year
+    name, kind, fingerprint = _identity(subject, options.name)
+    (legs,) = course.legs(subject, [Scenario(rules)])
+    (held,) = course.legs(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
+    account, holding = combine(legs, periods), combine(held, periods)
+    record = None
+    if ledger is not None:
+        config = {"policy": fingerprint, "simulator": asdict(rules), **(trial or {})}
+        seed = int(config.pop("seed", options.seed))
+        markets, scope = tuple(each.bars.symbol for each in course.instruments), options.trial_scope
+        record = TrialRecord(ledger, config, seed, course.data_hash, name, markets, scope)
+    rivals = [Rival("buy_and_hold", "benchmark", holding.equity)]
+    judged = judge(
+        account.returns,
+        periods,
+        rivals + _experts(course, rules, options.experts, name),
+        trial=record,
+        seed=options.seed,
+        replicates=options.replicates,
+    )
+    collapse = collapse_of(legs, options.seed, learned=kind == "policy")
+    return Evaluation(
+        name=name,
+        kind=kind,
+        fingerprint=fingerprint,
+        data_hash=course.data_hash,
+        start=account.curve.timestamps[0],
+        end=account.curve.timestamps[-1],
+        n_bars=len(account.returns),
+        periods_per_year=periods,
+        trials=judged.trials,
+        trials_counted=judged.trials_counted,
+        simulator=asdict(rules),
+        curve=account.curve,
+        measures={**judged.measures, **account.trade_measures},
+        intervals=judged.intervals | account.trade_intervals,
+        statistics=judged.statistics,
+        collapse=collapse.to_dict() | network_measures(subject, legs).to_dict(),
+        verdicts=collapse.verdicts,
+        comparators=judged.comparators,
+        spa_p_value=judged.spa_p_value,
+        instruments=_instrument_rows(course, legs),
+        trades=trade_rows(legs),
+        lots=lot_rows(legs),
+        regimes=_regimes(account, holding.equity, course),
+        robustness=robustness(subject, course, rules, options.trials, held),
+        action_map=action_map(legs, layout),
+        oracle=_oracle(course, rules, account) if options.oracle else (),
+        notes=(*judged.notes, *_remarks(course, legs)),
+        market=tuple(Path(source).name for source in env.market),
+    )
+
+
+def _experts(course: Course, rules: SimulatorConfig, names: Sequence[str], own: str) -> list[Rival]:
+    return [
+        Rival(name, "expert", course.accounts(_rule(name), [Scenario(rules)])[0].equity)
+        for name in dict.fromkeys(names)
+        if name not in ("buy_and_hold", own)
+    ]
+
+
+def _rule(text: str) -> Expert:
+    """The expert of ``name?key=value``, without noise."""
+    return parse_behaviour(text)[0].expert
+
+
+def _identity(subject: Subject, name: str) -> tuple[str, str, str]:
+    """Name, kind and fingerprint."""
+    if isinstance(subject, OnnxPolicy):
+        return name or subject.path.name, "policy", subject.file.sha256
+    if isinstance(subject, Expert):
+        return name or subject.name, "expert", digest(subject.to_dict())
+    return name or type(subject).__name__, "policy", ""
+
+
+def _instrument_rows(course: Course, legs: Sequence[Backtest]) -> tuple[InstrumentRow, ...]:
+    rows = []
+    for leg, each in zip(legs, course.instruments, strict=True):
+        returns = leg.equity[1:] / leg.equity[:-1] - 1.0
+        measures = performance(returns, each.bars.periods_per_year)
+        rows.append(InstrumentRow(leg.symbol, each.bars.sha256, measures))
+    return tuple(rows)
+
+
+def _regimes(account: Account, held: FloatArray, course: Course) -> tuple[RegimeRow, ...]:
+    """By the instrument's closes, past included; of several instruments by buy-and-hold's equity,
+    whose first year is its own warm-up."""
+    market = held[1:] / held[:-1] - 1.0
+    if len(course.instruments) == 1:
+        one = course.instruments[0]
+        labels = regime_labels(one.bars.close, one.range.start, one.range.stop)
+    else:
+        labels = regime_labels(held, 0, len(held))
+    return regime_rows(account.returns, labels, course.periods_per_year, market)
+
+
+def _oracle(course: Course, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
+    """Log growth as a share of that of the perfect-foresight path."""
+    best = course.accounts(get_expert("oracle"), [Scenario(rules)])[0].equity
+    growth = float(np.log(best[-1] / best[0]))
+    own = float(np.log(account.equity[-1] / account.equity[0]))
+    note = f"perfect foresight multiplied the capital by {best[-1] / best[0]:,.4g}"
+    return (ScoreRow("log growth", own / growth if growth > 0 else None, None, note),)
+
+
+def _remarks(course: Course, legs: Sequence[Backtest]) -> list[str]:
+    notes = [f"{leg.symbol}: the account was ruined." for leg in legs if leg.ruined]
+    if len(legs) > 1:
+        notes.append("Equal shares of the capital for every instrument, not rebalanced.")
+    gaps = sum(each.judged.gaps for each in course.instruments)
+    if gaps:
+        found = "1 gap; it was" if gaps == 1 else f"{gaps} gaps; they were"
+        notes.append(f"The bars have {found} kept.")
+    notes += [
+        f"{each.bars.symbol}: {note}" for each in course.instruments for note in each.bars.notes
+    ]
+    return notes

@@ -1,0 +1,42 @@
+"""Walk-forward: trained on each past, judged on each future."""
+
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from offline_trader.evaluation.walk_forward.fold_runs import (
+        Schedule,
+        Task,
+        fold_directory,
+        stored_result,
+    )
+    from offline_trader.evaluation.walk_forward.joined_windows import (
+        joined_evaluation,
+        load_windows,
+    )
+    from offline_trader.evaluation.walk_forward.windows import (
+        Fold,
+        FoldResult,
+        WalkForwardResult,
+        WindowConfig,
+        make_folds,
+        walk_forward,
+    )
+
+__all__ = [
+    "Fold",
+    "FoldResult",
+    "Schedule",
+    "Task",
+    "WalkForwardResult",
+    "WindowConfig",
+    "fold_directory",
+    "joined_evaluation",
+    "load_windows",
+    "make_folds",
+    "stored_result",
+    "walk_forward",
+]
+
+__getattr__ = lazy_names(__name__)

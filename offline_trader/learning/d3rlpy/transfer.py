@@ -1,0 +1,125 @@
+"""Weights from one d3rlpy algorithm to another: the warm starts.
+
+Private neighbour of :mod:`offline_trader.learning.d3rlpy.algorithms`. d3rlpy's own copies
+pair parameters by position, whatever they are, and leave the target networks as they were; here
+they are paired by name, refused when they do not fit, and the targets follow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from offline_trader.errors import ConfigError
+
+__all__ = [
+    "actor_layers",
+    "copy_actor",
+    "copy_critics",
+    "reset_optimizers",
+    "sync_target_actor",
+    "sync_targets",
+]
+
+
+def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
+    """Give ``target`` the deterministic policy of ``source``, and its spread where that fits.
+
+    SAC, CQL and Cal-QL share their actor's shape. IQL and AWAC hold one standard deviation for
+    all states, TD3+BC none: between these families the encoder and the mean are copied, and the
+    spread is set to ``fallback_std`` (before the squash) in every state.
+
+    Raises:
+        ConfigError: encoders of different shapes.
+    """
+    algo, source, target = target, source.impl, target.impl
+    _copy_module(source.policy._encoder, target.policy._encoder, "actor encoder")
+    _copy_module(_mean_head(source.policy), _mean_head(target.policy), "actor head")
+    if hasattr(target.policy, "_logstd"):
+        ours, theirs = getattr(source.policy, "_logstd", None), target.policy._logstd
+        if isinstance(ours, torch.nn.Linear) and isinstance(theirs, torch.nn.Linear):
+            _copy_module(ours, theirs, "actor spread")
+        elif isinstance(ours, torch.nn.Parameter) and isinstance(theirs, torch.nn.Parameter):
+            theirs.data.copy_(ours.data)
+        else:
+            _set_spread(target.policy, fallback_std)
+    sync_target_actor(algo)
+
+
+def copy_critics(source: Any, target: Any) -> None:
+    """Give ``target`` the critics of ``source``, and the same as its target critics.
+
+    Raises:
+        ConfigError: critics of different number or shape.
+    """
+    _copy_module(source.impl.q_function, target.impl.q_function, "critics")
+    sync_targets(target)
+
+
+def sync_targets(algo: Any) -> None:
+    """Target critics and target actor become equal to the trained ones."""
+    modules = algo.impl.modules
+    _copy_module(modules.q_funcs, modules.targ_q_funcs, "target critics")
+    sync_target_actor(algo)
+
+
+def sync_target_actor(algo: Any) -> None:
+    """The target actor, where there is one (TD3+BC), becomes equal to the trained one."""
+    modules = algo.impl.modules
+    if hasattr(modules, "targ_policy"):
+        _copy_module(modules.policy, modules.targ_policy, "target actor")
+
+
+def actor_layers(algo: Any) -> tuple[list[torch.nn.Linear], torch.nn.Linear] | None:
+    """The actor's hidden layers, each followed by a ReLU, and its mean's layer of one output.
+
+    None if it is built otherwise.
+    """
+    encoder, head = algo.impl.policy._encoder, _mean_head(algo.impl.policy)
+    layers = list(getattr(encoder, "_layers", []))
+    linear, rectified = layers[::2], layers[1::2]
+    plain = len(linear) == len(rectified) > 0 and all(
+        isinstance(a, torch.nn.Linear) and isinstance(b, torch.nn.ReLU)
+        for a, b in zip(linear, rectified, strict=True)
+    )
+    if not plain or not isinstance(head, torch.nn.Linear) or head.out_features != 1:
+        return None
+    return linear, head
+
+
+def reset_optimizers(algo: Any) -> None:
+    """Forget the optimizers' moments: they belong to another loss."""
+    algo.impl.reset_optimizer_states()
+
+
+def _mean_head(policy: Any) -> torch.nn.Module:
+    head: torch.nn.Module = policy._mu if hasattr(policy, "_mu") else policy._fc
+    return head
+
+
+def _set_spread(policy: Any, std: float) -> None:
+    log_std = math.log(std)
+    with torch.no_grad():
+        if isinstance(policy._logstd, torch.nn.Linear):
+            policy._logstd.weight.zero_()
+            policy._logstd.bias.fill_(log_std)
+        else:
+            # IQL, AWAC: logstd = min + (max - min) * sigmoid(parameter)
+            share = (log_std - policy._min_logstd) / (policy._max_logstd - policy._min_logstd)
+            share = min(max(share, 1e-6), 1.0 - 1e-6)
+            policy._logstd.fill_(math.log(share / (1.0 - share)))
+
+
+def _copy_module(source: torch.nn.Module, target: torch.nn.Module, what: str) -> None:
+    ours, theirs = source.state_dict(), target.state_dict()
+    shapes = [{name: tuple(t.shape) for name, t in side.items()} for side in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        raise ConfigError(
+            f"{what}: weights of shapes {list(shapes[0].values())} into {list(shapes[1].values())}",
+            expected="the same hidden layers, layer norm and number of critics in both stages",
+        )
+    with torch.no_grad():
+        for name, tensor in theirs.items():
+            tensor.copy_(ours[name])

@@ -1,0 +1,105 @@
+"""A forecast of the realised gains, fitted out of fold: what a reward's noise is measured against.
+
+The rewards of a policy hold ``carried · gain``. The gain's surprise, its difference to what the
+features foretell, has mean zero given all that the policy knows, so ``carried · surprise`` has
+too, whatever the policy does: taking it off the rewards changes no expectation and takes their
+noise away (a control variate). That holds for a forecast that is right on average given the
+features, and only for one that has not seen the row's own gain: a forecast fitted on it would
+hand the row's noise back as signal. Hence the rows are cut into blocks in time, and a block is
+forecast by a ridge regression (Hoerl & Kennard 1970) that was fitted on the other blocks, less an
+embargo around the block. The penalty is the one with the smallest out-of-fold error; a penalty
+without bound, which foretells the mean, is among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from offline_trader.learning.stages.direct.market import Log
+from offline_trader.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["Forecast", "fit_forecast"]
+
+_PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Out-of-fold forecasts of a log's gains.
+
+    Attributes:
+        values: [R, G] float64; row t's model has not seen the gains of its block.
+        penalties: [G] chosen penalty, per row fitted on and unit variance of a feature.
+        r2: [G] out-of-fold share of the gains' variance around their mean that is foretold;
+            below 0 where there is nothing to foretell.
+    """
+
+    values: FloatArray
+    penalties: FloatArray
+    r2: FloatArray
+
+
+def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
+    """Cross-fitted ridge forecasts of ``log.gains`` from ``log.features``.
+
+    Args:
+        log: R rows; every series is cut at the same shares of its length, so instruments that
+            share a calendar are cut at the same dates.
+        folds: blocks in time.
+        embargo: rows before and after a block that are not fitted on either.
+    """
+    blocks = _blocks(log, folds)
+    x = np.asarray(log.features, dtype=np.float64)
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    x = (x - centre) / np.where(spread > 0.0, spread, 1.0)
+    found = np.zeros((len(_PENALTIES), *log.gains.shape))
+    for block in range(folds):
+        inside = blocks == block
+        if inside.any():
+            fitted_on = ~inside & ~_near(log.series, inside, embargo)
+            found[:, inside] = _ridge(x[fitted_on], log.gains[fitted_on], x[inside])
+    error = np.square(found - log.gains).mean(axis=1)
+    best = error.argmin(axis=0)
+    columns = np.arange(log.gains.shape[1])
+    variance = log.gains.var(axis=0)
+    return Forecast(
+        values=np.ascontiguousarray(found[best, :, columns].T),
+        penalties=np.array(_PENALTIES)[best],
+        r2=1.0 - error[best, columns] / np.where(variance > 0.0, variance, 1.0),
+    )
+
+
+def _ridge(x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
+    """[penalties, rows of ``at``, G] forecasts, by the eigenvectors of the features' covariance."""
+    if len(x) < 2:
+        return np.zeros((len(_PENALTIES), len(at), gains.shape[1]))
+    centre, mean = x.mean(axis=0), gains.mean(axis=0)
+    values, vectors = np.linalg.eigh((x - centre).T @ (x - centre) / len(x))
+    values = np.maximum(values, 0.0)
+    covariance = vectors.T @ ((x - centre).T @ (gains - mean) / len(x))
+    turned = (at - centre) @ vectors
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shrunk = [1.0 / (values + penalty) for penalty in _PENALTIES]
+    return np.stack([mean + turned @ (each[:, None] * covariance) for each in shrunk])
+
+
+def _blocks(log: Log, folds: int) -> IntArray:
+    """[R] number of each row's block."""
+    blocks = np.empty(len(log.features), dtype=np.int64)
+    for first, stop in log.series:
+        n = stop - first
+        blocks[first:stop] = np.arange(n) * folds // n
+    return blocks
+
+
+def _near(series: IntArray, inside: BoolArray, embargo: int) -> BoolArray:
+    """[R] rows of the same series within ``embargo`` rows of an ``inside`` row."""
+    near = np.zeros_like(inside)
+    for first, stop in series:
+        part, reached = inside[first:stop], near[first:stop]
+        for shift in range(1, min(embargo, stop - first - 1) + 1):
+            reached[shift:] |= part[:-shift]
+            reached[:-shift] |= part[shift:]
+    return near

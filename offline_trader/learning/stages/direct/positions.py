@@ -1,0 +1,71 @@
+"""Positions in one asset with linear gains: the dynamics of the markets with a known optimum.
+
+With the position ``p = scale · a`` and the position before it q::
+
+    reward = p·g − ½·risk·p² − ½·quadratic_cost·(p − q)² − proportional_cost·|p − q|
+
+where g is the row's realised gain of a unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from offline_trader.learning.stages.direct.market import DirectStep, Log, State
+
+__all__ = ["PositionMarket"]
+
+
+@dataclass(frozen=True, eq=False)
+class PositionMarket:
+    """See the module. The portfolio's part of the observation is the position alone.
+
+    Attributes:
+        log: features and gains [R, 1].
+        scale: position at a = 1.
+        risk, quadratic_cost, proportional_cost: as in the formula.
+        device: where the series lie.
+    """
+
+    log: Log
+    scale: float = 1.0
+    risk: float = 0.0
+    quadratic_cost: float = 0.0
+    proportional_cost: float = 0.0
+    device: str = "cpu"
+
+    portfolio_size = 1
+
+    @cached_property
+    def _gains(self) -> Tensor:
+        return torch.from_numpy(self.log.gains[:, 0].copy()).to(self.device)
+
+    def to(self, device: str) -> PositionMarket:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return replace(self, device=device)
+
+    def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
+        """Positions uniform in ±scale."""
+        drawn = torch.rand(len(rows), generator=generator, dtype=torch.float64)
+        return ((self.scale * (2.0 * drawn - 1.0)).to(self.device),)
+
+    def observe(self, state: State) -> Tensor:
+        """[B, 1] the position."""
+        return state[0][:, None]
+
+    def step(self, state: State, actions: Tensor, rows: Tensor) -> DirectStep:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        position = self.scale * actions.to(torch.float64)
+        change = position - state[0]
+        rewards = position * self._gains[rows]
+        if self.risk:
+            rewards = rewards - 0.5 * self.risk * position.square()
+        if self.quadratic_cost:
+            rewards = rewards - 0.5 * self.quadratic_cost * change.square()
+        if self.proportional_cost:
+            rewards = rewards - self.proportional_cost * change.abs()
+        return DirectStep((position,), rewards, position[:, None], None)

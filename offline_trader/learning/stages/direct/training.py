@@ -1,0 +1,254 @@
+"""The direct stage: gradient steps on the net result of windows of logged bars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from offline_trader.errors import ConfigError
+from offline_trader.learning.agents import Learner
+from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
+from offline_trader.learning.d3rlpy import transfer as _transfer
+from offline_trader.learning.engines import PlainAdam, without_dynamo
+from offline_trader.learning.settings import DirectConfig
+from offline_trader.learning.stages.direct.compiled import CompiledUnroll, reason_against
+from offline_trader.learning.stages.direct.forecast import Forecast, fit_forecast
+from offline_trader.learning.stages.direct.market import DirectMarket
+from offline_trader.learning.stages.direct.objectives import objective
+from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
+from offline_trader.learning.stages.selection import (
+    Checkpoint,
+    Evaluate,
+    Log,
+    Selection,
+    TrainResult,
+    require_finite,
+)
+
+__all__ = ["train_direct"]
+
+
+def train_direct(
+    learner: Learner,
+    market: DirectMarket,
+    config: DirectConfig,
+    log: Log | None = None,
+    evaluate: Evaluate | None = None,
+    checkpoint: Checkpoint | None = None,
+    *,
+    seed: int = 0,
+    resume: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train the learner's actor (its deterministic action) through the market's dynamics.
+
+    The critics are untouched, target actors follow, the spread of the actor stays as it is, and
+    the actor's optimizer starts anew in the next stage. At the end the learner holds the best
+    policy by validation, the warm start included.
+
+    Args:
+        learner: its actor is trained in place.
+        market: logged series and the portfolio's dynamics over them.
+        config: settings.
+        log: gets (step, measures since the last row) and (step, validation measures).
+        evaluate: validates a policy: a mapping with ``score``, higher is better.
+        checkpoint: gets (step, state) every ``checkpoint_interval``.
+        seed: of windows, exploring starts and noise.
+        resume: such a state: go on from it, to the same bytes as without the interruption.
+
+    Raises:
+        ConfigError: observations of another size than the learner's.
+        DataError: series shorter than a window.
+        OfflineTraderError: the objective is not finite any more.
+    """
+    width = market.log.features.shape[1] + market.portfolio_size
+    size = len(learner.preprocessing.mean)
+    if width != size:
+        raise ConfigError(f"a market whose observations have {width} columns", expected=str(size))
+    learner.engine.flush()
+    training = _Training(learner, market.to(learner.config.device), config, seed)
+    selection = Selection(evaluate, log)
+    step = 0
+    if resume is not None:
+        step = int(resume["step"])
+        learner.load_state_dict(resume["learner"])
+        training.load_state_dict(resume["training"])
+        selection.load_state_dict(resume["selection"])
+    else:
+        selection.consider(0, learner)
+    while step < config.updates:
+        training.update(step)
+        step += 1
+        if step % config.log_interval == 0 or step == config.updates:
+            measures = training.measures()
+            require_finite(step, measures)
+            if log is not None:
+                log(step, measures)
+        if _validates(step, config):
+            training.settle()
+            selection.consider(step, learner)
+        if checkpoint is not None and step % config.checkpoint_interval == 0:
+            training.settle()
+            checkpoint(
+                step,
+                {
+                    "step": step,
+                    "learner": learner.state_dict(),
+                    "training": training.state_dict(),
+                    "selection": selection.state_dict(),
+                },
+            )
+    training.settle()
+    return selection.finish(step, step, learner)
+
+
+def _validates(step: int, config: DirectConfig) -> bool:
+    at_interval = config.evaluate_interval > 0 and step % config.evaluate_interval == 0
+    return at_interval or step == config.updates
+
+
+class _Training:
+    """Everything between two updates: parameters, moments, draws, portfolios met so far."""
+
+    def __init__(
+        self, learner: Learner, market: DirectMarket, config: DirectConfig, seed: int
+    ) -> None:
+        self._learner, self._market, self._config = learner, market, config
+        self._device = learner.config.device
+        gains = torch.from_numpy(market.log.gains.copy())
+        forecast = _forecast(market, config)
+        surprises = torch.zeros_like(gains)
+        if forecast is not None:
+            surprises = gains - torch.from_numpy(forecast.values.copy())
+        # rewards are of the size of gains: divided by it, one learning rate and one clip fit all
+        spread = float(gains.var(dim=0, correction=0).sum().sqrt())
+        self._scale = spread if spread > 0.0 else 1.0
+        self._unroll = _unroller(learner, market, surprises, config)
+        self._starts = torch.from_numpy(market.log.starts(config.bars))
+        self._heads = market.log.series[:, 0]
+        self._generator = torch.Generator().manual_seed(seed)
+        self._parameters = list(learner.algo.impl.policy.parameters())
+        with without_dynamo():
+            self._optimizer = PlainAdam(self._parameters, lr=config.learning_rate)
+        fields = market.random_state(self._starts[:1].to(self._device), torch.Generator())
+        self._memory = np.zeros((len(gains) + 1, len(fields)))
+        self._met = np.zeros(len(gains) + 1, dtype=np.bool_)
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def update(self, step: int) -> None:
+        """One gradient step."""
+        config = self._config
+        batch = self._batch()
+        done = self._unroll(batch)
+        climbed = done.rewards - config.forecast_weight * done.surprise
+        value = objective(climbed / self._scale, config)
+        loss = -value + config.clone_weight * done.distance
+        with without_dynamo():
+            self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.clip)
+        rate = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / config.updates))
+        self._descend(rate)
+        self._remember(batch, done)
+        self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm)
+
+    def _descend(self, rate: float) -> None:
+        if self._config.weight_decay > 0:
+            with torch.no_grad():
+                for parameter in self._parameters:
+                    if parameter.grad is not None and parameter.ndim > 1:
+                        parameter.mul_(1.0 - rate * self._config.weight_decay)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+
+    def _batch(self) -> Batch:
+        config, generator = self._config, self._generator
+        first = self._draw_starts().to(self._device)
+        state = self._market.random_state(first, generator)
+        own = torch.rand(config.windows, generator=generator) < config.own_starts
+        places = first.cpu().numpy()
+        known = (own & torch.from_numpy(self._met[places])).to(self._device)
+        kept = torch.from_numpy(self._memory[places]).to(self._device)
+        state = tuple(torch.where(known, kept[:, i], x) for i, x in enumerate(state))
+        rows = first + torch.arange(config.bars, device=self._device)[:, None]
+        noise = None
+        if config.feature_noise > 0:
+            shape = (config.bars, config.windows, self._market.log.features.shape[1])
+            drawn = torch.randn(shape, generator=generator)
+            noise = (config.feature_noise * drawn).to(self._device)
+        return Batch(rows, state, noise)
+
+    def _draw_starts(self) -> Tensor:
+        """[B] first rows, one from each of B equal parts of all: every series has its share, and
+        no two windows begin at one row as long as there are as many rows."""
+        count, windows = len(self._starts), self._config.windows
+        offset = torch.rand(windows, generator=self._generator, dtype=torch.float64)
+        chosen = ((torch.arange(windows) + offset) * (count / windows)).long()
+        return self._starts[chosen.clamp(max=count - 1)]
+
+    def _remember(self, batch: Batch, done: Unrolled) -> None:
+        """Keep the portfolios that the policy had at the decisions it came to."""
+        # a row in several windows takes the last of them: numpy's order, the same in every run
+        rows = (batch.rows + 1).reshape(-1).cpu().numpy()
+        self._memory[rows] = done.states.reshape(len(rows), -1).cpu().numpy()
+        self._met[rows] = done.alive.reshape(-1).cpu().numpy()
+        self._met[self._heads] = False  # the row before it belongs to another series
+
+    def measures(self) -> dict[str, float]:
+        """Means since the last call."""
+        count, sums = max(self._count, 1), self._sums
+        self._sums, self._count = {}, 0
+        return {f"direct/{name}": total / count for name, total in sums.items()}
+
+    def _note(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+        self._count += 1
+
+    def settle(self) -> None:
+        """Make all that depends on the actor's weights follow them."""
+        _transfer.sync_target_actor(self._learner.algo)
+        self._learner.engine.reload()
+
+    @without_dynamo()
+    def state_dict(self) -> dict[str, Any]:
+        """What the next update reads beside the learner and the data."""
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "memory": torch.from_numpy(self._memory.copy()),
+            "met": torch.from_numpy(self._met.copy()),
+            "sums": dict(self._sums),
+            "count": self._count,
+        }
+
+    @without_dynamo()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        _d3rlpy.load_moments(self._optimizer, state["optimizer"])
+        self._generator.set_state(state["generator"])
+        self._memory[:] = state["memory"].numpy()
+        self._met[:] = state["met"].numpy()
+        self._sums = dict(state["sums"])
+        self._count = int(state["count"])
+
+
+def _unroller(
+    learner: Learner, market: DirectMarket, surprises: Tensor, config: DirectConfig
+) -> CompiledUnroll | TorchUnroll:
+    pulled = config.clone_weight > 0
+    if config.engine == "fast" and reason_against(learner, market) is None:
+        return CompiledUnroll(learner, market, surprises, pulled=pulled)
+    return TorchUnroll(learner, market, surprises, pulled=pulled)
+
+
+def _forecast(market: DirectMarket, config: DirectConfig) -> Forecast | None:
+    if config.forecast_weight == 0.0:
+        return None
+    return fit_forecast(market.log, config.folds, config.embargo)

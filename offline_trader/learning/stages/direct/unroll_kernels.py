@@ -1,0 +1,302 @@
+"""A policy unrolled over windows and differentiated through time, compiled.
+
+What :mod:`offline_trader.learning.stages.direct.unrolling` does by torch: B windows of T
+decisions, an actor of hidden layers with ReLU and one output. The networks are float32, the
+portfolios float64. Only the portfolio's P numbers of an observation depend on what the policy did
+before, so the features' share of the first layer is one product for all decisions; the products of
+the weights' gradients are made for all of them at once as well.
+
+Axes: T decisions, B windows, S state, P portfolio numbers, F features, H units, G gains.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.learning.engines.fast.compiled import kernel
+from offline_trader.learning.engines.fast.products import product, transpose
+from offline_trader.learning.stages.direct.bar_kernels import (
+    bar_adjoint,
+    bar_observation,
+    bar_observation_adjoint,
+    bar_step,
+)
+
+__all__ = ["BARS", "POSITIONS", "unroll_backward", "unroll_forward"]
+
+Array = NDArray[np.float32]
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+POSITIONS, BARS = 0, 1
+# terms of positions
+SCALE, RISK, QUADRATIC, PROPORTIONAL = range(4)
+
+
+@kernel
+def _observe(kind: Any, s: Any, out: Any) -> None:
+    if kind == POSITIONS:
+        out[0] = s[0]
+    else:
+        bar_observation(s, out)
+
+
+@kernel
+def _observe_adjoint(kind: Any, s: Any, by: Any, g: Any) -> None:
+    if kind == POSITIONS:
+        g[0] += by[0]
+    else:
+        bar_observation_adjoint(s, by, g)
+
+
+@kernel
+def _step(kind: Any, c: Any, x: Any, action: Any, s: Any, after: Any) -> Any:
+    """Reward, the one or two positions carried, whether the portfolio trades no more."""
+    if kind == POSITIONS:
+        position = c[SCALE] * action
+        change = position - s[0]
+        reward = position * x[0] - 0.5 * c[RISK] * position * position
+        reward -= 0.5 * c[QUADRATIC] * change * change + c[PROPORTIONAL] * abs(change)
+        after[0] = position
+        return reward, 0.0, position, False
+    return bar_step(c, x, action, s, after)
+
+
+@kernel
+def _adjoint(
+    kind: Any,
+    c: Any,
+    x: Any,
+    action: Any,
+    s: Any,
+    g: Any,
+    by_reward: Any,
+    by_gap: Any,
+    by_held: Any,
+) -> Any:
+    if kind == POSITIONS:
+        position = c[SCALE] * action
+        change = position - s[0]
+        sign = 1.0 if change > 0.0 else (-1.0 if change < 0.0 else 0.0)
+        cost = by_reward * (c[QUADRATIC] * change + c[PROPORTIONAL] * sign)
+        slope = g[0] + by_held + by_reward * (x[0] - c[RISK] * position) - cost
+        g[0] = cost
+        return c[SCALE] * slope
+    return bar_adjoint(c, x, action, s, g, by_reward, by_gap, by_held)
+
+
+@kernel
+def _own_columns(weight: Array, features: int, numbers: int) -> Array:
+    """[P, H] the portfolio's columns of the first layer's weight, in rows of their own."""
+    columns = np.empty((numbers, weight.shape[0]), np.float32)
+    for p in range(numbers):
+        for j in range(weight.shape[0]):
+            columns[p, j] = weight[j, features + p]
+    return columns
+
+
+@kernel
+def _first_layer(out: Array, own: Array, columns: Array, bias: Array) -> None:
+    """``relu(out + own · columns + bias)`` in place; out [B, H], own [B, P], columns [P, H]."""
+    rows, units = out.shape
+    last = own.shape[1] - 1
+    for b in range(rows):
+        for p in range(last):
+            x = own[b, p]
+            for j in range(units):
+                out[b, j] += x * columns[p, j]
+        x = own[b, last]
+        for j in range(units):
+            v = out[b, j] + bias[j] + x * columns[last, j]
+            out[b, j] = ZERO if v < ZERO else v
+
+
+@kernel
+def _relu(pre: Array, bias: Array) -> None:
+    rows, units = pre.shape
+    for b in range(rows):
+        for j in range(units):
+            v = pre[b, j] + bias[j]
+            pre[b, j] = ZERO if v < ZERO else v
+
+
+@kernel
+def _dot(values: Array, weights: Array) -> Any:
+    total = ZERO
+    for j in range(weights.shape[0]):
+        total += values[j] * weights[j]
+    return total
+
+
+@kernel
+def _spread(tops: Array, head: Array, hidden: Array, out: Array) -> None:
+    """Slopes [B, H] of the last hidden layer from those of the output [B]."""
+    rows, units = hidden.shape
+    for b in range(rows):
+        top = tops[b]
+        for j in range(units):
+            out[b, j] = top * head[j] if hidden[b, j] > ZERO else ZERO
+
+
+@kernel
+def _mask(slopes: Array, hidden: Array) -> None:
+    rows, units = hidden.shape
+    for b in range(rows):
+        for j in range(units):
+            slopes[b, j] = slopes[b, j] if hidden[b, j] > ZERO else ZERO
+
+
+@kernel
+def unroll_forward(
+    kind: int,
+    terms: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    inputs: Array,
+    weights: Any,
+    biases: Any,
+    head: Array,
+    scales: Array,
+    surprises: NDArray[np.float64],
+    states: NDArray[np.float64],
+    own: Array,
+    hidden: Any,
+    turned: Any,
+    actions: Array,
+    rewards: NDArray[np.float64],
+    surprised: NDArray[np.float64],
+    alive: NDArray[np.bool_],
+) -> None:
+    """Unroll the policy.
+
+    Args:
+        kind, terms, columns: the dynamics, their terms, what they read of a row [R, …].
+        rows: [T, B] rows of the log.
+        inputs: [T · B, F] scaled features, noise included.
+        weights, biases: of the hidden layers, [H, inputs] and [H] each.
+        head: [H + 1] weights of the output and its bias.
+        scales: [2, P] mean and scale of the portfolio's numbers.
+        surprises: [R, G] gains less their forecasts.
+        states: [T + 1, B, S]; the first is read, the others are written.
+        own: [T, B, P], written: the portfolio's scaled numbers.
+        hidden: [T, B, H] each, written: outputs of the hidden layers.
+        turned: transposed weights, written.
+        actions: [T, B], written.
+        rewards, surprised: [T, B], written; 0 after a portfolio's end.
+        alive: [T, B], written: the portfolio trades on after the decision.
+    """
+    n_steps, n_windows = rows.shape
+    width, n_gains, numbers = inputs.shape[1], surprises.shape[1], own.shape[2]
+    for i in range(len(hidden)):
+        transpose(weights[i], turned[i])
+    units = hidden[0].shape[2]
+    product(inputs, turned[0][:width], hidden[0].reshape(n_steps * n_windows, units))
+    columns_of_own = _own_columns(weights[0], width, numbers)
+    seen = np.empty(numbers)
+    top = hidden[len(hidden) - 1]
+    weight_of_head = head[:-1]
+    for t in range(n_steps):
+        for b in range(n_windows):
+            _observe(kind, states[t, b], seen)
+            for p in range(numbers):
+                own[t, b, p] = (np.float32(seen[p]) - scales[0, p]) / scales[1, p]
+        _first_layer(hidden[0][t], own[t], columns_of_own, biases[0])
+        for i in range(1, len(hidden)):
+            product(hidden[i - 1][t], turned[i], hidden[i][t])
+            _relu(hidden[i][t], biases[i])
+        for b in range(n_windows):
+            action = np.tanh(_dot(top[t, b], weight_of_head) + head[-1])
+            actions[t, b] = action
+            row = rows[t, b]
+            reward, gap, held, ended = _step(
+                kind, terms, columns[row], np.float64(action), states[t, b], states[t + 1, b]
+            )
+            lives = t == 0 or alive[t - 1, b]
+            told = held * surprises[row, n_gains - 1]
+            if n_gains == 2:
+                told += gap * surprises[row, 0]
+            rewards[t, b] = reward if lives else 0.0
+            surprised[t, b] = told if lives else 0.0
+            alive[t, b] = lives and not ended
+
+
+@kernel
+def unroll_backward(
+    kind: int,
+    terms: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    inputs: Array,
+    weights: Any,
+    head: Array,
+    scales: Array,
+    surprises: NDArray[np.float64],
+    states: NDArray[np.float64],
+    own: Array,
+    hidden: Any,
+    actions: Array,
+    alive: NDArray[np.bool_],
+    by_rewards: NDArray[np.float64],
+    by_surprised: NDArray[np.float64],
+    by_actions: Array,
+    deltas: Any,
+    heads: Array,
+    weight_slopes: Any,
+    bias_slopes: Any,
+    head_slopes: Array,
+) -> None:
+    """Slopes of the parameters from those of what :func:`unroll_forward` wrote.
+
+    Args (beyond those of :func:`unroll_forward`):
+        by_rewards, by_surprised, by_actions: [T, B] slopes.
+        deltas: [T, B, H] each, heads [T, B], written: slopes of the layers before their ReLU, and
+            of the output before its tanh.
+        weight_slopes, bias_slopes, head_slopes: written; as weights, biases, head.
+    """
+    n_steps, n_windows = rows.shape
+    width, n_gains, numbers = inputs.shape[1], surprises.shape[1], own.shape[2]
+    last = len(hidden) - 1
+    g = np.zeros((n_windows, states.shape[2]))
+    by_own = np.empty(numbers)
+    columns_of_own = _own_columns(weights[0], width, numbers)
+    for t in range(n_steps - 1, -1, -1):
+        for b in range(n_windows):
+            row = rows[t, b]
+            reward = surprise = 0.0
+            if t == 0 or alive[t - 1, b]:
+                reward, surprise = by_rewards[t, b], by_surprised[t, b]
+            held = surprise * surprises[row, n_gains - 1]
+            gap = surprise * surprises[row, 0] if n_gains == 2 else 0.0
+            action = np.float64(actions[t, b])
+            slope = _adjoint(
+                kind, terms, columns[row], action, states[t, b], g[b], reward, gap, held
+            )
+            slope += np.float64(by_actions[t, b])
+            heads[t, b] = np.float32(slope * (1.0 - action * action))
+        _spread(heads[t], head, hidden[last][t], deltas[last][t])
+        for i in range(last, 0, -1):
+            product(deltas[i][t], weights[i], deltas[i - 1][t])
+            _mask(deltas[i - 1][t], hidden[i - 1][t])
+        first = deltas[0][t]
+        for b in range(n_windows):
+            for p in range(numbers):
+                by_own[p] = np.float64(_dot(first[b], columns_of_own[p]) / scales[1, p])
+            _observe_adjoint(kind, states[t, b], by_own, g[b])
+    every = n_steps * n_windows
+    ones = np.ones((1, every), np.float32)
+    for i in range(len(hidden)):
+        units = hidden[i].shape[2]
+        flat = deltas[i].reshape(every, units)
+        if i:
+            product(flat.T, hidden[i - 1].reshape(every, hidden[i - 1].shape[2]), weight_slopes[i])
+        else:  # few inputs: rows of a product cost less than columns
+            turned = np.empty((width + numbers, units), np.float32)
+            product(inputs.T, flat, turned[:width])
+            product(own.reshape(every, numbers).T, flat, turned[width:])
+            transpose(turned, weight_slopes[0])
+        product(ones, flat, bias_slopes[i].reshape(1, units))
+    above = hidden[last].reshape(every, head.shape[0] - 1)
+    tops = heads.reshape(1, every)
+    product(tops, above, head_slopes[:-1].reshape(1, head.shape[0] - 1))
+    head_slopes[-1] = heads.sum()

@@ -1,0 +1,113 @@
+"""A policy unrolled over windows by torch, for any market and device."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from offline_trader.learning.agents import Learner
+from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
+from offline_trader.learning.stages.direct.market import DirectMarket, State
+
+__all__ = ["Batch", "TorchUnroll", "Unrolled"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows of T decisions.
+
+    Attributes:
+        rows: [T, B] int64 rows of the log.
+        state: portfolios at the first decisions.
+        noise: [T, B, F] float32 on the scaled features, or None.
+    """
+
+    rows: Tensor
+    state: State
+    noise: Tensor | None
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What a policy did in the windows of a batch.
+
+    Attributes:
+        rewards: [T, B] float64, realised; 0 after a portfolio's end.
+        surprise: [T, B] float64, what of the rewards the forecast's errors make up.
+        states: [T, B, S] float64, states after each decision, without gradient.
+        alive: [T, B] bool, the portfolio trades on after the decision.
+        distance: mean square distance to the first policy's actions; 0 where it is not asked for.
+    """
+
+    rewards: Tensor
+    surprise: Tensor
+    states: Tensor
+    alive: Tensor
+    distance: Tensor
+
+
+class TorchUnroll:
+    """Unrolls a learner's deterministic actor.
+
+    Args:
+        learner: its actor is read at every call.
+        market: series and dynamics.
+        surprises: [R, G] float64, realised gains less their forecasts.
+        pulled: whether the distance to the policy of now is measured.
+    """
+
+    def __init__(
+        self, learner: Learner, market: DirectMarket, surprises: Tensor, *, pulled: bool
+    ) -> None:
+        scales = learner.preprocessing
+        device = learner.config.device
+        width = market.log.features.shape[1]
+        self._actor = learner.algo.impl.policy
+        self._market = market
+        self._surprises = surprises.to(device)
+        mean, scale = (torch.from_numpy(x).to(torch.float32) for x in (scales.mean, scales.scale))
+        self.features = ((torch.from_numpy(market.log.features) - mean[:width]) / scale[:width]).to(
+            device
+        )
+        self._mean, self._scale = mean[width:].to(device), scale[width:].to(device)
+        self._first = copy.deepcopy(self._actor) if pulled else None
+
+    def __call__(self, batch: Batch) -> Unrolled:
+        """Actions, bars, rewards, one after another."""
+        state, states = batch.state, []
+        rewards, surprises, lives = [], [], []
+        alive = torch.ones(batch.rows.shape[1], dtype=torch.bool, device=batch.rows.device)
+        distance = torch.zeros((), device=batch.rows.device)
+        for t, rows in enumerate(batch.rows):
+            seen = self._observe(rows, state, None if batch.noise is None else batch.noise[t])
+            actions = _d3rlpy.deterministic_actions(self._actor, seen)[:, 0]
+            if self._first is not None:
+                with torch.no_grad():
+                    wanted = _d3rlpy.deterministic_actions(self._first, seen)[:, 0]
+                distance = distance + (actions - wanted).square().mean() / len(batch.rows)
+            step = self._market.step(state, actions, rows)
+            surprise = (step.carried * self._surprises[rows]).sum(dim=1)
+            rewards.append(torch.where(alive, step.rewards, 0.0))
+            surprises.append(torch.where(alive, surprise, 0.0))
+            if step.ended is not None:
+                alive = alive & ~step.ended
+            state = step.state
+            states.append(torch.stack([x.detach() for x in state], dim=1))
+            lives.append(alive)
+        return Unrolled(
+            torch.stack(rewards),
+            torch.stack(surprises),
+            torch.stack(states),
+            torch.stack(lives),
+            distance,
+        )
+
+    def _observe(self, rows: Tensor, state: State, noise: Tensor | None) -> Tensor:
+        features = self.features[rows]
+        if noise is not None:
+            features = features + noise
+        own = (self._market.observe(state).to(torch.float32) - self._mean) / self._scale
+        return torch.cat([features, own], dim=1)

@@ -1,0 +1,130 @@
+"""Offline training from a warm start: first the critics are fitted to its policy, then both move.
+
+A critic that starts from random weights says nothing about the warm policy, and an actor that
+follows it unlearns what cloning taught. So the actor stands still for ``critic_updates``: the
+critics then estimate the value of the cloned policy (Nakamoto et al. 2023, Cal-QL; Zhou et al.
+2024, WSRL). The equations of every algorithm are in ``docs/learning.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from offline_trader.learning.agents import Learner
+from offline_trader.learning.data import Sampler, Transitions, pack
+from offline_trader.learning.settings import OfflineConfig
+from offline_trader.learning.stages.selection import (
+    Checkpoint,
+    Evaluate,
+    Log,
+    Selection,
+    TrainResult,
+    naming_divergence,
+    require_finite,
+)
+
+__all__ = ["train_offline"]
+
+
+def train_offline(
+    learner: Learner,
+    transitions: Transitions,
+    config: OfflineConfig,
+    log: Log | None = None,
+    evaluate: Evaluate | None = None,
+    checkpoint: Checkpoint | None = None,
+    *,
+    seed: int = 0,
+    resume: Mapping[str, Any] | None = None,
+    scratch: Path | None = None,
+) -> TrainResult:
+    """Train critics and actor on a dataset, starting from the learner's present policy.
+
+    Steps count updates: the critics' first ones, then all. At the end the learner holds the best
+    policy by validation; if none was better than the one it began with, that one (with critics
+    fitted to it).
+
+    Args:
+        learner: is trained in place.
+        transitions: the dataset; the reward scale is fitted on it if the learner has none.
+        config: settings.
+        log: gets (step, mean losses since the last row) and (step, validation measures).
+        evaluate: validates a policy: a mapping with ``score``, higher is better.
+        checkpoint: gets (step, state) every ``checkpoint_interval``.
+        seed: of the mini-batches.
+        resume: such a state: go on from it, to the same bytes as without the interruption.
+        scratch: folder of the memory-mapped file of a dataset that is too large to be held.
+
+    Raises:
+        OfflineTraderError: a loss is not finite any more.
+    """
+    learner.fit_reward_scale(transitions.rewards)
+    rows = pack(
+        transitions,
+        learner.preprocessing,
+        n_steps=config.n_steps,
+        device=learner.config.device,
+        directory=scratch,
+    )
+    sampler = Sampler(rows, batch_size=learner.config.batch_size, seed=seed)
+    selection = Selection(evaluate, log)
+    step, total = 0, config.critic_updates + config.updates
+    if resume is not None:
+        step = int(resume["step"])
+        learner.load_state_dict(resume["learner"])
+        sampler.load_state_dict(resume["sampler"])
+        selection.load_state_dict(resume["selection"])
+    elif config.critic_updates == 0:
+        selection.consider(0, learner)
+    while step < total:
+        stop = _next_stop(step, config)
+        with naming_divergence(step):
+            _update(learner, sampler, stop - step, train_actor=step >= config.critic_updates)
+        step = stop
+        if step % config.log_interval == 0 or step == total:
+            _log_losses(step, learner, log)
+        if _validates(step, config):
+            selection.consider(step if step > config.critic_updates else 0, learner)
+        if checkpoint is not None and step % config.checkpoint_interval == 0:
+            checkpoint(
+                step,
+                {
+                    "step": step,
+                    "learner": learner.state_dict(),
+                    "sampler": sampler.state_dict(),
+                    "selection": selection.state_dict(),
+                },
+            )
+    return selection.finish(step, step, learner)
+
+
+def _update(learner: Learner, sampler: Sampler, updates: int, *, train_actor: bool) -> None:
+    engine = learner.engine
+    with learner.randomness():
+        for _ in range(updates):
+            engine.update(sampler.sample(), train_actor=train_actor)
+
+
+def _next_stop(step: int, config: OfflineConfig) -> int:
+    intervals = (config.log_interval, config.evaluate_interval, config.checkpoint_interval)
+    stops = [step - step % interval + interval for interval in intervals if interval > 0]
+    if step < config.critic_updates:
+        stops.append(config.critic_updates)
+    return min(config.critic_updates + config.updates, *stops)
+
+
+def _validates(step: int, config: OfflineConfig) -> bool:
+    """At the end of the critics' phase (the warm start), at intervals after it, at the end."""
+    if step <= config.critic_updates:
+        return step == config.critic_updates
+    at_interval = config.evaluate_interval > 0 and step % config.evaluate_interval == 0
+    return at_interval or step == config.critic_updates + config.updates
+
+
+def _log_losses(step: int, learner: Learner, log: Log | None) -> None:
+    losses = learner.engine.metrics()
+    require_finite(step, losses)
+    if log is not None:
+        log(step, {f"offline/{name}": value for name, value in losses.items()})

@@ -1,0 +1,316 @@
+"""The direct stage: gradients, control variate, resumption, scores where the optimum is known."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError
+from offline_trader.evaluation.known_optimum import get_market, make_dataset, score_policy
+from offline_trader.evaluation.known_optimum.direct_market import direct_market, logged_market
+from offline_trader.learning.agents import Learner, make_learner
+from offline_trader.learning.settings import DirectConfig, LearnerConfig
+from offline_trader.learning.stages.direct import (
+    Log,
+    PositionMarket,
+    fit_forecast,
+    objective,
+    train_direct,
+)
+
+TINY = DirectConfig(updates=6, windows=8, bars=5, log_interval=2, checkpoint_interval=3)
+
+
+def learner_of(seed: int = 0, size: int = 2, **settings: Any) -> Learner:
+    config = LearnerConfig(reward_scaling="none", **{"hidden": (16, 16), **settings})
+    return make_learner(config, size, seed=seed)
+
+
+def series_of(n: int, count: int = 4) -> np.ndarray[Any, np.dtype[np.int64]]:
+    ends = np.arange(1, count + 1) * n
+    return np.stack([ends - n, ends], axis=1)
+
+
+def signal_market(seed: int = 0, strength: float = 0.5, cost: float = 0.0) -> PositionMarket:
+    """Gains ``strength · x + noise`` for a feature x: the best position is its sign."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((800, 1))
+    gains = strength * x + rng.standard_normal((800, 1))
+    log = Log(x.astype(np.float32), gains, series_of(200))
+    return PositionMarket(log, proportional_cost=cost)
+
+
+def weights(learner: Learner) -> bytes:
+    values = [p.detach().numpy().tobytes() for p in learner.algo.impl.policy.parameters()]
+    return b"".join(values)
+
+
+@pytest.mark.parametrize("algorithm", ["cql", "iql", "td3_plus_bc"])
+def test_the_actor_finds_the_sign_of_a_signal(algorithm: Any) -> None:
+    learner = learner_of(algorithm=algorithm)
+    critics = [p.clone() for p in learner.algo.impl.q_function.parameters()]
+    config = DirectConfig(updates=60, windows=64, bars=8, learning_rate=0.02)
+    result = train_direct(learner, signal_market(), config)
+    assert result.updates == 60
+    seen = np.array([[2.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [-2.0, -0.5]], np.float32)
+    np.testing.assert_array_less([0.8, 0.8, -1.01, -1.01], learner.act(seen)[:, 0])
+    np.testing.assert_array_less(learner.act(seen)[2:, 0], -0.8)
+    for before, after in zip(critics, learner.algo.impl.q_function.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize(("name", "least"), [("M1-narrow", 98.0), ("M3-narrow", 94.0)])
+def test_realised_rewards_of_narrow_data_lead_to_the_optimum(name: str, least: float) -> None:
+    """A hundred small updates; the full setting's scores are benchmarks/direct's."""
+    market = get_market(name[:2])
+    data = make_dataset(name, seed=3, realised=True)
+    learner = learner_of(seed=3, hidden=(32, 32))
+    config = DirectConfig(updates=100, windows=64, bars=48, learning_rate=6e-3)
+    train_direct(learner, direct_market(market, data), config, seed=3)
+    assert score_policy(market, learner.act, n_lanes=64, n_steps=500, seed=1).value > least
+
+
+def test_a_known_market_s_log_holds_the_realised_gains() -> None:
+    """M1's are what the rewards leave unexplained; a row without a position cuts its series."""
+    data = make_dataset("M1-narrow", seed=2, n_lanes=4, n_steps=50, realised=True)
+    actions = data.actions.copy()
+    actions[70] = 0.0
+    market: Any = get_market("M1")
+    found = direct_market(market, replace(data, actions=actions))
+    assert found.log.series.tolist() == [[0, 50], [50, 70], [70, 99], [99, 149], [149, 199]]
+    expected = make_dataset("M1-narrow", seed=2, n_lanes=4, n_steps=50, realised=False)
+    noise = found.log.gains[:50, 0] - data.observations[:50, 0]
+    moved = (data.rewards[:50] * data.reward_sd + data.reward_mean) - (
+        expected.rewards[:50] * expected.reward_sd + expected.reward_mean
+    )
+    np.testing.assert_allclose(noise * 4 * data.actions[:50, 0], moved, atol=1e-4)
+
+
+def test_a_placebo_earns_nothing_and_trades_nothing_away() -> None:
+    """M0: with the forecast the policy stays out; rewards as realised make it trade on noise."""
+    wasted = {}
+    for weight in (0.0, 1.0):
+        learner = learner_of(seed=5)
+        config = DirectConfig(updates=80, windows=64, bars=16, forecast_weight=weight)
+        train_direct(learner, logged_market("M0", seed=5), config, seed=5)
+        wasted[weight] = score_policy(get_market("M0"), learner.act, n_lanes=64, n_steps=300).value
+    assert wasted[1.0] < 0.05  # basis points a step; trading all the time wastes 10 and more
+    assert wasted[1.0] <= wasted[0.0]
+
+
+def test_the_forecast_of_noise_is_no_forecast() -> None:
+    """Out of fold no more than chance is explained, and the error is not below the mean's."""
+    explained = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        log = Log(
+            rng.standard_normal((600, 10)).astype(np.float32),
+            rng.standard_normal((600, 1)),
+            series_of(150),
+        )
+        found = fit_forecast(log)
+        explained.append(found.r2[0])
+        correlation = np.corrcoef(found.values[:, 0], log.gains[:, 0])[0, 1]
+        assert not correlation > 0.1
+    assert np.mean(explained) < 0.005
+
+
+def test_a_row_s_forecast_has_not_seen_its_block() -> None:
+    market = signal_market(seed=2)
+    before = fit_forecast(market.log, folds=5, embargo=3)
+    gains = market.log.gains.copy()
+    block = slice(200 + 40, 200 + 80)  # second series, second fifth
+    gains[block] += 5.0
+    after = fit_forecast(Log(market.log.features, gains, market.log.series), folds=5, embargo=3)
+    same_penalty = before.penalties == after.penalties
+    blocks = np.tile(np.repeat(np.arange(5), 40), 4)
+    changed = ~np.isclose(before.values, after.values)[:, 0]
+    assert changed[blocks != 1].any()
+    if same_penalty.all():
+        assert not changed[blocks == 1].any()
+
+
+def test_the_forecast_is_the_ridge_regression_of_scikit_learn() -> None:
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3)) * [1.0, 5.0, 0.1] + [0.0, 2.0, -1.0]
+    gains = (x @ [0.3, 0.02, -2.0] + rng.standard_normal(400))[:, None]
+    log = Log(x.astype(np.float32), gains, series_of(400, 1))
+    found = fit_forecast(log, folds=4, embargo=0)
+    x = log.features.astype(np.float64)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    inside = np.arange(400) < 100
+    model = Ridge(alpha=300 * found.penalties[0]).fit(scaled[~inside], gains[~inside, 0])
+    np.testing.assert_allclose(found.values[inside, 0], model.predict(scaled[inside]), rtol=1e-9)
+    assert found.r2[0] > 0.1
+
+
+def test_the_control_variate_changes_no_expectation() -> None:
+    """With the true forecast: the same mean reward, less variance, over many draws of noise."""
+    rng = np.random.default_rng(1)
+    position = rng.uniform(-1, 1, 200_000)
+    foretold, noise = 0.1 * rng.standard_normal(200_000), rng.standard_normal(200_000)
+    rewards = position * (foretold + noise)
+    controlled = rewards - position * noise
+    error = rewards.std() / np.sqrt(len(rewards))
+    assert abs(rewards.mean() - controlled.mean()) < 3 * error
+    assert controlled.std() < 0.2 * rewards.std()
+
+
+def test_objectives_are_their_formulas() -> None:
+    rewards = torch.tensor([[0.1, -0.3, 0.2, 0.0], [0.3, -0.1, 0.0, -0.2]], dtype=torch.float64)
+    r = rewards.numpy()
+    expected = {
+        "growth": r.mean(),
+        "mean_variance": r.mean() - 1.5 * r.var(),
+        "quadratic": (r - 1.5 * r**2).mean(),
+        "sharpe": r.mean() / np.sqrt(r.var() + 1e-8),
+        "cvar": np.sort(r.mean(axis=0))[:2].mean(),
+    }
+    for name, value in expected.items():
+        config = DirectConfig(objective=name, risk_aversion=3.0, tail=0.5)  # type: ignore[arg-type]
+        assert float(objective(rewards, config)) == pytest.approx(value, rel=1e-12), name
+
+
+@pytest.mark.parametrize("name", ["mean_variance", "quadratic", "sharpe", "cvar"])
+def test_risk_averse_objectives_hold_less(name: Any) -> None:
+    """On a weak signal the best position is a fraction, where growth alone takes all of it."""
+    sizes = {}
+    for chosen in ("growth", name):
+        learner = learner_of()
+        config = DirectConfig(
+            updates=80,
+            windows=64,
+            bars=8,
+            learning_rate=0.02,
+            objective=chosen,
+            risk_aversion=4.0,
+            forecast_weight=0.0,
+        )
+        train_direct(learner, signal_market(strength=0.3), config)
+        seen = np.stack([np.linspace(-2, 2, 41), np.zeros(41)], axis=1).astype(np.float32)
+        sizes[chosen] = float(np.abs(learner.act(seen)).mean())
+    assert sizes[name] < sizes["growth"]
+
+
+def test_the_pull_keeps_the_policy_near_the_one_it_began_with() -> None:
+    moved = {}
+    for weight in (0.0, 100.0):
+        learner = learner_of()
+        seen = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)
+        before = learner.act(seen)
+        config = DirectConfig(updates=40, windows=32, bars=8, clone_weight=weight)
+        train_direct(learner, signal_market(), config)
+        moved[weight] = float(np.abs(learner.act(seen) - before).mean())
+    assert moved[100.0] < 0.3 * moved[0.0]
+
+
+def test_weights_decay_and_features_are_noisy() -> None:
+    """Each setting changes what is trained, in its direction."""
+
+    def trained(**settings: Any) -> Learner:
+        learner = learner_of()
+        train_direct(learner, signal_market(), replace(TINY, updates=30, **settings))
+        return learner
+
+    def size(learner: Learner) -> float:
+        policy = learner.algo.impl.policy
+        return float(sum(p.detach().square().sum() for p in policy.parameters() if p.ndim > 1))
+
+    plain = trained()
+    assert size(trained(weight_decay=5.0)) < 0.9 * size(plain)
+    assert weights(trained(feature_noise=0.5)) != weights(plain)
+
+
+def test_an_interrupted_training_resumes_to_the_same_bytes() -> None:
+    saved: dict[int, bytes] = {}
+
+    def keep(step: int, state: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        saved[step] = buffer.getvalue()
+
+    def score(policy: Any) -> Mapping[str, float]:
+        return {"score": float(np.mean(policy(np.ones((3, 2), np.float32))))}
+
+    config = replace(TINY, evaluate_interval=2, feature_noise=0.1, weight_decay=0.01)
+    whole = learner_of()
+    rows: list[Any] = []
+    result = train_direct(
+        whole, signal_market(), config, lambda s, r: rows.append((s, dict(r))), score, keep, seed=1
+    )
+    assert sorted(saved) == [3, 6]
+    last = saved.pop(6)
+    resumed = learner_of(seed=9)
+    tail: list[Any] = []
+    state = torch.load(io.BytesIO(saved[3]), weights_only=True)
+    again = train_direct(
+        resumed,
+        signal_market(),
+        config,
+        lambda s, r: tail.append((s, dict(r))),
+        score,
+        keep,
+        seed=1,
+        resume=state,
+    )
+    assert weights(resumed) == weights(whole)
+    assert again == result
+    assert saved[6] == last
+    assert tail == [row for row in rows if row[0] > 3]
+
+
+def test_the_best_policy_by_validation_is_kept() -> None:
+    """A validator that likes only the warm start gets it back."""
+    learner = learner_of()
+    seen = np.ones((4, 2), np.float32)
+    first = learner.act(seen)
+
+    def score(policy: Any) -> Mapping[str, float]:
+        return {"score": -float(np.abs(policy(seen) - first).max())}
+
+    result = train_direct(learner, signal_market(), TINY, evaluate=score)
+    assert result.kept == "warm_start"
+    np.testing.assert_array_equal(learner.act(seen), first)
+
+
+def test_what_cannot_be_trained_on_is_refused() -> None:
+    with pytest.raises(ConfigError, match="2 columns"):
+        train_direct(learner_of(size=3), signal_market(), TINY)
+    with pytest.raises(DataError, match="longest series has 200"):
+        train_direct(learner_of(), signal_market(), replace(TINY, bars=201))
+    with pytest.raises(ConfigError, match="M2"):
+        logged_market("M2")
+    with pytest.raises(ValueError, match="objective='profit'"):
+        DirectConfig(objective="profit")  # type: ignore[arg-type]
+    bad = np.zeros((10, 1))
+    bad[3] = np.nan
+    with pytest.raises(DataError, match="row 3"):
+        Log(np.zeros((10, 1), np.float32), bad, series_of(10, 1))
+
+
+def test_divergence_is_named() -> None:
+    learner = learner_of()
+    with torch.no_grad():
+        next(iter(learner.algo.impl.policy.parameters())).fill_(float("nan"))
+    with pytest.raises(OfflineTraderError, match="diverged"):
+        train_direct(learner, signal_market(), TINY)
+
+
+def test_windows_come_from_every_series_and_stay_inside() -> None:
+    from offline_trader.learning.stages.direct.training import _Training
+
+    training = _Training(learner_of(), signal_market(), replace(TINY, windows=32), 0)
+    seen = set()
+    for _ in range(20):
+        rows = training._batch().rows.numpy()
+        assert (rows // 200 == rows[:1] // 200).all()
+        seen |= set((rows[0] // 200).tolist())
+    assert seen == {0, 1, 2, 3}
