@@ -30,6 +30,9 @@ from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
 
 __all__ = ["CompiledUnroll", "reason_against"]
 
+_ROWS = 512
+"""Decisions whose slopes are gathered into those of the weights at once: they fit the cache."""
+
 
 def reason_against(learner: Learner, market: DirectMarket) -> str | None:
     """Why this learner cannot be unrolled by the compiled kernels, or None."""
@@ -111,9 +114,9 @@ class _Room:
         self.states = np.zeros((bars + 1, windows, state_size))
         self.own = np.zeros((bars, windows, numbers), np.float32)
         self.flat_own = self.own.reshape(-1, numbers)
-        self.hidden, self.deltas = (
-            tuple(np.zeros((bars, windows, size), np.float32) for size in sizes) for _ in range(2)
-        )
+        self.hidden = tuple(np.zeros((bars, windows, size), np.float32) for size in sizes)
+        chunk = min(bars, max(1, _ROWS // windows))
+        self.deltas = tuple(np.zeros((chunk, windows, size), np.float32) for size in sizes)
         self.turned = tuple(np.zeros(p.shape[::-1], np.float32) for p in parameters[:-2:2])
         self.actions, self.heads = (np.zeros(shape, np.float32) for _ in range(2))
         self.rewards, self.surprised = np.zeros(shape), np.zeros(shape)

@@ -4,7 +4,7 @@ What :mod:`offline_trader.learning.stages.direct.unrolling` does by torch: B win
 decisions, an actor of hidden layers with ReLU and one output. The networks are float32, the
 portfolios float64. Only the portfolio's P numbers of an observation depend on what the policy did
 before, so the features' share of the first layer is one product for all decisions; the products of
-the weights' gradients are made for all of them at once as well.
+the weights' gradients are made for several at once as well.
 
 Axes: T decisions, B windows, S state, P portfolio numbers, F features, H units, G gains.
 """
@@ -51,39 +51,40 @@ def _observe_adjoint(kind: Any, s: Any, by: Any, g: Any) -> None:
 
 
 @kernel
-def _step(kind: Any, c: Any, x: Any, action: Any, s: Any, after: Any) -> Any:
-    """Reward, the one or two positions carried, whether the portfolio trades no more."""
-    if kind == POSITIONS:
-        position = c[SCALE] * action
-        change = position - s[0]
-        reward = position * x[0] - 0.5 * c[RISK] * position * position
+def _hold_positions(
+    c: Any, columns: Any, rows: Any, actions: Any, surprises: Any, before: Any, after: Any,
+    rewards: Any, surprised: Any,
+) -> None:  # fmt: skip
+    """One bar of all windows in the dynamics of ``positions``."""
+    for b in range(rows.shape[0]):
+        row = rows[b]
+        position = c[SCALE] * np.float64(actions[b])
+        change = position - before[b, 0]
+        reward = position * columns[row, 0] - 0.5 * c[RISK] * position * position
         reward -= 0.5 * c[QUADRATIC] * change * change + c[PROPORTIONAL] * abs(change)
-        after[0] = position
-        return reward, 0.0, position, False
-    return bar_step(c, x, action, s, after)
+        after[b, 0] = position
+        rewards[b] = reward
+        surprised[b] = position * surprises[row, 0]
 
 
 @kernel
-def _adjoint(
-    kind: Any,
-    c: Any,
-    x: Any,
-    action: Any,
-    s: Any,
-    g: Any,
-    by_reward: Any,
-    by_gap: Any,
-    by_held: Any,
-) -> Any:
-    if kind == POSITIONS:
+def _hold_positions_adjoint(
+    c: Any, columns: Any, rows: Any, actions: Any, surprises: Any, before: Any, g: Any,
+    by_rewards: Any, by_surprised: Any, by_actions: Any, heads: Any,
+) -> None:  # fmt: skip
+    """Slopes ``heads`` [B] by the actions before their tanh; ``g`` goes from the slopes by the
+    states after the bar to those by the states before it."""
+    for b in range(rows.shape[0]):
+        row, action = rows[b], np.float64(actions[b])
         position = c[SCALE] * action
-        change = position - s[0]
+        change = position - before[b, 0]
         sign = 1.0 if change > 0.0 else (-1.0 if change < 0.0 else 0.0)
-        cost = by_reward * (c[QUADRATIC] * change + c[PROPORTIONAL] * sign)
-        slope = g[0] + by_held + by_reward * (x[0] - c[RISK] * position) - cost
-        g[0] = cost
-        return c[SCALE] * slope
-    return bar_adjoint(c, x, action, s, g, by_reward, by_gap, by_held)
+        cost = by_rewards[b] * (c[QUADRATIC] * change + c[PROPORTIONAL] * sign)
+        slope = by_rewards[b] * (columns[row, 0] - c[RISK] * position) - cost
+        slope += g[b, 0] + by_surprised[b] * surprises[row, 0]
+        g[b, 0] = cost
+        slope = c[SCALE] * slope + np.float64(by_actions[b])
+        heads[b] = np.float32(slope * (1.0 - action * action))
 
 
 @kernel
@@ -206,11 +207,18 @@ def unroll_forward(
             product(hidden[i - 1][t], turned[i], hidden[i][t])
             _relu(hidden[i][t], biases[i])
         for b in range(n_windows):
-            action = np.tanh(_dot(top[t, b], weight_of_head) + head[-1])
-            actions[t, b] = action
+            actions[t, b] = np.tanh(_dot(top[t, b], weight_of_head) + head[-1])
+        if kind == POSITIONS:
+            _hold_positions(
+                terms, columns, rows[t], actions[t], surprises, states[t], states[t + 1],
+                rewards[t], surprised[t],
+            )  # fmt: skip
+            alive[t] = True
+            continue
+        for b in range(n_windows):
             row = rows[t, b]
-            reward, gap, held, ended = _step(
-                kind, terms, columns[row], np.float64(action), states[t, b], states[t + 1, b]
+            reward, gap, held, ended = bar_step(
+                terms, columns[row], np.float64(actions[t, b]), states[t, b], states[t + 1, b]
             )
             lives = t == 0 or alive[t - 1, b]
             told = held * surprises[row, n_gains - 1]
@@ -219,6 +227,49 @@ def unroll_forward(
             rewards[t, b] = reward if lives else 0.0
             surprised[t, b] = told if lives else 0.0
             alive[t, b] = lives and not ended
+
+
+@kernel
+def _add(found: Array, sums: Array) -> None:
+    rows, columns = sums.shape
+    for i in range(rows):
+        for j in range(columns):
+            sums[i, j] += found[i, j]
+
+
+@kernel
+def _add_slopes(
+    inputs: Array, own: Array, hidden: Any, heads: Array, deltas: Any, start: int, stop: int,
+    weight_slopes: Any, bias_slopes: Any, head_slopes: Array,
+) -> None:  # fmt: skip
+    """Add the parameters' slopes of the decisions start … stop while they are in the cache."""
+    count = (stop - start) * heads.shape[1]
+    ones = np.ones((1, count), np.float32)
+    last, width = len(hidden) - 1, inputs.shape[1]
+    for i in range(len(hidden)):
+        units = hidden[i].shape[2]
+        flat = deltas[i][: stop - start].reshape(count, units)
+        if i:
+            below = hidden[i - 1][start:stop].reshape(count, hidden[i - 1].shape[2])
+            found = np.empty((units, below.shape[1]), np.float32)
+            product(flat.T, below, found)
+            _add(found, weight_slopes[i])
+        else:  # few inputs: rows of a product cost less than columns
+            turned = np.empty((width + own.shape[2], units), np.float32)
+            product(inputs.T, flat, turned[:width])
+            product(own.reshape(count, own.shape[2]).T, flat, turned[width:])
+            found = np.empty((units, turned.shape[0]), np.float32)
+            transpose(turned, found)
+            _add(found, weight_slopes[0])
+        line = np.empty((1, units), np.float32)
+        product(ones, flat, line)
+        _add(line, bias_slopes[i].reshape(1, units))
+    units = hidden[last].shape[2]
+    line = np.empty((1, units), np.float32)
+    tops = heads[start:stop].reshape(1, count)
+    product(tops, hidden[last][start:stop].reshape(count, units), line)
+    _add(line, head_slopes[:-1].reshape(1, units))
+    head_slopes[-1] += tops.sum()
 
 
 @kernel
@@ -250,53 +301,53 @@ def unroll_backward(
 
     Args (beyond those of :func:`unroll_forward`):
         by_rewards, by_surprised, by_actions: [T, B] slopes.
-        deltas: [T, B, H] each, heads [T, B], written: slopes of the layers before their ReLU, and
-            of the output before its tanh.
+        deltas: [any number of decisions, B, H] each, room for the slopes of the layers before
+            their ReLU; heads [T, B], written: those of the output before its tanh.
         weight_slopes, bias_slopes, head_slopes: written; as weights, biases, head.
     """
     n_steps, n_windows = rows.shape
     width, n_gains, numbers = inputs.shape[1], surprises.shape[1], own.shape[2]
-    last = len(hidden) - 1
+    last, chunk = len(hidden) - 1, deltas[0].shape[0]
     g = np.zeros((n_windows, states.shape[2]))
     by_own = np.empty(numbers)
     columns_of_own = _own_columns(weights[0], width, numbers)
+    for i in range(len(hidden)):
+        weight_slopes[i][:] = ZERO
+        bias_slopes[i][:] = ZERO
+    head_slopes[:] = ZERO
     for t in range(n_steps - 1, -1, -1):
-        for b in range(n_windows):
-            row = rows[t, b]
-            reward = surprise = 0.0
-            if t == 0 or alive[t - 1, b]:
-                reward, surprise = by_rewards[t, b], by_surprised[t, b]
-            held = surprise * surprises[row, n_gains - 1]
-            gap = surprise * surprises[row, 0] if n_gains == 2 else 0.0
-            action = np.float64(actions[t, b])
-            slope = _adjoint(
-                kind, terms, columns[row], action, states[t, b], g[b], reward, gap, held
-            )
-            slope += np.float64(by_actions[t, b])
-            heads[t, b] = np.float32(slope * (1.0 - action * action))
-        _spread(heads[t], head, hidden[last][t], deltas[last][t])
+        if kind == POSITIONS:
+            _hold_positions_adjoint(
+                terms, columns, rows[t], actions[t], surprises, states[t], g, by_rewards[t],
+                by_surprised[t], by_actions[t], heads[t],
+            )  # fmt: skip
+        else:
+            for b in range(n_windows):
+                row = rows[t, b]
+                reward = surprise = 0.0
+                if t == 0 or alive[t - 1, b]:
+                    reward, surprise = by_rewards[t, b], by_surprised[t, b]
+                held = surprise * surprises[row, n_gains - 1]
+                gap = surprise * surprises[row, 0] if n_gains == 2 else 0.0
+                action = np.float64(actions[t, b])
+                slope = bar_adjoint(
+                    terms, columns[row], action, states[t, b], g[b], reward, gap, held
+                )
+                slope += np.float64(by_actions[t, b])
+                heads[t, b] = np.float32(slope * (1.0 - action * action))
+        place = t % chunk
+        _spread(heads[t], head, hidden[last][t], deltas[last][place])
         for i in range(last, 0, -1):
-            product(deltas[i][t], weights[i], deltas[i - 1][t])
-            _mask(deltas[i - 1][t], hidden[i - 1][t])
-        first = deltas[0][t]
+            product(deltas[i][place], weights[i], deltas[i - 1][place])
+            _mask(deltas[i - 1][place], hidden[i - 1][t])
+        first = deltas[0][place]
         for b in range(n_windows):
             for p in range(numbers):
                 by_own[p] = np.float64(_dot(first[b], columns_of_own[p]) / scales[1, p])
             _observe_adjoint(kind, states[t, b], by_own, g[b])
-    every = n_steps * n_windows
-    ones = np.ones((1, every), np.float32)
-    for i in range(len(hidden)):
-        units = hidden[i].shape[2]
-        flat = deltas[i].reshape(every, units)
-        if i:
-            product(flat.T, hidden[i - 1].reshape(every, hidden[i - 1].shape[2]), weight_slopes[i])
-        else:  # few inputs: rows of a product cost less than columns
-            turned = np.empty((width + numbers, units), np.float32)
-            product(inputs.T, flat, turned[:width])
-            product(own.reshape(every, numbers).T, flat, turned[width:])
-            transpose(turned, weight_slopes[0])
-        product(ones, flat, bias_slopes[i].reshape(1, units))
-    above = hidden[last].reshape(every, head.shape[0] - 1)
-    tops = heads.reshape(1, every)
-    product(tops, above, head_slopes[:-1].reshape(1, head.shape[0] - 1))
-    head_slopes[-1] = heads.sum()
+        if place == 0:
+            stop = min(t + chunk, n_steps)
+            _add_slopes(
+                inputs[t * n_windows : stop * n_windows], own[t:stop], hidden, heads, deltas,
+                t, stop, weight_slopes, bias_slopes, head_slopes,
+            )  # fmt: skip
