@@ -22,6 +22,7 @@ from offline_trader.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Forecast", "fit_forecast"]
 
+_TINY = 1e-300
 _PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 
 
@@ -33,7 +34,7 @@ class Forecast:
         values: [R, G] float64; row t's model has not seen the gains of its block.
         penalties: [G] chosen penalty, per row fitted on and unit variance of a feature.
         r2: [G] out-of-fold share of the gains' variance around their mean that is foretold;
-            below 0 where there is nothing to foretell.
+            below 0 where there is nothing to foretell, 0 for gains that do not vary.
     """
 
     values: FloatArray
@@ -67,7 +68,7 @@ def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
     return Forecast(
         values=np.ascontiguousarray(found[best, :, columns].T),
         penalties=np.array(_PENALTIES)[best],
-        r2=1.0 - error[best, columns] / np.where(variance > 0.0, variance, 1.0),
+        r2=np.where(variance > 0.0, 1.0 - error[best, columns] / np.maximum(variance, _TINY), 0.0),
     )
 
 

@@ -133,7 +133,7 @@ class _Training:
         self._generator = torch.Generator().manual_seed(seed)
         self._parameters = list(learner.algo.impl.policy.parameters())
         with without_dynamo():
-            self._optimizer = PlainAdam(self._parameters, lr=config.learning_rate)
+            self._optimizer = PlainAdam(self._parameters, lr=config.learning_rate, fused=True)
         fields = market.random_state(self._starts[:1].to(self._device), torch.Generator())
         self._memory = np.zeros((len(gains) + 1, len(fields)))
         self._met = np.zeros(len(gains) + 1, dtype=np.bool_)
