@@ -178,7 +178,7 @@ def figures(found: list[Contestant]) -> list[Figure]:
         rate(bare),
         Figure("share of the bare kernel", share, "", target="≥ 0.8", holds=share >= 0.8),
         rate(env, 3e5, "≥ 3e5"),
-        against(env, anytrading, 0.0, ""),
+        against(env, anytrading, 1.2, "≥ 1.2"),
         against(env, trading_env, 0.0, ""),
         rate(columns, 20e6, "≥ 20e6"),
         against(columns, vectorbt, 10.0, "≥ 10"),

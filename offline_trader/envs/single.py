@@ -82,15 +82,15 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
 
     def _bind(self) -> None:
         """Keep at hand what a step touches."""
-        # A memory view hands out plain numbers at half the price of an array's.
-        self._flows: Any = memoryview(self.simulator._flows)  # type: ignore[arg-type]
-        self._ended: Any = memoryview(self.simulator._ended)  # type: ignore[arg-type]
-        self._arguments = self.simulator._arguments
-        self._observation = self.simulator.observations[0]
-        self._row = self.simulator._fields[k.NOW, 0, :, 0]
+        self._report = np.zeros(k.REPORT_SIZE)
+        self._kept = [np.ascontiguousarray(array) for array in self.simulator._arguments]
+        self._addresses = k.one_lane(self._kept, self._report)
+        # Bound methods: a step costs little more than the calls that it makes.
+        self._observe = self.simulator.observations[0].copy
+        self._numbers = self._report.tolist
 
     def __getstate__(self) -> dict[str, Any]:
-        bound = ("_flows", "_ended", "_arguments", "_observation", "_row")
+        bound = ("_report", "_kept", "_addresses", "_observe", "_numbers")
         return {name: value for name, value in vars(self).items() if name not in bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -107,7 +107,8 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         else:
             self.simulator.reset()
         self._seeded = self._running = True
-        return self._observation.copy(), self._info()
+        k.report_lane(self._addresses)
+        return self._observe(), _info(*self._numbers())
 
     def step(self, action: Float32Array) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """One bar: the order decided now fills and is marked at the next close.
@@ -117,36 +118,35 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         """
         if not self._running:
             raise ConfigError("step() before reset(), or after the end of an episode")
-        flows, ended = self._flows, self._ended
-        flows[k.ACTIONS, 0] = float(action[0])
-        if k.step_lanes(*self._arguments) >= 0:
-            raise ConfigError("the action is not a number", expected="-1 to 1")
-        terminated, truncated = ended[0, 0], ended[1, 0]
-        if terminated or truncated:
+        end = k.step_lane(self._addresses, float(action[0]))
+        if end:
+            if end < 0:
+                raise ConfigError("the action is not a number", expected="-1 to 1")
             self._running = False
-        return self._observation.copy(), flows[k.REWARDS, 0], terminated, truncated, self._info()
-
-    def _info(self) -> dict[str, Any]:
-        (
-            cash, units, equity, peak, entry, _, _, exposure,
-            filled, fill_price, costs, _, row, _, _, _,
-        ) = self._row.tolist()  # fmt: skip
-        unrealised = equity - cash - units * entry
-        profit = equity - self._initial_cash
-        return {
-            "equity": equity,
-            "realised_profit": profit - unrealised,
-            "unrealised_profit": unrealised,
-            "drawdown": max(equity / peak - 1.0, -1.0),
-            "cumulative_return": profit / self._initial_cash,
-            "exposure": exposure,
-            "fill_units": filled,
-            "fill_price": fill_price if filled != 0.0 else 0.0,
-            "costs_paid": costs,
-            "bar_index": int(row),
-        }
+        numbers = self._numbers()
+        return self._observe(), numbers[0], end == 1, end == 2, _info(*numbers)
 
     @property
     def log_equity(self) -> float:
         """Log of the equity in units of the initial cash: the return of the episode so far."""
-        return math.log(max(self._row[k.EQUITY] / self._initial_cash, k.SMALLEST_GROWTH))
+        equity = self.simulator._fields[k.NOW, 0, k.EQUITY, 0]
+        return math.log(max(equity / self._initial_cash, k.SMALLEST_GROWTH))
+
+
+def _info(
+    _: float, equity: float, realised: float, unrealised: float, drawdown: float,
+    growth: float, exposure: float, filled: float, fill_price: float, costs: float, row: float,
+) -> dict[str, Any]:  # fmt: skip
+    """A step's ``info`` of the report of its lane."""
+    return {
+        "equity": equity,
+        "realised_profit": realised,
+        "unrealised_profit": unrealised,
+        "drawdown": drawdown,
+        "cumulative_return": growth,
+        "exposure": exposure,
+        "fill_units": filled,
+        "fill_price": fill_price,
+        "costs_paid": costs,
+        "bar_index": int(row),
+    }

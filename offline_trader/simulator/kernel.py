@@ -27,22 +27,28 @@ lane's numbers depend neither on the other lanes nor on its place among them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from numba import njit
+from numba import carray, njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from offline_trader.compiled_code import can_be_kept
 
 __all__ = [
     "COLUMN_SIZE",
+    "REPORT_SIZE",
     "STATE_SIZE",
     "L",
     "advance_runs",
     "blocks",
+    "one_lane",
+    "report_lane",
     "reset_lanes",
     "run_columns",
+    "step_lane",
     "step_lanes",
 ]
 
@@ -527,6 +533,95 @@ def step_lanes(
     else:
         _step(t, rules, features, table, instruments, schedule, state, observations, flows, ended)
     return -1
+
+
+# numbers of the report of one lane
+REPORT_SIZE = 11
+"""Reward, equity, realised and unrealised profit, drawdown, return since the start, exposure, units
+filled, fill price (0 without a fill), costs paid, market row."""
+
+
+def one_lane(arguments: Sequence[NDArray[Any]], report: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[15] int64: where the arguments of a simulator of one lane lie, for :func:`step_lane`.
+
+    Handing over nine arrays costs more than a step of one lane does. The arrays are contiguous and
+    have to be kept for as long as the addresses are used.
+
+    Args:
+        arguments: those of :func:`step_lanes`.
+        report: [REPORT_SIZE], written.
+    """
+    rules, features, _, instruments = arguments[:4]
+    sizes = (len(rules), *features.shape, len(instruments), arguments[6].shape[2])
+    arrays = (*arguments, report)
+    assert all(array.flags.c_contiguous for array in arrays)
+    return np.array([array.ctypes.data for array in arrays] + list(sizes), dtype=np.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(typing: Any, address: Any) -> Any:
+    """The pointer of an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(address), generate
+
+
+@_inline
+def _one_lane_arrays(a: Any) -> Any:
+    """The arrays behind :func:`one_lane`'s addresses."""
+    rules, rows, width, instruments, seen = a[10], a[11], a[12], a[13], a[14]
+    return (
+        carray(_pointer(a[0]), (rules,), np.float64),
+        carray(_pointer(a[1]), (rows, width), np.float32),
+        carray(_pointer(a[2]), (rows, 3), np.float64),
+        carray(_pointer(a[3]), (instruments, 3), np.float64),
+        carray(_pointer(a[4]), (4,), np.int64),
+        carray(_pointer(a[5]), (2, 1, STATE_SIZE * L), np.float64),
+        carray(_pointer(a[6]), (2, 1, seen), np.float32),
+        carray(_pointer(a[7]), (2, 1), np.float64),
+        carray(_pointer(a[8]), (2, 1), np.bool_),
+    )
+
+
+@_compile
+def report_lane(addresses: Any) -> None:
+    """Write the report of a simulator of one lane, see :func:`one_lane`."""
+    rules, _, _, _, _, state, _, flows, _ = _one_lane_arrays(addresses)
+    report = carray(_pointer(addresses[9]), (REPORT_SIZE,), np.float64)
+    s, initial_cash = state[NOW, 0], _read_terms(rules).initial_cash
+    equity, filled = s[EQUITY * L], s[FILLED * L]
+    unrealised = equity - s[CASH * L] - s[UNITS * L] * s[ENTRY * L]
+    profit = equity - initial_cash
+    report[0] = flows[REWARDS, 0]
+    report[1] = equity
+    report[2] = profit - unrealised
+    report[3] = unrealised
+    report[4] = max(equity / s[PEAK * L] - 1.0, -1.0)
+    report[5] = profit / initial_cash
+    report[6] = s[EXPOSURE * L]
+    report[7] = filled
+    report[8] = s[FILL_PRICE * L] if filled != 0.0 else 0.0
+    report[9] = s[COSTS * L]
+    report[10] = s[ROW * L]
+
+
+@_compile
+def step_lane(addresses: Any, action: Any) -> int:
+    """:func:`step_lanes` and :func:`report_lane` for a simulator of one lane.
+
+    Returns:
+        0; 1 where the episode was terminated, 2 truncated; -1: the action is not a number, and
+        nothing has been changed.
+    """
+    arrays = _one_lane_arrays(addresses)
+    flows, ended = arrays[7], arrays[8]
+    flows[ACTIONS, 0] = action
+    if step_lanes(*arrays) >= 0:
+        return -1
+    report_lane(addresses)
+    return 1 if ended[0, 0] else 2 if ended[1, 0] else 0
 
 
 @_inline
