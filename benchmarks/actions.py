@@ -132,8 +132,7 @@ def discrete(data: Any, scaler: Any, seed: int) -> Contestant:
     from offline_trader.envs import LEGACY_ACTIONS
     from offline_trader.learning.data import fit_reward_scale
     from offline_trader.learning.settings import LearnerConfig
-    from offline_trader.networks.encoders import make_encoder_factory
-    from offline_trader.networks.quiet_import import import_d3rlpy
+    from offline_trader.networks import import_d3rlpy, make_encoder_factory
 
     d3rlpy, ours = import_d3rlpy(), LearnerConfig()
     torch.manual_seed(seed)

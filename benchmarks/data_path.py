@@ -58,7 +58,7 @@ def _samplers() -> dict[str, Callable[[], Any]]:
 
     from benchmarks.training_worker import dataset
     from offline_trader.learning.data import Preprocessing, Sampler, pack
-    from offline_trader.networks.quiet_import import import_d3rlpy
+    from offline_trader.networks import import_d3rlpy
 
     data, scales = dataset(SIZE, ROWS), Preprocessing(np.zeros(SIZE), np.ones(SIZE), None, 0.99)
     one, three = pack(data, scales), pack(data, scales, n_steps=3)

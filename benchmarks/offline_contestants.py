@@ -89,7 +89,7 @@ def _our_cloning(settings: Mapping[str, Any], data: Any, seed: int) -> Contestan
 def _stock_cloning(settings: Mapping[str, Any], data: Any, seed: int) -> Contestant:
     import torch
 
-    from offline_trader.networks.quiet_import import import_d3rlpy
+    from offline_trader.networks import import_d3rlpy
 
     d3rlpy = import_d3rlpy()
     torch.manual_seed(seed)
@@ -110,7 +110,7 @@ def _stock_cloning(settings: Mapping[str, Any], data: Any, seed: int) -> Contest
 
 
 def _replay(data: Any, seed: int) -> Any:
-    from offline_trader.networks.quiet_import import import_d3rlpy
+    from offline_trader.networks import import_d3rlpy
 
     d3rlpy = import_d3rlpy()
     np.random.seed(seed)  # noqa: NPY002 - d3rlpy's sampling draws from the global generator

@@ -84,7 +84,7 @@ def _our_loop(job: Job, engine: str) -> Run:
 
 def stock(job: Job) -> Run:
     """d3rlpy alone: its replay buffer, its ``update``."""
-    from offline_trader.networks.quiet_import import import_d3rlpy
+    from offline_trader.networks import import_d3rlpy
 
     d3rlpy = import_d3rlpy()
     data = dataset(job["size"], job["rows"])

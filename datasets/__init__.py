@@ -7,7 +7,9 @@ imitation imports; under that name this module hands over to the installed packa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
 
 if __name__ == "datasets":  # pragma: no cover - exercised in a subprocess by tests
     import importlib.machinery as _machinery
@@ -56,27 +58,4 @@ __all__ = [
     "seal",
 ]
 
-_MODULES = {
-    "CollectConfig": "collection",
-    "CollectSummary": "summary",
-    "check_layout": "loading",
-    "collect": "collection",
-    "dataset_metadata": "catalog",
-    "dataset_path": "catalog",
-    "datasets_root": "catalog",
-    "list_datasets": "catalog",
-    "load_info": "loading",
-    "load_transitions": "loading",
-    "plot_summary": "summary",
-    "scan_datasets": "catalog",
-    "seal": "sealing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import an exported name on first use, so that importing this package loads nothing heavy."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"offline_trader.datasets.{_MODULES[name]}"), name)
+__getattr__ = lazy_names("offline_trader.datasets")

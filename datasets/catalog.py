@@ -7,14 +7,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from offline_trader.datasets import checksums
 from offline_trader.datasets.own_facts import METADATA_KEY, check_facts, check_kinds
 from offline_trader.datasets.replacing import comes_back, identity
-from offline_trader.errors import ConfigError, DataError, OfflineTraderError
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError, did_you_mean
 
 __all__ = [
     "Catalog",
@@ -107,11 +106,10 @@ def dataset_path(dataset_id: str, root: Path | str | None = None) -> Path:
     if file.is_file() or comes_back(base, dataset_id, file):
         return base / dataset_id
     known = list(list_datasets(root))
-    near = get_close_matches(dataset_id, known, n=1)
     raise DataError(
         f"no dataset {dataset_id!r} in {base}",
         expected=f"one of {', '.join(known)}" if known else "a collected dataset; there are none",
-        hint=f"did you mean {near[0]!r}?" if near else "offline-trader collect makes one",
+        hint=did_you_mean(dataset_id, known, otherwise="offline-trader collect makes one"),
     )
 
 

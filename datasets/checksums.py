@@ -6,13 +6,12 @@ It tells damage, not intent: whoever changes the data on purpose can write the s
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from offline_trader.errors import DataError
-from offline_trader.hashing import file_sha256
+from offline_trader.hashing import bytes_sha256, file_sha256, visible_files
 from offline_trader.runs import atomic_write
 
 __all__ = ["SUMS_FILE", "check_bytes", "check_file", "check_folder", "mismatch", "read", "write"]
@@ -51,7 +50,7 @@ def read(folder: Path) -> dict[str, str] | None:
 
 def check_bytes(file: Path, content: bytes, sums: Mapping[str, str]) -> None:
     """Raise :class:`DataError` unless ``content`` is what ``file`` held when it was written."""
-    if hashlib.sha256(content).hexdigest() != sums.get(file.name):
+    if bytes_sha256(content) != sums.get(file.name):
         raise mismatch(file)
 
 
@@ -85,10 +84,7 @@ _HINT = (
 
 
 def _names(folder: Path) -> list[str]:
-    """Every file in ``folder``, by its path from there, but for hidden ones and the sums."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    shown = (path for path in paths if not any(part.startswith(".") for part in path.parts))
-    return sorted(path.as_posix() for path in shown if path.as_posix() != SUMS_FILE)
+    return [name for name in visible_files(folder) if name != SUMS_FILE]
 
 
 def _sum(file: Path) -> str:

@@ -15,7 +15,7 @@ from offline_trader.errors import DataError, OfflineTraderError
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["MAIN_FILE", "Array", "Episode", "episodes"]
+__all__ = ["MAIN_FILE", "Array", "Episode", "read_episodes"]
 
 MAIN_FILE = "main_data.hdf5"
 _INFOS = "infos/"
@@ -23,7 +23,7 @@ _MOST_PACKED = 1100
 """How many bytes one stored byte can stand for: a little more than zlib can do."""
 
 
-def episodes(
+def read_episodes(
     data: Path, metadata: Mapping[str, Any], names: Sequence[str], *, verify: bool
 ) -> Iterator[Episode]:
     """The arrays ``names`` of every episode, in order.

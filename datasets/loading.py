@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offline_trader.datasets.catalog import read_metadata, read_whole
-from offline_trader.datasets.episodes import Array, Episode, episodes
+from offline_trader.datasets.episodes import Array, Episode, read_episodes
 from offline_trader.datasets.own_facts import METADATA_KEY, check_kinds
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.types import ObservationLayout
@@ -79,7 +79,7 @@ def load_info(
         names = (f"infos/{name}", "rewards")
         pieces: list[Array] = []
         metadata = read_metadata(data, verify=verify)
-        for one in episodes(data, metadata, names, verify=verify):
+        for one in read_episodes(data, metadata, names, verify=verify):
             values, steps = one[names[0]], len(one["rewards"])
             more = len(values) - steps
             if more not in (0, 1) or any(values.shape[1:] != p.shape[1:] for p in pieces[:1]):
@@ -125,7 +125,7 @@ def _transitions(data: Path, metadata: Mapping[str, Any], *, verify: bool) -> Tr
     steps = metadata["total_steps"]
     columns: dict[str, Array] = {}
     done = 0
-    for number, episode in enumerate(episodes(data, metadata, _FIELDS, verify=verify)):
+    for number, episode in enumerate(read_episodes(data, metadata, _FIELDS, verify=verify)):
         stop = done + _check_rows(data, number, episode)
         if not columns:
             columns = _allocate(data, episode, steps)

@@ -6,9 +6,12 @@ import numpy as np
 from numba import njit
 
 from offline_trader.compiled_code import can_be_kept
+from offline_trader.splitmix import GOLDEN, mix
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["uniform"]
+
+_mix = njit(inline="always")(mix)
 
 
 @njit(cache=can_be_kept())  # type: ignore[untyped-decorator]
@@ -19,12 +22,6 @@ def uniform(
     drawn = np.empty(lanes.shape[0])
     for n in range(lanes.shape[0]):
         x = np.uint64(lanes[n]) * np.uint64(0xD1B54A32D192ED03) + np.uint64(seed)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
-        x = x + (np.uint64(steps[n]) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
+        x = _mix(_mix(x) + (np.uint64(steps[n]) + np.uint64(1)) * GOLDEN)
         drawn[n] = np.float64(x >> np.uint64(11)) * 2.0**-53
     return drawn

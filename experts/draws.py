@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from offline_trader.splitmix import GOLDEN, mix
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["normal_draws", "stream_seed", "uniform_draws"]
@@ -21,15 +22,13 @@ _MASK = (1 << 64) - 1
 def stream_seed(*keys: int) -> int:
     """A 63-bit seed from integer keys; any changed key gives an unrelated stream.
 
-    Each key passes through SplitMix64's finaliser (Steele, Lea, Flood 2014).
+    Each key passes through :func:`~offline_trader.splitmix.mix`.
     """
-    state = 0
-    for key in keys:
-        state = ((state ^ (key & _MASK)) * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
-    return state >> 1
+    state = np.uint64(0)
+    with np.errstate(over="ignore"):  # arithmetic modulo 2⁶⁴ is meant
+        for key in keys:
+            state = mix((state ^ np.uint64(key & _MASK)) * np.uint64(0xD1B54A32D192ED03) + GOLDEN)
+    return int(state >> np.uint64(1))
 
 
 def uniform_draws(seed: int, lanes: IntArray, steps: IntArray) -> FloatArray:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, nearest
 from offline_trader.types import FloatArray
 
 __all__ = ["HELD", "Columns", "Decision", "Expert", "ExpertParams", "ExpertSpace", "RowTable"]
@@ -42,10 +41,10 @@ class Columns(Mapping[str, FloatArray]):
     def __getitem__(self, name: str) -> FloatArray:
         column = self._index.get(name)
         if column is None:
-            near = get_close_matches(name, self._index, n=1)
+            near = nearest(name, self._index)
             raise ConfigError(
                 f"no column {name!r} in the observation",
-                expected=f"{near[0]!r}" if near else f"one of {', '.join(self._index)}",
+                expected=f"{near!r}" if near else f"one of {', '.join(self._index)}",
                 hint="use the observation layout that this version of the toolkit makes",
             )
         return np.asarray(self._values[:, column], dtype=np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from offline_trader.envs.discrete import LEGACY_ACTIONS
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.hashing import file_sha256
 from offline_trader.tables.contents import label, refusals
 from offline_trader.tables.fills import UNITS, find_symbols, find_time, has_fills, read_fills
 from offline_trader.tables.names import plain
@@ -81,7 +81,7 @@ def read_log(path: str, kind: str = "auto", tz: str | None = None) -> TradeLog:
     with refusals(source):
         if not file.is_file():
             raise DataError(f"no file {source}", expected="a log: a table of text or Parquet")
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        sha256 = file_sha256(file)
     return _read(path, sha256, kind, tz)
 
 

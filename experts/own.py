@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -18,6 +17,7 @@ import numpy as np
 
 from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.interface import Columns, Decision, Expert, ExpertParams, ExpertSpace
+from offline_trader.hashing import file_sha256
 from offline_trader.types import FloatArray
 
 __all__ = ["find_function", "guarded", "own_expert"]
@@ -181,4 +181,4 @@ def _hash_of(function: Callable[..., Any]) -> str:
         file = None
     if file is None or not Path(file).is_file():
         return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return file_sha256(Path(file))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from difflib import get_close_matches
 from functools import partial
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, nearest
 from offline_trader.experts import (
     buy_and_hold,
     donchian,
@@ -56,19 +55,19 @@ def get_expert(name: str, **params: object) -> Expert:
     """
     make = _MAKERS.get(name) or _from_file(name)
     if make is None:
-        near = get_close_matches(name, _MAKERS, n=1)
+        near = nearest(name, _MAKERS)
         raise ConfigError(
             f"unknown expert {name!r}",
-            expected=repr(near[0]) if near else f"one of {', '.join(_MAKERS)}",
+            expected=repr(near) if near else f"one of {', '.join(_MAKERS)}",
             hint="offline-trader experts lists them; a rule of your own is file.py:function",
         )
     known = parameters_of(name)
     for key, value in params.items():
         if key not in known:
-            near = get_close_matches(key, known, n=1)
+            near = nearest(key, known)
             raise ConfigError(
                 f"expert {name!r} has no parameter {key!r}",
-                expected=repr(near[0]) if near else f"one of {', '.join(known) or 'none'}",
+                expected=repr(near) if near else f"one of {', '.join(known) or 'none'}",
             )
         default = known[key]
         if not isinstance(value, type(default)) and not (

@@ -15,6 +15,8 @@ one short block and exits with :attr:`OfflineTraderError.exit_code`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "ConfigError",
     "DataError",
@@ -22,6 +24,8 @@ __all__ = [
     "OfflineTraderError",
     "RiskHalt",
     "SchemaMismatch",
+    "did_you_mean",
+    "nearest",
     "visible",
 ]
 
@@ -57,6 +61,25 @@ def visible(text: str) -> str:
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name that is spelt most like ``name``; None where none comes near.
+
+    Args:
+        cutoff: share of letters that must agree, 0 to 1 (:func:`difflib.get_close_matches`).
+    """
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known), 1, cutoff)), None)
+
+
+def did_you_mean(
+    name: str, known: Iterable[str], *, cutoff: float = 0.6, otherwise: str = ""
+) -> str:
+    """The hint about an unknown ``name``: the :func:`nearest` known one, or ``otherwise``."""
+    near = nearest(name, known, cutoff=cutoff)
+    return otherwise if near is None else f"did you mean {near!r}?"
 
 
 class ConfigError(OfflineTraderError):

@@ -8,7 +8,6 @@ hundred, and a gate on its trades would ask it to be worse.
 
 from __future__ import annotations
 
-import difflib
 import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from offline_trader.errors import ConfigError, GateFailed
+from offline_trader.errors import ConfigError, GateFailed, did_you_mean
 from offline_trader.evaluation.gates.sources import SOURCES, GateInput, Measured
 from offline_trader.evaluation.judging import Evaluation, GateRow
 
@@ -257,9 +256,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unknown(what: str, found: str, known: Sequence[str]) -> ConfigError:
-    near = difflib.get_close_matches(found, known, 1, 0.0)
     return ConfigError(
         f"{what} {found!r} is unknown",
         expected="one of " + ", ".join(known),
-        hint=f"did you mean {near[0]!r}?" if near else "",
+        hint=did_you_mean(found, known, cutoff=0.0),
     )

@@ -22,7 +22,7 @@ from offline_trader.evaluation.known_optimum.placebo import Placebo
 from offline_trader.learning.stages.direct import Log, PositionMarket
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["direct_market", "logged_market", "placebo_market"]
+__all__ = ["logged_market", "placebo_market", "position_market"]
 
 _DATASETS = ", ".join(OFFLINE_DATASETS)
 
@@ -42,10 +42,10 @@ def logged_market(name: str, *, seed: int = 0, realised: bool = True) -> Positio
         raise ConfigError(f"the direct stage on {name}", expected=f"M0, M1, M3, {_DATASETS}")
     data = make_dataset(named, seed=seed, realised=realised)
     market = GarleanuPedersen() if OFFLINE_DATASETS[named].market == "M1" else MeanReversion()
-    return direct_market(market, data)
+    return position_market(market, data)
 
 
-def direct_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket:
+def position_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket:
     """The dataset's rows with the gains that its rewards or next observations show.
 
     On M1 a reward is ``p·g − p²/2 − ℓ/2·Δp²`` with all but g known; on M3 the gain is the change

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import math
 import types
 import typing
@@ -19,7 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from offline_trader.errors import ConfigError, OfflineTraderError
+from offline_trader.errors import ConfigError, OfflineTraderError, did_you_mean, nearest
 
 __all__ = ["CommandText", "from_dict", "known_keys"]
 
@@ -127,13 +126,13 @@ def _unknown(key: str, cls: type, path: str) -> ConfigError:
     keys = [f"{path}.{name}" if path else name for name in known_keys(cls)]
     leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
     here = {name: f"{path}.{name}" if path else name for name in _hints(cls)}
-    near = [leaves[key]] if key in leaves else []
+    near = leaves.get(key)
     for known in (here, {name: name for name in keys}, leaves):
-        near = near or [known[m] for m in difflib.get_close_matches(key, known, n=1)]
+        near = near or known.get(nearest(key, known) or "")
     return ConfigError(
         f"unknown setting {dotted!r}",
-        expected=f"one of {', '.join(keys)}" if not near else "",
-        hint=f"did you mean {near[0]!r}?" if near else "",
+        expected="" if near else f"one of {', '.join(keys)}",
+        hint=f"did you mean {near!r}?" if near else "",
     )
 
 
@@ -199,11 +198,10 @@ def _coerce_literal(value: object, choices: tuple[object, ...], path: str) -> ob
     for choice in choices:
         if choice in (parsed, raw) and not (isinstance(parsed, bool) ^ isinstance(choice, bool)):
             return choice
-    near = difflib.get_close_matches(_text(raw), [str(choice) for choice in choices], n=1)
     raise ConfigError(
         f"{path} is {_shown(raw)}",
         expected=f"one of {', '.join(map(repr, choices))}",
-        hint=f"did you mean {near[0]!r}?" if near else "",
+        hint=did_you_mean(_text(raw), map(str, choices)),
     )
 
 

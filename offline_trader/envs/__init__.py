@@ -5,10 +5,10 @@ Names load on first use, since Gymnasium imports this package whenever it is imp
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from offline_trader.envs.registration import ENV_ID, register_envs
+from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.envs.config import EnvConfig, make_market, make_simulator
@@ -37,24 +37,6 @@ __all__ = [
     "to_discrete",
 ]
 
-_HOMES = {
-    "LEGACY_ACTIONS": "discrete",
-    "DiscreteActions": "discrete",
-    "EnvConfig": "config",
-    "HybridActions": "discrete",
-    "TradingEnv": "single",
-    "VectorTradingEnv": "vector",
-    "from_discrete": "discrete",
-    "make_market": "config",
-    "make_simulator": "config",
-    "to_discrete": "discrete",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
+__getattr__ = lazy_names(__name__)
 
 register_envs()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import from_dict
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError, DataError, did_you_mean
 from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
@@ -43,12 +44,31 @@ class EnvConfig:
         if isinstance(self.market, str):
             object.__setattr__(self, "market", (self.market,))
         object.__setattr__(self, "market", tuple(str(m) for m in self.market))
+        if self.simulator is None:
+            object.__setattr__(self, "simulator", SimulatorConfig())
         if isinstance(self.simulator, dict):
             object.__setattr__(self, "simulator", from_dict(SimulatorConfig, self.simulator))
         if not self.market:
             raise ConfigError("env.market is empty", expected="at least one source of bars")
         if self.episode_bars is not None and self.episode_bars < 1:
             raise ConfigError(f"env.episode_bars = {self.episode_bars}", expected="1 or more")
+
+    @classmethod
+    def of(cls, market: str | Sequence[str], **settings: Any) -> EnvConfig:
+        """The environment over ``market`` with some ``settings`` by name, the others as they are.
+
+        Raises:
+            ConfigError: an unknown setting, or a wrong value.
+        """
+        known = [each.name for each in fields(cls)]
+        unknown = next((name for name in settings if name not in known), None)
+        if unknown is not None:
+            raise ConfigError(
+                f"an environment has no setting {unknown!r}",
+                expected=f"one of {', '.join(known)}",
+                hint=did_you_mean(unknown, known),
+            )
+        return cls(market, **settings)  # type: ignore[arg-type]
 
     def to_kwargs(self) -> dict[str, Any]:
         """JSON-able keyword arguments of the environments."""

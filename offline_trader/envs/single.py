@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from offline_trader.envs.config import EnvConfig, make_simulator
 from offline_trader.errors import ConfigError
-from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator import kernel as k
 
 __all__ = ["TradingEnv", "observation_space"]
@@ -38,9 +37,8 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
 
     Args:
         market: built-in name, file, or a list of them.
-        tz, start, end, episode_bars, random_start: see
-            :class:`~offline_trader.envs.config.EnvConfig`.
-        simulator: settings of :class:`~offline_trader.simulator.SimulatorConfig`.
+        settings: tz, start, end, episode_bars, random_start, simulator, as
+            :class:`~offline_trader.envs.config.EnvConfig` has them.
 
     Raises:
         ConfigError, DataError: wrong settings, unreadable or wrong bars.
@@ -52,25 +50,12 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         self,
         market: str | Sequence[str] = "sp500",
         *,
-        tz: str | None = None,
-        start: str | None = None,
-        end: str | None = None,
-        episode_bars: int | None = 1000,
-        random_start: bool = True,
-        simulator: dict[str, Any] | SimulatorConfig | None = None,
         render_mode: str | None = None,
+        **settings: Any,
     ) -> None:
         if render_mode is not None:
             raise ConfigError(f"render_mode = {render_mode!r}", expected="None; use evaluate")
-        self.config = EnvConfig(
-            (market,) if isinstance(market, str) else tuple(market),
-            tz,
-            start,
-            end,
-            episode_bars,
-            random_start,
-            simulator or SimulatorConfig(),  # type: ignore[arg-type]
-        )
+        self.config = EnvConfig.of(market, **settings)
         self.render_mode = None
         self.simulator = make_simulator(self.config, 1, auto_reset=False)
         self.observation_space = observation_space(self.simulator.market.features.shape[1])

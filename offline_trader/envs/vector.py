@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from offline_trader.envs.config import EnvConfig, make_simulator
 from offline_trader.envs.single import observation_space
 from offline_trader.errors import ConfigError
-from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import BoolArray, FloatArray, Observations
 
 __all__ = ["VectorTradingEnv"]
@@ -36,23 +35,12 @@ class VectorTradingEnv(gymnasium.vector.VectorEnv):
         num_envs: int = 1,
         market: str | Sequence[str] = "sp500",
         *,
-        tz: str | None = None,
-        start: str | None = None,
-        end: str | None = None,
-        episode_bars: int | None = 1000,
-        random_start: bool = True,
-        simulator: dict[str, Any] | SimulatorConfig | None = None,
         max_episode_steps: int | None = None,
+        **settings: Any,
     ) -> None:
-        self.config = EnvConfig(
-            (market,) if isinstance(market, str) else tuple(market),
-            tz,
-            start,
-            end,
-            max_episode_steps or episode_bars,
-            random_start,
-            simulator or SimulatorConfig(),  # type: ignore[arg-type]
-        )
+        if max_episode_steps:
+            settings["episode_bars"] = max_episode_steps
+        self.config = EnvConfig.of(market, **settings)
         self.simulator = make_simulator(self.config, num_envs)
         self.num_envs = num_envs
         self.single_observation_space = observation_space(self.simulator.market.features.shape[1])

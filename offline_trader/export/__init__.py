@@ -1,30 +1,31 @@
 """ONNX export, the torch-free runtime, parity and the manifest.
 
-``export_onnx`` and ``torch_policy`` need torch, which is imported when one of them is first used;
-the runtime needs onnxruntime alone.
+Names load on first use: ``export_onnx`` and ``torch_policy`` need torch, the runtime onnxruntime
+alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from offline_trader.export.agreement import PARITY_TOLERANCE, ParityReport, parity
-from offline_trader.export.manifest import (
-    ManifestFacts,
-    read_manifest,
-    record_gates,
-    refuse_collapsed,
-    refuse_taken_place,
-    sha256_of,
-    verify_manifest,
-    write_manifest,
-)
-from offline_trader.export.model_file import ModelFile, read_model
-from offline_trader.export.runtime import OnnxPolicy
-from offline_trader.interrupts import stop_on_interrupt
+from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.export.agreement import PARITY_TOLERANCE, ParityReport, parity
+    from offline_trader.export.manifest import (
+        ManifestFacts,
+        read_manifest,
+        record_gates,
+        refuse_collapsed,
+        refuse_taken_place,
+        verify_manifest,
+        write_manifest,
+    )
+    from offline_trader.export.model_file import ModelFile, read_model
     from offline_trader.export.onnx_model import ExportResult, export_onnx, torch_policy
+    from offline_trader.export.runtime import OnnxPolicy
+    from offline_trader.hashing import content_sha256 as sha256_of
+    from offline_trader.interrupts import stop_on_interrupt
 
 __all__ = [
     "PARITY_TOLERANCE",
@@ -47,10 +48,4 @@ __all__ = [
     "write_manifest",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in {"ExportResult", "export_onnx", "torch_policy"}:
-        from offline_trader.export import onnx_model
-
-        return getattr(onnx_model, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__)

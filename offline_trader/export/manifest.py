@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
 from offline_trader.errors import ConfigError, DataError, GateFailed
+from offline_trader.hashing import content_sha256
 from offline_trader.runs import atomic_write
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = [
     "record_gates",
     "refuse_collapsed",
     "refuse_taken_place",
-    "sha256_of",
     "verify_manifest",
     "write_manifest",
 ]
@@ -56,25 +55,6 @@ class ManifestFacts:
     parity: ParityReport | None = None
     force: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes; of a directory, of its files' relative names and hashes.
-
-    Raises:
-        DataError: nothing is there.
-    """
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    if not path.is_dir():
-        raise DataError(f"no file or directory {path}", hint="give the parent that was used")
-    listing = [
-        f"{each.relative_to(path).as_posix()} {sha256_of(each)}"
-        for each in sorted(path.rglob("*"))
-        if each.is_file()
-    ]
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
 
 
 def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool:
@@ -146,7 +126,7 @@ def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
         "version": __version__,
         "model": {
             "file": model.name,
-            "sha256": sha256_of(model),
+            "sha256": content_sha256(model),
             "size_bytes": model.stat().st_size,
             "layout_hash": facts.layout_hash,
         },
@@ -184,7 +164,7 @@ def verify_manifest(model: Path | str) -> dict[str, Any]:
     """
     model = Path(model)
     manifest = read_manifest(model)
-    found, stated = sha256_of(model), str(described(manifest).get("sha256"))
+    found, stated = content_sha256(model), str(described(manifest).get("sha256"))
     if found != stated:
         raise DataError(
             f"{model} has SHA-256 {found[:16]}…",
@@ -233,7 +213,7 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _hash(value: Path | str) -> str:
     if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
         return value
-    return sha256_of(Path(value))
+    return content_sha256(Path(value))
 
 
 def load_json(path: Path) -> dict[str, Any]:

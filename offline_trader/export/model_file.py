@@ -11,7 +11,6 @@ file on purpose can write the hash anew.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.export.manifest import EXPORT_KIND, described, load_json
+from offline_trader.hashing import bytes_sha256
 from offline_trader.types import ObservationLayout
 
 __all__ = ["CONTENT_HASH", "UNSTAMPED", "ModelFile", "read_model", "stamp"]
@@ -63,7 +63,7 @@ class ModelFile:
     @property
     def sha256(self) -> str:
         """SHA-256 (hex) of the bytes."""
-        return hashlib.sha256(self.payload).hexdigest()
+        return bytes_sha256(self.payload)
 
 
 def stamp(payload: bytes) -> bytes:
@@ -71,7 +71,7 @@ def stamp(payload: bytes) -> bytes:
     (place,) = _ENTRY.finditer(payload)
     assert place[1] == UNSTAMPED.encode()
     start, stop = place.span(1)
-    found = hashlib.sha256(payload).hexdigest().encode()
+    found = bytes_sha256(payload).encode()
     return payload[:start] + found + payload[stop:]
 
 
@@ -124,7 +124,7 @@ def _compare_own(path: Path, payload: bytes) -> bool:
         return False
     start, stop = places[0].span(1)
     zeros = UNSTAMPED.encode()
-    found = hashlib.sha256(payload[:start] + zeros + payload[stop:]).hexdigest()
+    found = bytes_sha256(payload[:start] + zeros + payload[stop:])
     _require_equal(path, found, places[0][1].decode(), "as the file itself states")
     return True
 
@@ -138,7 +138,7 @@ def _compare_manifest(path: Path, payload: bytes) -> bool:
     model = described(content)
     if content.get("kind") != EXPORT_KIND or model.get("file") != path.name:
         return False
-    found = hashlib.sha256(payload).hexdigest()
+    found = bytes_sha256(payload)
     _require_equal(path, found, str(model.get("sha256")), f"as {manifest} states")
     return True
 

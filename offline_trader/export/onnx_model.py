@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 import logging
 import warnings
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 from offline_trader import __version__
 from offline_trader.errors import ConfigError
 from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
+from offline_trader.hashing import bytes_sha256
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, ObservationLayout, Policy, digest
 
@@ -127,7 +127,7 @@ def export_onnx(
     atomic_write(path, payload)
     return ExportResult(
         path=path,
-        sha256=hashlib.sha256(payload).hexdigest(),
+        sha256=bytes_sha256(payload),
         size_bytes=len(payload),
         opset=OPSET,
         layout_hash=layout.hash,

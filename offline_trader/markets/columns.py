@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offline_trader.errors import DataError
+from offline_trader.errors import DataError, nearest
 from offline_trader.markets.spellings import ADJUSTED, CLOCKS, DATES, SPELLINGS
 from offline_trader.markets.validation import PRICES
 from offline_trader.tables import TIME_NAMES, find_name, is_clock, is_number, is_percent, plain
@@ -190,9 +189,9 @@ def _hint(missing: Sequence[str], names: Sequence[str], found: dict[str, int]) -
             f"rename `{free[adjusted]}` to `close` if open, high and low are adjusted as well; "
             "mixing both invents returns"
         )
-    near = difflib.get_close_matches(missing[0], list(free), 1, 0.6)
-    if near:
-        return f"rename `{free[near[0]]}` to `{missing[0]}`"
+    near = nearest(missing[0], free)
+    if near is not None:
+        return f"rename `{free[near]}` to `{missing[0]}`"
     return f"name the column `{missing[0]}`; the first lines must hold the header"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, did_you_mean
 from offline_trader.markets.bars import Bars
 from offline_trader.types import FloatArray
 
@@ -146,11 +145,10 @@ def synthetic_law(name: str, parameters: Mapping[str, str]) -> OuMarket:
     values: dict[str, int | float] = {"k": 0.0} if name == "walk" else {}
     for key, text in parameters.items():
         if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), 1)
             raise ConfigError(
                 f"synthetic:{name} has no parameter {key!r}",
                 expected=", ".join(sorted(known)),
-                hint=f"did you mean {near[0]}?" if near else "",
+                hint=did_you_mean(key, sorted(known)),
             )
         try:
             values[key] = int(text) if key in ("bars", "seed") else float(text)

@@ -1,4 +1,13 @@
-"""Networks: the encoder that actor and critics are built on, as d3rlpy factories.
+"""Networks: the encoder that actor and critics are built on, as d3rlpy factories."""
 
-Nothing is imported here: the modules below load torch and d3rlpy.
-"""
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from offline_trader.networks.encoders import make_encoder_factory
+    from offline_trader.networks.quiet_import import import_d3rlpy
+
+__all__ = ["import_d3rlpy", "make_encoder_factory"]
+
+__getattr__ = lazy_names(__name__)

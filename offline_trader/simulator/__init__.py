@@ -5,8 +5,9 @@ Names load on first use: the trading rules alone need no compiler.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.simulator.config import SimulatorConfig
@@ -23,17 +24,4 @@ __all__ = [
     "simulate_actions",
 ]
 
-_HOMES = {
-    "MarketTensor": "market_tensor",
-    "Simulator": "lanes",
-    "SimulatorConfig": "config",
-    "StepResult": "lanes",
-    "Trajectory": "trajectory",
-    "simulate_actions": "trajectory",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__)

@@ -36,6 +36,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from offline_trader.compiled_code import can_be_kept
+from offline_trader.splitmix import GOLDEN, mix
 
 __all__ = [
     "COLUMN_SIZE",
@@ -159,21 +160,15 @@ def _plain(t: Any) -> Any:
     )  # fmt: skip
 
 
-@_inline
-def _mix(x: Any) -> Any:
-    """64-bit finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that scatters bits."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+_mix = _inline(mix)
 
 
 @_inline
 def _uniform(seed: Any, lane: Any, episode: Any, purpose: Any) -> Any:
     """Uniform number in [0, 1) that depends on the four counters alone."""
-    golden = np.uint64(0x9E3779B97F4A7C15)
-    x = _mix(np.uint64(seed) + golden)
-    x = _mix(x ^ (np.uint64(lane) + golden))
-    x = _mix(x ^ (np.uint64(episode) * golden + np.uint64(purpose)))
+    x = _mix(np.uint64(seed) + GOLDEN)
+    x = _mix(x ^ (np.uint64(lane) + GOLDEN))
+    x = _mix(x ^ (np.uint64(episode) * GOLDEN + np.uint64(purpose)))
     return np.float64(x >> np.uint64(11)) * 2.0**-53
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 import zoneinfo
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +77,8 @@ def _zone(tz: str) -> dt.tzinfo:
     try:
         return zoneinfo.ZoneInfo(tz)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = difflib.get_close_matches(tz, sorted(zoneinfo.available_timezones()), 1, 0.5)
         raise ConfigError(
             f"unknown time zone {tz!r}",
             expected="an IANA name, such as America/New_York",
-            hint=f"did you mean {near[0]}?" if near else "",
+            hint=did_you_mean(tz, sorted(zoneinfo.available_timezones()), cutoff=0.5),
         ) from None

@@ -152,6 +152,10 @@ def test_a_step_out_of_place_is_refused() -> None:
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(ConfigError, match="commision_bps"):
         TradingEnv("sp500", simulator={"commision_bps": 1.0})
+    with pytest.raises(ConfigError, match="did you mean 'episode_bars'"):
+        TradingEnv("sp500", episode_bar=10)
+    with pytest.raises(ConfigError, match="did you mean 'episode_bars'"):
+        VectorTradingEnv(2, "sp500", episode_bar=10)
     with pytest.raises(ConfigError, match="render_mode"):
         TradingEnv("sp500", render_mode="human")
     with pytest.raises(ConfigError, match="episode_bars"):

@@ -15,10 +15,10 @@ from offline_trader.export import (
     record_gates,
     refuse_collapsed,
     refuse_taken_place,
-    sha256_of,
     verify_manifest,
     write_manifest,
 )
+from offline_trader.hashing import content_sha256
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_manifest_holds_hashes_and_gates(model: Path, tmp_path: Path) -> None:
     payload = json.loads(target.read_text())
     assert payload["model"]["sha256"] == hashlib.sha256(b"model bytes").hexdigest()
     assert payload["parents"]["dataset"] == "cd" * 32
-    assert payload["parents"]["run"] == sha256_of(parent)
+    assert payload["parents"]["run"] == content_sha256(parent)
     assert payload["gates"]["by_verdict"] == {"pass": ["sharpe"], "fail": ["trades"]}
     assert str(tmp_path) not in target.read_text()
     assert verify_manifest(model) == read_manifest(target) == payload
@@ -52,11 +52,11 @@ def test_manifest_holds_hashes_and_gates(model: Path, tmp_path: Path) -> None:
 
 def test_a_directory_hash_changes_with_content_and_names(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
-    first = sha256_of(tmp_path)
+    first = content_sha256(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
-    second = sha256_of(tmp_path)
+    second = content_sha256(tmp_path)
     (tmp_path / "b").write_bytes(b"2")
-    assert len({first, second, sha256_of(tmp_path)}) == 3
+    assert len({first, second, content_sha256(tmp_path)}) == 3
 
 
 def test_collapsed_needs_force_and_is_recorded(model: Path) -> None:

@@ -19,7 +19,7 @@ class DeterministicActor(torch.nn.Module):
     def __init__(self, learner: Learner) -> None:
         super().__init__()
         learner.engine.flush()
-        self.policy = learner.algo.impl.policy
+        self.policy = learner.actor
         self._algo = learner.algo
 
     def forward(self, scaled: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,12 @@ class Learner:
     @property
     def action_size(self) -> int:
         """A, the numbers in one action."""
-        return int(self.algo.impl.action_size)
+        return _d3rlpy.action_size(self.algo)
+
+    @property
+    def actor(self) -> torch.nn.Module:
+        """The policy's network, the one that is trained."""
+        return _d3rlpy.actor_of(self.algo)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -95,7 +100,7 @@ class Learner:
         """[N, units] of each hidden layer of the actor after its ReLU, and as its output layer
         reads the last one (after a layer norm, if there is one), for raw observations [N, O]."""
         scaled = torch.from_numpy(self.preprocessing.observations(observations))
-        policy = self.algo.impl.policy
+        policy = self.actor
         rectified = [each for each in policy.modules() if isinstance(each, torch.nn.ReLU)]
         linear = [each for each in policy.modules() if isinstance(each, torch.nn.Linear)]
         if not rectified:
@@ -249,9 +254,7 @@ def online_learner(source: Learner, config: LearnerConfig, seed: int) -> Learner
     if config.algorithm != "sac":
         raise ConfigError(f"online training with {config.algorithm}", expected="sac")
     scales = source.preprocessing
-    learner = make_learner(
-        config, len(scales.mean), scales, seed, action_size=source.algo.impl.action_size
-    )
+    learner = make_learner(config, len(scales.mean), scales, seed, action_size=source.action_size)
     if scales.reward is not None:
         _d3rlpy.set_reward_scale(learner.algo, scales.reward)
     learner.copy_policy_from(source)

@@ -23,10 +23,11 @@ from offline_trader.learning.d3rlpy.model_file import read_model_file
 from offline_trader.learning.data import Preprocessing, RewardScale, Scaler
 from offline_trader.learning.engines import without_dynamo
 from offline_trader.learning.settings import LearnerConfig
-from offline_trader.networks.encoders import make_encoder_factory
-from offline_trader.networks.quiet_import import import_d3rlpy
+from offline_trader.networks import import_d3rlpy, make_encoder_factory
 
 __all__ = [
+    "action_size",
+    "actor_of",
     "actor_output",
     "algorithm_of",
     "build_algo",
@@ -279,6 +280,17 @@ def minibatch(columns: Mapping[str, torch.Tensor], device: str) -> Any:
     from d3rlpy.torch_utility import TorchMiniBatch
 
     return TorchMiniBatch(**columns, device=device)
+
+
+def action_size(algo: Any) -> int:
+    """A, the numbers in one action."""
+    return int(algo.impl.action_size)
+
+
+def actor_of(algo: Any) -> torch.nn.Module:
+    """The policy's network, the one that is trained."""
+    policy: torch.nn.Module = algo.impl.policy
+    return policy
 
 
 def full_update(algo: Any, batch: Any) -> dict[str, float]:

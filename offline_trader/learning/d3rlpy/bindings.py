@@ -18,7 +18,7 @@ from offline_trader.learning.engines.fast.storage import (
 )
 
 __all__ = ["BoundScalar", "BoundStack", "actor_modules", "algorithm_name", "bind_scalar",
-           "bind_stack", "count_step",
+           "bind_stack", "count_step", "impl_of",
            "critic_modules", "scalar_head", "unsupported_impl", "value_modules"]  # fmt: skip
 
 
@@ -112,6 +112,11 @@ def algorithm_name(impl: Any) -> str | None:
     return known.get(kinds[0])
 
 
+def impl_of(algo: Any) -> Any:
+    """What d3rlpy keeps an algorithm's networks, optimizers and losses in."""
+    return algo.impl
+
+
 def count_step(algo: Any) -> None:
     """Add one to the number of gradient steps that the algorithm saves."""
     algo._grad_step += 1
@@ -121,6 +126,8 @@ def unsupported_impl(impl: Any) -> str | None:
     """Why the fast passes cannot stand in for d3rlpy's implementation ``impl``, or None."""
     from d3rlpy.models.torch import ContinuousMeanQFunction, NormalPolicy
 
+    if algorithm_name(impl) is None:
+        return f"algorithm {type(impl).__name__.removesuffix('Impl')}"
     modules = impl.modules
     if not isinstance(modules.policy, NormalPolicy):
         return f"policy {type(modules.policy).__name__}"

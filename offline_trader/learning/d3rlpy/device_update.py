@@ -20,6 +20,7 @@ from torch.distributions import Distribution
 from torch.overrides import TorchFunctionMode
 
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
+from offline_trader.learning.d3rlpy.bindings import count_step
 
 __all__ = ["count_step", "device_only", "kind_of", "losses", "optimizers", "parameters",
            "unsupported"]  # fmt: skip
@@ -61,11 +62,6 @@ def kind_of(algo: Any, *, train_actor: bool) -> str:
         return "critic"
     interval = getattr(algo.impl, "_update_actor_interval", 1)
     return "full" if algo.grad_step % interval == 0 else "delayed"
-
-
-def count_step(algo: Any) -> None:
-    """Add one to the number of gradient steps that the algorithm saves."""
-    algo._grad_step += 1
 
 
 def losses(algo: Any, batch: Any, kind: str) -> Losses:

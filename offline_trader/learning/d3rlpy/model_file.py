@@ -8,7 +8,6 @@ all, so the unpickler here refuses every one; the weights inside are read by
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import pickle
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 import torch
 
 from offline_trader.errors import DataError
+from offline_trader.hashing import bytes_sha256
 
 __all__ = ["ModelFile", "read_model_file"]
 
@@ -58,7 +58,7 @@ def read_model_file(path: Path, device: str = "cpu", sha256: str | None = None) 
         raise DataError(
             f"{path} is not a readable d3rlpy model: {error.strerror or error}"
         ) from error
-    found = hashlib.sha256(payload).hexdigest()
+    found = bytes_sha256(payload)
     if sha256 is not None and found != sha256:
         raise DataError(
             f"{path} has SHA-256 {found[:16]}…",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from offline_trader.networks.quiet_import import import_d3rlpy
+from offline_trader.networks import import_d3rlpy
 
 import_d3rlpy()
 

@@ -101,7 +101,7 @@ class GraphedEngine:
     def __init__(self, algo: Any, capture: Capture | None = None) -> None:
         self._algo = algo
         self._capture = capture
-        self._device = next(algo.impl.policy.parameters()).device
+        self._device = _device_update.parameters(algo)[0].device
         self._adams = AdamSteps(_device_update.optimizers(algo), self._device)
         self._batch: FixedBatch | None = None
         self._done: Counter[str] = Counter()
@@ -210,7 +210,7 @@ def make_graphed_engine(algo: Any) -> GraphedEngine | None:
     Args:
         algo: d3rlpy algorithm with its networks made.
     """
-    device = next(algo.impl.policy.parameters()).device
+    device = _device_update.parameters(algo)[0].device
     if device.type != "cuda" or _device_update.unsupported(algo) is not None:
         return None
     return GraphedEngine(algo, CudaCapture(device))

@@ -37,7 +37,7 @@ from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.data import Sampler, Transitions, pack
 from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import CloneConfig
-from offline_trader.networks.quiet_import import import_d3rlpy
+from offline_trader.networks import import_d3rlpy
 
 import_d3rlpy()  # imitation imports gym, too
 
@@ -78,12 +78,11 @@ class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
 
     def __init__(self, learner: Learner, config: CloneConfig) -> None:
         size = len(learner.preprocessing.mean)
-        actions = learner.algo.impl.action_size
         super().__init__(
             gym.spaces.Box(-np.inf, np.inf, (size,), np.float32),
-            gym.spaces.Box(-1.0, 1.0, (actions,), np.float32),
+            gym.spaces.Box(-1.0, 1.0, (learner.action_size,), np.float32),
         )
-        self.actor = learner.algo.impl.policy
+        self.actor = learner.actor
         self._algo = learner.algo
         self._clip = config.action_clip
         self._min_std = config.min_std

@@ -178,7 +178,7 @@ class _Loop:
         if offline is not None:
             learner.fit_reward_scale(offline.rewards)
         scales, device = learner.preprocessing, learner.config.device
-        layout = RowLayout(len(scales.mean), learner.algo.impl.action_size)
+        layout = RowLayout(len(scales.mean), learner.action_size)
         self._buffer = RingBuffer(config.buffer_size, layout, scales, device)
         sources: list[Any] = [self._buffer]
         share = 1.0

@@ -40,10 +40,7 @@ def unsupported(algo: Any) -> str | None:
     Supported are SAC, CQL, Cal-QL and IQL with float32 networks on the CPU: linear layers with
     ReLU and optional layer norm, mean Q functions, Adam or AdamW; CQL without ``max_q_backup``.
     """
-    name = bindings.algorithm_name(algo.impl)
-    if name is None:
-        return f"algorithm {type(algo.impl).__name__.removesuffix('Impl')}"
-    return bindings.unsupported_impl(algo.impl)
+    return bindings.unsupported_impl(bindings.impl_of(algo))
 
 
 def make_update(algo: Any) -> Update:
@@ -55,9 +52,10 @@ def make_update(algo: Any) -> Update:
     reason = unsupported(algo)
     if reason is not None:
         raise ValueError(f"no fast update for {reason}")
-    name = bindings.algorithm_name(algo.impl)
+    impl = bindings.impl_of(algo)
+    name = bindings.algorithm_name(impl)
     if name == "iql":
-        return IQLUpdate(algo.impl)
+        return IQLUpdate(impl)
     if name == "sac":
-        return SACUpdate(algo.impl)
-    return CQLUpdate(algo.impl, calibrated=name == "cal_ql")
+        return SACUpdate(impl)
+    return CQLUpdate(impl, calibrated=name == "cal_ql")

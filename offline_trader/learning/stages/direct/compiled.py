@@ -70,7 +70,7 @@ class CompiledUnroll:
         self._scales = np.stack([mean[width:], scale[width:]])
         self._surprises = np.ascontiguousarray(surprises.numpy())
         self._dynamics = _dynamics(market)
-        self._first = copy.deepcopy(learner.algo.impl.policy) if pulled else None
+        self._first = copy.deepcopy(learner.actor) if pulled else None
         self._room: _Room | None = None
 
     def __call__(self, batch: Batch) -> Unrolled:

@@ -131,7 +131,7 @@ class _Training:
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._heads = market.log.series[:, 0]
         self._generator = torch.Generator().manual_seed(seed)
-        self._parameters = list(learner.algo.impl.policy.parameters())
+        self._parameters = list(learner.actor.parameters())
         with without_dynamo():
             self._optimizer = PlainAdam(self._parameters, lr=config.learning_rate, fused=True)
         fields = market.random_state(self._starts[:1].to(self._device), torch.Generator())

@@ -65,7 +65,7 @@ class TorchUnroll:
         scales = learner.preprocessing
         device = learner.config.device
         width = market.log.features.shape[1]
-        self._actor = learner.algo.impl.policy
+        self._actor = learner.actor
         self._market = market
         self._surprises = surprises.to(device)
         mean, scale = (torch.from_numpy(x).to(torch.float32) for x in (scales.mean, scales.scale))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from offline_trader.networks.quiet_import import import_d3rlpy
+from offline_trader.networks import import_d3rlpy
 
 SIZE = 6
 ROWS = 64

@@ -13,7 +13,7 @@ import torch
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.evaluation.known_optimum import get_market, make_dataset, score_policy
-from offline_trader.evaluation.known_optimum.direct_market import direct_market, logged_market
+from offline_trader.evaluation.known_optimum.direct_market import logged_market, position_market
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.settings import DirectConfig, LearnerConfig
 from offline_trader.learning.stages.direct import (
@@ -72,7 +72,7 @@ def test_realised_rewards_of_narrow_data_lead_to_the_optimum(name: str, least: f
     data = make_dataset(name, seed=3, realised=True)
     learner = learner_of(seed=3, hidden=(32, 32))
     config = DirectConfig(updates=100, windows=64, bars=48, learning_rate=6e-3)
-    train_direct(learner, direct_market(market, data), config, seed=3)
+    train_direct(learner, position_market(market, data), config, seed=3)
     assert score_policy(market, learner.act, n_lanes=64, n_steps=500, seed=1).value > least
 
 
@@ -82,7 +82,7 @@ def test_a_known_market_s_log_holds_the_realised_gains() -> None:
     actions = data.actions.copy()
     actions[70] = 0.0
     market: Any = get_market("M1")
-    found = direct_market(market, replace(data, actions=actions))
+    found = position_market(market, replace(data, actions=actions))
     assert found.log.series.tolist() == [[0, 50], [50, 70], [70, 99], [99, 149], [149, 199]]
     expected = make_dataset("M1-narrow", seed=2, n_lanes=4, n_steps=50, realised=False)
     noise = found.log.gains[:50, 0] - data.observations[:50, 0]
