@@ -16,7 +16,14 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
-from offline_trader.envs import ENV_ID, EnvConfig, TradingEnv, make_market, make_simulator
+from offline_trader.envs import (
+    ENV_ID,
+    EnvConfig,
+    TradingEnv,
+    VectorTradingEnv,
+    make_market,
+    make_simulator,
+)
 from offline_trader.errors import ConfigError, DataError
 
 RULES: dict[str, dict[str, Any]] = {
