@@ -136,9 +136,11 @@ def _stacked(
 
 
 def _are_numbered(names: Sequence[str]) -> bool:
-    """True for an index's name, or none, before columns that pandas numbered from 0."""
-    first = names[0] == "" or plain(names[0]) in TIME_NAMES
-    return first and list(names[1:]) == [str(i) for i in range(len(names) - 1)]
+    """True for a time's name before columns called by numbers (``date,2015``), and for no name
+    before those that pandas numbered from 0."""
+    if plain(names[0]) in TIME_NAMES:
+        return True
+    return names[0] == "" and list(names[1:]) == [str(i) for i in range(len(names) - 1)]
 
 
 def _looks_like_names(cells: Sequence[str], below: Sequence[str]) -> bool:

@@ -125,7 +125,7 @@ def test_wrong_use_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ([models[0], "--as-seeds"], "two or more runs"),
         ([*models, "--as-seeds"], "differ in market"),
         (["expert:technical", "expert:random", "--as-seeds"], "experts"),
-        ([models[0], "--known-optimum", str(tmp_path / "none.json")], "no file"),
+        ([models[0], "--known-optimum", str(tmp_path / "none.json")], "is not there"),
         ([models[0], "--known-optimum", str(tmp_path)], "holds no result"),
     ):
         assert _run("evaluate", *arguments, *BRIEF) in (2, 3), arguments

@@ -42,13 +42,19 @@ def test_a_rule_goes_through_the_line_and_is_compared_with(
     assert run("export runs/pretrain --force") == 0
     capsys.readouterr()
     judge = "--start 2015-01-01 --set options.noise_draws=0 --set options.replicates=100 --json"
-    assert run(f"evaluate runs/pretrain/export/policy.onnx {judge}") == 0
-    names = [one["name"] for one in json.loads(capsys.readouterr().out)["comparators"]]
-    assert "my_rules.py:dips?below=0.5" in names
+    evaluate = f"evaluate runs/pretrain/export/policy.onnx {judge} --overwrite"
+    rule = "my_rules.py:dips?below=0.5"
+    assert run(f"{evaluate} --expert {rule} --expert random") == 0
+    assert {rule, "random"} <= _comparators(capsys.readouterr().out)
     (folder / "my_rules.py").unlink()
-    assert run(f"evaluate runs/pretrain/export/policy.onnx {judge}") == 0
-    names = [one["name"] for one in json.loads(capsys.readouterr().out)["comparators"]]
-    assert names == ["buy_and_hold", "random"]
+    assert run(evaluate) == 0  # the model names the rule, which is not imported on its word
+    shown = capsys.readouterr()
+    assert _comparators(shown.out) == {"buy_and_hold", "random"}
+    assert f"not compared with {rule}" in " ".join(shown.err.split())
+
+
+def _comparators(shown: str) -> set[str]:
+    return {one["name"] for one in json.loads(shown)["comparators"]}
 
 
 def test_a_collection_resumes_only_with_the_same_rules(

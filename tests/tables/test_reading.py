@@ -48,6 +48,13 @@ def test_blank_lines_keep_the_count_of_an_editor(tmp_path: Path) -> None:
     assert (cells(table), table.rows.tolist()) == ([["1", "2"], ["3", "4"]], [3, 6])
 
 
+@pytest.mark.parametrize("names", ["date,2015,2016", "Datum,0,2016", ",0,1"])
+def test_a_header_may_hold_numbers_behind_the_name_of_a_time(tmp_path: Path, names: str) -> None:
+    table = read_table(write(tmp_path, f"{names}\n2020-01-02,1,2\n2020-01-03,3,4\n"))
+    assert (table.header, table.names) == (True, tuple(names.split(",")))
+    assert cells(table)[0] == ["2020-01-02", "1", "2"]
+
+
 def test_a_file_without_a_header(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "2020-01-02;1;2\n2020-01-03;3;4\n"))
     assert (table.header, table.names) == (False, ("", "", ""))

@@ -287,7 +287,8 @@ def test_every_source_and_fact_is_used() -> None:
 
 def test_rows_survive_json() -> None:
     loss = tuple(ScoreRow(str(i), -1.0) for i in range(4))
-    done = replace(_evaluation(), gates=check_gates(_evaluation(seeds=loss), facts=FACTS))
+    judged = _evaluation(n_bars=3, seeds=loss)  # as many bars as the curve's four marks have
+    done = replace(judged, gates=check_gates(judged, facts=FACTS))
     again = Evaluation.from_dict(done.to_dict())
     stability = _by_name(again.gates)["reward_stability"]
     assert stability.verdict == "fail"
