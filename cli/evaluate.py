@@ -334,9 +334,9 @@ def _gated(
     subject = candidate.open()
     rows = gate_rows(subject, config.env, evaluation, gates)
     judged = replace(evaluation, gates=rows)
-    model = subject.path if isinstance(subject, OnnxPolicy) else None
-    if model is not None and (model.parent / "manifest.json").exists():
-        record_gates(model, judged.to_dict()["gates"])
+    model = subject.file if isinstance(subject, OnnxPolicy) else None
+    if model is not None and (model.path.parent / "manifest.json").exists():
+        record_gates(model.path, judged.to_dict()["gates"], sha256=model.sha256)
     elif judged.kind == "policy":
         terminal.note("note: no manifest takes the gates; that is beside an exported ONNX file")
     return judged

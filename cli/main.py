@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from offline_trader import __version__
-from offline_trader.errors import ConfigError, OfflineTraderError, visible
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError, visible
 from offline_trader.interrupts import stop_on_interrupt
 
 __all__ = ["COMMANDS", "main"]
@@ -48,8 +48,8 @@ COMMANDS: dict[str, str] = {
 _INTERRUPTED = 130
 _LONGEST = 2_000
 _THE_PLACE = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
 }
 """What the system answers where a place is wrong for reading or writing, and not our code."""
 _EPILOG = (
@@ -175,13 +175,27 @@ def _refuse(error: OfflineTraderError) -> None:
 
 
 def _refuse_place(error: OSError) -> None:
-    """A short block where the system refuses a file or folder; anything else is our bug."""
+    """A short block where the system refuses a file or folder; anything else is our bug.
+
+    A disk without room has the code that it has in ``collect``: the place was well chosen.
+    """
+    from offline_trader.datasets.disk import NO_ROOM
+
+    if error.errno in NO_ROOM:
+        _refuse(
+            DataError(
+                f"{error.filename or 'a file or the output'} cannot be written: {error.strerror}",
+                expected="room on the disk",
+                hint="make room and run it again (with --resume where there is a run), or choose "
+                "another place",
+            )
+        )
     if error.errno not in _THE_PLACE:
         _own_fault()
     _refuse(
         ConfigError(
             f"{error.filename or 'a file or the output'} cannot be used: {error.strerror or error}",
-            expected="files that can be read, and folders that can be written and have room",
+            expected="files that can be read, and folders that can be written",
             hint="choose another place, as with --run, --root or --output",
         )
     )

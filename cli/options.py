@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.config import config_hash, load_config, read_yaml, to_dict, to_yaml
+from offline_trader.config import config_hash, load_config, to_dict, to_yaml
 from offline_trader.errors import ConfigError
 
 __all__ = [
@@ -159,39 +159,7 @@ def resolve(
         f"{key.replace('__', '.')}={value}" for key, value in options.items() if value is not None
     ]
     given += settings or []
-    if config is not None:
-        _refuse_code(config, {text.partition("=")[0].strip() for text in given})
     return load_config(cls, config, given, base)
-
-
-def _refuse_code(config: Path, given: Set[str]) -> None:
-    """Refuse a settings file that names a rule in a file of code.
-
-    The file may be somebody else's, and making such an expert imports the code. What the command
-    line says instead (``given``, dotted keys) is the user's own word.
-
-    Raises:
-        ConfigError: the file's expert that names code.
-    """
-    from offline_trader.experts.registry import names_code
-
-    for key, text in _experts_in(read_yaml(config)):
-        if names_code(text) and key not in given:
-            raise ConfigError(
-                f"{config}: {key} names code, {text}",
-                expected="code that is named on the command line",
-                hint=f"look at it, then say so: --set '{key}=[...]' (or --expert for each)",
-            )
-
-
-def _experts_in(tree: Mapping[str, object], path: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key and text of every expert in a tree of settings."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _experts_in(value, f"{path}{name}.")
-        elif name == "experts":
-            listed = value if isinstance(value, list) else [value]
-            yield from ((f"{path}{name}", str(each)) for each in listed)
 
 
 def listed(values: Sequence[str] | None) -> str | None:

@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 
+from offline_trader.config import names_code
 from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.experts.draws import stream_seed, uniform_draws
 from offline_trader.experts.interface import Expert
 from offline_trader.experts.noise import Noise, NoiseKind
-from offline_trader.experts.registry import get_expert, names_code, parameters_of
+from offline_trader.experts.registry import get_expert, parameters_of
 from offline_trader.types import IntArray
 
 __all__ = ["Behaviour", "Mixture", "expert_text", "mixture", "parse_behaviour"]

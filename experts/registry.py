@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from functools import partial
 
+from offline_trader.config import names_code
 from offline_trader.errors import ConfigError, nearest
 from offline_trader.experts import (
     buy_and_hold,
@@ -20,7 +21,7 @@ from offline_trader.experts import (
 )
 from offline_trader.experts.interface import Expert, ExpertParams
 
-__all__ = ["expert_parameters", "get_expert", "list_experts", "names_code", "parameters_of"]
+__all__ = ["expert_parameters", "get_expert", "list_experts", "parameters_of"]
 
 _MAKERS: dict[str, Callable[..., Expert]] = {
     "technical": technical.make,
@@ -90,17 +91,6 @@ def _from_file(name: str) -> Callable[..., Expert] | None:
 
         return partial(own_expert, name)
     return None
-
-
-def names_code(text: str) -> bool:
-    """Whether an expert's name or text (``name?key=value``) names a rule of one's own.
-
-    Such a rule is imported when its expert is made. A name out of a file (a model's metadata, a
-    run's manifest, a settings file) is therefore asked here first, and no expert is made of it:
-    code is imported only where the user names it.
-    """
-    name = text.partition("?")[0]
-    return ":" in name and not name.startswith("log:")
 
 
 def parameters_of(name: str) -> dict[str, object]:

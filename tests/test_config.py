@@ -207,3 +207,24 @@ def test_a_market_is_portable_without_its_folders() -> None:
     tree = {"env": {"market": sources, "tz": None}, "seed": 1}
     assert portable(tree) == {"env": {"market": names, "tz": None}, "seed": 1}
     assert portable({"market": "/a/prices.csv"}) == {"market": "prices.csv"}
+
+
+def test_a_file_names_no_code_unless_it_is_the_callers_own(tmp_path: Path) -> None:
+    from offline_trader.datasets import CollectConfig
+
+    mark, rule = tmp_path / "imported", tmp_path / "rules.py"
+    rule.write_text(
+        f"open({str(mark)!r}, 'w').close()\n\ndef dips(features, portfolio):\n"
+        "    return 0 * features['rsi_14']\n"
+    )
+    file = tmp_path / "collect.yaml"
+    file.write_text(f"experts: [technical, '{rule}:dips']\n")
+    with pytest.raises(ConfigError, match="experts names code") as told:
+        load_config(CollectConfig, file)
+    assert str(file) in told.value.found
+    assert not mark.exists()
+    assert load_config(CollectConfig, file, ["experts=[technical]"]).experts == ("technical",)
+    assert not mark.exists()
+    found = load_config(CollectConfig, file, own_code=True)
+    assert found.experts == ("technical", f"{rule}:dips")
+    assert mark.exists()

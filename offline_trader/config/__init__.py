@@ -6,6 +6,7 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.config.coercion import CommandText, from_dict
+    from offline_trader.config.foreign_code import names_code
     from offline_trader.config.loading import (
         config_hash,
         load_config,
@@ -21,6 +22,7 @@ __all__ = [
     "config_hash",
     "from_dict",
     "load_config",
+    "names_code",
     "portable",
     "read_yaml",
     "require_seed",

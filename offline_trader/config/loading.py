@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 from offline_trader.config.coercion import CommandText, from_dict, known_keys
+from offline_trader.config.foreign_code import refuse_code
 from offline_trader.errors import ConfigError
 from offline_trader.types import digest
 
@@ -39,6 +40,8 @@ def load_config(
     yaml_path: Path | None = None,
     overrides: Sequence[str] = (),
     base: Mapping[str, Any] | None = None,
+    *,
+    own_code: bool = False,
 ) -> T:
     """A ``cls`` from its defaults, updated by a YAML file, updated by ``key.sub=value`` texts.
 
@@ -47,11 +50,17 @@ def load_config(
         yaml_path: file with a mapping at the top, or None.
         overrides: texts such as ``"simulator.commission_bps=2"``; later ones win.
         base: settings that replace the defaults before the file does, as a run's parent gives.
+        own_code: the file is the caller's own and may name rules in files of code, which are
+            imported; without it only ``overrides`` may.
 
     Raises:
-        ConfigError: unreadable file, unknown key, wrong type, missing or refused value.
+        ConfigError: unreadable file, unknown key, wrong type, missing or refused value, or a file
+            that names code.
     """
-    tree: dict[str, object] = _merged(base or {}, read_yaml(yaml_path) if yaml_path else {})
+    stored = read_yaml(yaml_path) if yaml_path else {}
+    if yaml_path is not None and not own_code:
+        refuse_code(yaml_path, stored, {text.partition("=")[0].strip() for text in overrides})
+    tree: dict[str, object] = _merged(base or {}, stored)
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from offline_trader import __version__
 from offline_trader.errors import ConfigError, DataError, GateFailed
 from offline_trader.hashing import content_sha256
-from offline_trader.runs import atomic_write
+from offline_trader.locks import locked
+from offline_trader.runs import LOCK, atomic_write
 
 if TYPE_CHECKING:
     from offline_trader.export.agreement import ParityReport
@@ -32,6 +33,8 @@ __all__ = [
 
 COLLAPSED = "COLLAPSED"
 EXPORT_KIND = "offline-trader export"
+_LOCK_WAIT_S = 60.0
+"""For an export into the folder, or another evaluation's gates."""
 
 
 @dataclass(frozen=True)
@@ -174,24 +177,37 @@ def verify_manifest(model: Path | str) -> dict[str, Any]:
     return manifest
 
 
-def record_gates(model: Path | str, gates: Sequence[Mapping[str, Any]]) -> Path:
+def record_gates(
+    model: Path | str, gates: Sequence[Mapping[str, Any]], *, sha256: str = ""
+) -> Path:
     """Writes the gates of a later evaluation into the manifest beside ``model``.
 
     Args:
         model: the exported file.
         gates: one JSON object a gate, as in :class:`ManifestFacts`; they replace earlier ones.
+        sha256: of the model that was judged; the file may be another by now. Empty: not compared.
 
     Returns:
         the manifest's path.
 
     Raises:
-        DataError: as :func:`verify_manifest`.
+        DataError: as :func:`verify_manifest`, or a model of another hash than ``sha256``.
+        ConfigError: an export into the same folder, or another evaluation, does not end.
     """
-    manifest = verify_manifest(model)
-    manifest["gates"] = _gates(gates)
     target = Path(model).parent / "manifest.json"
-    text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    atomic_write(target, text.encode())
+    if not target.exists():  # no lock in a folder that is none of ours
+        verify_manifest(model)
+    with locked(target.parent / LOCK, f"the folder {target.parent}", wait_s=_LOCK_WAIT_S):
+        manifest = verify_manifest(model)
+        if sha256 not in ("", described(manifest).get("sha256")):
+            raise DataError(
+                f"{model} was replaced while it was judged",
+                expected="the model that the gates are of, in its place",
+                hint="evaluate the new one",
+            )
+        manifest["gates"] = _gates(gates)
+        text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        atomic_write(target, text.encode())
     return target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import io
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -130,7 +131,6 @@ def test_wrong_usage_exits_with_two(
         (OSError(errno.EROFS, "Read-only file system", "runs/x"), "Read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", "runs/x"), "Permission denied"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "runs/x"), "Not a directory"),
-        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "No space left on device"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_a_short_block(
@@ -147,6 +147,22 @@ def test_a_place_that_cannot_be_written_is_a_short_block(
     assert (code, out) == (2, "")
     assert err.splitlines()[0] == f"error: runs/x cannot be used: {reason}"
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_disk_without_room_has_the_code_of_data_in_every_command(
+    number: int,
+    probe: Callable[[Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails() -> None:
+        raise OSError(number, os.strerror(number), "runs/x")
+
+    probe(fails)
+    code, out, err = run(capsys, "probe")
+    assert (code, out) == (3, "")
+    assert err.splitlines()[0] == f"error: runs/x cannot be written: {os.strerror(number)}"
+    assert "make room" in err
 
 
 def test_a_file_where_a_folder_belongs_is_a_short_block(

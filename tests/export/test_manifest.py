@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from offline_trader.export import (
     write_manifest,
 )
 from offline_trader.hashing import content_sha256
+from offline_trader.locks import locked
+from offline_trader.runs import LOCK
 
 
 @pytest.fixture
@@ -102,6 +105,28 @@ def test_gates_of_a_later_evaluation_replace_the_earlier_ones(model: Path) -> No
     model.write_bytes(b"other")
     with pytest.raises(DataError, match="SHA-256"):
         record_gates(model, gates)
+
+
+def test_gates_wait_for_an_export_and_are_of_the_model_that_was_judged(model: Path) -> None:
+    target = write_manifest(model, ManifestFacts("ab" * 32))
+    judged, gates = content_sha256(model), [{"name": "sharpe", "verdict": "pass"}]
+    recorded: list[str] = []
+
+    def record() -> None:
+        try:
+            record_gates(model, gates, sha256=judged)
+        except DataError as error:
+            recorded.append(error.found)
+
+    with locked(model.parent / LOCK, "the folder"):  # as export holds it
+        late = threading.Thread(target=record)
+        late.start()
+        model.write_bytes(b"another model")
+        write_manifest(model, ManifestFacts("ab" * 32, {}, [{"name": "own", "verdict": "fail"}]))
+    late.join()
+    assert recorded == [f"{model} was replaced while it was judged"]
+    assert read_manifest(target)["gates"]["by_verdict"] == {"fail": ["own"]}
+    assert sorted(path.name for path in model.parent.iterdir()) == ["manifest.json", "policy.onnx"]
 
 
 def test_a_model_does_not_take_the_manifest_of_another(model: Path) -> None:
