@@ -115,7 +115,7 @@ class DemoConfig:
         return FinetuneConfig(
             dataset=self.collecting().dataset_id,
             env=self.collecting().env,
-            learner=replace(self.learner, algorithm="sac"),
+            learner=self.learner.with_tag("sac"),
             online=self.online,
             lanes=self.lanes,
             validation=ValidationConfig(end=self.validation_end),

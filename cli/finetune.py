@@ -136,7 +136,7 @@ def parent_settings(parent: Path) -> dict[str, Any]:
     """
     run = finished_run(parent)
     given = passed_on(run)
-    learner = {**given["learner"], "algorithm": "sac"}
+    learner = LearnerConfig.used({**given["learner"], "algorithm": "sac"})
     return {**given, "env": run.facts["env"], "learner": learner}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -199,7 +199,7 @@ class LineJob:
         settings = FinetuneConfig(
             dataset=DATASET_ID,
             env=self._plan(fold, bars).env,
-            learner=replace(self.config.learner, algorithm="sac"),
+            learner=self.config.learner.with_tag("sac"),
             online=self.config.online,
             lanes=self.config.lanes,
             validation=_validation(bars, fold),

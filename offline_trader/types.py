@@ -17,6 +17,7 @@ __all__ = [
     "BoolArray",
     "FloatArray",
     "IntArray",
+    "LanePolicy",
     "Observations",
     "ObservationLayout",
     "Policy",
@@ -115,4 +116,15 @@ class Policy(Protocol):
 
     def __call__(self, observations: Observations, /) -> NDArray[np.float32]:
         """Actions [N, 1] in [-1, 1] for raw (unscaled) observations [N, F + P]."""
+        ...
+
+
+class LanePolicy(Policy, Protocol):
+    """A policy with a state for every lane, which moves on at every call.
+
+    It is called once a step with the observations of the same N lanes in the same order.
+    """
+
+    def restart(self, lanes: BoolArray, /) -> None:
+        """An episode begins in those of the N lanes; all of them before the first step."""
         ...

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from offline_trader.config.variants import Variants
 from offline_trader.errors import ConfigError, OfflineTraderError, did_you_mean, nearest
 
 __all__ = ["CommandText", "from_dict", "known_keys"]
@@ -53,7 +54,7 @@ def from_dict(cls: type[T], tree: Mapping[str, object]) -> T:
 def known_keys(cls: type) -> list[str]:
     """Dotted names of every setting of ``cls``, nested ones included, in order."""
     keys: list[str] = []
-    for name, hint in _hints(cls).items():
+    for name, hint in _hints_of_all(cls).items():
         inner = _dataclass_in(hint)
         keys.extend([f"{name}.{key}" for key in known_keys(inner)] if inner else [name])
     return keys
@@ -64,6 +65,16 @@ def _hints(cls: type) -> dict[str, Any]:
     """Resolved types of the fields that a caller may set, in order."""
     resolved = typing.get_type_hints(cls)
     return {f.name: resolved[f.name] for f in dataclasses.fields(cls) if f.init}
+
+
+def _hints_of_all(cls: type) -> dict[str, Any]:
+    """:func:`_hints`, of the head of a tagged union those of its variants, too."""
+    hints = _hints(cls)
+    if issubclass(cls, Variants):
+        for tag in cls.VARIANTS:
+            if issubclass(cls.VARIANTS[tag], cls):
+                hints = {**hints, **_hints(cls.VARIANTS[tag])}
+    return hints
 
 
 def _dataclass_in(hint: object) -> type | None:
@@ -87,6 +98,8 @@ def _build(cls: type, tree: object, base: object, path: str) -> object:
     where = path or cls.__name__
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{where} is {_shown(tree)}", expected=f"settings of {cls.__name__}")
+    if issubclass(cls, Variants):
+        cls, tree, base = _chosen(cls, tree, base, path)
     hints = _hints(cls)
     for key in tree:
         if key not in hints:
@@ -113,6 +126,34 @@ def _build(cls: type, tree: object, base: object, path: str) -> object:
         ) from error
     except (ValueError, TypeError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _chosen(
+    cls: type[Variants], tree: Mapping[str, object], base: object, path: str
+) -> tuple[type, Mapping[str, object], object]:
+    """The variant that ``tree`` names, its settings, and the defaults as that variant has them.
+
+    What is stored names every setting that its version knew: those of other variants are left out
+    where they are at their defaults. On a command line naming one is a mistake.
+    """
+    tag = tree.get(cls.TAG, cls.default_tag() if base is None else getattr(base, cls.TAG))
+    name = tag.raw if isinstance(tag, CommandText) else tag
+    place = f"{path}.{cls.TAG}" if path else cls.TAG
+    try:
+        chosen = cls.variant(name if isinstance(name, str) else _text(name))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{place} is {_shown(name)}", expected=error.expected, hint=error.hint
+        ) from None
+    kept = {
+        key: value
+        for key, value in tree.items()
+        if isinstance(value, CommandText) or not chosen.idle_default(key, value)
+    }
+    chosen.refuse_foreign(kept, path)
+    if isinstance(base, Variants) and type(base) is not chosen:
+        base = base.with_tag(str(name))
+    return chosen, kept, base
 
 
 def _default(field: dataclasses.Field[Any]) -> object:

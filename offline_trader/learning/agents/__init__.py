@@ -6,6 +6,7 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents.actor import DeterministicActor
+    from offline_trader.learning.agents.agent import AGENTS, Agent, MakeAgent, make_agent
     from offline_trader.learning.agents.learner import (
         Learner,
         load_learner,
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AGENTS",
+    "Agent",
     "DeterministicActor",
     "Learner",
+    "MakeAgent",
     "load_learner",
+    "make_agent",
     "make_learner",
     "online_learner",
 ]

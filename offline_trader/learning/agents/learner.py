@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.learning.agents.randomness import TorchStream
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.d3rlpy import transfer as _transfer
-from offline_trader.learning.data import Preprocessing, Scaler, fit_reward_scale
+from offline_trader.learning.data import Batch, Preprocessing, Scaler, fit_reward_scale
 from offline_trader.learning.engines import make_engine, require_device
 from offline_trader.learning.settings import LearnerConfig
-from offline_trader.types import Observations
+from offline_trader.types import BoolArray, Observations
 
 __all__ = ["Learner", "load_learner", "make_learner", "online_learner"]
 
@@ -70,11 +69,36 @@ class Learner:
             if scale is not None:
                 _d3rlpy.set_reward_scale(self.algo, scale)
 
-    def update(self, batch: Any, *, train_actor: bool = True) -> Mapping[str, float]:
-        """One update outside a loop, and its losses; loops use :attr:`engine` directly."""
+    def update(self, batches: Iterable[Batch], *, train_actor: bool = True) -> None:
+        """An update a batch; loops that draw TorchMiniBatches use :attr:`engine` directly."""
         with self.randomness():
-            self.engine.update(batch, train_actor=train_actor)
+            for batch in batches:
+                self.engine.update(batch.minibatch(), train_actor=train_actor)
+
+    def metrics(self) -> Mapping[str, float]:
+        """Mean of every loss since the last call."""
         return self.engine.metrics()
+
+    @property
+    def learns_online(self) -> bool:
+        """Whether rows without return to go and next action are enough."""
+        return self.config.algorithm == "sac"
+
+    @property
+    def columns(self) -> tuple[tuple[str, int], ...]:
+        """None: its actions need no company in a row."""
+        return ()
+
+    def noted(self) -> Mapping[str, NDArray[Any]]:
+        """Nothing."""
+        return {}
+
+    def restart(self, lanes: BoolArray) -> None:
+        """Nothing to do: it keeps no state of a lane."""
+
+    def policy(self) -> Learner:
+        """Itself: its actions depend on the present observation alone."""
+        return self
 
     def act(self, observations: Observations) -> NDArray[np.float32]:
         """Deterministic actions [N, A] for raw observations [N, O]: ``tanh(mu)``."""
@@ -235,12 +259,13 @@ def load_learner(
     """
     given = LearnerConfig() if config is None else config
     require_device(given.device)
-    algo = _d3rlpy.load_algo(path, given.device, given.behaviour_weight, sha256)
+    behaviour_weight = getattr(given, "behaviour_weight", 0.0)
+    algo = _d3rlpy.load_algo(path, given.device, behaviour_weight, sha256)
     name = _d3rlpy.algorithm_of(algo)
     if config is not None and config.algorithm != name:
         raise ConfigError(f"{path} holds {name}", expected=config.algorithm)
     try:
-        settings = replace(given, **_d3rlpy.settings_of(algo))
+        settings = given.with_tag(name, **_d3rlpy.settings_of(algo))
     except (ConfigError, TypeError, ValueError) as error:
         raise DataError(f"{path} has settings that are wrong: {error}") from error
     return Learner(settings, algo, seed)

@@ -53,6 +53,29 @@ _CONFIGS = {
     "awac": "AWACConfig",
     "td3_plus_bc": "TD3PlusBCConfig",
 }
+_COMMON = {
+    "batch_size": "batch_size",
+    "gamma": "gamma",
+    "tau": "tau",
+    "n_critics": "n_critics",
+    "actor_lr": "actor_learning_rate",
+    "critic_lr": "critic_learning_rate",
+}
+_OWN = {
+    "temp_lr": "temp_learning_rate",
+    "alpha_lr": "alpha_learning_rate",
+    "alpha_threshold": "alpha_threshold",
+    "initial_temperature": "initial_temperature",
+    "conservative_weight": "conservative_weight",
+    "n_action_samples": "n_action_samples",
+    "soft_q_backup": "soft_q_backup",
+    "expectile": "expectile",
+    "weight_temp": "weight_temp",
+    "max_weight": "max_weight",
+    "awac_lambda": "lam",
+    "td3_alpha": "alpha",
+}
+"""Our names of an algorithm's settings and d3rlpy's, of all algorithms and of single ones."""
 
 
 @without_dynamo()
@@ -78,48 +101,22 @@ def build_algo(
         **settings, observation_scaler=scaling
     ).create(device=config.device)
     algo.create_impl((observation_size,), action_size)
-    return _adopt(algo, config.behaviour_weight)
+    return _adopt(algo, getattr(config, "behaviour_weight", 0.0))
 
 
 def _algorithm_settings(config: LearnerConfig) -> dict[str, Any]:
     """Our settings under d3rlpy's names."""
     settings: dict[str, Any] = {
-        "batch_size": config.batch_size,
-        "gamma": config.gamma,
-        "tau": config.tau,
-        "n_critics": config.n_critics,
-        "actor_learning_rate": config.actor_lr,
-        "critic_learning_rate": config.critic_lr,
+        **{d3: getattr(config, ours) for ours, d3 in _COMMON.items()},
         "actor_encoder_factory": make_encoder_factory(config.hidden),
         "critic_encoder_factory": make_encoder_factory(config.hidden, layer_norm=config.layer_norm),
     }
-    if config.algorithm in ("sac", "cql", "cal_ql"):
-        settings |= {
-            "temp_learning_rate": config.temp_lr,
-            "initial_temperature": config.initial_temperature,
-        }
-    if config.algorithm in ("cql", "cal_ql"):
-        settings |= {
-            "alpha_learning_rate": config.alpha_lr,
-            "alpha_threshold": config.alpha_threshold if config.alpha_lr > 0 else 0.0,
-            "conservative_weight": config.conservative_weight,
-            "n_action_samples": config.n_action_samples,
-            "soft_q_backup": config.soft_q_backup,
-        }
+    own = {d3: getattr(config, ours) for ours, d3 in _OWN.items() if hasattr(config, ours)}
+    if own.get("alpha_learning_rate") == 0.0:
+        own["alpha_threshold"] = 0.0
     if config.algorithm == "iql":
-        settings |= {
-            "value_encoder_factory": make_encoder_factory(
-                config.hidden, layer_norm=config.layer_norm
-            ),
-            "expectile": config.expectile,
-            "weight_temp": config.weight_temp,
-            "max_weight": config.max_weight,
-        }
-    if config.algorithm == "awac":
-        settings |= {"lam": config.awac_lambda, "n_action_samples": config.n_action_samples}
-    if config.algorithm == "td3_plus_bc":
-        settings["alpha"] = config.td3_alpha
-    return settings
+        settings["value_encoder_factory"] = settings["critic_encoder_factory"]
+    return settings | own
 
 
 def _adopt(algo: Any, behaviour_weight: float) -> Any:
@@ -139,28 +136,10 @@ def algorithm_of(algo: Any) -> str:
 def settings_of(algo: Any) -> dict[str, Any]:
     """Those of our settings that the algorithm's own configuration holds, under our names."""
     stored, critic = algo.config, algo.config.critic_encoder_factory
-    names = {
-        "batch_size": "batch_size",
-        "gamma": "gamma",
-        "tau": "tau",
-        "n_critics": "n_critics",
-        "actor_lr": "actor_learning_rate",
-        "critic_lr": "critic_learning_rate",
-        "temp_lr": "temp_learning_rate",
-        "alpha_lr": "alpha_learning_rate",
-        "initial_temperature": "initial_temperature",
-        "conservative_weight": "conservative_weight",
-        "n_action_samples": "n_action_samples",
-        "soft_q_backup": "soft_q_backup",
-        "expectile": "expectile",
-        "weight_temp": "weight_temp",
-        "max_weight": "max_weight",
-        "awac_lambda": "lam",
-        "td3_alpha": "alpha",
-    }
+    names = {**_COMMON, **_OWN}
     settings = {ours: getattr(stored, d3) for ours, d3 in names.items() if hasattr(stored, d3)}
-    if settings.get("alpha_lr", 0.0) > 0:
-        settings["alpha_threshold"] = stored.alpha_threshold
+    if settings.get("alpha_lr") == 0.0:
+        del settings["alpha_threshold"]  # stored as 0 then, which is not the setting
     return settings | {
         "algorithm": algorithm_of(algo),
         "hidden": tuple(critic.hidden_units),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.learning.data.batch import Batch, Drawn, RowSource
     from offline_trader.learning.data.preprocessing import (
         Preprocessing,
         RewardScale,
@@ -12,11 +13,25 @@ if TYPE_CHECKING:
         fit_reward_scale,
     )
     from offline_trader.learning.data.ring_buffer import RingBuffer
-    from offline_trader.learning.data.rows import PackedRows, RowLayout, pack
+    from offline_trader.learning.data.rows import FACTS, PackedRows, RowLayout, pack
     from offline_trader.learning.data.sampler import Sampler
+    from offline_trader.learning.data.transforms import (
+        TRANSFORMS,
+        Columns,
+        Transform,
+        TransformChain,
+    )
     from offline_trader.learning.data.transitions import Transitions, concatenate
 
 __all__ = [
+    "Batch",
+    "Columns",
+    "TRANSFORMS",
+    "Transform",
+    "TransformChain",
+    "Drawn",
+    "FACTS",
+    "RowSource",
     "PackedRows",
     "Preprocessing",
     "RewardScale",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from offline_trader.errors import ConfigError
 from offline_trader.learning.data.preprocessing import Preprocessing
 from offline_trader.learning.data.rows import RowLayout
-from offline_trader.types import BoolArray, Observations
 
 __all__ = ["RingBuffer"]
+
+_STORED = ("observations", "next_observations", "actions", "rewards", "terminals", "intervals")
 
 
 class RingBuffer:
@@ -39,39 +40,40 @@ class RingBuffer:
         self._preprocessing = preprocessing
         self._columns = layout.slices()
 
-    def add(
-        self,
-        observations: Observations,
-        actions: NDArray[np.float32],
-        rewards: NDArray[np.floating[Any]],
-        next_observations: Observations,
-        terminated: BoolArray,
-    ) -> None:
+    def add(self, step: Mapping[str, NDArray[Any]]) -> None:
         """Store one step of N lanes.
 
         Args:
-            observations: [N, O] raw, before the step.
-            actions: [N, A] as executed.
-            rewards: [N] raw.
-            next_observations: [N, O] raw, after the step; of a lane that ended (by termination or
-                truncation) its final observation, not the first of its next episode.
-            terminated: [N] True where there is nothing to bootstrap from. A truncation is False.
+            step: columns by name, [N, w] or, of one number a row, [N]: ``observations`` and
+                ``actions`` before the step; ``next_observations`` after it (of a lane that ended
+                its final observation, not the first of its next episode); ``rewards``, raw;
+                ``terminals``, True where there is nothing to bootstrap from (a truncation is
+                False); and the further columns of the layout, which are stored as they are.
+
+        Raises:
+            ConfigError: more lanes than the buffer has rows, or a column that is missing.
         """
-        lanes = len(rewards)
+        lanes = len(step["rewards"])
         capacity = self.values.shape[0]
         if lanes > capacity:
             raise ConfigError(f"{lanes} lanes in a buffer of {capacity}", expected="more room")
+        lacking = [name for name, _ in self.layout.further if name not in step]
+        if lacking:
+            raise ConfigError(
+                f"a step without {', '.join(lacking)}",
+                hint="a transform that asks for a column puts it into what is stored",
+            )
         rows = np.zeros((lanes, self.layout.width), np.float32)
-        rows[:, self._columns["observations"]] = self._preprocessing.observations(observations)
-        rows[:, self._columns["next_observations"]] = self._preprocessing.observations(
-            next_observations
-        )
-        rows[:, self._columns["actions"]] = actions
-        rows[:, self._columns["rewards"]] = self._preprocessing.rewards(
-            np.asarray(rewards, np.float32)
-        )[:, None]
-        rows[:, self._columns["terminals"]] = terminated[:, None]
-        rows[:, self._columns["intervals"]] = 1.0
+        scales = self._preprocessing
+        scaled: dict[str, NDArray[Any]] = {
+            "observations": scales.observations(step["observations"]),
+            "next_observations": scales.observations(step["next_observations"]),
+            "rewards": scales.rewards(np.asarray(step["rewards"], np.float32)),
+            "intervals": np.ones(lanes),
+        }
+        for name in (*_STORED, *(name for name, _ in self.layout.further)):
+            values = scaled[name] if name in scaled else step[name]
+            rows[:, self._columns[name]] = values[:, None] if values.ndim == 1 else values
         stop = self._next + lanes
         first = min(stop, capacity) - self._next
         packed = torch.from_numpy(rows)

@@ -3,55 +3,90 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.learning.data.preprocessing import Preprocessing
 from offline_trader.learning.data.transitions import Transitions
 
-__all__ = ["PackedRows", "RowLayout", "pack"]
+__all__ = ["FACTS", "MINIBATCH", "PackedRows", "RowLayout", "pack"]
 
 Float32Array = NDArray[np.float32]
 
 
+MINIBATCH = (
+    "observations",
+    "next_observations",
+    "actions",
+    "next_actions",
+    "rewards",
+    "returns_to_go",
+    "terminals",
+    "intervals",
+)
+"""The columns that every row has, under the names of d3rlpy's mini-batch."""
+
+FACTS = (("raw_rewards", 1), ("timeouts", 1))
+"""Further columns that are known of every transition: the reward before it was scaled, and whether
+the episode was truncated (``terminals`` says whether it was terminated)."""
+
+
 @dataclass(frozen=True)
 class RowLayout:
-    """Where a packed row holds what.
+    """Where a packed row holds what; all float32.
 
-    Columns: observation (O), next observation (O), action (A), next action (A), reward, return to
-    go, terminal, interval. All float32.
+    Attributes:
+        observation_size: O, of ``observations`` and ``next_observations``.
+        action_size: A, of ``actions`` and ``next_actions``.
+        further: (name, width) of the columns behind the eight of :data:`MINIBATCH`, in order: a
+            goal, the raw reward, the behaviour policy's log-probability.
+
+    Raises:
+        ConfigError: a name twice, or a column without width.
     """
 
     observation_size: int
     action_size: int
+    further: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [*MINIBATCH, *(name for name, _ in self.further)]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice or any(width < 1 for _, width in self.further):
+            raise ConfigError(
+                f"columns {', '.join(f'{name} [{width}]' for name, width in self.further)}",
+                expected="names that differ from one another and from "
+                f"{', '.join(MINIBATCH)}, and positive widths",
+            )
 
     @property
     def width(self) -> int:
         """Columns of a row."""
-        return 2 * self.observation_size + 2 * self.action_size + 4
+        return sum(where.stop - where.start for where in self.slices().values())
 
-    def slices(self) -> dict[str, slice]:
-        """Columns of every tensor of d3rlpy's mini-batch, by its name there."""
-        widths = {
-            "observations": self.observation_size,
-            "next_observations": self.observation_size,
-            "actions": self.action_size,
-            "next_actions": self.action_size,
-            "rewards": 1,
-            "returns_to_go": 1,
-            "terminals": 1,
-            "intervals": 1,
-        }
-        result, start = {}, 0
-        for name, width in widths.items():
-            result[name] = slice(start, start + width)
-            start += width
-        return result
+    def slices(self) -> Mapping[str, slice]:
+        """Columns of every tensor by name."""
+        return _slices(self)
+
+
+@lru_cache(maxsize=64)
+def _slices(layout: RowLayout) -> Mapping[str, slice]:
+    o, a = layout.observation_size, layout.action_size
+    widths = dict(zip(MINIBATCH, (o, o, a, a, 1, 1, 1, 1), strict=True)) | dict(layout.further)
+    result, start = {}, 0
+    for name, width in widths.items():
+        result[name] = slice(start, start + width)
+        start += width
+    return MappingProxyType(result)
 
 
 @dataclass(frozen=True)
@@ -80,6 +115,7 @@ def pack(
     memory_share: float = 0.25,
     directory: Path | None = None,
     block: int = 1 << 16,
+    further: Mapping[str, NDArray[Any]] | None = None,
 ) -> PackedRows:
     """The transitions, scaled and packed in blocks of rows.
 
@@ -96,8 +132,14 @@ def pack(
         memory_share: rows larger than this share of the machine's memory are written to a
             temporary file in ``directory`` and mapped, not held.
         directory: place of that file; None is the system's.
+        further: columns [M] or [M, w] by name behind the usual ones, as they are.
     """
-    layout = RowLayout(data.observation_size, data.action_size)
+    added = {name: _as_columns(name, values, len(data)) for name, values in (further or {}).items()}
+    layout = RowLayout(
+        data.observation_size,
+        data.action_size,
+        tuple((name, values.shape[1]) for name, values in added.items()),
+    )
     shape = (len(data), layout.width)
     rows, file = _allocate(shape, memory_share, directory)
     where = layout.slices()
@@ -113,8 +155,21 @@ def pack(
         out[:, where["next_actions"]] = _next_actions(data, last[part])
         for name, column in columns.items():
             out[:, where[name]] = column[part, None]
+        for name, column in added.items():
+            out[:, where[name]] = column[part]
     values = torch.from_numpy(rows).to(device)
     return PackedRows(values, layout, len(data), file if values.device.type == "cpu" else None)
+
+
+def _as_columns(name: str, values: NDArray[Any], count: int) -> Float32Array:
+    """[M, w] float32 of a further column."""
+    columns = np.asarray(values, np.float32)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    if columns.ndim != 2 or len(columns) != count:
+        raise DataError(
+            f"{name} of shape {np.shape(values)}", expected=f"[{count}] or [{count}, w]"
+        )
+    return columns
 
 
 def _allocate(

@@ -1,26 +1,40 @@
-"""Settings of the learning stages: frozen, checked, no torch needed to read them."""
+"""Settings of agents and stages, a file each: frozen, checked, no torch needed to read them."""
 
 from typing import TYPE_CHECKING
 
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.learning.settings.clone import CloneConfig
     from offline_trader.learning.settings.direct import DirectConfig
-    from offline_trader.learning.settings.stages import (
+    from offline_trader.learning.settings.learner import (
         ALGORITHMS,
-        CloneConfig,
+        AgentConfig,
+        AWACConfig,
+        CalQLConfig,
+        CQLConfig,
+        IQLConfig,
         LearnerConfig,
-        OfflineConfig,
-        OnlineConfig,
+        SACConfig,
+        TD3PlusBCConfig,
     )
+    from offline_trader.learning.settings.offline import OfflineConfig
+    from offline_trader.learning.settings.online import OnlineConfig
 
 __all__ = [
     "ALGORITHMS",
+    "AWACConfig",
+    "AgentConfig",
+    "CQLConfig",
+    "CalQLConfig",
     "CloneConfig",
     "DirectConfig",
+    "IQLConfig",
     "LearnerConfig",
     "OfflineConfig",
     "OnlineConfig",
+    "SACConfig",
+    "TD3PlusBCConfig",
 ]
 
 __getattr__ = lazy_names(__name__)

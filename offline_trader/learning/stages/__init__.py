@@ -6,13 +6,26 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.learning.stages.cloning import D3rlpyActorPolicy, clone
+    from offline_trader.learning.stages.lanes import Lanes, LaneStep, ResumableLanes
     from offline_trader.learning.stages.offline import train_offline
     from offline_trader.learning.stages.online import finetune
+    from offline_trader.learning.stages.selection import StageResult, TrainResult
+    from offline_trader.learning.stages.stage import STAGES, Stage, StageData, need, need_learner
 
 __all__ = [
+    "STAGES",
     "D3rlpyActorPolicy",
+    "LaneStep",
+    "Lanes",
+    "ResumableLanes",
+    "Stage",
+    "StageData",
+    "StageResult",
+    "TrainResult",
     "clone",
     "finetune",
+    "need",
+    "need_learner",
     "train_offline",
 ]
 

@@ -23,20 +23,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import torch
 
-from offline_trader.learning.agents import Learner
+from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.data import Sampler, Transitions, pack
 from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import CloneConfig
+from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
+from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.networks import import_d3rlpy
 
 import_d3rlpy()  # imitation imports gym, too
@@ -46,24 +48,19 @@ from imitation.util.logger import HierarchicalLogger  # noqa: E402
 from stable_baselines3.common.logger import KVWriter, Logger  # noqa: E402
 from stable_baselines3.common.policies import BasePolicy  # noqa: E402
 
-__all__ = ["CloneResult", "D3rlpyActorPolicy", "clone"]
-
-Log = Callable[[int, Mapping[str, float]], None]
-Checkpoint = Callable[[int, dict[str, Any]], None]
+__all__ = ["CloneResult", "CloneStage", "D3rlpyActorPolicy", "clone"]
 
 
 @dataclass(frozen=True)
-class CloneResult:
+class CloneResult(StageResult):
     """How well the clone repeats the actions of episodes that it was not trained on.
 
     Attributes:
-        updates: gradient steps done.
         holdout_mse: mean square difference of the deterministic action, None without a hold-out.
         holdout_mean_mse: the same for the best constant action: what a blind clone reaches.
         holdout_transitions: how many there were.
     """
 
-    updates: int
     holdout_mse: float | None
     holdout_mean_mse: float | None
     holdout_transitions: int
@@ -283,3 +280,33 @@ def _result(step: int, learner: Learner, held: Transitions | None) -> CloneResul
         return CloneResult(step, None, None, 0)
     mse = _holdout_metrics(learner, held)["clone/holdout_mse"]
     return CloneResult(step, mse, float(np.var(held.actions, axis=0).mean()), len(held))
+
+
+@dataclass(frozen=True)
+class CloneStage:
+    """:func:`clone` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
+
+    Config: ClassVar[type[CloneConfig]] = CloneConfig
+    config: CloneConfig = field(default_factory=CloneConfig)
+
+    def fit(
+        self,
+        agent: Agent,
+        data: StageData,
+        log: Log | None = None,
+        evaluate: Evaluate | None = None,
+        checkpoint: Checkpoint | None = None,
+        *,
+        seed: int = 0,
+        resume: Mapping[str, Any] | None = None,
+    ) -> CloneResult:
+        """Clone ``data.transitions`` into a d3rlpy learner; nothing is validated."""
+        return clone(
+            need_learner(agent, "clone"),
+            need(data, "transitions", "clone"),
+            self.config,
+            log,
+            seed=seed,
+            checkpoint=checkpoint,
+            resume=resume,
+        )

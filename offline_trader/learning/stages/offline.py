@@ -9,10 +9,11 @@ critics then estimate the value of the cloned policy (Nakamoto et al. 2023, Cal-
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from offline_trader.learning.agents import Learner
+from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.data import Sampler, Transitions, pack
 from offline_trader.learning.settings import OfflineConfig
 from offline_trader.learning.stages.selection import (
@@ -24,8 +25,9 @@ from offline_trader.learning.stages.selection import (
     naming_divergence,
     require_finite,
 )
+from offline_trader.learning.stages.stage import StageData, need, need_learner
 
-__all__ = ["train_offline"]
+__all__ = ["OfflineStage", "train_offline"]
 
 
 def train_offline(
@@ -128,3 +130,35 @@ def _log_losses(step: int, learner: Learner, log: Log | None) -> None:
     require_finite(step, losses)
     if log is not None:
         log(step, {f"offline/{name}": value for name, value in losses.items()})
+
+
+@dataclass(frozen=True)
+class OfflineStage:
+    """:func:`train_offline` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
+
+    Config: ClassVar[type[OfflineConfig]] = OfflineConfig
+    config: OfflineConfig = field(default_factory=OfflineConfig)
+
+    def fit(
+        self,
+        agent: Agent,
+        data: StageData,
+        log: Log | None = None,
+        evaluate: Evaluate | None = None,
+        checkpoint: Checkpoint | None = None,
+        *,
+        seed: int = 0,
+        resume: Mapping[str, Any] | None = None,
+    ) -> TrainResult:
+        """Train a d3rlpy learner on ``data.transitions``."""
+        return train_offline(
+            need_learner(agent, "offline"),
+            need(data, "transitions", "offline"),
+            self.config,
+            log,
+            evaluate,
+            checkpoint,
+            seed=seed,
+            resume=resume,
+            scratch=data.scratch,
+        )

@@ -1,22 +1,40 @@
-"""Online SAC over N lanes, with the offline data in every batch (RLPD, Ball et al. 2023).
+"""Online training over N lanes, with the offline data in every batch (RLPD, Ball et al. 2023).
 
-One loop: act → step → store → sample → update. It drives anything with the simulator's calls.
+One loop: act → step → transform → store → sample → transform → update. It drives anything with the
+simulator's calls, and trains any :class:`~offline_trader.learning.agents.Agent`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
-from offline_trader.learning.agents import Learner
-from offline_trader.learning.data import RingBuffer, RowLayout, Sampler, Transitions, pack
+from offline_trader.learning.agents import Agent
+from offline_trader.learning.data import (
+    TRANSFORMS,
+    Batch,
+    RingBuffer,
+    RowLayout,
+    Sampler,
+    Transform,
+    TransformChain,
+    Transitions,
+    pack,
+)
 from offline_trader.learning.settings import OnlineConfig
+from offline_trader.learning.stages.lanes import (
+    Lanes,
+    LaneStep,
+    ResumableLanes,
+    as_arrays,
+    as_tensors,
+)
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -26,57 +44,16 @@ from offline_trader.learning.stages.selection import (
     naming_divergence,
     require_finite,
 )
-from offline_trader.types import BoolArray, FloatArray, Observations
+from offline_trader.learning.stages.stage import StageData, need
+from offline_trader.types import BoolArray, Observations
 
-__all__ = ["LaneStep", "Lanes", "ResumableLanes", "finetune"]
+__all__ = ["OnlineStage", "finetune"]
 
 _BINS = 21
 
 
-class LaneStep(Protocol):
-    """One step of N lanes; where an episode ended, the observation is the next one's first."""
-
-    @property
-    def observations(self) -> Observations: ...
-    @property
-    def rewards(self) -> FloatArray: ...
-    @property
-    def terminated(self) -> BoolArray: ...
-    @property
-    def truncated(self) -> BoolArray: ...
-
-
-class Lanes(Protocol):
-    """N environments in step, with same-step reset, as the simulator has them."""
-
-    @property
-    def final_observations(self) -> Observations:
-        """[N, O]; the rows of lanes that ended at the last step are what they saw last."""
-        ...
-
-    def reset(self) -> Observations:
-        """[N, O] first observations."""
-        ...
-
-    def step(self, actions: NDArray[np.float32]) -> LaneStep:
-        """One step under actions [N, A]."""
-        ...
-
-
-@runtime_checkable
-class ResumableLanes(Protocol):
-    """Lanes whose state can be saved."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """All that the next step depends on: arrays and numbers."""
-        ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state_dict`."""
-
-
 def finetune(
-    learner: Learner,
+    agent: Agent,
     lanes: Lanes,
     offline: Transitions | None,
     config: OnlineConfig,
@@ -86,14 +63,15 @@ def finetune(
     *,
     seed: int = 0,
     resume: Mapping[str, Any] | None = None,
+    transforms: Sequence[Transform] = (),
 ) -> TrainResult:
-    """Train a SAC learner on lanes, starting from its present policy.
+    """Train an agent on lanes, starting from its present policy.
 
-    Steps count environment steps, summed over the lanes. At the end the learner holds the best
+    Steps count environment steps, summed over the lanes. At the end the agent holds the best
     policy by validation; if none was better than the one it began with, that one.
 
     Args:
-        learner: of algorithm ``sac``, for example from
+        agent: one that learns online, for example from
             :func:`~offline_trader.learning.agents.learner.online_learner`; trained in place.
         lanes: the simulator.
         offline: transitions that fill ``offline_share`` of every batch; None: online ones only.
@@ -104,18 +82,24 @@ def finetune(
             ``state_dict``.
         seed: of exploration and mini-batches.
         resume: such a state: go on from it, to the same bytes as without the interruption.
+        transforms: of what is stored and sampled; those that ``config`` names come before them.
 
     Raises:
-        ConfigError: another algorithm than SAC, or lanes that cannot be saved.
+        ConfigError: an agent that does not learn online, an unknown transform, or lanes that
+            cannot be saved.
         OfflineTraderError: a loss is not finite any more.
     """
-    if learner.config.algorithm != "sac":
-        raise ConfigError(f"online training of {learner.config.algorithm}", expected="sac")
+    if not agent.learns_online:
+        raise ConfigError(
+            f"online training of {agent.config.algorithm}", expected="sac, or an agent of one's own"
+        )
     if checkpoint is not None and not isinstance(lanes, ResumableLanes):
         raise ConfigError(
             f"{type(lanes).__name__} has no state_dict", expected="lanes that can be saved"
         )
-    loop = _Loop(learner, lanes, offline, config, seed, Selection(evaluate, log), log)
+    named = [TRANSFORMS[name](agent, lanes) for name in config.transforms]
+    chain = TransformChain([*named, *transforms], agent.columns)
+    loop = _Loop(agent, lanes, offline, config, seed, Selection(evaluate, log), log, chain)
     if resume is None:
         loop.start()
     else:
@@ -159,81 +143,107 @@ class _Activity:
 
 
 class _Loop:
-    """The state of online training, and its two moves: lanes ahead, learner after them."""
+    """The state of online training, and its two moves: lanes ahead, agent after them."""
 
     def __init__(
         self,
-        learner: Learner,
+        agent: Agent,
         lanes: Lanes,
         offline: Transitions | None,
         config: OnlineConfig,
         seed: int,
         selection: Selection,
         log: Log | None,
+        transforms: TransformChain,
     ) -> None:
         self.step, self._updates, self._credit = 0, 0, 0.0
-        self._learner, self._lanes, self._config, self._log = learner, lanes, config, log
-        self._selection, self._activity = selection, _Activity()
+        self._agent, self._lanes, self._config, self._log = agent, lanes, config, log
+        self._selection, self._activity, self._transforms = selection, _Activity(), transforms
         self._generator = torch.Generator().manual_seed(seed)
+        share = config.offline_share if offline is not None else 0.0
+        further: dict[str, NDArray[Any]] = {}
         if offline is not None:
-            learner.fit_reward_scale(offline.rewards)
-        scales, device = learner.preprocessing, learner.config.device
-        layout = RowLayout(len(scales.mean), learner.action_size)
+            if share > 0:
+                offline, further = transforms.dataset(offline)
+            agent.fit_reward_scale(offline.rewards)
+        scales, device = agent.preprocessing, agent.config.device
+        layout = RowLayout(len(scales.mean), agent.action_size, transforms.further)
         self._buffer = RingBuffer(config.buffer_size, layout, scales, device)
         sources: list[Any] = [self._buffer]
-        share = 1.0
-        if offline is not None and config.offline_share > 0:
-            sources.insert(0, pack(offline, scales, device=device))
-            share = config.offline_share
+        if offline is not None and share > 0:
+            sources.insert(0, pack(offline, scales, device=device, further=further))
         self._sampler = Sampler(
-            *sources, batch_size=learner.config.batch_size, seed=seed + 1, share=share
+            *sources,
+            batch_size=agent.config.batch_size,
+            seed=seed + 1,
+            shares=(share, 1.0 - share) if share > 0 else (1.0,),
         )
         self._observations: Observations = np.zeros((0, layout.observation_size), np.float32)
 
     def start(self) -> None:
         """First observations; the warm start's score, where no critics' phase comes first."""
         self._observations = self._lanes.reset()
-        self._selection.consider(0, self._learner)
+        self._agent.restart(np.ones(len(self._observations), np.bool_))
+        self._selection.consider(0, self._agent)
 
     def advance(self) -> None:
         """One step of every lane, then the updates that are due."""
         before = self._observations
-        actions = self._learner.sample(before, self._generator)
+        actions = self._agent.sample(before, self._generator)
         result = self._lanes.step(actions)
-        ended = (result.terminated | result.truncated)[:, None]
-        after = np.where(ended, self._lanes.final_observations, result.observations)
-        self._buffer.add(before, actions, result.rewards, after, result.terminated)
+        ended = result.terminated | result.truncated
+        after = np.where(ended[:, None], self._lanes.final_observations, result.observations)
+        self._store(before, actions, result, after)
         # the simulator writes into its own arrays: keep what was seen
         self._observations = np.array(result.observations, np.float32)
         self._activity.add(actions, result, getattr(self._lanes, "traded", None))
+        if ended.any():
+            self._agent.restart(ended)
         self.step += len(actions)
-        if self.step < max(self._config.warmup_steps, self._learner.config.batch_size):
+        if self.step < max(self._config.warmup_steps, self._agent.config.batch_size):
             return
         self._credit += len(actions) * self._config.update_ratio
         self._update(int(self._credit))
         self._credit -= int(self._credit)
 
+    def _store(
+        self, before: Observations, actions: Any, result: LaneStep, after: Observations
+    ) -> None:
+        step = {
+            "observations": before,
+            "actions": actions,
+            "rewards": result.rewards,
+            "next_observations": after,
+            "terminals": result.terminated,
+            "raw_rewards": result.rewards,
+            "timeouts": result.truncated,
+        }
+        self._buffer.add(self._transforms.stored({**step, **self._agent.noted()}))
+
     def _update(self, updates: int) -> None:
         if updates == 0:
             return
-        scaling = self._learner.config.reward_scaling
-        if scaling != "none" and self._learner.preprocessing.reward is None:
-            self._learner.fit_reward_scale(self._buffer.rewards())
-            self._buffer.rescale(self._learner.preprocessing)
-        engine = self._learner.engine
-        with naming_divergence(self.step), self._learner.randomness():
-            for _ in range(updates):
-                engine.update(
-                    self._sampler.sample(),
-                    train_actor=self._updates >= self._config.critic_updates,
-                )
-                self._updates += 1
+        scaling = self._agent.config.reward_scaling
+        if scaling != "none" and self._agent.preprocessing.reward is None:
+            self._agent.fit_reward_scale(self._buffer.rewards())
+            self._buffer.rescale(self._agent.preprocessing)
+        alone = min(max(self._config.critic_updates - self._updates, 0), updates)
+        with naming_divergence(self.step):
+            if alone > 0:
+                self._agent.update(self._batches(alone), train_actor=False)
+            if updates > alone:
+                self._agent.update(self._batches(updates - alone))
+        self._updates += updates
+
+    def _batches(self, count: int) -> Iterator[Batch]:
+        for _ in range(count):
+            yield self._transforms.sampled(self._sampler.draw())
 
     def report(self, before: int) -> None:
         """Log and validate where an interval's end, or the last step, was passed."""
         config, last = self._config, self.step >= self._config.steps
         if last or _crossed(before, self.step, config.log_interval):
-            losses = self._learner.engine.metrics()
+            losses = {**self._agent.metrics(), **self._transforms.metrics()}
             require_finite(self.step, losses)
             measures = self._activity.measures(hasattr(self._lanes, "traded"))
             if self._log is not None:
@@ -242,11 +252,11 @@ class _Loop:
             self._activity = _Activity()
         moved = self._updates > config.critic_updates
         if moved and (last or _crossed(before, self.step, config.evaluate_interval)):
-            self._selection.consider(self.step, self._learner)
+            self._selection.consider(self.step, self._agent)
 
     def finish(self) -> TrainResult:
         """Keep the best policy."""
-        return self._selection.finish(self.step, self._updates, self._learner)
+        return self._selection.finish(self.step, self._updates, self._agent)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -254,8 +264,9 @@ class _Loop:
         activity = self._activity
         return {
             "counters": [self.step, self._updates, self._credit],
-            "learner": self._learner.state_dict(),
-            "lanes": _as_tensors(self._lanes.state_dict()),
+            "agent": self._agent.state_dict(),
+            "transforms": self._transforms.state_dict(),
+            "lanes": as_tensors(self._lanes.state_dict()),
             "observations": torch.from_numpy(self._observations.copy()),
             "generator": self._generator.get_state(),
             "buffer": self._buffer.state_dict(),
@@ -270,12 +281,13 @@ class _Loop:
         if not isinstance(self._lanes, ResumableLanes):
             raise ConfigError(f"{type(self._lanes).__name__} cannot be resumed")
         self.step, self._updates, self._credit = state["counters"]
-        self._learner.load_state_dict(state["learner"])
-        self._lanes.load_state_dict(_as_arrays(state["lanes"]))
+        self._agent.load_state_dict(state["agent"])
+        self._transforms.load_state_dict(state["transforms"])
+        self._lanes.load_state_dict(as_arrays(state["lanes"]))
         self._observations = state["observations"].numpy().copy()
         self._generator.set_state(state["generator"])
         self._buffer.load_state_dict(state["buffer"])
-        self._buffer.scale_with(self._learner.preprocessing)
+        self._buffer.scale_with(self._agent.preprocessing)
         self._sampler.load_state_dict(state["sampler"])
         self._selection.load_state_dict(state["selection"])
         actions, *rest = state["activity"]
@@ -286,14 +298,33 @@ def _crossed(before: int, after: int, interval: int) -> bool:
     return interval > 0 and before // interval != after // interval
 
 
-def _as_tensors(value: Any) -> Any:
-    """Arrays as tensors, which ``torch.load(weights_only=True)`` reads."""
-    if isinstance(value, Mapping):
-        return {key: _as_tensors(item) for key, item in value.items()}
-    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+@dataclass(frozen=True)
+class OnlineStage:
+    """:func:`finetune` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
 
+    Config: ClassVar[type[OnlineConfig]] = OnlineConfig
+    config: OnlineConfig = field(default_factory=OnlineConfig)
 
-def _as_arrays(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _as_arrays(item) for key, item in value.items()}
-    return value.numpy() if isinstance(value, torch.Tensor) else value
+    def fit(
+        self,
+        agent: Agent,
+        data: StageData,
+        log: Log | None = None,
+        evaluate: Evaluate | None = None,
+        checkpoint: Checkpoint | None = None,
+        *,
+        seed: int = 0,
+        resume: Mapping[str, Any] | None = None,
+    ) -> TrainResult:
+        """Train any agent on ``data.lanes``, with ``data.transitions`` if there are any."""
+        return finetune(
+            agent,
+            need(data, "lanes", "online"),
+            data.transitions,
+            self.config,
+            log,
+            evaluate,
+            checkpoint,
+            seed=seed,
+            resume=resume,
+        )

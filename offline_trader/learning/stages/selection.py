@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from offline_trader.errors import OfflineTraderError
-from offline_trader.learning.agents import Learner
+from offline_trader.learning.agents import Agent
 from offline_trader.types import Policy
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Evaluate",
     "Log",
     "Selection",
+    "StageResult",
     "TrainResult",
     "naming_divergence",
     "require_finite",
@@ -33,11 +34,21 @@ Checkpoint = Callable[[int, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class TrainResult:
-    """What a stage of training did, and which policy the learner holds now.
+class StageResult:
+    """What every stage of training tells of itself.
 
     Attributes:
-        updates: gradient updates done.
+        updates: updates done.
+    """
+
+    updates: int
+
+
+@dataclass(frozen=True)
+class TrainResult(StageResult):
+    """What a stage with a validation did, and which policy the agent holds now.
+
+    Attributes:
         kept: ``best`` checkpoint by validation; ``warm_start`` if none was better; ``last`` where
             nothing was validated.
         kept_step: step of the kept policy, 0 for the warm start.
@@ -47,7 +58,6 @@ class TrainResult:
         last_score: the same of the last policy.
     """
 
-    updates: int
     kept: Literal["best", "warm_start", "last"]
     kept_step: int
     warm_score: float | None
@@ -56,7 +66,7 @@ class TrainResult:
 
 
 class Selection:
-    """Validates a learner from time to time and remembers the best state of it.
+    """Validates an agent from time to time and remembers the best state of it.
 
     A score that is not finite never wins. On equal scores the earlier policy stays.
     """
@@ -68,14 +78,14 @@ class Selection:
         self._best_step = 0
         self._best: dict[str, Any] = {}
 
-    def consider(self, step: int, learner: Learner) -> None:
-        """Validate the learner's policy as that of ``step``; step 0 is the warm start.
+    def consider(self, step: int, agent: Agent) -> None:
+        """Validate the agent's policy as that of ``step``; step 0 is the warm start.
 
-        Call it outside the learner's randomness: a validation may draw numbers of its own.
+        Call it outside a learner's randomness: a validation may draw numbers of its own.
         """
         if self._evaluate is None or step in self._scores:
             return
-        measures = dict(self._evaluate(learner))
+        measures = dict(self._evaluate(agent.policy()))
         score = float(measures["score"])
         if self._log is not None:
             self._log(step, {f"validation/{name}": value for name, value in measures.items()})
@@ -84,14 +94,14 @@ class Selection:
             better, score = not self._scores, -math.inf
         self._scores[step] = score
         if better:
-            self._best_step, self._best = step, learner.snapshot()
+            self._best_step, self._best = step, agent.snapshot()
 
-    def finish(self, step: int, updates: int, learner: Learner) -> TrainResult:
-        """Put the best policy back into the learner and say which it is."""
+    def finish(self, step: int, updates: int, agent: Agent) -> TrainResult:
+        """Put the best policy back into the agent and say which it is."""
         if self._evaluate is None or not self._scores:
             return TrainResult(updates, "last", step, None, None, None)
         if self._best_step != step:
-            learner.restore(self._best)
+            agent.restore(self._best)
         return TrainResult(
             updates,
             "best" if self._best_step > 0 else "warm_start",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
 from offline_trader.learning.data import (
@@ -96,7 +98,7 @@ def marked(values: list[float]) -> PackedRows:
 
 
 def test_a_mixed_batch_has_the_share_of_each_source() -> None:
-    sampler = Sampler(marked([1.0, 2.0]), marked([3.0]), batch_size=10, seed=0, share=0.3)
+    sampler = Sampler(marked([1.0, 2.0]), marked([3.0]), batch_size=10, seed=0, shares=(0.3, 0.7))
     rewards = sampler.sample().rewards
     assert rewards.shape == (10, 1)
     assert set(rewards[:3, 0].tolist()) <= {1.0, 2.0}
@@ -128,13 +130,26 @@ def test_sources_of_other_widths_are_refused() -> None:
         Sampler(marked([0.0]), wide, batch_size=2, seed=0)
 
 
+def step_of(
+    marks: NDArray[Any], actions: NDArray[Any], after: NDArray[Any], terminated: list[bool]
+) -> dict[str, NDArray[Any]]:
+    """A step of two lanes whose reward is the mark."""
+    return {
+        "observations": marks,
+        "actions": actions,
+        "rewards": marks[:, 0],
+        "next_observations": after,
+        "terminals": np.array(terminated),
+    }
+
+
 def test_the_ring_overwrites_the_oldest_and_keeps_truncations_apart() -> None:
     scales = Preprocessing(np.zeros(1), np.ones(1), None, GAMMA)
     ring = RingBuffer(5, RowLayout(1, 1), scales)
     where = ring.layout.slices()
     for step in range(3):
         marks = np.array([[2.0 * step], [2.0 * step + 1]], np.float32)
-        ring.add(marks, marks * 0, marks[:, 0], marks + 100, np.array([step == 2, False]))
+        ring.add(step_of(marks, marks * 0, marks + 100, [step == 2, False]))
     assert ring.count == 5
     # six rows into five places: the last overwrote the first
     assert ring.values[:, where["rewards"]].flatten().tolist() == [5.0, 1.0, 2.0, 3.0, 4.0]
@@ -143,15 +158,15 @@ def test_the_ring_overwrites_the_oldest_and_keeps_truncations_apart() -> None:
     copy = RingBuffer(5, RowLayout(1, 1), scales)
     copy.load_state_dict(ring.state_dict())
     for buffer in (ring, copy):
-        buffer.add(marks, marks, marks[:, 0], marks, np.array([False, False]))
+        buffer.add(step_of(marks, marks, marks, [False, False]))
     assert torch.equal(ring.values, copy.values)
 
 
 def test_stored_rewards_are_scaled_once_the_scale_is_known() -> None:
     ring = RingBuffer(4, RowLayout(1, 1), Preprocessing(np.zeros(1), np.ones(1), None, GAMMA))
     marks = np.array([[1.0], [3.0]], np.float32)
-    ring.add(marks, marks * 0, marks[:, 0], marks, np.zeros(2, bool))
+    ring.add(step_of(marks, marks * 0, marks, [False, False]))
     scale = fit_reward_scale(ring.rewards(), "standard")
     ring.rescale(Preprocessing(np.zeros(1), np.ones(1), scale, GAMMA))
-    ring.add(marks, marks * 0, marks[:, 0], marks, np.zeros(2, bool))
+    ring.add(step_of(marks, marks * 0, marks, [False, False]))
     assert ring.rewards().tolist() == [-1.0, 1.0, -1.0, 1.0]

@@ -32,9 +32,8 @@ def learner_of(algorithm: Any = "cql", seed: int = 0, **changed: Any) -> Learner
         "hidden": (32, 32), "batch_size": 64, "actor_lr": 3e-3, "critic_lr": 3e-3,
         "n_action_samples": 4,
     }  # fmt: skip
-    return make_learner(
-        LearnerConfig(algorithm=algorithm, **{**settings, **changed}), 2, None, seed
-    )
+    used = LearnerConfig.used({"algorithm": algorithm, **settings, **changed})
+    return make_learner(LearnerConfig(**used), 2, None, seed)
 
 
 @pytest.mark.parametrize("algorithm", ["cql", "sac", "cal_ql", "iql", "td3_plus_bc"])

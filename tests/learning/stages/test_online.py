@@ -34,7 +34,8 @@ def learner_of(seed: int = 0, **changed: Any) -> Learner:
         "algorithm": "sac", "hidden": (32, 32), "batch_size": 64, "actor_lr": 3e-3,
         "critic_lr": 3e-3, "initial_temperature": 0.05, "layer_norm": True,
     }  # fmt: skip
-    return make_learner(LearnerConfig(**{**settings, **changed}), 2, None, seed)
+    used = LearnerConfig.used({**settings, **changed})
+    return make_learner(LearnerConfig(**used), 2, None, seed)
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -1,0 +1,33 @@
+"""Settings of offline training: frozen, checked, no torch needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offline_trader.learning.settings.checks import not_negative, positive
+
+__all__ = ["OfflineConfig"]
+
+
+@dataclass(frozen=True)
+class OfflineConfig:
+    """Offline training from a warm start.
+
+    Attributes:
+        critic_updates: first, updates of the critics alone, which fits them to the warm policy.
+        updates: then, updates of critics and actor.
+        n_steps: rewards summed before bootstrapping, 1 or more.
+        evaluate_interval: updates between validations (and at the end); 0 validates only the end.
+        log_interval, checkpoint_interval: updates between rows of metrics, between checkpoints.
+    """
+
+    critic_updates: int = 1_000
+    updates: int = 5_000
+    n_steps: int = 1
+    evaluate_interval: int = 1_000
+    log_interval: int = 500
+    checkpoint_interval: int = 1_000
+
+    def __post_init__(self) -> None:
+        positive(self, "n_steps", "log_interval", "checkpoint_interval")
+        not_negative(self, "critic_updates", "updates", "evaluate_interval")

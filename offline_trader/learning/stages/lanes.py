@@ -1,0 +1,70 @@
+"""What the online loop steps: anything with the simulator's calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from offline_trader.types import BoolArray, FloatArray, Observations
+
+__all__ = ["LaneStep", "Lanes", "ResumableLanes", "as_arrays", "as_tensors"]
+
+
+class LaneStep(Protocol):
+    """One step of N lanes; where an episode ended, the observation is the next one's first."""
+
+    @property
+    def observations(self) -> Observations: ...
+    @property
+    def rewards(self) -> FloatArray: ...
+    @property
+    def terminated(self) -> BoolArray: ...
+    @property
+    def truncated(self) -> BoolArray: ...
+
+
+class Lanes(Protocol):
+    """N environments in step, with same-step reset, as the simulator has them."""
+
+    @property
+    def final_observations(self) -> Observations:
+        """[N, O]; the rows of lanes that ended at the last step are what they saw last."""
+        ...
+
+    def reset(self) -> Observations:
+        """[N, O] first observations."""
+        ...
+
+    def step(self, actions: NDArray[np.float32]) -> LaneStep:
+        """One step under actions [N, A]."""
+        ...
+
+
+@runtime_checkable
+class ResumableLanes(Protocol):
+    """Lanes whose state can be saved."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """All that the next step depends on: arrays and numbers."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+
+
+def as_tensors(value: Any) -> Any:
+    """Arrays as tensors, which ``torch.load(weights_only=True)`` reads."""
+    if isinstance(value, Mapping):
+        return {key: as_tensors(item) for key, item in value.items()}
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+
+
+def as_arrays(value: Any) -> Any:
+    """Inverse of :func:`as_tensors`."""
+    if isinstance(value, Mapping):
+        return {key: as_arrays(item) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value

@@ -1,0 +1,117 @@
+"""A stage of training: the protocol, what stages train on, and the registry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from offline_trader.errors import ConfigError
+from offline_trader.learning.agents import Agent, Learner
+from offline_trader.learning.data import Transitions
+from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
+from offline_trader.registry import Registry
+
+if TYPE_CHECKING:
+    from offline_trader.learning.stages.direct import DirectMarket
+    from offline_trader.learning.stages.lanes import Lanes
+
+__all__ = ["STAGES", "Stage", "StageData", "need", "need_learner"]
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What there is to train on; a stage takes what it needs.
+
+    Attributes:
+        transitions: an offline dataset.
+        market: logged bars with the portfolio's dynamics.
+        lanes: environments in step.
+        scratch: folder of temporary files.
+    """
+
+    transitions: Transitions | None = None
+    market: DirectMarket | None = None
+    lanes: Lanes | None = None
+    scratch: Path | None = None
+
+
+class Stage(Protocol):
+    """One way to train an agent, with its settings.
+
+    Attributes:
+        Config: the class of its settings; its defaults make a stage without any.
+        config: its settings.
+    """
+
+    Config: ClassVar[type[Any]]
+
+    def __init__(self, config: Any) -> None: ...
+
+    @property
+    def config(self) -> Any: ...
+
+    def fit(
+        self,
+        agent: Agent,
+        data: StageData,
+        log: Log | None = None,
+        evaluate: Evaluate | None = None,
+        checkpoint: Checkpoint | None = None,
+        *,
+        seed: int = 0,
+        resume: Mapping[str, Any] | None = None,
+    ) -> StageResult:
+        """Train ``agent`` in place.
+
+        Args:
+            agent: what is trained.
+            data: what it is trained on.
+            log: gets (step, values).
+            evaluate: validates a policy: a mapping with ``score``, higher is better.
+            checkpoint: gets (step, state) from time to time.
+            seed: of every draw.
+            resume: such a state: go on from it, to the same bytes as without the interruption.
+
+        Raises:
+            ConfigError: an agent or data that the stage cannot use.
+        """
+        ...
+
+
+STAGES: Registry[type[Stage]] = Registry(
+    "stage",
+    {
+        "clone": "offline_trader.learning.stages.cloning:CloneStage",
+        "direct": "offline_trader.learning.stages.direct.stage:DirectStage",
+        "offline": "offline_trader.learning.stages.offline:OfflineStage",
+        "online": "offline_trader.learning.stages.online:OnlineStage",
+    },
+)
+"""Stages by name."""
+
+
+def need(data: StageData, name: str, stage: str) -> Any:
+    """That part of ``data``.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    found = getattr(data, name)
+    if found is None:
+        raise ConfigError(f"the {stage} stage without {name}", expected=f"StageData({name}=...)")
+    return found
+
+
+def need_learner(agent: Agent, stage: str) -> Learner:
+    """``agent``, which is a d3rlpy algorithm.
+
+    Raises:
+        ConfigError: another agent.
+    """
+    if not isinstance(agent, Learner):
+        raise ConfigError(
+            f"the {stage} stage of {agent.config.algorithm}", expected="a d3rlpy algorithm"
+        )
+    return agent
