@@ -65,22 +65,26 @@ def test_a_bandits_best_action_is_found(
 def test_the_buffer_gets_final_observations_and_terminations_only(
     monkeypatch: pytest.MonkeyPatch, target_lanes: Any
 ) -> None:
-    calls: list[tuple[Any, ...]] = []
+    calls: list[dict[str, NDArray[Any]]] = []
     add = RingBuffer.add
 
-    def spy(self: RingBuffer, *arrays: Any) -> None:
-        calls.append(tuple(np.array(a) for a in arrays))
-        add(self, *arrays)
+    def spy(self: RingBuffer, step: Mapping[str, NDArray[Any]]) -> None:
+        calls.append({name: np.array(column) for name, column in step.items()})
+        add(self, step)
 
     monkeypatch.setattr(RingBuffer, "add", spy)
     finetune(learner_of(), target_lanes(), None, OnlineConfig(steps=48, update_ratio=0.0))
     assert len(calls) == 6
-    for number, (before, actions, rewards, after, terminated) in enumerate(calls):
+    for number, step in enumerate(calls):
+        before, actions = step["observations"], step["actions"]
         # every step ends the lane: final observations are 10 further than what was seen
-        np.testing.assert_allclose(after, before + 10.0, rtol=1e-6)
-        np.testing.assert_allclose(rewards, -((actions[:, 0] - 0.8 * before[:, 0]) ** 2), rtol=1e-5)
+        np.testing.assert_allclose(step["next_observations"], before + 10.0, rtol=1e-6)
+        expected = -((actions[:, 0] - 0.8 * before[:, 0]) ** 2)
+        np.testing.assert_allclose(step["rewards"], expected, rtol=1e-5)
+        np.testing.assert_array_equal(step["raw_rewards"], step["rewards"])
         # the first step of these lanes is truncated, the second terminates, and so on
-        assert terminated.tolist() == [number % 2 == 1] * 8
+        assert step["terminals"].tolist() == [number % 2 == 1] * 8
+        assert step["timeouts"].tolist() == [number % 2 == 0] * 8
 
 
 def test_the_warm_start_is_kept_when_nothing_beats_it(target_lanes: Any) -> None:
