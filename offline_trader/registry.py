@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Generic, TypeVar, cast
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, did_you_mean
 
 __all__ = ["Registry"]
 
@@ -55,11 +54,10 @@ class Registry(Generic[T]):
         """
         if name not in self._loaded:
             if name not in self._homes:
-                near = get_close_matches(str(name), list(self), n=1)
                 raise ConfigError(
                     f"unknown {self.kind} {name!r}",
                     expected=f"one of {', '.join(self)}",
-                    hint=f"did you mean {near[0]!r}?" if near else "",
+                    hint=did_you_mean(str(name), self),
                 )
             module, attribute = self._homes[name].split(":")
             self._loaded[name] = cast(T, getattr(import_module(module), attribute))

@@ -256,7 +256,7 @@ def plugged() -> Iterator[None]:
 
 
 def linear(**settings: Any) -> LinearAgent:
-    config = AgentConfig(algorithm="linear", **{"batch_size": 32, "step": 0.5, **settings})
+    config = AgentConfig(algorithm="linear", **{"batch_size": 32, "step": 0.2, **settings})
     made = make_agent(config, 2, None, 0)
     assert isinstance(made, LinearAgent)
     return made
@@ -279,11 +279,12 @@ def test_an_agent_of_ones_own_learns_in_the_online_loop(target_lanes: Any) -> No
     agent = linear()
     before = regret(agent.policy())
     rows: dict[int, Mapping[str, float]] = {}
-    config = {"log_interval": 400, "buffer_size": 64, "steps": 4_000}  # recent steps: it learns on its policy
+    # recent steps alone: it learns on its policy
+    config = {"log_interval": 400, "evaluate_interval": 400, "buffer_size": 64, "steps": 4_000}
     result = online(**config).fit(
         agent,
         StageData(lanes=target_lanes()),
-        lambda step, values: rows.update({step: values}),
+        lambda step, values: rows.update({step: {**rows.get(step, {}), **values}}),
         lambda policy: {"score": -regret(policy)},
     )
     assert regret(agent.policy()) < 0.2 * before
