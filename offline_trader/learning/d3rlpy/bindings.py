@@ -18,8 +18,8 @@ from offline_trader.learning.engines.fast.storage import (
 )
 
 __all__ = ["BoundScalar", "BoundStack", "actor_modules", "algorithm_name", "bind_scalar",
-           "bind_stack", "count_step", "impl_of",
-           "critic_modules", "scalar_head", "unsupported_impl", "value_modules"]  # fmt: skip
+           "bind_stack", "count_step", "critic_modules", "impl_of", "rows_head",
+           "scalar_head", "unsupported_impl", "value_modules"]  # fmt: skip
 
 
 Array = NDArray[np.float32]
@@ -44,12 +44,12 @@ class BoundScalar:
     @property
     def value(self) -> float:
         """The parameter itself, a logarithm."""
-        return float(self.flat.data[0])
+        return float(self.flat.values[0])
 
     def step(self, gradient: float) -> None:
         """One step of its optimizer."""
         assert self.adam is not None
-        self.flat.gradient[0] = gradient
+        self.flat.gradient_values[0] = gradient
         self.adam.step()
 
 
@@ -67,6 +67,11 @@ def bind_scalar(parameter: nn.Module, optimizer: torch.optim.Optimizer | None) -
 def scalar_head(stack: NetworkStack) -> tuple[Array, Array]:
     """Weight [E, H] and bias [E] of one-output heads."""
     return stack.head_weight[:, 0].numpy(), stack.head_bias[:, 0].numpy()
+
+
+def rows_head(stack: NetworkStack) -> tuple[Array, Array]:
+    """Weight [D, H] and bias [D] of the first network's heads."""
+    return stack.head_weight[0].numpy(), stack.head_bias[0].numpy()
 
 
 def critic_modules(q_functions: Any) -> list[NetworkModules]:

@@ -25,7 +25,7 @@ from offline_trader.errors import OfflineTraderError
 from offline_trader.learning.d3rlpy import device_update as _device_update
 from offline_trader.learning.engines.fixed_memory import AdamSteps, FixedBatch
 
-__all__ = ["Capture", "CudaCapture", "GraphedEngine", "make_graphed_engine"]
+__all__ = ["Capture", "CudaCapture", "GraphedEngine", "make_graphed_engine", "unsupported"]
 
 # Eager updates of a kind before its capture: libraries and optimizers allocate in the first.
 WARMUPS = 3
@@ -97,6 +97,7 @@ class GraphedEngine:
     """
 
     name = "graphed"
+    reason: str | None = None
 
     def __init__(self, algo: Any, capture: Capture | None = None) -> None:
         self._algo = algo
@@ -204,13 +205,19 @@ class GraphedEngine:
         self._counts = Counter(state["counts"])
 
 
+def unsupported(algo: Any) -> str | None:
+    """Why ``algo`` has no update as a CUDA graph; None if it has."""
+    if _device_update.parameters(algo)[0].device.type != "cuda":
+        return "parameters that are not on a GPU"
+    return _device_update.unsupported(algo)
+
+
 def make_graphed_engine(algo: Any) -> GraphedEngine | None:
     """A :class:`GraphedEngine` for an algorithm on a CUDA device, or None where stock has to do it.
 
     Args:
         algo: d3rlpy algorithm with its networks made.
     """
-    device = _device_update.parameters(algo)[0].device
-    if device.type != "cuda" or _device_update.unsupported(algo) is not None:
+    if unsupported(algo) is not None:
         return None
-    return GraphedEngine(algo, CudaCapture(device))
+    return GraphedEngine(algo, CudaCapture(_device_update.parameters(algo)[0].device))

@@ -19,9 +19,15 @@ __all__ = ["Engine", "StockEngine", "make_engine"]
 
 
 class Engine(Protocol):
-    """What computes updates."""
+    """What computes updates.
+
+    Attributes:
+        name: ``fast``, ``graphed`` or ``stock``.
+        reason: what ``fast`` has no update for, where it was asked for and stock works; else None.
+    """
 
     name: str
+    reason: str | None
 
     def update(self, batch: Any, *, train_actor: bool = True) -> None:
         """One update from a ``d3rlpy.torch_utility.TorchMiniBatch`` of scaled tensors.
@@ -55,8 +61,9 @@ class StockEngine:
 
     name = "stock"
 
-    def __init__(self, algo: Any) -> None:
+    def __init__(self, algo: Any, reason: str | None = None) -> None:
         self._algo = algo
+        self.reason = reason
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
 
@@ -93,17 +100,16 @@ def make_engine(algo: Any, config: LearnerConfig) -> Engine:
 
     ``fast`` means hand-written updates on the CPU and CUDA graphs on a GPU. It falls back to stock
     where neither covers the algorithm, network or optimizer; ``learner.engine.name`` says which
-    one works.
+    one works, ``learner.engine.reason`` why it is not the one that was asked for.
     """
     if config.engine == "stock":
         return StockEngine(algo)
     if config.engine != "fast":
         raise ConfigError(f"engine {config.engine!r}", expected="fast or stock")
     if config.device.startswith("cuda"):
-        from offline_trader.learning.engines.graphed import make_graphed_engine
+        from offline_trader.learning.engines import graphed
 
-        return make_graphed_engine(algo) or StockEngine(algo)
-    from offline_trader.learning.engines.fast import make_fast_engine
+        return graphed.make_graphed_engine(algo) or StockEngine(algo, graphed.unsupported(algo))
+    from offline_trader.learning.engines import fast
 
-    fast: Engine | None = make_fast_engine(algo, config)
-    return fast if fast is not None else StockEngine(algo)
+    return fast.make_fast_engine(algo) or StockEngine(algo, fast.unsupported(algo))

@@ -387,7 +387,8 @@ def test_the_engine_of_a_cuda_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_engine(algo, LearnerConfig(device="cpu")).name == "fast"
     assert len(asked) == 1
     monkeypatch.setattr(graphed, "make_graphed_engine", lambda _: None)
-    assert make_engine(algo, LearnerConfig(device="cuda")).name == "stock"
+    fallen = make_engine(algo, LearnerConfig(device="cuda"))
+    assert (fallen.name, fallen.reason) == ("stock", "parameters that are not on a GPU")
 
 
 def test_no_graphs_for_networks_on_the_cpu() -> None:

@@ -58,7 +58,7 @@ class CQLUpdate(SACUpdate):
         self._threshold = float(impl._alpha_threshold)
         self._soft_backup = bool(impl._soft_q_backup)
         self._alpha = bindings.bind_scalar(impl.modules.log_alpha, impl.modules.alpha_optim)
-        self._scale = np.zeros(len(self._critic.stack.head_bias), np.float32)
+        self._scale = np.zeros(len(self._critic_head[1]), np.float32)
         self._node_buffers: dict[int, _NodeBuffers] = {}
 
     def adams(self) -> list[FlatAdam]:
@@ -68,7 +68,7 @@ class CQLUpdate(SACUpdate):
     def _update_critic(
         self, batch: Batch, buffers: SACBuffers, generator: torch.Generator | None
     ) -> dict[str, float]:
-        self._forward_actor(batch, buffers)
+        self._forward_actor(buffers, batch.observations, batch.next_observations)
         if self._soft_backup:
             self._compute_target(batch, buffers, generator)
         else:
@@ -96,9 +96,7 @@ class CQLUpdate(SACUpdate):
 
     def _deterministic_target(self, batch: Batch, buffers: SACBuffers) -> None:
         rows = buffers.returns.shape[0]
-        policy_kernels.squashed_mean(
-            buffers.head[rows:].numpy(), self._head_bias, buffers.next_actions
-        )
+        policy_kernels.squashed_mean(buffers.head[rows:], self._head_bias, buffers.next_actions)
         buffers.next_log_prob.fill(0.0)
         self._evaluate_target(batch, buffers, 0.0)
 
@@ -110,10 +108,8 @@ class CQLUpdate(SACUpdate):
             noise.normal_(generator=generator)
         room.uniform.uniform_(-1.0, 1.0, generator=generator)
         node_kernels.policy_samples(
-            buffers.head.numpy(),
-            self._head_bias,
-            self._low,
-            self._high,
+            buffers.head,
+            *self._limits,
             room.noise.numpy(),
             room.raw.numpy(),
             room.log_prob,

@@ -17,6 +17,8 @@ __all__ = [
     "action_relu",
     "action_relu_backward",
     "head_backward",
+    "head_rows",
+    "head_rows_backward",
     "head_values",
     "norm_backward",
     "norm_forward",
@@ -137,6 +139,38 @@ def head_backward(
             for j in range(units):
                 gradient[e, b, j] = g * weight[e, j]
                 weight_gradient[e, j] += g * hidden[e, b, j]
+
+
+@kernel
+def head_rows(hidden: Array, weight: Array, out: Array) -> None:
+    """Heads of one network: out [B, D] = hidden [B, H] · weightᵀ [D, H], without their biases."""
+    rows, units = hidden.shape
+    for b in range(rows):
+        for k in range(weight.shape[0]):
+            total = ZERO
+            for j in range(units):
+                total += hidden[b, j] * weight[k, j]
+            out[b, k] = total
+
+
+@kernel
+def head_rows_backward(
+    hidden: Array, weight: Array, out_gradient: Array, gradient: Array, weight_gradient: Array
+) -> None:
+    """Backward of :func:`head_rows`, for the first rows: as many as out_gradient [B, D] has."""
+    rows, heads = out_gradient.shape
+    units = hidden.shape[1]
+    for k in range(heads):
+        for j in range(units):
+            weight_gradient[k, j] = ZERO
+    for b in range(rows):
+        for j in range(units):
+            gradient[b, j] = ZERO
+        for k in range(heads):
+            g = out_gradient[b, k]
+            for j in range(units):
+                gradient[b, j] += g * weight[k, j]
+                weight_gradient[k, j] += g * hidden[b, j]
 
 
 @kernel

@@ -23,6 +23,7 @@ class FastEngine:
     """
 
     name = "fast"
+    reason: str | None = None
 
     def __init__(self, algo: Any) -> None:
         self._algo = algo
@@ -69,11 +70,10 @@ class FastEngine:
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
 
 
-def make_fast_engine(algo: Any, config: Any) -> FastEngine | None:
+def make_fast_engine(algo: Any) -> FastEngine | None:
     """A :class:`FastEngine`, or None where the stock one has to do it.
 
     Args:
         algo: d3rlpy algorithm with its networks made.
-        config: the learner's settings, which the algorithm holds already.
     """
     return FastEngine(algo) if unsupported(algo) is None else None

@@ -25,6 +25,10 @@ class FlatParameters:
     Args:
         stacks: each a list of E parameters of one shape; they lie one after another, so that
             stack i is a view [E, *shape].
+
+    Attributes:
+        data, gradient, first, second: [P] the parameters, their gradient, Adam's moments.
+        values, gradient_values: the first two as arrays.
     """
 
     def __init__(self, stacks: Sequence[Sequence[torch.Tensor]]) -> None:
@@ -39,6 +43,7 @@ class FlatParameters:
         self.gradient = torch.zeros(size)
         self.first = torch.zeros(size)
         self.second = torch.zeros(size)
+        self.values, self.gradient_values = self.data.numpy(), self.gradient.numpy()
         for parameter, view in self.views(self.data):
             view.copy_(parameter.data)
             parameter.data = view
@@ -123,7 +128,7 @@ class FlatAdam:
             if target is None:
                 adam(*arrays, self._constants)
             else:
-                adam_with_target(*arrays, self._constants, target.data.numpy(), np.float32(tau))
+                adam_with_target(*arrays, self._constants, target.values, np.float32(tau))
 
     def sync(self) -> None:
         """Write the state into the torch optimizer, in its own form."""

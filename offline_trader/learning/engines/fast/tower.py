@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from offline_trader.learning.engines.fast import chosen_kernels
 from offline_trader.learning.engines.fast import dense_kernels as kernels
+from offline_trader.learning.engines.fast.products import largest_product_layer
 from offline_trader.learning.engines.fast.stacks import NetworkStack
 from offline_trader.learning.engines.fast.tower_kernels import (
     Layers,
@@ -60,6 +61,7 @@ class Tower:
         trained: int | None = None,
     ) -> None:
         self._stack, self._gradients = stack, gradients
+        self._normed = any(layer.gain is not None for layer in stack.layers)
         self._size, self._width = observation_size, action_size
         rows = sum(blocks)
         self._trained = rows if trained is None else trained
@@ -103,9 +105,10 @@ class Tower:
 
     def _compiled(self) -> bool:
         """Whether a pass is one compiled call; on several cores large products are shared out."""
-        if any(layer.gain is not None for layer in self._stack.layers):
+        units = self._hidden_arrays[-1].shape[2]
+        if self._normed or units > largest_product_layer():
             return False
-        return self._hidden[-1].shape[2] <= _ALONE or torch.get_num_threads() == 1
+        return units <= _ALONE or torch.get_num_threads() == 1
 
     def _plan_forward(self, blocks: Sequence[int]) -> None:
         nets = range(self._hidden[0].shape[0])

@@ -156,11 +156,12 @@ def test_what_it_does_not_cover_goes_to_stock(case: str, make: Make, batches: Ba
     with pytest.raises(ValueError, match="no fast update"):
         make_update(algo)
     engine = make_engine(algo, LearnerConfig(engine="fast"))
-    assert engine.name == "stock"
+    assert (engine.name, engine.reason) == ("stock", found)
     engine.update(batches(1)[0])
     assert np.isfinite(list(engine.metrics().values())).all()
 
 
 def test_the_switch(make: Make) -> None:
-    assert make_engine(make("CQL"), LearnerConfig(engine="fast")).name == "fast"
-    assert make_engine(make("CQL"), LearnerConfig(engine="stock")).name == "stock"
+    for name in ("fast", "stock"):
+        engine = make_engine(make("CQL"), LearnerConfig(engine=name))
+        assert (engine.name, engine.reason) == (name, None)
