@@ -7,7 +7,8 @@ over the rounds of the ratio within a round.
 
 ``--part rates`` (this), ``--part sizes`` (cost against batch, width and dataset, with a plot);
 ``--device cuda`` measures either on a GPU, each contestant with its data and networks there as far
-as it can have them there, against stock d3rlpy on the same GPU;
+as it can have them there, against stock d3rlpy on the same GPU; ``--part products`` measures the
+fast engine's own matrix products against torch's by processor time, a figure a size;
 ``benchmarks.time_to_score`` measures what the speed is for.
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 
 from benchmarks.record import RESULTS, Figure, publish
 from offline_trader.errors import ConfigError
+from offline_trader.learning.engines.fast.products import PRODUCTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SBX = ROOT / ".bench-peers" / "sbx" / "bin" / "python"
@@ -39,7 +41,9 @@ NO_REGRESSION = 1.0
 class Worker:
     """One process pinned to some cores that answers jobs."""
 
-    def __init__(self, command: Sequence[str], cores: str) -> None:
+    def __init__(
+        self, command: Sequence[str], cores: str, settings: Mapping[str, str] | None = None
+    ) -> None:
         count = str(len(cores.split(",")))
         limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), count)
         self._process = subprocess.Popen(
@@ -49,18 +53,21 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env=os.environ | limits | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=true"},
+            env=os.environ
+            | limits
+            | dict(settings or {})
+            | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=true"},
         )
 
-    def rate(self, job: Mapping[str, Any]) -> float:
-        """Updates a second."""
+    def rate(self, job: Mapping[str, Any], clock: str = "rate") -> float:
+        """Updates a second; ``by_processor``: of processor time, of our contestants alone."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith('{"rate"'):
-                return float(json.loads(line)["rate"])
+                return float(json.loads(line)[clock])
         raise RuntimeError(f"no answer to {job}")
 
     def close(self) -> None:
@@ -188,6 +195,37 @@ def sizes(args: argparse.Namespace) -> list[Figure]:
     return figures
 
 
+def products(args: argparse.Namespace) -> list[Figure]:
+    """Our own matrix products against torch's on one thread, by processor time."""
+    here = [sys.executable, "-m", "benchmarks.training_worker"]
+    pair = [Worker(here, args.cores[0], {PRODUCTS: name}) for name in ("ours", "torch")]
+    figures = []
+    try:
+        for algorithm in ("sac", "cql", "iql"):
+            for hidden in (64, 128, 256):
+                job = {
+                    "contestant": "ours", "algorithm": algorithm, "hidden": hidden, "batch": BATCH,
+                    "size": SIZE, "rows": ROWS, "seconds": args.seconds, "device": "cpu",
+                }  # fmt: skip
+                rates = [_in_turn(pair, job, turn) for turn in range(args.repeats + 1)][1:]
+                ratios = [ours / theirs for ours, theirs in rates]
+                name = f"{algorithm} {hidden}: our products against torch's"
+                spread, ratio = (min(ratios), max(ratios)), statistics.median(ratios)
+                figures.append(Figure(name, ratio, "×", interval=spread, peer="torch", ratio=ratio))
+                print(f"measured {algorithm} {hidden}", file=sys.stderr)
+    finally:
+        for worker in pair:
+            worker.close()
+    return figures
+
+
+def _in_turn(pair: Sequence[Worker], job: Mapping[str, Any], turn: int) -> list[float]:
+    """The rates of two by processor time, the second first in every other turn."""
+    order = (0, 1) if turn % 2 == 0 else (1, 0)
+    rates = {index: pair[index].rate(job, "by_processor") for index in order}
+    return [rates[0], rates[1]]
+
+
 def _plot(figures: Sequence[Figure], device: str) -> None:
     import matplotlib
 
@@ -232,7 +270,7 @@ def describe(device: str) -> str:
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("rates", "sizes"), default="rates")
+    parser.add_argument("--part", choices=("rates", "sizes", "products"), default="rates")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--hidden", type=int, nargs="+", default=[64, 256])
@@ -257,6 +295,10 @@ def main() -> None:
     }
     if args.part == "sizes":
         publish(f"training_sizes{suffix(args.device)}", sizes(args), facts=facts)
+        return
+    if args.part == "products":
+        facts |= {"statistic": "median of alternating rounds, by processor time"}
+        publish("training_products", products(args), facts=facts)
         return
     figures: list[Figure] = []
     for cores in args.cores:

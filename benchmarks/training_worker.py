@@ -1,7 +1,8 @@
 """Contestants of ``benchmarks.training`` that live in this environment, one process for all.
 
 Reads JSON lines ``{"contestant": c, "algorithm": a, "hidden": H, ...}`` and answers each with
-``{"rate": updates a second, sampling included}``. The parent pins the process to its cores.
+``{"rate": updates a second, sampling included, "by_processor": the same by processor time}``. The
+parent pins the process to its cores.
 """
 
 from __future__ import annotations
@@ -207,14 +208,15 @@ def main() -> None:
         run, updates = runs[key], 1
         while True:
             wait_for(job["device"])
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             run(updates)
             wait_for(job["device"])
-            elapsed = time.perf_counter() - start
+            elapsed, busy = time.perf_counter() - start, time.process_time() - busy
             if elapsed > 0.5 * job["seconds"]:
                 break
             updates = max(2 * updates, int(0.9 * updates * job["seconds"] / max(elapsed, 1e-6)))
-        print(json.dumps({"rate": updates / elapsed}), flush=True)
+        answer = {"rate": updates / elapsed, "by_processor": updates / busy}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

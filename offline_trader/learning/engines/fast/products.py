@@ -61,9 +61,8 @@ def largest_product_layer() -> int:
     asked = os.environ.get(PRODUCTS)
     if asked is not None:
         return _NO_LAYER if asked == "torch" else _EVERY_LAYER
-    if torch.backends.mkl.is_available() and _is_intel():
-        return _INTEL_LAYER
-    return _EVERY_LAYER
+    library = bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
+    return _INTEL_LAYER if library and _is_intel() else _EVERY_LAYER
 
 
 def _is_intel() -> bool:

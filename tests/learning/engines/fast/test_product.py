@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offline_trader.learning.engines.fast.products import product, transpose
+from offline_trader.learning.engines.fast import products
+from offline_trader.learning.engines.fast.products import (
+    PRODUCTS,
+    largest_product_layer,
+    product,
+    transpose,
+)
 
 # Rows, depth, columns: whole tiles, each kind of rest, one number, depths beyond a strip of 512.
 SHAPES = [
@@ -62,3 +68,28 @@ def test_transposes(shape: tuple[int, int]) -> None:
     out = np.zeros(shape[::-1], np.float32)
     transpose(matrix, out)
     assert np.array_equal(out, matrix.T)
+
+
+@pytest.mark.parametrize(
+    ("intel", "library", "asked", "largest"),
+    [
+        (True, True, None, 64),
+        (True, False, None, 2**31),
+        (False, True, None, 2**31),
+        (False, True, "torch", 0),
+        (True, True, "ours", 2**31),
+    ],
+)
+def test_the_vendor_and_the_library_decide_alone(
+    monkeypatch: pytest.MonkeyPatch, intel: bool, library: bool, asked: str | None, largest: int
+) -> None:
+    monkeypatch.setattr(products, "_is_intel", lambda: intel)
+    monkeypatch.setattr("torch.backends.mkl.is_available", lambda: library)
+    monkeypatch.delenv(PRODUCTS, raising=False)
+    if asked is not None:
+        monkeypatch.setenv(PRODUCTS, asked)
+    largest_product_layer.cache_clear()
+    try:
+        assert largest_product_layer() == largest
+    finally:
+        largest_product_layer.cache_clear()
