@@ -103,7 +103,8 @@ def parse_times(column: pd.Series, tz: str | None, source: str, locate: Locate) 
     their own offset or zone holds dates, too. Epoch numbers are UTC; their unit is told from
     their size, row by row where it changes inside the column (noted). Where 03/04/2018 could be
     either, the reading that fits every row, and then the one that keeps the rows in order, is
-    taken.
+    taken; where both do, one of them oldest first and the other newest first, that is the oldest
+    first (noted).
 
     Raises:
         DataError: a missing or unreadable time, or a local time that the zone skips or repeats,
@@ -222,12 +223,14 @@ def _from_text(text: pd.Series, source: str, locate: Locate) -> Parsed:
         shift = text.str.extract("(" + _OFFSET_AFTER_CLOCK + ")", expand=False).str.strip()
         shift = shift.str.replace(r"^(?:UTC|GMT)(?=.)", "", regex=True)
         minutes = _offset_minutes(shift)
-        local = _without_zone(text.str.replace(_OFFSET_AFTER_CLOCK, "", regex=True), source, locate)
+        bare = text.str.replace(_OFFSET_AFTER_CLOCK, "", regex=True)
+        local, notes = _without_zone(bare, source, locate)
         if _are_dates(local):
-            return Parsed(local, False)
+            return Parsed(local, False, notes)
         moved = local - pd.to_timedelta(minutes, unit="min")
-        return Parsed(pd.DatetimeIndex(moved).tz_localize("UTC"), True)
-    return Parsed(_without_zone(text, source, locate), False)
+        return Parsed(pd.DatetimeIndex(moved).tz_localize("UTC"), True, notes)
+    local, notes = _without_zone(text, source, locate)
+    return Parsed(local, False, notes)
 
 
 class _Place:
@@ -253,11 +256,11 @@ def _from_named_zones(text: pd.Series, source: str, locate: Locate) -> Parsed:
             f"{source} {locate(row)}: {found}",
             expected="a zone in every row, or in none",
         )
-    local = _without_zone(parts[0], source, locate)
+    local, decided = _without_zone(parts[0], source, locate)
     if _are_dates(local):
-        return Parsed(local, False)
+        return Parsed(local, False, decided)
     utc = np.full(len(text), np.datetime64("NaT"), "datetime64[ns]")
-    notes = []
+    notes = [*decided]
     for name in parts[1].dropna().unique():
         rows = np.flatnonzero((parts[1] == name).to_numpy(dtype=bool))
         zone = ABBREVIATIONS.get(name.upper(), "")
@@ -310,27 +313,30 @@ def _offset_minutes(shift: pd.Series) -> FloatArray:
     return np.asarray(table[codes])
 
 
-def _without_zone(text: pd.Series, source: str, locate: Locate) -> pd.DatetimeIndex:
+def _without_zone(
+    text: pd.Series, source: str, locate: Locate
+) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
+    """Times without a zone, and what was decided in reading them."""
     import pandas as pd
 
     first = next((str(value) for value in text.dropna()), "")
     if _ISO.fullmatch(first):
         iso = text.str.replace(",", ".", regex=False)
         try:
-            return pd.DatetimeIndex(pd.to_datetime(iso, format="ISO8601", errors="coerce"))
+            return pd.DatetimeIndex(pd.to_datetime(iso, format="ISO8601", errors="coerce")), ()
         except ValueError:  # offsets in some rows, which the format takes and others have not
             bare = iso.where(iso.str.fullmatch(_ISO.pattern).fillna(False).astype(bool))
-            return pd.DatetimeIndex(pd.to_datetime(bare, format="ISO8601", errors="coerce"))
+            return pd.DatetimeIndex(pd.to_datetime(bare, format="ISO8601", errors="coerce")), ()
     readings = [
         pd.DatetimeIndex(pd.to_datetime(text, format=form, errors="coerce"))
         for form in _formats_of(first)
     ]
     if not readings:
-        return pd.DatetimeIndex([pd.NaT] * len(text))
+        return pd.DatetimeIndex([pd.NaT] * len(text)), ()
     unread = [int(np.count_nonzero(reading.isna())) for reading in readings]
     fits = [r for r, n in zip(readings, unread, strict=True) if n == min(unread)]
     if len(fits) == 1:
-        return fits[0]
+        return fits[0], ()
     disorder = [_disorder(reading) for reading in fits]
     if disorder[0] == disorder[1] and not fits[0].equals(fits[1]):
         raise DataError(
@@ -338,7 +344,17 @@ def _without_zone(text: pd.Series, source: str, locate: Locate) -> pd.DatetimeIn
             expected="ISO dates, such as 2018-01-31",
             hint="write the dates as year-month-day",
         )
-    return fits[disorder.index(min(disorder))]
+    chosen, other = (fits[disorder.index(pick(disorder))] for pick in (min, max))
+    if disorder[0][0] != disorder[1][0] or fits[0].equals(fits[1]):
+        return chosen, ()
+    return chosen, (
+        f"{first!r} is read as {_day(chosen)}, which has the rows oldest first; newest first it "
+        f"could be {_day(other)}",
+    )
+
+
+def _day(times: pd.DatetimeIndex) -> str:
+    return str(times[0])[:10]
 
 
 def _disorder(times: pd.DatetimeIndex) -> tuple[int, int]:

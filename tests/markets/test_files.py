@@ -303,7 +303,7 @@ def test_parquet_as_pandas_writes_it(tmp_path: Path, index: str) -> None:
 
 
 def test_unknown_zones_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="did you mean America/New_York"):
+    with pytest.raises(ConfigError, match="did you mean 'America/New_York'"):
         load(
             tmp_path,
             CSV.replace("-02", "-02 09:30").replace("-03", "-03 09:30"),

@@ -51,7 +51,7 @@ def test_the_seed_decides_every_byte() -> None:
     ("source", "message"),
     [
         ("synthetic:gbm", "unknown synthetic market 'gbm'"),
-        ("synthetic:ou?bar=3", "did you mean bars"),
+        ("synthetic:ou?bar=3", "did you mean 'bars'"),
         ("synthetic:ou?bars=many", "bars is 'many'"),
         ("synthetic:ou?bars=1", "bars = 1"),
         ("synthetic:ou?k=1", "k = 1.0"),

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import feather
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.tables import LIMIT_VARIABLE, Table, read_table
+from offline_trader.tables import LIMIT_VARIABLE, Table, parse_times, read_table
 
 
 def cells(table: Table) -> list[list[str]]:
@@ -145,3 +145,16 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match="it is no file"):
         read_table(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m-%d-%Y"])
+def test_a_day_that_could_be_a_month_is_read_by_the_order_and_told(form: str) -> None:
+    """Either reading keeps these rows in order: only which end comes first differs."""
+    days = pd.to_datetime(["2020-01-05", "2020-02-04", "2020-03-03"])
+    found = parse_times(pd.Series(days.strftime(form)), None, "a.csv", str)
+    assert found.utc.tolist() == days.as_unit("ns").to_numpy().tolist()
+    (note,) = found.notes
+    assert "is read as 2020-01-05, which has the rows oldest first" in note
+    assert "newest first it could be 2020-05-01" in note
+    plain = pd.to_datetime(["2020-01-05", "2020-02-04", "2020-03-13"])
+    assert parse_times(pd.Series(plain.strftime(form)), None, "a.csv", str).notes == ()
