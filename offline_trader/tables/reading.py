@@ -12,6 +12,7 @@ from offline_trader.tables.json_rows import read_json
 from offline_trader.tables.layout import HeaderTest
 from offline_trader.tables.table import Table
 from offline_trader.tables.text import read_text
+from offline_trader.tables.tidying import tidy
 
 __all__ = ["read_table"]
 
@@ -28,7 +29,8 @@ def read_table(
 
     Text may be packed (gzip, bzip2, xz, zip with one file), in UTF-8, UTF-16 or another encoding
     (noted), and parted by comma, semicolon, tab, ``|`` or runs of blanks; blank lines and up to
-    30 lines above the header are passed over; a header may have two levels. Nothing is converted:
+    30 lines above the header are passed over, and a sentence below the rows (noted); a header may
+    have two levels; year, month and day in three columns become one (noted). Nothing is converted:
     :func:`~offline_trader.tables.parse_numbers` and :func:`~offline_trader.tables.parse_times`
     do that.
 
@@ -57,6 +59,7 @@ def read_table(
         table = read_columnar(path, source, magic.startswith(PARQUET_MAGIC), is_header)
     else:
         table = _from_text(path, source, is_header)
+    table = tidy(table)
     if check is not None:
         check(table)
     if len(table.frame) == 0:

@@ -17,7 +17,7 @@ from offline_trader.types import FloatArray, IntArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Times", "is_clock", "parse_times"]
+__all__ = ["Times", "is_clock", "may_be_time", "parse_times"]
 
 Locate = Callable[[int], str]
 
@@ -143,6 +143,11 @@ def is_clock(value: object) -> bool:
     return any(re.fullmatch(form, text) for form, _ in _CLOCKS) or bool(
         re.fullmatch(r"\d{1,5}", text)
     )
+
+
+def may_be_time(text: str) -> bool:
+    """True for text that begins with a date in one of the spellings that are read."""
+    return bool(_formats_of(text)) or _ISO.match(text) is not None
 
 
 def _parse(column: pd.Series, source: str, locate: Locate) -> Parsed:

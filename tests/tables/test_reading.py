@@ -55,6 +55,34 @@ def test_a_header_may_hold_numbers_behind_the_name_of_a_time(tmp_path: Path, nam
     assert cells(table)[0] == ["2020-01-02", "1", "2"]
 
 
+BARCHART = '"Downloaded from Barchart.com as of 11-26-2026 12:00pm CST"'
+
+
+def test_a_sentence_below_the_rows_is_a_remark(tmp_path: Path) -> None:
+    rows = "Time,Open,Last\n11/25/2026,1,2\n11/24/2026,3,4\n"
+    table = read_table(write(tmp_path, f"{rows}{BARCHART}\n"))
+    assert cells(table) == [["11/25/2026", "1", "2"], ["11/24/2026", "3", "4"]]
+    assert table.notes == (f"row 4 is a remark and was not read: {BARCHART[1:-1]!r}",)
+    # what may be a bar that was cut, or stands between rows, is for the reader to refuse
+    for odd in ("11/23/2026", "Nov 23, 2026", "Mon, Nov 23, 2026", "gone", "2026-11-23 09:30 x"):
+        assert len(read_table(write(tmp_path, f'{rows}"{odd}"\n')).frame) == 3, odd
+    assert len(read_table(write(tmp_path, f"{rows}{BARCHART}\n11/23/2026,5,6\n")).frame) == 4
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_year_month_and_day_in_three_columns_are_a_date(tmp_path: Path, kind: str) -> None:
+    frame = pd.DataFrame({"Year": [2020, 2020], "Day": [2, 13], "Close": [1.5, 2.5], "MONTH": 1})
+    file = tmp_path / f"a.{kind}"
+    getattr(frame, f"to_{kind}")(file, index=False)
+    table = read_table(file)
+    assert table.names == ("date", "Close")
+    assert table.frame["date"].tolist() == ["2020-01-02", "2020-01-13"]
+    assert table.notes == ("columns Year, MONTH, Day are read as one date",)
+    dated = frame.assign(Date=["2021-02-03", "2021-02-04"])
+    getattr(dated, f"to_{kind}")(file, index=False)
+    assert read_table(file).names == ("Year", "Day", "Close", "MONTH", "Date")
+
+
 def test_a_file_without_a_header(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "2020-01-02;1;2\n2020-01-03;3;4\n"))
     assert (table.header, table.names) == (False, ("", "", ""))
