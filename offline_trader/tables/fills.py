@@ -24,15 +24,16 @@ FILL_TIMES = (
 UNITS = (
     "executed", "filledqty", "fillqty", "filledquantity", "quantityfilled", "qtyfilled",
     "executedqty", "executedquantity", "execqty", "execquantity", "filledsize", "filled",
-    "filledamount", "cumexecqty", "quantitytransacted", "tradedqty", "tradedquantity", "units",
-    "quantity", "qty", "size", "shares", "amount", "volume", "vol", "lots", "contracts",
+    "filledamount", "cumexecqty", "fillsz", "accfillsz",
+    "quantitytransacted", "tradedqty", "tradedquantity", "units", "quantity", "qty",
+    "size", "shares", "amount", "volume", "vol", "lots", "contracts",
     "basequantity", "baseamount", "amountbase", "positionsizeqty", "positionsize", "sizeqty",
 )  # fmt: skip
 PRICES = (
     "price", "fillprice", "filledprice", "avgprice", "averageprice", "avgfillprice",
     "filledavgprice", "tradeprice", "tprice", "executionprice", "execprice", "averagefillprice",
     "spotpriceattransaction", "priceattransaction", "avgfilledprice", "dealprice", "rate",
-    "unitprice", "executedprice", "avgtradingprice", "tradedprice", "limitprice",
+    "unitprice", "fillpx", "avgpx", "executedprice", "avgtradingprice", "tradedprice", "limitprice",
 )  # fmt: skip
 SURE_SIDES = ("side", "orderside", "buysell", "bs", "direction", "tradeside")
 POSSIBLE_SIDES = (
@@ -40,7 +41,7 @@ POSSIBLE_SIDES = (
     "operation", "signal", "decision", "order", "actions", "typ",
 )  # fmt: skip
 STATUS = ("status", "state", "orderstatus", "executionstatus")
-_ALREADY_FILLED = frozenset(UNITS[:14])
+_ALREADY_FILLED = frozenset(UNITS[: UNITS.index("quantitytransacted")])
 _IN_OR_OUT = frozenset(("in", "out", "in out", "inout", "out by", ""))
 _OPTION_CODES = frozenset(("bto", "stc", "sto", "btc"))
 _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "CHF", "TRY", "DAI")

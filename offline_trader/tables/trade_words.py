@@ -13,12 +13,12 @@ Said: TypeAlias = Literal["buy", "sell", "no trade", "pending", ""]
 _BUY = re.compile(
     r"(?:you )?(?:buy|bought|bot)\b.*|b|bto|btc|bc|long|l|\+?1(?:\.0+)?|cover"
     r"|(?:open|enter|entry|add)(?: to)? long|(?:close|exit|cover|reduce)(?: from)? short"
-    r"|(?:market|limit|stop) buy|long entry|short exit|achat|kauf|compra|kupno"
+    r"|(?:market|limit|stop|advanced? trade) buy|long entry|short exit|achat|kauf|compra|kupno"
 )
 _SELL = re.compile(
     r"(?:you )?(?:sell|sold|sld)\b.*|s|sto|stc|ss|short|-1(?:\.0+)?"
     r"|(?:open|enter|entry|add)(?: to)? short|(?:close|exit|reduce)(?: from)? long"
-    r"|(?:market|limit|stop) sell|short entry|long exit|vente|verkauf|venta|sprzeda[zż]"
+    r"|(?:market|limit|stop|advanced? trade) sell|short entry|long exit|vente|verkauf|venta|sprzeda[zż]"
 )
 _PENDING = re.compile(r"(?:buy|sell) (?:stop limit|limit|stop)")
 _NO_TRADE = re.compile(

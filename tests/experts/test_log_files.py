@@ -86,6 +86,27 @@ FILLS: dict[str, tuple[list[str], list[float], str]] = {
         [0.1, -0.05],
         "",
     ),
+    "Coinbase, fills": (
+        [
+            "portfolio,trade id,product,side,created at,size,size unit,price,fee,total,"
+            "price/fee/total unit",
+            "default,1,BTC-USD,BUY,2023-01-03T14:30:00.123Z,0.5,BTC,16000,4,-8004,USD",
+            "default,2,BTC-USD,SELL,2023-01-04T14:30:00.123Z,0.25,BTC,17000,4.25,4245.75,USD",
+        ],
+        [0.5, -0.25],
+        "",
+    ),
+    "Coinbase, statement": (
+        [
+            "ID,Timestamp,Transaction Type,Asset,Quantity Transacted,Price Currency,"
+            "Price at Transaction,Subtotal,Total (inclusive of fees and/or spread),Notes",
+            "a,2023-01-04 14:30:00 UTC,Advanced Trade Sell,BTC,-0.25,USD,$17000,$4250,$4248,",
+            "b,2023-01-03 14:30:00 UTC,Advanced Trade Buy,BTC,0.5,USD,$16000,$8000,$8004,",
+            "c,2023-01-02 14:30:00 UTC,Deposit,USD,9000,USD,$1.00,$9000.00,$9000.00,",
+        ],
+        [0.5, -0.25],
+        "1 row left out, no trades: Deposit",
+    ),
     "semicolons and decimal commas": (
         ["Zeit;Side;Qty", "02.01.2023 10:00;buy;1,5", "25.01.2023 10:00;sell;0,5"],
         [1.5, -0.5],

@@ -491,6 +491,101 @@ TRADES: dict[str, tuple[str, list[float], list[int], list[str]]] = {
         [1],
         ["`FifoPnlRealized` is read as net, as the prices show"],
     ),
+    "Fidelity, account history": (
+        rows(
+            "Run Date,Action,Symbol,Description,Type,Quantity,Price ($),Commission ($),Fees ($),"
+            "Accrued Interest ($),Amount ($),Settlement Date",
+            "01/24/2023,YOU SOLD APPLE INC (AAPL) (Cash),AAPL,APPLE INC,Cash,-10,130,,0.02,,"
+            "1299.98,01/26/2023",
+            "01/20/2023,DIVIDEND RECEIVED APPLE INC (AAPL) (Cash),AAPL,APPLE INC,Cash,,,,,,2.3,",
+            "01/03/2023,YOU BOUGHT APPLE INC (AAPL) (Cash),AAPL,APPLE INC,Cash,10,125,1,,,-1251,"
+            "01/05/2023",
+        ),
+        [48.98],
+        [1],
+        ["1 row left out, no trades: DIVIDEND RECEIVED", "less Commission ($), Fees ($)"],
+    ),
+    "Coinbase, fills": (
+        rows(
+            "portfolio,trade id,product,side,created at,size,size unit,price,fee,total,"
+            "price/fee/total unit",
+            "default,1,BTC-USD,BUY,2023-01-03T14:30:00.123Z,0.5,BTC,16000,4,-8004,USD",
+            "default,2,BTC-USD,SELL,2023-01-04T14:30:00.123Z,0.5,BTC,17000,4.25,8495.75,USD",
+        ),
+        [491.75],
+        [1],
+        ["2 fills are 1 round trip", "less fee"],
+    ),
+    "Coinbase, statement": (
+        rows(
+            "ID,Timestamp,Transaction Type,Asset,Quantity Transacted,Price Currency,"
+            "Price at Transaction,Subtotal,Total (inclusive of fees and/or spread),"
+            "Fees and/or Spread,Notes",
+            "a,2023-01-04 14:30:00 UTC,Advanced Trade Sell,BTC,-0.5,USD,$17000.00,$8500.00,"
+            "$8495.75,$4.25,Sold 0.5 BTC",
+            "b,2023-01-03 14:30:00 UTC,Advanced Trade Buy,BTC,0.5,USD,$16000.00,$8000.00,"
+            "$8004.00,$4.00,Bought 0.5 BTC",
+            "c,2023-01-02 14:30:00 UTC,Deposit,USD,9000,USD,$1.00,$9000.00,$9000.00,$0.00,",
+        ),
+        [491.75],
+        [1],
+        ["1 row left out, no trades: Deposit", "less Fees and/or Spread"],
+    ),
+    "OKX, trading history": (
+        rows(
+            "id,Order id,Time,Trade Type,Symbol,Action,Amount,Trading Unit,Filled Price,PnL,Fee,"
+            "Fee Unit,Position Change,Position Balance,Balance,Balance Unit",
+            "2,12,2023-01-04 14:30:00,Perpetual swap,BTC-USDT-SWAP,Close long,0.5,BTC,17000,500,"
+            "-4.25,USDT,-0.5,0,10491.75,USDT",
+            "1,11,2023-01-03 14:30:00,Perpetual swap,BTC-USDT-SWAP,Open long,0.5,BTC,16000,0,"
+            "-4,USDT,0.5,0.5,9996,USDT",
+        ),
+        [491.75],
+        [1],
+        ["`PnL` is read as gross, as the prices show: Fee are taken off"],
+    ),
+    "OKX, names of its interface": (
+        rows(
+            "instId,side,posSide,ordType,fillPx,fillSz,fee,feeCcy,ts,tradeId",
+            "BTC-USDT,buy,net,limit,16000,0.5,-4,USDT,1672756200000,1",
+            "BTC-USDT,sell,net,limit,17000,0.5,-4.25,USDT,1672842600000,2",
+        ),
+        [491.75],
+        [1],
+        ["2 fills are 1 round trip", "less fee"],
+    ),
+    "fills of Kraken": (
+        rows(
+            '"txid","ordertxid","pair","time","type","ordertype","price","cost","fee","vol"',
+            '"T1","O1","XXBTZUSD","2023-01-03 14:30:00.1234","buy","limit",16000.0,8000,4,0.5',
+            '"T2","O2","XXBTZUSD","2023-01-04 14:30:00.1234","sell","limit",17000.0,8500,4.25,0.5',
+        ),
+        [491.75],
+        [1],
+        ["less fee", "were not used: cost"],
+    ),
+    "fills of Alpaca": (
+        rows(
+            "activity_type,cum_qty,id,leaves_qty,order_id,order_status,price,qty,side,symbol,"
+            "transaction_time,type",
+            "FILL,10,a,0,b,filled,125,10,buy,AAPL,2023-01-03T14:30:00.123Z,fill",
+            "FILL,10,a,0,c,filled,130,10,sell,AAPL,2023-01-04T14:30:00.123Z,fill",
+        ),
+        [50.0],
+        [1],
+        ["2 fills are 1 round trip", "less no costs"],
+    ),
+    "backtesting.py, _trades as a file": (
+        rows(
+            ",Size,EntryBar,ExitBar,EntryPrice,ExitPrice,SL,TP,PnL,Commission,ReturnPct,EntryTime,"
+            "ExitTime,Duration,Tag",
+            "0,10,5,9,125.0,130.0,,,47.45,2.55,0.03796,2023-01-03,2023-01-09,6 days,",
+            "1,-5,12,14,128.0,130.0,,,-11.29,1.29,-0.01764,2023-01-12,2023-01-16,4 days,",
+        ),
+        [47.45, -11.29],
+        [1, -1],
+        ["`PnL` is read as net, as the prices show"],
+    ),
     "Schwab, transactions": (
         rows(
             '"Transactions for account XXXX as of 01/05/2023"',
