@@ -18,7 +18,8 @@ _BUY = re.compile(
 _SELL = re.compile(
     r"(?:you )?(?:sell|sold|sld)\b.*|s|sto|stc|ss|short|-1(?:\.0+)?"
     r"|(?:open|enter|entry|add)(?: to)? short|(?:close|exit|reduce)(?: from)? long"
-    r"|(?:market|limit|stop|advanced? trade) sell|short entry|long exit|vente|verkauf|venta|sprzeda[zż]"
+    r"|(?:market|limit|stop|advanced? trade) sell|short entry|long exit"
+    r"|vente|verkauf|venta|sprzeda[zż]"
 )
 _PENDING = re.compile(r"(?:buy|sell) (?:stop limit|limit|stop)")
 _NO_TRADE = re.compile(
