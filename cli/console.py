@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from offline_trader.codec import to_json
 from offline_trader.errors import visible
 
 if TYPE_CHECKING:
@@ -219,18 +219,4 @@ def number(value: object) -> str:
 
 def plain_json(payload: object) -> str:
     """JSON text; numbers that JSON lacks (NaN, infinity) become null."""
-    return json.dumps(_finite(payload), indent=2, ensure_ascii=False)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _finite(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return str(value)
+    return to_json(payload, indent=2, ensure_ascii=False, default=str)

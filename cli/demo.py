@@ -30,6 +30,7 @@ from offline_trader.cli.options import (
 from offline_trader.cli.pretrain import PretrainConfig, pretrain
 from offline_trader.cli.subjects import open_candidate
 from offline_trader.cli.validation import ValidationConfig, day_after
+from offline_trader.codec import read_object
 from offline_trader.config import to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig, make_market
@@ -38,7 +39,6 @@ from offline_trader.evaluation.judging import EvaluateOptions
 from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig, OnlineConfig
 from offline_trader.locks import locked
 from offline_trader.runs import LOCK, atomic_write
-from offline_trader.stored_json import read_object
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.judging import Evaluation

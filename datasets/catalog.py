@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from offline_trader.codec import parse_json
 from offline_trader.datasets import checksums
 from offline_trader.datasets.own_facts import METADATA_KEY, check_facts, check_kinds
 from offline_trader.datasets.replacing import comes_back, identity
@@ -153,8 +153,8 @@ def read_metadata(data: Path, *, verify: bool = True) -> dict[str, Any]:
     if sums is not None:
         checksums.check_bytes(file, content, sums)
     try:
-        metadata = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        metadata = parse_json(content)
+    except ValueError as error:
         raise DataError(f"{file} is not JSON: {error}") from error
     if not isinstance(metadata, dict):
         raise DataError(f"{file} holds a {type(metadata).__name__}", expected="a JSON object")

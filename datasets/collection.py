@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from offline_trader.codec import from_json, read_object, to_json
 from offline_trader.datasets.catalog import datasets_root, own_metadata
 from offline_trader.datasets.disk import NO_ROOM, naming
 from offline_trader.datasets.metadata import describe
@@ -179,7 +179,7 @@ def _publish(
         )
 
     def write(size_mb: float) -> None:
-        stored = json.dumps(summary(size_mb).to_dict(), indent=1, allow_nan=False) + "\n"
+        stored = to_json(summary(size_mb), indent=1) + "\n"
         with naming(writer.folder / _SUMMARY):
             atomic_write(writer.folder / _SUMMARY, stored.encode())
 
@@ -193,10 +193,6 @@ def _stored_summary(file: Path) -> CollectSummary:
     Raises:
         DataError: it cannot be read.
     """
-    try:
-        return CollectSummary.from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(
-            f"{file} is not the summary of a collection: {error}",
-            hint="--overwrite collects the dataset again",
-        ) from error
+    hint = "--overwrite collects the dataset again"
+    payload = read_object(file, what="the summary of a collection", hint=hint)
+    return from_json(CollectSummary, payload, str(file))

@@ -10,16 +10,16 @@ library.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from offline_trader.codec import from_json, parse_json, to_json
 from offline_trader.datasets import checksums
 from offline_trader.datasets.episode_file import stored_bytes
 
@@ -65,24 +65,19 @@ class EpisodeIndex:
 
     def to_bytes(self) -> bytes:
         """JSON form."""
-        return (json.dumps(asdict(self), separators=(",", ":")) + "\n").encode()
+        return (to_json(self, separators=(",", ":")) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, content: bytes, size: int) -> EpisodeIndex:
         """Index from :meth:`to_bytes`' form, of a file of ``size`` bytes.
 
         Raises:
-            ValueError, TypeError, KeyError: it is not one, or not of such a file.
+            DataError, ValueError, TypeError: it is not one, or not of such a file.
         """
-        tree = json.loads(content)
-        arrays = tuple(
-            StoredArray(one["name"], one["dtype"], _whole(one["shape"]), *_whole([one["more"]]))
-            for one in tree["arrays"]
-        )
-        if not all(np.dtype(one.dtype).kind in "biuf" for one in arrays):
+        index = from_json(cls, parse_json(content), "the index")
+        if not all(np.dtype(one.dtype).kind in "biuf" for one in index.arrays):
             raise ValueError("arrays that are not of numbers")
-        index = cls(arrays, _whole(tree["starts"]), _whole(tree["steps"]))
-        if min((*index.starts, *index.steps, *(one.more for one in arrays)), default=0) < 0:
+        if min((*index.starts, *index.steps, *(one.more for one in index.arrays)), default=0) < 0:
             raise ValueError("numbers below 0")
         sizes, after = index._sizes(), (*index.starts[1:], size)
         for start, steps, limit in zip(index.starts, index.steps, after, strict=True):
@@ -139,9 +134,3 @@ class EpisodeIndex:
                 episode[one.name] = values.reshape(shape)
             first += size
         return episode
-
-
-def _whole(numbers: Any) -> tuple[int, ...]:
-    if not isinstance(numbers, list) or not all(type(one) is int for one in numbers):
-        raise TypeError("not whole numbers")
-    return tuple(numbers)

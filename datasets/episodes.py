@@ -68,14 +68,16 @@ def _index(data: Path, sums: Mapping[str, str]) -> EpisodeIndex | None:
     if not {INDEX_FILE, MAIN_FILE} <= sums.keys():
         return None
     try:
-        content = file.read_bytes()
-        checksums.check_bytes(file, content, sums)
-        return EpisodeIndex.from_bytes(content, (data / MAIN_FILE).stat().st_size)
+        content, size = file.read_bytes(), (data / MAIN_FILE).stat().st_size
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    checksums.check_bytes(file, content, sums)
+    try:
+        return EpisodeIndex.from_bytes(content, size)
+    except (ValueError, TypeError, OverflowError, DataError) as error:
         checksums.check_file(data / MAIN_FILE, sums)  # perhaps it is that file which was cut
-        raise DataError(f"{file} is not the index of {MAIN_FILE}: {error!r}") from error
+        reason = error.found if isinstance(error, DataError) else repr(error)
+        raise DataError(f"{file} is not the index of {MAIN_FILE}: {reason}") from error
 
 
 def _guarded(found: Iterator[Episode], place: Path) -> Iterator[Episode]:

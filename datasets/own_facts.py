@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from offline_trader.codec import from_json
 from offline_trader.errors import DataError, OfflineTraderError
 from offline_trader.types import ObservationLayout
 
 __all__ = ["METADATA_KEY", "check_facts", "check_kinds"]
 
 METADATA_KEY = "offline_trader"
-_NEEDED = ("layout", "layout_hash", "scaler", "env_config", "market_sha256", "experts")
-_KINDS: dict[str, type] = {
-    "layout": dict,
-    "layout_hash": str,
-    "feature_hash": str,
-    "scaler": dict,
-    "env_config": dict,
-    "market": list,
-    "market_sha256": dict,
-    "train_range": dict,
-    "experts": list,
-    "seeds": dict,
-    "versions": dict,
-    "expert_scores": dict,
-    "privileged": bool,
-    "identity": dict,
-}
-_NAMES = {dict: "a JSON object", list: "a list", str: "a text", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """The facts by their types, as this toolkit writes them."""
+
+    layout: dict[str, Any]
+    layout_hash: str
+    scaler: dict[str, Any]
+    env_config: dict[str, Any]
+    market_sha256: dict[str, str]
+    experts: list[dict[str, Any]]
+    feature_hash: str = ""
+    market: list[str] = field(default_factory=list)
+    train_range: dict[str, Any] = field(default_factory=dict)
+    seeds: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    expert_scores: dict[str, Any] = field(default_factory=dict)
+    privileged: bool = False
+    identity: dict[str, Any] = field(default_factory=dict)
 
 
 def check_kinds(facts: object, file: Path) -> dict[str, Any]:
@@ -37,25 +41,8 @@ def check_kinds(facts: object, file: Path) -> dict[str, Any]:
     Raises:
         DataError: one that is needed is missing or one has another type.
     """
-    if not isinstance(facts, dict):
-        raise _wrong(file, METADATA_KEY, facts, dict)
-    for key in _NEEDED:
-        if key not in facts:
-            raise DataError(
-                f"{file} lacks {METADATA_KEY}.{key}", expected=f"the facts {', '.join(_NEEDED)}"
-            )
-    for key, kind in _KINDS.items():
-        if key in facts and not isinstance(facts[key], kind):
-            raise _wrong(file, f"{METADATA_KEY}.{key}", facts[key], kind)
-    for key in ("market", "experts"):
-        for one in facts.get(key, []):
-            if not isinstance(one, str if key == "market" else dict):
-                kind = str if key == "market" else dict
-                raise _wrong(file, f"{METADATA_KEY}.{key}", one, kind)
-    for symbol, sha256 in facts["market_sha256"].items():
-        if not isinstance(sha256, str):
-            raise _wrong(file, f"{METADATA_KEY}.market_sha256.{symbol}", sha256, str)
-    return facts
+    from_json(_Facts, facts, f"{file}: {METADATA_KEY}", extra=True)
+    return cast("dict[str, Any]", facts)
 
 
 def check_facts(facts: object, file: Path) -> dict[str, Any]:
@@ -85,7 +72,3 @@ def check_facts(facts: object, file: Path) -> dict[str, Any]:
             expected=f"the hash {layout.hash} and {layout.size} columns",
         )
     return found
-
-
-def _wrong(file: Path, name: str, value: object, kind: type) -> DataError:
-    return DataError(f"{file}: {name} is a {type(value).__name__}", expected=_NAMES[kind])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from offline_trader.codec import read_object, to_json
 from offline_trader.datasets import checksums
 from offline_trader.datasets.disk import naming, sync
 from offline_trader.datasets.replacing import WORK_FOLDER, remove_empty_folders
@@ -48,22 +48,15 @@ class PartStore:
         if not file.is_file():
             shutil.rmtree(self.path, ignore_errors=True)
             with naming(file):
-                atomic_write(file, json.dumps(config, indent=1, sort_keys=True).encode())
+                atomic_write(file, to_json(config, indent=1, sort_keys=True).encode())
             return
         if not resume:
             raise ConfigError(
                 f"an unfinished collection of {self._dataset_id!r} is in {self.path}",
                 hint="--resume continues it, --overwrite starts over",
             )
-        try:
-            before = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(before, dict):
-                raise TypeError(f"it holds a {type(before).__name__}")
-        except (ValueError, TypeError, RecursionError) as error:
-            raise DataError(
-                f"{file} is not the settings of a collection: {error}",
-                hint="--overwrite starts over",
-            ) from error
+        hint = "--overwrite starts over"
+        before = read_object(file, what="the settings of a collection", hint=hint)
         changed = sorted(key for key in {*before, *config} if before.get(key) != config.get(key))
         if changed:
             key = changed[0]

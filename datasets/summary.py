@@ -85,13 +85,6 @@ class CollectSummary:
         """JSON form."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, payload: dict[str, Any]) -> CollectSummary:
-        """Summary from :meth:`to_dict`'s form."""
-        behaviours = tuple(BehaviourSummary(**one) for one in payload["behaviours"])
-        histogram = tuple(payload["action_histogram"])
-        return cls(**{**payload, "behaviours": behaviours, "action_histogram": histogram})
-
 
 class Tally:
     """Running counts over the parts of a collection.

@@ -17,20 +17,19 @@ range of dates; whoever picks the best market of several has selected among all,
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from offline_trader.codec import from_json, parse_json, to_json
 from offline_trader.errors import DataError
 from offline_trader.locks import locked
-from offline_trader.stored_json import parse_json
 from offline_trader.types import FloatArray, digest
 
 __all__ = ["LEDGER_FOLDER", "LEDGER_NAME", "CountedTrials", "Trial", "TrialLedger", "trial_key"]
@@ -182,7 +181,7 @@ class TrialLedger:
             markets=tuple(markets),
         )
         try:
-            self._append(json.dumps(asdict(trial), sort_keys=True).encode())
+            self._append(to_json(trial, sort_keys=True).encode())
         except OSError as error:
             raise DataError(
                 f"{self.path} cannot be written: {error.strerror or error}",
@@ -271,8 +270,9 @@ class TrialLedger:
                 continue
             try:
                 trial = _parsed(line)
-            except ValueError as error:
-                damaged.append(f"line {number}: {error}")
+            except (ValueError, DataError) as error:
+                reason = error.found if isinstance(error, DataError) else error
+                damaged.append(f"line {number}: {reason}")
             else:
                 found[trial.key] = trial
         return tuple(found.values()), self._named(damaged)
@@ -290,28 +290,15 @@ def _parsed(line: bytes) -> Trial:
     """The trial of a line; keys that a later version may add are passed over.
 
     Raises:
-        ValueError: it was cut short, is no trial, or an absurd one; says why.
+        ValueError, DataError: it was cut short, is no trial, or an absurd one; says why.
     """
     payload = parse_json(line)
     if not isinstance(payload, dict):
         raise ValueError("no trial")
-    known = {each.name for each in fields(Trial)}
-    values = {key: value for key, value in payload.items() if key in known}
-    texts = ("key", "name", "data_hash", "recorded")
-    wrong = [name for name in texts if not isinstance(values.get(name), str)]
-    wrong += [name for name in ("seed", "n_bars") if type(values.get(name)) is not int]
-    for name in ("sharpe", "periods_per_year"):
-        value = values.get(name)
-        if not (value is None or type(value) in (int, float)):
-            wrong.append(name)
-    markets = values.setdefault("markets", [])
-    if not isinstance(markets, list) or not all(isinstance(each, str) for each in markets):
-        wrong.append("markets")
-    if wrong or "sharpe" not in values:
-        raise ValueError(f"{', '.join(wrong) or 'sharpe'} is missing or of another kind")
-    sharpe, years = values["sharpe"], values.get("periods_per_year")
+    trial = from_json(Trial, payload, "the trial", extra=True)
+    sharpe, years = trial.sharpe, trial.periods_per_year
     if sharpe is not None and abs(sharpe) > MAX_SHARPE:
         raise ValueError(f"a Sharpe ratio of {float(sharpe):.3g} a bar")
-    if values["n_bars"] < 1 or not (years is None or 0 < years <= _MOST_BARS_A_YEAR):
-        raise ValueError(f"{values['n_bars']} bars, {years} a year")
-    return Trial(**{**values, "markets": tuple(markets)})
+    if trial.n_bars < 1 or not (years is None or 0 < years <= _MOST_BARS_A_YEAR):
+        raise ValueError(f"{trial.n_bars} bars, {years} a year")
+    return trial

@@ -7,9 +7,6 @@ whatever is there; a part that is ``None`` or empty was not evaluated, and the r
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,10 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from offline_trader.codec import (
+    LARGEST,
+    from_json,
+    plain,
+    read_object,
+    require_moderate,
+    to_json,
+)
 from offline_trader.errors import DataError
 from offline_trader.evaluation.measures import verdicts_of
 from offline_trader.runs import atomic_write
-from offline_trader.stored_json import LARGEST, from_json, read_object, require_moderate
 from offline_trader.types import FloatArray
 
 __all__ = [
@@ -348,9 +352,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; NaN becomes null. :meth:`from_dict` is its inverse."""
-        payload = _plain(self)
-        assert isinstance(payload, dict)
-        return {"format": FORMAT, **payload}
+        return {"format": FORMAT, **plain(self)}
 
     @classmethod
     def from_dict(cls, payload: Mapping[str, Any]) -> Evaluation:
@@ -377,7 +379,7 @@ class Evaluation:
 
     def save(self, path: Path) -> None:
         """Writes the JSON form atomically."""
-        text = json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
+        text = to_json(self.to_dict(), separators=(",", ":"))
         atomic_write(path, (text + "\n").encode())
 
     @classmethod
@@ -391,28 +393,6 @@ class Evaluation:
         return cls._from_json(
             read_object(path, what="the evaluation.json of an evaluation", hint=hint), str(path)
         )
-
-
-def _plain(value: object) -> object:
-    """JSON-able copy of dataclasses, arrays and containers."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            named = value.astype(object)
-            named[~np.isfinite(value)] = None
-            return named.tolist()
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        texts = bool(value) and all(type(item) is str for item in value)
-        return list(value) if texts else [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _require_consistent(found: Evaluation, where: str) -> None:

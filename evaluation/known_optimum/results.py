@@ -6,7 +6,6 @@ and method again replaces it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from offline_trader.codec import from_json, plain, read_object, require_moderate, to_json
 from offline_trader.errors import DataError
 from offline_trader.evaluation.judging import ScoreRow
 from offline_trader.evaluation.known_optimum.scoring import Score
 from offline_trader.evaluation.statistics import SeedSummary, seed_summary
 from offline_trader.runs import atomic_write
-from offline_trader.stored_json import from_json, read_object, require_moderate
 
 __all__ = ["RESULTS_FOLDER", "KnownResult", "find_results", "load_results"]
 
@@ -80,24 +79,13 @@ class KnownResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        summary = self.summary
-        return {
-            "format": FORMAT,
-            "name": self.name,
-            "subject": self.subject,
-            "trained": self.trained,
-            "base": self.base,
-            "seeds": list(self.seeds),
-            "scores": [score.to_dict() for score in self.scores],
-            "summary": None if summary is None else summary.to_dict(),
-            "config": self.config,
-        }
+        return {"format": FORMAT, **plain(self), "summary": plain(self.summary)}
 
     def save(self, folder: Path) -> Path:
         """Writes it below ``folder`` and returns the file's path."""
         subject = re.sub(r"[^A-Za-z0-9_]+", "-", self.subject).strip("-")
         path = folder / RESULTS_FOLDER / f"{self.name}-{subject}.json"
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        text = to_json(self.to_dict(), indent=1)
         atomic_write(path, (text + "\n").encode())
         return path
 

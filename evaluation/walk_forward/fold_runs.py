@@ -22,10 +22,10 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from offline_trader.codec import from_json, read_object, require_types
 from offline_trader.errors import OfflineTraderError
 from offline_trader.evaluation.walk_forward.windows import Fold, FoldJob, FoldResult
 from offline_trader.runs import atomic_write
-from offline_trader.stored_json import from_json, read_object, require_types
 from offline_trader.types import digest
 
 __all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from offline_trader.codec import plain
 from offline_trader.config.coercion import CommandText, from_dict, known_keys
 from offline_trader.config.foreign_code import refuse_code
 from offline_trader.errors import ConfigError
@@ -73,13 +74,13 @@ def to_dict(config: object) -> dict[str, Any]:
     """JSON-able form of a config: tuples become lists, paths become strings."""
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"to_dict needs a dataclass instance, not {config!r}")
-    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return dict(plain(config))
 
 
 def to_yaml(config: object) -> str:
     """YAML text that :func:`load_config` reads back to an equal config."""
     tree = config if isinstance(config, Mapping) else to_dict(config)
-    return yaml.safe_dump(_plain(tree), sort_keys=False)
+    return yaml.safe_dump(plain(tree), sort_keys=False)
 
 
 def config_hash(config: object) -> str:
@@ -108,18 +109,6 @@ def _portable(key: str, value: Any) -> Any:
     if key == "market" and isinstance(value, list | tuple):
         return [_portable(key, each) for each in value]
     return value
-
-
-def _plain(value: object) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_dict(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value.item() if hasattr(value, "item") else value
 
 
 def read_yaml(path: Path) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
+from offline_trader.codec import read_object
 from offline_trader.errors import ConfigError, DataError, GateFailed
 from offline_trader.hashing import content_sha256
 from offline_trader.locks import locked
@@ -238,14 +239,4 @@ def load_json(path: Path) -> dict[str, Any]:
     Raises:
         DataError: no such file, or no JSON object in it.
     """
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"no manifest {path}", hint="run `offline-trader export`") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is broken JSON at line {error.lineno}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not readable: {error}") from error
-    if not isinstance(payload, dict):
-        raise DataError(f"{path} holds no JSON object")
-    return payload
+    return read_object(path, what="a manifest", hint="`offline-trader export` writes one")

@@ -11,13 +11,13 @@ file on purpose can write the hash anew.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offline_trader.codec import parse_json
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.export.manifest import EXPORT_KIND, described, load_json
 from offline_trader.hashing import bytes_sha256
@@ -232,8 +232,8 @@ def _mapping(path: Path, properties: Mapping[str, str], name: str) -> dict[str, 
         shown = "observation layout" if what == "layout" else what
         raise DataError(f"{path} holds no {shown} ({name!r})", expected=_FOREIGN)
     try:
-        value = json.loads(properties[name])
-    except (ValueError, RecursionError) as error:
+        value = parse_json(properties[name])
+    except ValueError as error:
         raise DataError(f"{path}: {name} is not JSON ({error})", expected=_FOREIGN) from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: {name} is a {type(value).__name__}", expected="a JSON object")

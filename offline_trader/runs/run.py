@@ -17,12 +17,11 @@ again.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +29,7 @@ from platform import python_version
 from typing import Any
 
 from offline_trader import __version__
+from offline_trader.codec import from_json, parse_json, read_object, require_types, to_json
 from offline_trader.config import portable, require_seed, to_yaml
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.hashing import content_sha256
@@ -196,20 +196,18 @@ class Run:
             DataError: no run there, or its manifest is not readable.
         """
         path = Path(path)
-        try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError) as error:
+        if not (path / MANIFEST).exists():
             raise DataError(
                 f"{path} is not a run directory", expected=f"a directory with {MANIFEST}"
-            ) from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{path / MANIFEST} is not readable: {error}") from error
-        if not isinstance(manifest, dict) or "status" not in manifest:
+            )
+        hint = "if it was changed, take it from a copy, or make the run again"
+        manifest = read_object(path / MANIFEST, what="the manifest of a run", hint=hint)
+        if "status" not in manifest:
             raise DataError(
                 f"{path / MANIFEST} is not the manifest of a run",
                 expected="the directory of a run, such as runs/finetune",
             )
-        _require_types(path / MANIFEST, manifest)
+        from_json(_Manifest, manifest, str(path / MANIFEST), extra=True)
         return cls(path, manifest)
 
     @property
@@ -261,7 +259,7 @@ class Run:
             if not temporary.exists():
                 raise RuntimeError(f"the writer of checkpoint {step} wrote nothing")
             known = {"metrics_bytes": self._log.size, "sha256": content_sha256(temporary)}
-            marker = json.dumps(known)
+            marker = to_json(known)
             atomic_write(folder / f"{step:010d}.json", marker.encode())
             _remove(final)
             temporary.replace(final)
@@ -333,16 +331,10 @@ class Run:
             DataError: it is lost or broken.
         """
         file = self.path / CHECKPOINTS / f"{step:010d}.json"
-        try:
-            marker = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{file} is not readable: {error}") from error
-        if not isinstance(marker, dict) or type(marker.get("metrics_bytes")) is not int:
-            raise DataError(
-                f"{file} lacks metrics_bytes",
-                expected="what is noted beside a checkpoint",
-                hint="delete it and its checkpoint; the run then goes on from the one before",
-            )
+        hint = "delete it and its checkpoint; the run then goes on from the one before"
+        what = "what is noted beside a checkpoint"
+        marker = read_object(file, what=what, hint=hint)
+        require_types(marker, {"metrics_bytes": int}, file, hint=hint)
         return marker
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
@@ -353,9 +345,9 @@ class Run:
 
     def _update(self, **entries: Any) -> None:
         manifest = {**self.manifest, **entries}
-        text = json.dumps(_finite(manifest), indent=2, allow_nan=False) + "\n"
+        text = to_json(manifest, indent=2) + "\n"
         atomic_write(self.path / MANIFEST, text.encode())
-        self.manifest = json.loads(text)
+        self.manifest = parse_json(text)
 
 
 def _was_stopped(error: BaseException | None) -> bool:
@@ -370,47 +362,24 @@ def _was_stopped(error: BaseException | None) -> bool:
     return False
 
 
-def _finite(value: Any) -> Any:
-    """``value`` with null for numbers that JSON lacks."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+@dataclass(frozen=True)
+class _Parent:
+    path: str
+    sha256: str
 
 
-_TYPES = {
-    "status": str,
-    "command": str,
-    "config_hash": str,
-    "data_hash": str,
-    "seed": int,
-    "resumed": int,
-    "parents": list,
-    "facts": dict,
-}
+@dataclass(frozen=True)
+class _Manifest:
+    """What a manifest has of the following is of these types."""
 
-
-def _require_types(file: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a manifest whose entries, as far as it has them, are of other types.
-
-    Raises:
-        DataError: the entry that is wrong.
-    """
-    wrong = [
-        key for key, kind in _TYPES.items() if key in manifest and type(manifest[key]) is not kind
-    ]
-    for parent in () if wrong else manifest.get("parents", ()):
-        if not isinstance(parent, dict) or not all(
-            isinstance(parent.get(key), str) for key in ("path", "sha256")
-        ):
-            wrong.append("parents")
-    if wrong:
-        raise DataError(
-            f"{file}: {wrong[0]} is {str(manifest[wrong[0]])[:60]!r}",
-            expected=f"a {_TYPES[wrong[0]].__name__}, as a run writes it",
-            hint="the manifest was changed: take it from a copy, or make the run again",
-        )
+    status: str
+    command: str = ""
+    config_hash: str = ""
+    data_hash: str = ""
+    seed: int = 0
+    resumed: int = 0
+    parents: list[_Parent] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def _now() -> str:

@@ -15,6 +15,7 @@ import minari
 import numpy as np
 import pytest
 
+from offline_trader.codec import from_json
 from offline_trader.datasets import (
     CollectConfig,
     CollectSummary,
@@ -81,7 +82,7 @@ def test_counts(summary: CollectSummary, root: Path) -> None:
     assert sum(one.steps for one in summary.behaviours) == 1020
     assert Path(summary.plot).read_bytes().startswith(b"\x89PNG")
     stored = json.loads((root / CONFIG.dataset_id / "summary.json").read_text())
-    assert CollectSummary.from_dict(stored) == summary
+    assert from_json(CollectSummary, stored, "it") == summary
 
 
 def test_summary_is_what_the_transitions_say(summary: CollectSummary, root: Path) -> None:
