@@ -301,7 +301,7 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", '{"kind": "offline-trader export"}'])
 def test_a_manifest_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match="is not the manifest of a run"):
+    with pytest.raises(DataError, match="the manifest of a run"):
         Run.open(tmp_path)
 
 
