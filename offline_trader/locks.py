@@ -9,7 +9,6 @@ The owner removes both; what a kill leaves behind blocks nobody.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offline_trader.codec import parse_json, to_json
 from offline_trader.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def locked(path: Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
         ) from None
     try:
         with suppress(OSError):  # a full disk: the lock holds without its note
-            note.write_text(json.dumps(_myself()), encoding="utf-8")
+            note.write_text(to_json(_myself()), encoding="utf-8")
         yield
     finally:
         for file in (note, path):  # still held: who opened this file before locks nothing by it
@@ -96,7 +96,7 @@ def _myself() -> dict[str, object]:
 def _owner(note: Path) -> str:
     """Who holds the lock, as far as the note beside it can be read."""
     try:
-        found = json.loads(note.read_text(encoding="utf-8"))
+        found = parse_json(note.read_bytes())
         return f"process {found['pid']} on {found['host']} since {found['started']}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -67,32 +67,25 @@ class _Exponential:
     def update(self, x: float) -> float:
         self.count += 1
         if self.count > self.bars:
-            self.value = (x - self.value) * (2.0 / (self.bars + 1.0)) + self.value
+            self.value = self.after(x)
         else:
             self.total += x
             if self.count == self.bars:
                 self.value = self.total / self.bars
         return self.value
+
+    def after(self, x: float) -> float:
+        return (x - self.value) * (2.0 / (self.bars + 1.0)) + self.value
 
 
 @dataclass
-class _Wilder:
+class _Wilder(_Exponential):
     """The mean of the first ``bars`` values, then ``value = (value · (bars − 1) + x) / bars``."""
 
     bars: int = 14
-    count: int = 0
-    value: float = math.nan
-    total: float = 0.0
 
-    def update(self, x: float) -> float:
-        self.count += 1
-        if self.count > self.bars:
-            self.value = (self.value * (self.bars - 1) + x) / self.bars
-        else:
-            self.total += x
-            if self.count == self.bars:
-                self.value = self.total / self.bars
-        return self.value
+    def after(self, x: float) -> float:
+        return (self.value * (self.bars - 1) + x) / self.bars
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from offline_trader.codec import parse_json, to_json
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -37,9 +37,8 @@ class MetricsLog:
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Add one row; a value that is not finite is stored as null: JSON has no infinity."""
         numbers = {name: float(value) for name, value in values.items()}
-        row = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
         with self._path.open("ab") as file:
-            file.write(json.dumps({"step": step, **row}).encode() + b"\n")
+            file.write(to_json({"step": step, **numbers}).encode() + b"\n")
         self._write_event(step, numbers)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -47,7 +46,7 @@ class MetricsLog:
         found: list[dict[str, Any]] = []
         for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
             try:
-                found.append(json.loads(line))
+                found.append(parse_json(line))
             except ValueError:
                 break
         return found

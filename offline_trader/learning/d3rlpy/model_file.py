@@ -9,7 +9,6 @@ all, so the unpickler here refuses every one; the weights inside are read by
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from offline_trader.codec import parse_json
 from offline_trader.errors import DataError
 from offline_trader.hashing import bytes_sha256
 
@@ -120,7 +120,7 @@ def _unpickled(path: Path, payload: bytes) -> dict[str, Any]:
 def _require_room(path: Path, config: str, size: int) -> None:
     """Refuse networks larger than the file could hold, before memory is taken for them."""
     try:
-        tree = json.loads(config)
+        tree = parse_json(config)
         inputs = prod(int(each) for each in tree["observation_shape"]) + int(tree["action_size"])
         settings = tree["config"]["params"]
         critics = int(settings.get("n_critics", 1))
@@ -132,7 +132,7 @@ def _require_room(path: Path, config: str, size: int) -> None:
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(
-            f"{path} is not a readable d3rlpy model: its settings lack {error}"
+            f"{path} is not a readable d3rlpy model: its settings are wrong: {error}"
         ) from error
     # the observation alone feeds an actor, so the inputs are counted a little high
     if inputs < 1 or critics < 0 or needed * _BYTES_A_WEIGHT > 2 * size:
