@@ -252,10 +252,10 @@ def run_seed(name: str, budget: Budget, seed: int) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    from offline_trader.cli.validation import ValidationConfig, Validator, whole_range
     from offline_trader.datasets import CollectConfig, collect, load_transitions
     from offline_trader.datasets.catalog import own_metadata
     from offline_trader.features import FeatureScaler
+    from offline_trader.pipeline.validation import ValidationConfig, Validator, whole_range
 
     task, root = TASKS[name], HOME / "datasets"
     env = task.env()

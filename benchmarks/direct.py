@@ -35,10 +35,9 @@ ROUNDS, REPEATS = 12, 20
 
 def train(dataset: str, variant: str, seed: int) -> dict[str, float]:
     """Score and seconds of one training."""
-    from offline_trader.cli.known_optimum_request import KnownOptimumConfig
-    from offline_trader.cli.known_optimum_subjects import train_directly
     from offline_trader.evaluation.known_optimum import get_market, score_policy
     from offline_trader.learning.settings import DirectConfig
+    from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig, train_directly
 
     plan = KnownOptimumConfig(direct=DirectConfig(**VARIANTS[variant]), seed=seed)
     start = time.perf_counter()

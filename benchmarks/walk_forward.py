@@ -31,11 +31,11 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 
 def walk(market: str, workers: int) -> Any:
     """The finished walk over ``market`` with the default settings."""
-    from offline_trader.cli.line_job import LineJob, WalkForwardConfig
     from offline_trader.config import to_dict
     from offline_trader.evaluation.walk_forward import make_folds, walk_forward
     from offline_trader.features import WARMUP_BARS
     from offline_trader.markets import load_market
+    from offline_trader.pipeline.folds import LineJob, WalkForwardConfig
     from offline_trader.types import digest
 
     plan, bars = WalkForwardConfig(market=market), load_market(market)
@@ -92,8 +92,8 @@ def table_figures(market: str, result: Any) -> list[Figure]:
 
 def table(args: argparse.Namespace) -> None:
     """Part ``table``."""
-    from offline_trader.cli.line_job import WalkForwardConfig
     from offline_trader.config import to_dict
+    from offline_trader.pipeline.folds import WalkForwardConfig
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     figures: list[Figure] = []

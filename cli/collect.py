@@ -111,7 +111,7 @@ def command(
     if dry_run:
         show_settings(terminal, plan)
         return
-    with terminal.progress("collecting", plan.transitions) as advance:
+    with terminal.task("collecting", plan.transitions) as advance:
         summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
     print_summary(terminal, summary)
     terminal.result(summary.to_dict())

@@ -9,13 +9,13 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import Json, Quiet, examples
-from offline_trader.errors import DataError
+from offline_trader.pipeline.report_folder import read_evaluation
 from offline_trader.runs import atomic_write
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.judging import Evaluation, PairedDifference
+    from offline_trader.evaluation.judging import PairedDifference
 
-__all__ = ["EXAMPLES", "command", "read_evaluation"]
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader compare runs/demo/evaluation runs/evaluation-technical-sp500-from-2015-01-13",
@@ -69,23 +69,3 @@ def _said(difference: PairedDifference) -> str:
         f"{difference.value:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}, "
         f"over {difference.n:,} bars"
     )
-
-
-def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in a folder or file.
-
-    Raises:
-        DataError: there is none, or it cannot be read.
-    """
-    from offline_trader.evaluation.judging import Evaluation
-
-    file = path / "evaluation.json" if path.is_dir() else path
-    if not file.is_file() and (path / "evaluation" / "evaluation.json").is_file():
-        file = path / "evaluation" / "evaluation.json"
-    if not file.is_file():
-        raise DataError(
-            f"{path} holds no evaluation.json",
-            expected="a folder that evaluate or judge wrote",
-            hint="run offline-trader evaluate first",
-        )
-    return Evaluation.load(file)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from offline_trader.codec import to_json
 from offline_trader.errors import visible
+from offline_trader.stored_json import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Advance", "Percent", "Terminal", "number", "plain_json"]
+__all__ = ["Bar", "Percent", "Terminal", "number"]
 
 _NEVER_WRAPPED = 16
 _EDGES, _PADDING = 1, 2  # of a table: at its left, and after each column
@@ -29,13 +30,13 @@ _DRIVING = re.compile(
 of surrogate pairs."""
 
 
-class Advance:
+class Bar:
     """Moves one progress bar: call it with the units done so far and the total."""
 
     def __init__(self, progress: Any, task: Any) -> None:
         self._progress, self._task = progress, task
 
-    def __call__(self, done: float, total: float | None = None) -> None:
+    def __call__(self, done: float, total: float | None = None, /) -> None:
         """Set the bar to ``done`` of ``total``."""
         if total is None:
             self._progress.update(self._task, completed=done)
@@ -65,14 +66,14 @@ class Terminal:
             stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet
         )
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, /) -> None:
         """A line for a human about what happens, on stderr."""
         self._err.print(visible(text))
 
     def result(self, payload: Mapping[str, Any]) -> None:
         """The command's result: with ``--json`` one JSON object, otherwise nothing."""
         if self.as_json:
-            self._out.print(_escaped_json(plain_json(payload)))
+            self._out.print(_escaped_json(json_text(payload)))
 
     def line(self, text: str = "") -> None:
         """A line of the human-readable result, on stdout."""
@@ -111,7 +112,7 @@ class Terminal:
         self._out.print(table, soft_wrap=False)
 
     @contextmanager
-    def progress(self, label: str, total: float | None = None) -> Iterator[Advance]:
+    def task(self, label: str, total: float | None = None, /) -> Iterator[Bar]:
         """A progress bar on stderr for the length of the block; silent with ``--quiet``."""
         from rich.progress import (
             BarColumn,
@@ -129,7 +130,7 @@ class Terminal:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._err, disable=self.quiet) as bars:
-            yield Advance(bars, bars.add_task(visible(label), total=total))
+            yield Bar(bars, bars.add_task(visible(label), total=total))
 
 
 @dataclass(frozen=True)
@@ -215,8 +216,3 @@ def number(value: object) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value) or 1)))}f}"
     return f"{value:.3g}"
-
-
-def plain_json(payload: object) -> str:
-    """JSON text; numbers that JSON lacks (NaN, infinity) become null."""
-    return to_json(payload, indent=2, ensure_ascii=False, default=str)

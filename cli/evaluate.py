@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.evaluation_folder import Overwrite, claimed_folder, evaluation_folder
 from offline_trader.cli.evaluation_tables import print_evaluation
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.options import (
@@ -19,6 +15,7 @@ from offline_trader.cli.options import (
     Config,
     DryRun,
     Json,
+    Overwrite,
     Quiet,
     Seed,
     Settings,
@@ -29,22 +26,23 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.cli.seed_candidates import (
-    open_candidates,
-    seed_folders,
-    study_name,
-    validated_seed,
+from offline_trader.pipeline.candidates import Candidate, require_bars
+from offline_trader.pipeline.evaluating import (
+    EvaluateConfig,
+    evaluate_candidate,
+    evaluate_seeds,
+    known_results,
+    note_seen_bars,
+    own_settings,
+    windows_of,
 )
-from offline_trader.cli.subjects import Candidate, require_bars
-from offline_trader.envs import EnvConfig
-from offline_trader.evaluation.judging import LEDGER_FOLDER, EvaluateOptions, TrialLedger, evaluate
-from offline_trader.markets import load_markets
+from offline_trader.pipeline.report_folder import claimed_folder, evaluation_folder
+from offline_trader.pipeline.seed_candidates import open_candidates, study_name
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.judging import Evaluation, ScoreRow, WindowRow
+    from offline_trader.evaluation.judging import Evaluation
 
-__all__ = ["EXAMPLES", "EvaluateConfig", "command", "evaluate_candidate", "print_evaluation"]
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader evaluate runs/finetune/export/policy.onnx --start 2015-01-01",
@@ -54,19 +52,6 @@ EXAMPLES = examples(
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """One evaluation.
-
-    Attributes:
-        env: market, dates and trading rules; those of the training unless set.
-        options: comparisons, robustness runs, bootstrap, seed.
-    """
-
-    env: EnvConfig = field(default_factory=EnvConfig)
-    options: EvaluateOptions = field(default_factory=EvaluateOptions)
 
 
 def command(
@@ -141,11 +126,9 @@ def command(
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     candidates = open_candidates(policy, as_seeds=as_seeds, unverified=unverified)
-    known = _known_results(policy, known_optimum or [])
+    known = known_results(policy, known_optimum or [])
     candidate = candidates[0]
-    seen_until = max(each.seen_until for each in candidates)
-    base = {"env": {**candidate.env, "start": _first_unseen(seen_until), "end": None}}
-    base["options"] = {"experts": list(candidate.experts), "seed": candidate.seed}
+    base, seen_until = own_settings(candidates)
     plan = resolve(
         EvaluateConfig,
         config,
@@ -157,10 +140,10 @@ def command(
         options__experts=listed(expert),
         options__seed=seed,
     )
-    _note_seen_bars(terminal, plan.env, seen_until)
+    note_seen_bars(terminal, plan.env, seen_until)
     require_bars(plan.env, seen_until)
     limits = read_limits(gates, stage)
-    windows = () if walk is None else _windows(walk, plan.env)
+    windows = () if walk is None else windows_of(walk, plan.env)
     if dry_run:
         show_settings(terminal, plan)
         return
@@ -170,14 +153,21 @@ def command(
     name = candidate.name if len(candidates) == 1 else study_name(policy)
     folder = output or evaluation_folder(name, plan.env)
     with claimed_folder(folder, overwrite=overwrite):
-        attached: dict[str, Any] = {"known_optimum": known, "windows": windows}
         if len(candidates) > 1:
-            candidate, plan, attached["seeds"], reason = _close_look(
-                policy, candidates, plan, terminal
+            evaluation = evaluate_seeds(
+                policy,
+                candidates,
+                plan,
+                folder,
+                terminal,
+                limits,
+                known_optimum=known,
+                windows=windows,
             )
-            shown = f"Curves and measures are those of {candidate.name}, {reason}"
-            attached["notes"] = (f"{shown}; the other seeds' are under Seeds.",)
-        evaluation = evaluate_candidate(candidate, plan, folder, terminal, limits, **attached)
+        else:
+            evaluation = evaluate_candidate(
+                candidate, plan, folder, terminal, limits, known_optimum=known, windows=windows
+            )
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result({"report": str(folder / "report.html"), **_without_curves(evaluation)})
@@ -185,22 +175,6 @@ def command(
         from offline_trader.evaluation.gates import require_gates
 
         require_gates(evaluation.gates)
-
-
-def _note_seen_bars(terminal: Terminal, env: EnvConfig, seen_until: str) -> None:
-    """Says where the range has bars that training saw.
-
-    Raises:
-        ConfigError: a date of the range that cannot be read.
-    """
-    from offline_trader.tables.dates import parse_date, parse_end
-
-    start, _ = (None if date is None else parse_date(date) for date in (env.start, env.end))
-    if seen_until and (start is None or start < parse_end(seen_until)):
-        terminal.note(
-            f"note: the policy's training saw bars until {seen_until}; what it earns before then "
-            "proves nothing"
-        )
 
 
 def _note_unasked(terminal: Terminal, candidate: Candidate, plan: EvaluateConfig) -> None:
@@ -211,142 +185,6 @@ def _note_unasked(terminal: Terminal, candidate: Candidate, plan: EvaluateConfig
             f"note: not compared with {', '.join(missing)}, which the model names: its code is "
             "imported only if you name it with --expert"
         )
-
-
-def _windows(walk: Path, env: EnvConfig) -> tuple[WindowRow, ...]:
-    """Windows of the walk-forward in the run ``walk``, which went over a market of ``env``.
-
-    Raises:
-        DataError: no walk-forward there.
-        ConfigError: it went over other bars.
-    """
-    from offline_trader.evaluation.walk_forward import load_windows
-
-    return load_windows(walk, load_markets(env.market, tz=env.tz))
-
-
-def _known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[ScoreRow, ...]:
-    """Scores that lie in the policies' runs, or in the run of a model's folder, and ``further``."""
-    from offline_trader.evaluation.known_optimum.results import find_results, load_results
-
-    places = [Path(policy) for policy in policies if not policy.startswith("expert:")]
-    places += [each for place in places for each in seed_folders(place)]
-    runs = [each for place in places for each in (place, place.parent, place.parent.parent)]
-    own = [
-        run
-        for run in runs
-        if run in places or (run / "manifest.json").is_file() or seed_folders(run)
-    ]
-    results = [*find_results(own), *(each for path in further for each in load_results(path))]
-    return tuple({json.dumps(each.to_dict()): each.row() for each in results}.values())
-
-
-def _close_look(
-    sources: Sequence[str],
-    candidates: Sequence[Candidate],
-    config: EvaluateConfig,
-    terminal: Terminal,
-) -> tuple[Candidate, EvaluateConfig, tuple[ScoreRow, ...], str]:
-    """The candidate to look at closely, its settings, the rows of all seeds, and why this one.
-
-    The seed that validation chose, if one did: its choice has not seen these bars, and it is the
-    one that export takes. Otherwise the median one.
-    """
-    from offline_trader.evaluation.judging import SeedRun, seed_study
-
-    own = config.options.seed == candidates[0].seed
-    runs = [SeedRun(each.seed, each.open(), each.trial, each.name) for each in candidates]
-    with terminal.progress(f"evaluating {len(runs)} seeds", len(runs)) as advance:
-        study = seed_study(
-            runs,
-            config.env,
-            config.options,
-            ledger=TrialLedger(LEDGER_FOLDER),
-            own_seeds=own,
-            on_seed=advance,
-        )
-    best = validated_seed(sources)
-    seeds = [each.seed for each in candidates]
-    index, why = study.median, "with the median Sharpe ratio"
-    if best is not None and best in seeds:
-        index, why = seeds.index(best), "that validation chose"
-    chosen, reason = candidates[index], f"of {len(seeds)} seeds the one {why}"
-    if own:
-        config = replace(config, options=replace(config.options, seed=chosen.seed))
-    named = replace(chosen, name=f"{study_name(sources)}, seed {chosen.seed}")
-    return named, config, study.rows, reason
-
-
-def evaluate_candidate(
-    candidate: Candidate,
-    config: EvaluateConfig,
-    folder: Path,
-    terminal: Terminal,
-    gates: GateSet | None = None,
-    *,
-    seeds: tuple[ScoreRow, ...] = (),
-    known_optimum: tuple[ScoreRow, ...] = (),
-    windows: tuple[WindowRow, ...] = (),
-    notes: tuple[str, ...] = (),
-) -> Evaluation:
-    """Evaluate, count the trial, write ``evaluation.json``, ``report.html`` and PNG files.
-
-    With ``gates`` they are checked too, and noted in the manifest of a model that has one.
-    ``seeds``, ``known_optimum`` and ``windows`` are shown in their sections, ``notes`` at the end.
-    """
-    from offline_trader.evaluation.report import write_report
-
-    options = replace(config.options, name=config.options.name or candidate.name)
-    with terminal.progress("evaluating") as advance:
-        evaluation = evaluate(
-            candidate.open(),
-            config.env,
-            options,
-            ledger=TrialLedger(LEDGER_FOLDER),
-            trial=candidate.trial,
-        )
-        evaluation = replace(
-            evaluation,
-            known_optimum=known_optimum,
-            seeds=seeds,
-            windows=windows,
-            notes=(*evaluation.notes, *notes),
-        )
-        if gates is not None:
-            evaluation = _gated(candidate, config, evaluation, gates, terminal)
-        advance(1, 1)
-    evaluation.save(folder / "evaluation.json")
-    write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
-    return evaluation
-
-
-def _gated(
-    candidate: Candidate,
-    config: EvaluateConfig,
-    evaluation: Evaluation,
-    gates: GateSet,
-    terminal: Terminal,
-) -> Evaluation:
-    """The evaluation with its gates, which go into the manifest beside an ONNX file too."""
-    from offline_trader.evaluation.gates import gate_rows
-    from offline_trader.export import OnnxPolicy, record_gates
-
-    subject = candidate.open()
-    rows = gate_rows(subject, config.env, evaluation, gates)
-    judged = replace(evaluation, gates=rows)
-    model = subject.file if isinstance(subject, OnnxPolicy) else None
-    if model is not None and (model.path.parent / "manifest.json").exists():
-        record_gates(model.path, judged.to_dict()["gates"], sha256=model.sha256)
-    elif judged.kind == "policy":
-        terminal.note("note: no manifest takes the gates; that is beside an exported ONNX file")
-    return judged
-
-
-def _first_unseen(day: str) -> str | None:
-    """The day after ``day``."""
-    import numpy as np
-
-    return str(np.datetime64(day, "D") + 1) if day else None
 
 
 def _without_curves(evaluation: Evaluation) -> dict[str, Any]:

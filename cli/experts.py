@@ -49,7 +49,7 @@ def command(
     else:
         sources = market_sources([market], closes) or ()
         env = EnvConfig(market=tuple(sources), start=start, end=end)
-        with terminal.progress("scoring", len(experts)) as advance:
+        with terminal.task("scoring", len(experts)) as advance:
             for done, (expert, row) in enumerate(zip(experts, rows, strict=True), 1):
                 row["score"] = score(expert, env)
                 advance(done)

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import DryRun, Json, Quiet, Unverified, examples
-from offline_trader.cli.seeds import chosen_run
-from offline_trader.cli.subjects import last_day_seen, source_experts
-from offline_trader.cli.trained_runs import (
-    POLICY_FILE,
-    finished_run,
-    policy_hash,
-    trained_policy,
-)
-from offline_trader.config import from_dict, portable
-from offline_trader.errors import GateFailed
-from offline_trader.locks import locked
-from offline_trader.runs import LOCK
+from offline_trader.pipeline.exporting import check_export, export_run
+from offline_trader.pipeline.seeds import chosen_run
 
-if TYPE_CHECKING:
-    from offline_trader.export import ExportResult, ParityReport
-    from offline_trader.learning.agents import Learner
-    from offline_trader.types import ObservationLayout, Observations
-
-__all__ = ["EXAMPLES", "Exported", "command", "export_run"]
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader export runs/finetune",
     "offline-trader export runs/finetune --output policy/sp500.onnx",
     "offline-trader export runs/finetune --force",
 )
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote.
-
-    Attributes:
-        model, manifest: the files.
-        sha256: of the model.
-        size_bytes: of the model.
-        max_abs_difference: largest difference from the torch actor over the parity probes.
-        collapse: collapse measures of the deterministic policy.
-        verdicts: COLLAPSED, STATE-BLIND, SATURATED, as they apply.
-    """
-
-    model: Path
-    manifest: Path
-    sha256: str
-    size_bytes: int
-    max_abs_difference: float
-    collapse: Mapping[str, Any]
-    verdicts: tuple[str, ...]
 
 
 def command(
@@ -82,7 +43,7 @@ def command(
     run = chosen_run(run, terminal)
     target = output or run / "export" / "policy.onnx"
     if dry_run:
-        policy_hash(finished_run(run), unverified=unverified)
+        check_export(run, unverified=unverified)
         terminal.line(f"{run} would be exported to {target}; nothing was done (--dry-run)")
         terminal.result({"run": str(run), "model": str(target)})
         return
@@ -97,142 +58,3 @@ def command(
     terminal.line(f"model: {exported.model}")
     terminal.line(f"manifest: {exported.manifest}")
     terminal.result({**vars(exported), "verdicts": list(exported.verdicts)})
-
-
-def export_run(
-    run: Path, target: Path, *, force: bool = False, unverified: bool = False
-) -> Exported:
-    """Export ``run``'s policy to ``target``.
-
-    With ``force`` a collapsed policy, too; with ``unverified`` the run's manifest may lack the
-    policy's hash.
-
-    Raises:
-        DataError: no finished run.
-        ConfigError: the place belongs to another manifest, or another process exports to it.
-        SchemaMismatch: the run was trained with another observation layout.
-        GateFailed: a collapsed policy without ``force``, or one that differs from torch.
-    """
-    import numpy as np
-
-    from offline_trader.envs import EnvConfig
-    from offline_trader.evaluation.backtest import Course
-    from offline_trader.evaluation.measures import collapse_of, verdicts_of
-    from offline_trader.export import (
-        ManifestFacts,
-        refuse_collapsed,
-        refuse_taken_place,
-        write_manifest,
-    )
-    from offline_trader.types import ObservationLayout
-
-    refuse_taken_place(target)
-    finished = finished_run(run)
-    facts = finished.facts
-    layout = ObservationLayout.from_dict(facts["layout"])
-    learner = trained_policy(finished, unverified=unverified)
-    env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
-    legs = Course.from_env(env).account(learner, env.simulator).legs
-    measures = collapse_of(legs)
-    reasons = verdicts_of(measures.to_dict())
-    collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
-    refuse_collapsed(collapse, force=force)
-    described = _description(run, facts)
-    observations = np.concatenate([leg.observations for leg in legs])
-    # The model and the manifest beside it are of one export.
-    with locked(target.parent / LOCK, f"the folder {target.parent}"):
-        refuse_taken_place(target)
-        result, report = _write_model(learner, layout, target, described, observations)
-        written = write_manifest(
-            target,
-            ManifestFacts(
-                layout_hash=layout.hash,
-                parents={"policy": run / POLICY_FILE, **_parents(run)},
-                collapse=collapse,
-                parity=report,
-                force=force,
-                facts=described,
-            ),
-        )
-    return Exported(
-        model=target,
-        manifest=written,
-        sha256=result.sha256,
-        size_bytes=result.size_bytes,
-        max_abs_difference=report.max_abs_difference,
-        collapse=collapse,
-        verdicts=measures.verdicts,
-    )
-
-
-def _write_model(
-    learner: Learner,
-    layout: ObservationLayout,
-    target: Path,
-    described: Mapping[str, Any],
-    observations: Observations,
-) -> tuple[ExportResult, ParityReport]:
-    """Write the model beside its place, compare it with torch, and put it there if they agree.
-
-    Raises:
-        GateFailed: they differ; what was at ``target`` is still there.
-    """
-    from offline_trader.export import OnnxPolicy, export_onnx, parity, torch_policy
-    from offline_trader.learning.agents import DeterministicActor
-
-    scales, actor = learner.preprocessing, DeterministicActor(learner)
-    candidate = target.with_name(f".{target.name}.tmp")
-    try:
-        result = export_onnx(actor, scales, layout, candidate, described)
-        report = parity(
-            OnnxPolicy(candidate, expected_layout=layout),
-            torch_policy(actor, scales, layout),
-            exact=torch_policy(actor, scales, layout, exact=True),
-            observations=observations,
-        )
-        if not report.holds:
-            raise GateFailed(
-                f"the model differs from torch by {report.max_abs_difference:.2e}",
-                expected=f"at most {report.tolerance:.0e}",
-            )
-        candidate.replace(target)
-    finally:
-        candidate.unlink(missing_ok=True)
-    return result, report
-
-
-def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
-    from offline_trader.export import sha256_of
-    from offline_trader.runs import Run
-
-    manifest = Run.open(run).manifest
-    env, validation = facts["env"], facts["validation_env"] or {}
-    end = env["end"] or last_day_seen(env, None)
-    return {
-        "command": manifest["command"],
-        "seed": manifest["seed"],
-        "config_hash": manifest["config_hash"],
-        "policy_sha256": sha256_of(run / POLICY_FILE),
-        "market_sha256": manifest["data_hash"],
-        "market": portable(env)["market"],
-        "tz": env["tz"],
-        "train_range": [env["start"], end],
-        "validation_range": [validation.get("start"), validation.get("end")],
-        "simulator": env["simulator"],
-        "experts": [_portable(text) for text in source_experts(facts["experts"])],
-        "privileged": facts["privileged"],
-    }
-
-
-def _parents(run: Path) -> dict[str, str]:
-    """Hashes of what the run was made from, by the name of the file or folder."""
-    from offline_trader.runs import Run
-
-    return {Path(p["path"]).name: p["sha256"] for p in Run.open(run).manifest["parents"]}
-
-
-def _portable(expert: str) -> str:
-    """The expert's text without the folder of this machine that a file of one's own lies in."""
-    place, colon, rest = expert.partition(":")
-    return f"{Path(place).name}:{rest}" if colon and Path(place).is_absolute() else expert

@@ -8,17 +8,19 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.evaluate import print_evaluation
-from offline_trader.cli.evaluation_folder import Overwrite, claimed_folder
+from offline_trader.cli.evaluation_tables import print_evaluation
 from offline_trader.cli.options import (
     Config,
     Json,
+    Overwrite,
     Quiet,
     Seed,
     Settings,
     examples,
     resolve,
 )
+from offline_trader.pipeline.evaluating import judge_imported
+from offline_trader.pipeline.report_folder import claimed_folder
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -80,9 +82,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Judge a returns series, an equity curve or a trade list like one of our own results."""
-    from offline_trader.evaluation.imported import ImportOptions, evaluate_imported
-    from offline_trader.evaluation.judging import LEDGER_FOLDER, TrialLedger
-    from offline_trader.evaluation.report import write_report
+    from offline_trader.evaluation.imported import ImportOptions
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     options = resolve(
@@ -102,11 +102,7 @@ def command(
     )
     folder = output or Path("runs") / f"judge-{source.stem}"
     with claimed_folder(folder, overwrite=overwrite):
-        with terminal.progress("judging") as advance:
-            evaluation = evaluate_imported(source, options, ledger=TrialLedger(LEDGER_FOLDER))
-            advance(1, 1)
-        evaluation.save(folder / "evaluation.json")
-        write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
+        evaluation = judge_imported(source, options, folder, terminal)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result(evaluation.to_dict())

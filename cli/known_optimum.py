@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.known_optimum_request import ON_BARS, KnownOptimumConfig, Request
-from offline_trader.cli.known_optimum_subjects import (
-    market_of,
-    method_of,
-    named,
-    off_policy,
-    score,
-    score_on_bars,
-    train,
-    train_directly,
-    train_own,
-)
+from offline_trader.cli.known_optimum_request import Request
 from offline_trader.cli.options import (
     Config,
     Json,
@@ -32,9 +20,15 @@ from offline_trader.cli.options import (
     resolve,
 )
 from offline_trader.config import to_dict
+from offline_trader.pipeline.known_optimum import ON_BARS, score_method, score_named
+from offline_trader.pipeline.known_optimum_training import (
+    KnownOptimumConfig,
+    market_of,
+    method_of,
+)
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
+    from offline_trader.evaluation.known_optimum import KnownMarket
     from offline_trader.evaluation.known_optimum.fqe import RankCheck
     from offline_trader.evaluation.known_optimum.results import KnownResult
 
@@ -119,8 +113,6 @@ def command(
     profits, so a short run is precise. Without a name the markets and datasets are listed. With
     --run the report of `evaluate` shows the result.
     """
-    from offline_trader.evaluation.known_optimum.results import KnownResult
-
     terminal = Terminal(as_json=as_json, quiet=quiet)
     request = Request(policy, algorithm, seeds, fqe, run, realised, unverified)
     if name is None:
@@ -138,46 +130,15 @@ def command(
         learner__algorithm=None if request.own or request.direct else algorithm,
         seed=seed,
     )
-    named_here = request.own or request.direct
-    subject = policy or (str(algorithm) if named_here else plan.learner.algorithm)
-    market = market_of(name)
-    made, scores = _scored(request, name, subject, plan, terminal)
-    result = KnownResult(
-        name=name,
-        subject=subject,
-        trained=policy is None,
-        base=market.base_name,
-        seeds=tuple(plan.seed + k for k in range(len(scores))),
-        scores=tuple(scores),
-        config={**to_dict(plan), "realised": realised},
-    )
-    checked = off_policy(name, subject, made, plan.seed, terminal) if fqe and made else None
-    _print(terminal, market, result, None if run is None else result.save(run), checked)
-
-
-def _scored(
-    request: Request, name: str, subject: str, plan: KnownOptimumConfig, terminal: Terminal
-) -> tuple[KnownPolicy | None, list[Score]]:
-    """The (last) policy on the market's own observations, and a score for each training."""
-    if request.policy is not None and name == ON_BARS:
-        return None, [score_on_bars(request.policy, plan, terminal, unverified=request.unverified)]
-    market = market_of(name)
-    if request.policy is not None:
-        made = named(request.policy, market)
-        return made, [score(market, made, plan, plan.seed)]
-    scores: list[Score] = []
-    with terminal.progress(f"training {subject}", request.seeds) as advance:
-        for k in range(request.seeds):
-            one = replace(plan, seed=plan.seed + k)
-            if request.own:
-                made = train_own(subject, name, one, realised=request.realised)
-            elif request.direct:
-                made = train_directly(name, one, realised=request.realised)
-            else:
-                made = train(name, one, realised=request.realised)
-            scores.append(score(market, made, one, one.seed))
-            advance(k + 1)
-    return made, scores
+    if policy is not None:
+        result, checked = score_named(name, policy, plan, terminal, unverified=unverified, fqe=fqe)
+    else:
+        method = algorithm if request.own or request.direct else None
+        result, checked = score_method(
+            name, method, plan, terminal, seeds=seeds, realised=realised, fqe=fqe
+        )
+    kept = None if run is None else result.save(run)
+    _print(terminal, market_of(name), result, kept, checked)
 
 
 def _list(terminal: Terminal) -> None:

@@ -1,64 +1,16 @@
-"""What ``known-optimum`` is asked for: its settings, and which options go together."""
+"""What ``known-optimum`` is asked for: which of its options go together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from offline_trader.config import require_seed
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings import (
-    DirectConfig,
-    LearnerConfig,
-    OfflineConfig,
-    OnlineConfig,
-)
+from offline_trader.pipeline.known_optimum import ON_BARS
+from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig
 
-__all__ = ["ON_BARS", "KnownOptimumConfig", "Request"]
-
-ON_BARS = "M3-bars"
-
-
-@dataclass(frozen=True)
-class KnownOptimumConfig:
-    """How a learner is trained and a policy is scored.
-
-    Attributes:
-        learner: algorithm and networks.
-        offline: training on one of the offline datasets.
-        online, lanes: training from scratch where no dataset is named.
-        direct: training through the portfolio's gradient, with ``--train direct``.
-        score_lanes, score_steps: size of the scoring run.
-        bars, paths: size of the scoring run on M3-bars, all paths together.
-        seed: the first one.
-    """
-
-    learner: LearnerConfig = field(
-        default_factory=lambda: LearnerConfig(gamma=0.97, reward_scaling="none")
-    )
-    offline: OfflineConfig = field(
-        default_factory=lambda: OfflineConfig(updates=4_000, critic_updates=0, evaluate_interval=0)
-    )
-    online: OnlineConfig = field(
-        default_factory=lambda: OnlineConfig(
-            steps=64_000,
-            update_ratio=0.125,
-            offline_share=0.0,
-            critic_updates=0,
-            evaluate_interval=0,
-        )
-    )
-    lanes: int = 8
-    direct: DirectConfig = field(default_factory=DirectConfig)
-    score_lanes: int = 256
-    score_steps: int = 2_000
-    bars: int = 50_000
-    paths: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
+__all__ = ["Request"]
 
 
 @dataclass(frozen=True)

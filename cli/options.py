@@ -19,6 +19,7 @@ __all__ = [
     "Device",
     "DryRun",
     "Json",
+    "Overwrite",
     "Quiet",
     "Resume",
     "Root",
@@ -28,7 +29,6 @@ __all__ = [
     "Threads",
     "Unverified",
     "Workers",
-    "check_device",
     "examples",
     "listed",
     "market_sources",
@@ -95,8 +95,9 @@ Unverified: TypeAlias = Annotated[
         "--unverified", help="Open a model that states no hash of itself, as files of others may."
     ),
 ]
-
-
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the report that is in the folder.")
+]
 Closes: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -120,19 +121,6 @@ def market_sources(values: Sequence[str] | None, closes: bool) -> list[str] | No
     if not values:
         raise ConfigError("--closes without a file", expected="--market FILE beside it")
     return [of_closes(source) for source in values]
-
-
-def check_device(name: str) -> None:
-    """Nothing if torch can compute on device ``name``.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    if name == "cpu":
-        return
-    from offline_trader.learning.engines import require_device
-
-    require_device(name)
 
 
 def resolve(

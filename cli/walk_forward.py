@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from offline_trader.cli.console import Percent, Terminal, number, plain_json
+from offline_trader.cli.console import Percent, Terminal, number
 from offline_trader.cli.evaluation_tables import print_gates
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
-from offline_trader.cli.line_job import LineJob, WalkForwardConfig
 from offline_trader.cli.options import (
     Closes,
     Config,
@@ -29,16 +25,9 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.walk_forward import WalkForwardResult, make_folds, walk_forward
-from offline_trader.features import WARMUP_BARS
-from offline_trader.markets import Bars, load_market
-from offline_trader.runs import Run, atomic_write
-
-if TYPE_CHECKING:
-    from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.judging import Evaluation
+from offline_trader.pipeline.folds import WalkForwardConfig
+from offline_trader.pipeline.walking import walk_market, walk_plan
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -83,34 +72,14 @@ def command(
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")
     limits = read_limits(gates, stage)
-    bars = load_market(plan.market, tz=plan.tz)
+    bars, folds = walk_plan(plan)
     for note in bars.notes:
         terminal.note(f"{bars.name}: {note}")
-    folds = make_folds(len(bars), plan.windows, WARMUP_BARS)
     if dry_run:
         terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.market}")
         show_settings(terminal, plan)
         return
-    walk = Run.create(
-        run,
-        to_dict(plan),
-        command="walk-forward",
-        seed=plan.seed,
-        data_hash=bars.sha256,
-        resume=True,
-    )
-    with walk, terminal.progress("walking forward", len(folds)) as advance:
-        result = walk_forward(
-            folds,
-            LineJob(plan),
-            run,
-            periods_per_year=bars.periods_per_year,
-            workers=workers,
-            on_progress=advance,
-            meanwhile=_load_report,
-        )
-        payload, evaluation = _publish(plan, bars, result, run, limits)
-        walk.finish(**payload["summary"])
+    payload, evaluation = walk_market(plan, run, terminal, workers=workers, gates=limits)
     _print(terminal, payload)
     print_gates(terminal, evaluation.gates)
     terminal.line(f"report: {run / 'report.html'}")
@@ -119,57 +88,6 @@ def command(
         from offline_trader.evaluation.gates import require_gates
 
         require_gates(evaluation.gates)
-
-
-def _load_report() -> None:
-    """Load what only the report needs: two seconds or three, best spent while a core is idle."""
-    for name in (
-        "matplotlib.backends.backend_agg",
-        "matplotlib.font_manager",
-        "PIL.PngImagePlugin",
-        "jinja2",
-        "offline_trader.evaluation.walk_forward.joined_windows",
-        "offline_trader.evaluation.report.png",
-    ):
-        importlib.import_module(name)
-    from offline_trader.evaluation.statistics import bootstrap_interval
-
-    rng = np.random.default_rng(0)  # a small one brings in all that the large ones use
-    bootstrap_interval(rng.normal(size=250), rng=rng, replicates=100)
-
-
-def _publish(
-    plan: WalkForwardConfig,
-    bars: Bars,
-    result: WalkForwardResult,
-    run: Path,
-    gates: GateSet | None,
-) -> tuple[dict[str, Any], Evaluation]:
-    """Write the results and the report; the content of ``walk_forward.json`` and the joined test
-    ranges as one evaluation, with its gates."""
-    from offline_trader.evaluation.judging import LEDGER_FOLDER, TrialLedger
-    from offline_trader.evaluation.report import write_report
-    from offline_trader.evaluation.walk_forward import joined_evaluation
-
-    settings = to_dict(plan)
-    payload = {"market": plan.market, "config": settings, **result.to_dict(plan.seed)}
-    evaluation = joined_evaluation(
-        result,
-        bars,
-        plan.simulator,
-        seed=plan.seed,
-        ledger=TrialLedger(LEDGER_FOLDER),
-        trial=settings,
-    )
-    if gates is not None:
-        from offline_trader.evaluation.gates import check_gates
-
-        evaluation = replace(evaluation, gates=check_gates(evaluation, gates))
-        payload["gates"] = evaluation.to_dict()["gates"]
-    atomic_write(run / "walk_forward.json", plain_json(payload).encode())
-    evaluation.save(run / "evaluation.json")
-    write_report(evaluation, run / "report.html", png_directory=run / "plots")
-    return payload, evaluation
 
 
 def _print(terminal: Terminal, payload: Mapping[str, Any]) -> None:

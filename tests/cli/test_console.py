@@ -81,7 +81,7 @@ def test_nothing_that_drives_a_terminal_reaches_it(
     terminal.note(EVIL)
     terminal.line(EVIL)
     terminal.table(EVIL, [EVIL, "x"], [[EVIL, 1], [f"{EVIL}\nforged row", 2]])
-    with terminal.progress(EVIL) as advance:
+    with terminal.task(EVIL) as advance:
         advance(1, 1)
     terminal.result({EVIL: EVIL})
     streams = capsys.readouterr()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offline_trader.cli.demo import DemoConfig, prepare
 from offline_trader.cli.main import main
 from offline_trader.errors import ConfigError
+from offline_trader.pipeline.demo import DemoConfig, prepare
 
 
 @pytest.mark.parametrize(

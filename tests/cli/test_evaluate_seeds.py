@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from offline_trader.cli import seed_candidates
 from offline_trader.cli.main import main
-from offline_trader.cli.seed_candidates import open_candidates, seed_folders, validated_seed
-from offline_trader.cli.subjects import Candidate
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.judging import Evaluation
 from offline_trader.experts import get_expert
 from offline_trader.export import export_onnx
 from offline_trader.features import FeatureScaler, observation_layout
+from offline_trader.pipeline import seed_candidates
+from offline_trader.pipeline.candidates import Candidate
+from offline_trader.pipeline.seed_candidates import open_candidates, seed_folders, validated_seed
 from offline_trader.runs import Run
 from offline_trader.simulator import SimulatorConfig
 

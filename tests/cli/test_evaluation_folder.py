@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from offline_trader.cli.evaluation_folder import claimed_folder, evaluation_folder
 from offline_trader.cli.main import main
-from offline_trader.cli.subjects import model_name
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
+from offline_trader.pipeline.candidates import model_name
+from offline_trader.pipeline.report_folder import claimed_folder, evaluation_folder
 
 BRIEF = ["--market", "sp500", "--start", "2016-01-01", "--end", "2016-12-30", "-q"]
 BRIEF += ["--set", "options.costs_bps=[]", "--set", "options.noise_draws=0"]

@@ -11,9 +11,7 @@ import torch
 from torch import nn
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.evaluate import EvaluateConfig, evaluate_candidate
 from offline_trader.cli.main import main
-from offline_trader.cli.subjects import Candidate
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.gates import load_gates
 from offline_trader.evaluation.judging import EvaluateOptions, Evaluation
@@ -25,6 +23,8 @@ from offline_trader.features import (
     observation_layout,
 )
 from offline_trader.markets import load_market
+from offline_trader.pipeline.candidates import Candidate
+from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_candidate
 
 BRIEF = ["--set", "options.costs_bps=[]", "--set", "options.noise_draws=0"]
 

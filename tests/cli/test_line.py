@@ -112,7 +112,7 @@ def test_metrics_and_checkpoints_count_on_through_the_phases(line: Path) -> None
 
 
 def test_the_exported_policy_is_the_runs_policy(line: Path) -> None:
-    from offline_trader.cli.subjects import open_candidate
+    from offline_trader.pipeline.candidates import open_candidate
 
     rng = np.random.default_rng(0)
     observations = rng.normal(size=(200, 37)).astype(np.float32) * 0.1

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from offline_trader.cli.main import main
-from offline_trader.cli.workers import run_jobs, usable_cores
 from offline_trader.errors import DataError, OfflineTraderError
 from offline_trader.locks import locked
 from offline_trader.runs import Run
+from offline_trader.workers import run_jobs, usable_cores
 
 COLLECT = [
     *("collect", "--market", "sp500", "--end", "2004-12-31", "--id", "small/experts-v0"),

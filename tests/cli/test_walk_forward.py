@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offline_trader.cli.line_job import WalkForwardConfig
 from offline_trader.cli.main import main
 from offline_trader.config import to_dict
 from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.walk_forward import Fold, FoldResult, WalkForwardResult, WindowConfig
 from offline_trader.markets import load_market
+from offline_trader.pipeline.folds import WalkForwardConfig
 from offline_trader.runs import Run
 
 SMALL = (
@@ -198,7 +198,7 @@ def walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return WalkForwardResult(tuple(folds), tuple(results), more["periods_per_year"])
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("offline_trader.cli.walk_forward.walk_forward", given)
+    monkeypatch.setattr("offline_trader.pipeline.walking.walk_forward", given)
     return Path("walk")
 
 

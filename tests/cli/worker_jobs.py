@@ -7,8 +7,8 @@ import signal
 import time
 from pathlib import Path
 
-from offline_trader.cli.workers import Report
 from offline_trader.errors import DataError
+from offline_trader.workers import Report
 
 
 class Killed:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from offline_trader.cli.subjects import last_day_seen, require_bars
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
+from offline_trader.pipeline.candidates import last_day_seen, require_bars
 
 
 @pytest.mark.parametrize(

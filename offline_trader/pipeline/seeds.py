@@ -20,17 +20,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.cli.console import Advance, Terminal
-from offline_trader.cli.trained_runs import finished_run, require_types
-from offline_trader.cli.workers import Report, run_jobs, usable_cores
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.locks import locked
+from offline_trader.pipeline.progress import Advance, Progress, Silent
+from offline_trader.pipeline.trained_runs import finished_run, require_types
 from offline_trader.runs import LOCK, atomic_write
+from offline_trader.workers import Report, run_jobs, usable_cores
 
 if TYPE_CHECKING:
-    from offline_trader.cli.pretrain import PretrainConfig
+    from offline_trader.pipeline.pretraining import PretrainConfig
 
-__all__ = ["SEEDS_FILE", "chosen_run", "pretrain_seeds", "print_seeds", "read_seeds"]
+__all__ = ["SEEDS_FILE", "chosen_run", "pretrain_seeds", "read_seeds"]
 
 SEEDS_FILE = "seeds.json"
 
@@ -80,7 +80,7 @@ class SeedJob:
 
     def __call__(self, report: Report) -> None:
         """Train; an unfinished run that is there goes on."""
-        from offline_trader.cli.pretrain import pretrain
+        from offline_trader.pipeline.pretraining import pretrain
 
         pretrain(self.config, self.path, _Reporting(report), root=self.root, resume=True)
 
@@ -89,7 +89,7 @@ def pretrain_seeds(
     config: PretrainConfig,
     folder: Path,
     count: int,
-    terminal: Terminal,
+    progress: Progress = Silent(),
     *,
     root: Path | None = None,
     resume: bool = False,
@@ -109,19 +109,19 @@ def pretrain_seeds(
         ConfigError: a folder that is in use, or that was made with other settings.
         DataError, OfflineTraderError: a seed's own error.
     """
-    from offline_trader.cli.pretrain import check_inputs
+    from offline_trader.pipeline.pretraining import check_inputs
 
     check_inputs(config, root)  # refused before anything is written
     _refuse_foreign(folder)
     with locked(folder / LOCK, f"the folder of seeds {folder}"):
-        return _pretrain_seeds(config, folder, count, terminal, root, resume, workers)
+        return _pretrain_seeds(config, folder, count, progress, root, resume, workers)
 
 
 def _pretrain_seeds(
     config: PretrainConfig,
     folder: Path,
     count: int,
-    terminal: Terminal,
+    progress: Progress,
     root: Path | None,
     resume: bool,
     workers: int | None,
@@ -132,7 +132,7 @@ def _pretrain_seeds(
     jobs = [SeedJob(plan, folder / f"seed-{plan.seed}", root) for plan in plans]
     each = config.clone.updates + config.offline.critic_updates + config.offline.updates
     done = [0.0] * count
-    with terminal.progress(f"pretraining {count} seeds", max(1, each * count)) as advance:
+    with progress.task(f"pretraining {count} seeds", max(1, each * count)) as advance:
 
         def moved(index: int, steps: float) -> None:
             done[index] = steps
@@ -145,7 +145,7 @@ def _pretrain_seeds(
     return record
 
 
-def chosen_run(path: Path, terminal: Terminal | None = None) -> Path:
+def chosen_run(path: Path, progress: Progress = Silent()) -> Path:
     """``path``, or of a folder of seeds the run that is best by validation, with a note of it.
 
     Raises:
@@ -166,36 +166,32 @@ def chosen_run(path: Path, terminal: Terminal | None = None) -> Path:
             hint=f"name one, as {path / record['seeds'][0]['run']}; or train with --validate-until",
         )
     chosen: Path = path / best["run"]
-    if terminal is not None:
-        terminal.note(
-            f"{chosen}: the best of {len(record['seeds'])} seeds by validation "
-            f"({best['kept_score']:.4g})"
-        )
+    progress.note(
+        f"{chosen}: the best of {len(record['seeds'])} seeds by validation "
+        f"({best['kept_score']:.4g})"
+    )
     return chosen
 
 
-class _Reporting(Terminal):
-    """A silent terminal whose progress bars, one after another, go to the parent as one."""
+class _Reporting:
+    """Progress whose tasks, one after another, go to the parent process as one."""
 
     def __init__(self, report: Report) -> None:
-        super().__init__(as_json=True, quiet=True)
         self._report, self._before = report, 0.0
 
+    def note(self, text: str, /) -> None:
+        """Nothing: the notes of seeds side by side would be mixed up."""
+
     @contextmanager
-    def progress(self, label: str, total: float | None = None) -> Iterator[Advance]:
+    def task(self, label: str, total: float | None = None, /) -> Iterator[Advance]:
         """Reports the units of all blocks so far."""
-        del label
-        yield _Forward(self._report, self._before)
+        before = self._before
+
+        def advance(done: float, _: float | None = None, /) -> None:
+            self._report(before + done)
+
+        yield advance
         self._before += total or 0.0
-
-
-class _Forward(Advance):
-    def __init__(self, report: Report, before: float) -> None:
-        self._report, self._before = report, before
-
-    def __call__(self, done: float, total: float | None = None) -> None:
-        del total
-        self._report(self._before + done)
 
 
 def _free_workers(threads: int) -> int:
@@ -273,36 +269,6 @@ def _summary(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "validation": summary,
         "best": max(ranked, key=lambda row: float(row["kept_score"]), default=None),
     }
-
-
-def print_seeds(terminal: Terminal, folder: Path, record: Mapping[str, Any]) -> None:
-    """A row a seed, the summary, and which is the best."""
-    terminal.table(
-        "",
-        ["run", "validation of the clone", "of the kept policy", "kept", "of update"],
-        [
-            [row["run"], row["warm_score"], row["kept_score"], row["kept"].replace("_", " "),
-             row["kept_step"]]
-            for row in record["seeds"]
-        ],
-    )  # fmt: skip
-    found = record["validation"]
-    if found is not None:
-        seeds = len(record["seeds"])
-        counted = f"{seeds}" if found["n"] == seeds else f"the {found['n']} of {seeds}"
-        unranked = "" if found["n"] == seeds else " that have one"
-        interval = "too few for an interval"
-        if found["interval"] is not None:
-            interval = "95 % interval {:.3f} to {:.3f}".format(*found["interval"])
-        terminal.line(
-            f"interquartile mean of the validation scores over {counted} seeds{unranked}: "
-            f"{found['iqm']:.3f}, {interval}"
-        )
-    if record["best"] is None:
-        terminal.line("no validation ranks them: finetune and export need one run by name")
-    else:
-        terminal.line(f"best by validation: {folder / record['best']['run']}")
-    terminal.line(f"seeds: {folder}")
 
 
 def read_seeds(folder: Path) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.cli.trained_runs import (
+from offline_trader.config import require_seed
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError
+from offline_trader.hashing import file_sha256
+from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
     finished_run,
     policy_hash,
     require_types,
     trained_policy,
 )
-from offline_trader.config import require_seed
-from offline_trader.errors import ConfigError, DataError, OfflineTraderError
-from offline_trader.hashing import file_sha256
 from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
         return Candidate(_plain(name), lambda: expert, trial={"expert": text, "seed": 0})
     path = Path(source)
     if path.is_dir():
-        from offline_trader.cli.seeds import chosen_run
+        from offline_trader.pipeline.seeds import chosen_run
 
         return _from_run(chosen_run(path), unverified)
     if path.suffix == ".onnx" or path.is_file():

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from offline_trader.cli.console import Advance
-from offline_trader.cli.trained_runs import POLICY_FILE
 from offline_trader.errors import DataError
 from offline_trader.hashing import file_sha256
+from offline_trader.pipeline.progress import Advance
+from offline_trader.pipeline.trained_runs import POLICY_FILE
 from offline_trader.runs import Run, atomic_write
 
 __all__ = ["Phases", "stage_seeds", "torch_threads"]

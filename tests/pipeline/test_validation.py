@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from offline_trader.cli.validation import ValidationConfig, Validator
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.judging import EvaluateOptions, evaluate
 from offline_trader.experts import ExpertPolicy, get_expert
 from offline_trader.features import observation_layout
+from offline_trader.pipeline.validation import ValidationConfig, Validator
 from offline_trader.types import Observations
 
 TRAINING = EnvConfig(end="2012")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_trader.cli.seeds import SEEDS_FILE, read_seeds
-from offline_trader.cli.subjects import Candidate, open_candidate
-from offline_trader.cli.trained_runs import POLICY_FILE
 from offline_trader.errors import ConfigError
+from offline_trader.pipeline.candidates import Candidate, open_candidate
+from offline_trader.pipeline.seeds import SEEDS_FILE, read_seeds
+from offline_trader.pipeline.trained_runs import POLICY_FILE
 
 __all__ = ["open_candidates", "seed_folders", "study_name", "validated_seed"]
 

@@ -1,48 +1,78 @@
-"""The policies that ``known-optimum`` scores: named, trained, or the user's own."""
+"""Policies that methods learn where the best policy is known."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.cli.console import Terminal
-from offline_trader.cli.known_optimum_request import ON_BARS, KnownOptimumConfig
+from offline_trader.config import require_seed
 from offline_trader.errors import ConfigError
 from offline_trader.experts.own import find_function, guarded
+from offline_trader.learning.settings import (
+    DirectConfig,
+    LearnerConfig,
+    OfflineConfig,
+    OnlineConfig,
+)
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.known_optimum import (
         KnownMarket,
         KnownOptimumLanes,
         KnownPolicy,
-        Score,
     )
-    from offline_trader.evaluation.known_optimum.fqe import RankCheck
     from offline_trader.learning.data import Transitions
 
 __all__ = [
+    "KnownOptimumConfig",
     "market_of",
     "method_of",
-    "named",
-    "off_policy",
-    "score",
-    "score_on_bars",
     "train",
     "train_directly",
     "train_own",
 ]
 
 
-def off_policy(
-    name: str, subject: str, policy: KnownPolicy, seed: int, terminal: Terminal
-) -> RankCheck:
-    """Fitted Q evaluation of the (last) policy among the references."""
-    from offline_trader.evaluation.known_optimum.off_policy import off_policy_check
+@dataclass(frozen=True)
+class KnownOptimumConfig:
+    """How a learner is trained and a policy is scored.
 
-    with terminal.progress("fitted Q evaluation") as advance:
-        checked = off_policy_check(name, {subject: policy}, seed=seed)
-        advance(1, 1)
-    return checked
+    Attributes:
+        learner: algorithm and networks.
+        offline: training on one of the offline datasets.
+        online, lanes: training from scratch where no dataset is named.
+        direct: training through the portfolio's gradient, with ``--train direct``.
+        score_lanes, score_steps: size of the scoring run.
+        bars, paths: size of the scoring run on M3-bars, all paths together.
+        seed: the first one.
+    """
+
+    learner: LearnerConfig = field(
+        default_factory=lambda: LearnerConfig(gamma=0.97, reward_scaling="none")
+    )
+    offline: OfflineConfig = field(
+        default_factory=lambda: OfflineConfig(updates=4_000, critic_updates=0, evaluate_interval=0)
+    )
+    online: OnlineConfig = field(
+        default_factory=lambda: OnlineConfig(
+            steps=64_000,
+            update_ratio=0.125,
+            offline_share=0.0,
+            critic_updates=0,
+            evaluate_interval=0,
+        )
+    )
+    lanes: int = 8
+    direct: DirectConfig = field(default_factory=DirectConfig)
+    score_lanes: int = 256
+    score_steps: int = 2_000
+    bars: int = 50_000
+    paths: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
 
 
 def method_of(run: Path) -> dict[str, Any]:
@@ -135,61 +165,3 @@ def train_own(
             expected="a policy: a function of observations [N, O] that returns actions [N]",
         )
     return guarded(f"the policy of {path}", policy)
-
-
-def score_on_bars(
-    policy: str, plan: KnownOptimumConfig, terminal: Terminal, *, unverified: bool = False
-) -> Score:
-    """Score of ``policy`` on M3 as bars, through features and simulator.
-
-    Raises:
-        ConfigError: a policy of the market's own observations, or one that cannot be opened.
-    """
-    from offline_trader.cli.subjects import open_candidate
-    from offline_trader.evaluation.known_optimum import ou_bars
-    from offline_trader.markets.synthetic import OuMarket
-
-    subject: Any
-    if policy in ("optimal", "behaviour"):
-        raise ConfigError(
-            f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
-            expected="an ONNX file, a run directory, expert:NAME or module:function",
-        )
-    if ":" in policy and not policy.startswith("expert:"):
-        subject = guarded(policy, find_function(policy))
-    else:
-        candidate = open_candidate(policy, unverified=unverified)
-        subject = candidate.open()
-        wanted = ou_bars.OU_RULES.action_mode
-        mode = candidate.env.get("simulator", {}).get("action_mode", wanted)
-        if mode != wanted:
-            terminal.note(
-                f"{policy} was trained in mode {mode}; here its actions are target weights "
-                f"({wanted})"
-            )
-    law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
-    return ou_bars.score_on_bars(subject, law, n_paths=plan.paths)
-
-
-def named(policy: str, market: KnownMarket) -> KnownPolicy:
-    """The optimal or the behaviour policy, or the user's function ``module:function``.
-
-    Raises:
-        ConfigError: no such function.
-    """
-    from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
-
-    if policy == "optimal":
-        return optimal_policy(market)
-    if policy == "behaviour":
-        return behaviour_policy(market)
-    return guarded(policy, find_function(policy))
-
-
-def score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:
-    """Score of ``policy`` over the plan's lanes and steps."""
-    from offline_trader.evaluation.known_optimum import score_policy
-
-    return score_policy(
-        market, policy, n_lanes=plan.score_lanes, n_steps=plan.score_steps, seed=seed
-    )

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from offline_trader.cli.console import Terminal
-from offline_trader.cli.finetune import FinetuneConfig, finetune_run
-from offline_trader.cli.pretrain import PretrainConfig, pretrain
-from offline_trader.cli.trained_runs import finished_run, trained_policy
-from offline_trader.cli.validation import ValidationConfig
 from offline_trader.config import require_seed, to_dict
 from offline_trader.datasets import CollectConfig, collect
 from offline_trader.envs import EnvConfig
@@ -20,11 +15,13 @@ from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import Fold, FoldResult, WindowConfig, fold_directory
 from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig, OnlineConfig
 from offline_trader.markets import BarRange, Bars, load_market
+from offline_trader.pipeline.finetuning import FinetuneConfig, finetune
+from offline_trader.pipeline.pretraining import PretrainConfig, pretrain
+from offline_trader.pipeline.progress import Silent
+from offline_trader.pipeline.trained_runs import finished_run, trained_policy
+from offline_trader.pipeline.validation import ValidationConfig
 from offline_trader.runs import Run
 from offline_trader.simulator import SimulatorConfig
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["LineJob", "WalkForwardConfig"]
 
@@ -80,8 +77,8 @@ class LineJob:
 
     config: WalkForwardConfig
     modules: ClassVar[tuple[str, ...]] = (
-        "offline_trader.cli.line_job",
-        "offline_trader.cli.phases",
+        "offline_trader.pipeline.folds",
+        "offline_trader.pipeline.phases",
         "offline_trader.features.windows",
         "offline_trader.learning.stages.cloning",
         "offline_trader.learning.stages.offline",
@@ -127,7 +124,7 @@ class LineJob:
         pretrain(
             settings,
             directory / "pretrain",
-            _silent(),
+            Silent(),
             root=root,
             resume=True,
             only_clone=only_clone,
@@ -206,11 +203,11 @@ class LineJob:
             seed=self._seed(fold),
         )
         root = directory / DATASETS
-        finetune_run(
+        finetune(
             settings,
             parent,
             directory / "finetune",
-            _silent(),
+            Silent(),
             root=root,
             resume=True,
             unverified=True,
@@ -244,10 +241,6 @@ def _selection(trained: Path, home: Path, warm: bool) -> dict[str, Any]:
 def _kept_by_pretraining(home: Path) -> str:
     offline = Run.open(home / "pretrain").facts["offline"]
     return "clone" if offline["kept"] == "warm_start" else "offline"
-
-
-def _silent() -> Terminal:
-    return Terminal(quiet=True, as_json=True)
 
 
 def _moment(bars: Bars, row: int) -> str:

@@ -1,4 +1,4 @@
-"""Where ``evaluate`` and ``judge`` put a report, and that none takes the place of another."""
+"""The folder of an evaluation: its name, what is written there, that none replaces another."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.locks import locked
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
+    from offline_trader.evaluation.judging import Evaluation
 
-__all__ = ["Overwrite", "claimed_folder", "evaluation_folder"]
+__all__ = ["claimed_folder", "evaluation_folder", "publish", "read_evaluation"]
 
 RECORD = "evaluation.json"
 _LONGEST_NAME = 120
-
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the report that is in the folder.")
-]
 
 
 def evaluation_folder(name: str, env: EnvConfig) -> Path:
@@ -66,3 +61,31 @@ def claimed_folder(folder: Path, *, overwrite: bool) -> Iterator[None]:
     with locked(folder / ".lock", f"the folder {folder}"):
         _refuse_taken(folder, overwrite=overwrite)
         yield
+
+
+def publish(evaluation: Evaluation, folder: Path) -> None:
+    """Write ``evaluation.json``, ``report.html`` and the figures under ``plots`` to ``folder``."""
+    from offline_trader.evaluation.report import write_report
+
+    evaluation.save(folder / RECORD)
+    write_report(evaluation, folder / "report.html", png_directory=folder / "plots")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in a folder or file.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    from offline_trader.evaluation.judging import Evaluation
+
+    file = path / RECORD if path.is_dir() else path
+    if not file.is_file() and (path / "evaluation" / RECORD).is_file():
+        file = path / "evaluation" / RECORD
+    if not file.is_file():
+        raise DataError(
+            f"{path} holds no evaluation.json",
+            expected="a folder that evaluate or judge wrote",
+            hint="run offline-trader evaluate first",
+        )
+    return Evaluation.load(file)

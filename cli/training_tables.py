@@ -1,0 +1,65 @@
+"""What is shown of finished trainings: the stages of one, the seeds of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from offline_trader.cli.console import Terminal
+from offline_trader.runs import Run
+
+__all__ = ["print_seeds", "print_training"]
+
+
+def print_training(terminal: Terminal, run: Run) -> None:
+    """What a training run did, and where its policy is."""
+    facts = run.facts
+    if "clone" in facts and facts["clone"]["holdout_mse"] is not None:
+        cloned = facts["clone"]
+        terminal.line(
+            f"clone: mean square error {cloned['holdout_mse']:.4f} on "
+            f"{cloned['holdout_transitions']:,} held-out transitions "
+            f"(best constant action: {cloned['holdout_mean_mse']:.4f})"
+        )
+    for name in ("direct", "offline", "online"):
+        if name not in facts:
+            continue
+        stage = facts[name]
+        chosen = {
+            "best": f"policy of step {stage['kept_step']:,} kept, the best by validation",
+            "warm_start": "no policy was better by validation than the one it began with",
+            "last": "last policy kept (no validation)",
+        }[stage["kept"]]
+        terminal.line(f"{name}: {stage['updates']:,} updates; {chosen}")
+    terminal.line(f"run: {run.path}")
+
+
+def print_seeds(terminal: Terminal, folder: Path, record: Mapping[str, Any]) -> None:
+    """A row a seed, the summary, and which is the best."""
+    terminal.table(
+        "",
+        ["run", "validation of the clone", "of the kept policy", "kept", "of update"],
+        [
+            [row["run"], row["warm_score"], row["kept_score"], row["kept"].replace("_", " "),
+             row["kept_step"]]
+            for row in record["seeds"]
+        ],
+    )  # fmt: skip
+    found = record["validation"]
+    if found is not None:
+        seeds = len(record["seeds"])
+        counted = f"{seeds}" if found["n"] == seeds else f"the {found['n']} of {seeds}"
+        unranked = "" if found["n"] == seeds else " that have one"
+        interval = "too few for an interval"
+        if found["interval"] is not None:
+            interval = "95 % interval {:.3f} to {:.3f}".format(*found["interval"])
+        terminal.line(
+            f"interquartile mean of the validation scores over {counted} seeds{unranked}: "
+            f"{found['iqm']:.3f}, {interval}"
+        )
+    if record["best"] is None:
+        terminal.line("no validation ranks them: finetune and export need one run by name")
+    else:
+        terminal.line(f"best by validation: {folder / record['best']['run']}")
+    terminal.line(f"seeds: {folder}")

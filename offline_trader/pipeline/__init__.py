@@ -1,0 +1,65 @@
+"""The whole line for Python users and for the CLI, from experts to a judged ONNX policy.
+
+Every stage takes a :class:`Progress`, and none a terminal; without one it is silent.
+"""
+
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from offline_trader.datasets.collection import CollectConfig, collect
+    from offline_trader.pipeline.candidates import Candidate, open_candidate
+    from offline_trader.pipeline.demo import DemoConfig, run_demo
+    from offline_trader.pipeline.evaluating import (
+        EvaluateConfig,
+        evaluate_candidate,
+        evaluate_seeds,
+        judge_imported,
+    )
+    from offline_trader.pipeline.exporting import Exported, export_run
+    from offline_trader.pipeline.finetuning import FinetuneConfig, finetune
+    from offline_trader.pipeline.folds import LineJob, WalkForwardConfig
+    from offline_trader.pipeline.known_optimum import score_method, score_named
+    from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig
+    from offline_trader.pipeline.pretraining import PretrainConfig, pretrain
+    from offline_trader.pipeline.progress import Advance, Progress, Silent
+    from offline_trader.pipeline.seed_candidates import open_candidates
+    from offline_trader.pipeline.seeds import chosen_run, pretrain_seeds
+    from offline_trader.pipeline.validation import ValidationConfig, Validator
+    from offline_trader.pipeline.walking import walk_market
+
+__all__ = [
+    "Advance",
+    "Candidate",
+    "CollectConfig",
+    "DemoConfig",
+    "EvaluateConfig",
+    "Exported",
+    "FinetuneConfig",
+    "KnownOptimumConfig",
+    "LineJob",
+    "PretrainConfig",
+    "Progress",
+    "Silent",
+    "ValidationConfig",
+    "Validator",
+    "WalkForwardConfig",
+    "chosen_run",
+    "collect",
+    "evaluate_candidate",
+    "evaluate_seeds",
+    "export_run",
+    "finetune",
+    "judge_imported",
+    "open_candidate",
+    "open_candidates",
+    "pretrain",
+    "pretrain_seeds",
+    "run_demo",
+    "score_method",
+    "score_named",
+    "walk_market",
+]
+
+__getattr__ = lazy_names(__name__)

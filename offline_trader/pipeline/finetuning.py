@@ -1,0 +1,180 @@
+"""Fine-tuning: a pretrained policy learns on online, in the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError
+from offline_trader.learning.settings import LearnerConfig, OnlineConfig
+from offline_trader.markets import load_markets
+from offline_trader.pipeline.pretraining import check_device, data_hash
+from offline_trader.pipeline.progress import Progress, Silent
+from offline_trader.pipeline.trained_runs import (
+    finished_run,
+    passed_on,
+    policy_hash,
+    trained_policy,
+)
+from offline_trader.pipeline.validation import ValidationConfig, Validator
+from offline_trader.runs import Run
+
+__all__ = ["FinetuneConfig", "check_parent", "finetune", "parent_settings"]
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """One online training; what is not set comes from the parent run.
+
+    Attributes:
+        dataset: offline transitions in every batch; empty: none.
+        env: the training environment.
+        learner: SAC and its networks; the network shapes must be the parent's.
+        online: length, update ratio, share of offline data.
+        lanes: environments side by side.
+        validation: the bars by which the policy is chosen.
+        threads: of torch while training; see ``PretrainConfig``.
+        seed: of exploration, starts and batches.
+    """
+
+    dataset: str = ""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    learner: LearnerConfig = field(default_factory=lambda: LearnerConfig(algorithm="sac"))
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    lanes: int = 16
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("lanes", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}", expected="1 or more")
+
+
+def parent_settings(parent: Path) -> dict[str, Any]:
+    """The settings that a parent run passes on.
+
+    Raises:
+        DataError: no run there, one that is not done, or that states what it cannot.
+        SchemaMismatch: a run of another observation layout.
+    """
+    run = finished_run(parent)
+    given = passed_on(run)
+    learner = {**given["learner"], "algorithm": "sac"}
+    return {**given, "env": run.facts["env"], "learner": learner}
+
+
+def check_parent(
+    config: FinetuneConfig, parent: Path, *, unverified: bool = False
+) -> tuple[Run, EnvConfig | None]:
+    """The parent run, and the environment to validate in; nothing is opened or written.
+
+    Raises:
+        ConfigError, DataError: a parent, device or range that cannot be used.
+    """
+    check_device(config.learner.device)
+    source = finished_run(parent)
+    policy_hash(source, unverified=unverified)
+    return source, config.validation.env(config.env)
+
+
+def finetune(
+    config: FinetuneConfig,
+    parent: Path,
+    path: Path,
+    progress: Progress = Silent(),
+    *,
+    root: Path | None = None,
+    resume: bool = False,
+    unverified: bool = False,
+) -> Run:
+    """Train online from ``parent``'s policy; the finished run.
+
+    With ``unverified`` the parent's manifest may lack its policy's hash.
+
+    Raises:
+        ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
+    """
+    from offline_trader.config import to_dict
+    from offline_trader.datasets import dataset_path
+    from offline_trader.pipeline.phases import torch_threads
+
+    source, validation_env = check_parent(config, parent, unverified=unverified)
+    facts = source.facts
+    if config.dataset:
+        dataset_path(config.dataset, root)  # refused before anything is written
+    run = Run.create(
+        path,
+        to_dict(config),
+        command="finetune",
+        seed=config.seed,
+        parents=[parent],
+        data_hash=data_hash(
+            {bars.symbol: bars.sha256 for bars in load_markets(config.env.market, tz=config.env.tz)}
+        ),
+        resume=resume,
+    )
+    with run:
+        if run.status == "done":
+            progress.note(f"{path} is done already")
+            return run
+        with torch_threads(config.threads):
+            trained = _train(
+                config, run, parent, progress, validation_env, root, unverified=unverified
+            )
+        kept = ("layout", "layout_hash", "experts", "privileged", "dataset")
+        run.finish(
+            env=to_dict(config.env),
+            validation_env=None if validation_env is None else to_dict(validation_env),
+            **{key: facts[key] for key in kept},
+            **trained,
+        )
+    return run
+
+
+def _train(
+    config: FinetuneConfig,
+    run: Run,
+    parent: Path,
+    progress: Progress,
+    validation_env: EnvConfig | None,
+    root: Path | None,
+    *,
+    unverified: bool,
+) -> Mapping[str, Any]:
+    from offline_trader.datasets import load_transitions
+    from offline_trader.envs import make_simulator
+    from offline_trader.learning.agents import online_learner
+    from offline_trader.learning.stages import finetune as learn_online
+    from offline_trader.pipeline.phases import Phases, stage_seeds
+
+    source = trained_policy(Run.open(parent), unverified=unverified)
+    if source.config.hidden != config.learner.hidden:
+        raise ConfigError(
+            f"learner.hidden is {list(config.learner.hidden)}",
+            expected=f"the parent's, {list(source.config.hidden)}",
+        )
+    learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
+    learner = online_learner(source, config.learner, learner_seed)
+    offline = load_transitions(config.dataset, root) if config.dataset else None
+    validator = None if validation_env is None else Validator(validation_env, config.validation)
+    phases = Phases(run, ("online",))
+    with progress.task("online sac", config.online.steps) as advance:
+        trained = learn_online(
+            learner,
+            make_simulator(config.env, config.lanes, lane_seed),
+            offline,
+            config.online,
+            phases.log(advance),
+            validator,
+            phases.checkpoint("online"),
+            seed=train_seed,
+            resume=phases.resume("online"),
+        )
+    phases.finish("online", config.online.steps, asdict(trained))
+    saved = phases.save_policy(learner.save)
+    return {**phases.facts, **saved}
