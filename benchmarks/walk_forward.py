@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,19 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 def walk(market: str, workers: int) -> Any:
     """The finished walk over ``market`` with the default settings."""
     from offline_trader.config import to_dict
-    from offline_trader.evaluation.walk_forward import make_folds, walk_forward
-    from offline_trader.features import WARMUP_BARS
-    from offline_trader.markets import load_market
-    from offline_trader.pipeline.folds import LineJob, WalkForwardConfig
+    from offline_trader.evaluation.walk_forward import walk_forward
+    from offline_trader.pipeline import WALK_FORWARD, LineJob
+    from offline_trader.pipeline.walking import walk_plan
     from offline_trader.types import digest
 
-    plan, bars = WalkForwardConfig(market=market), load_market(market)
+    plan = replace(WALK_FORWARD, env=replace(WALK_FORWARD.env, market=(market,)))
+    bars, folds = walk_plan(plan)
 
     def tell(index: int, _: Any) -> None:
         print(f"{market}: window {index + 1} is done", file=sys.stderr)
 
     return walk_forward(
-        make_folds(len(bars), plan.windows, WARMUP_BARS),
+        folds,
         LineJob(plan),
         HOME / f"{market}-{digest(to_dict(plan))[:8]}",
         periods_per_year=bars.periods_per_year,
@@ -93,7 +94,7 @@ def table_figures(market: str, result: Any) -> list[Figure]:
 def table(args: argparse.Namespace) -> None:
     """Part ``table``."""
     from offline_trader.config import to_dict
-    from offline_trader.pipeline.folds import WalkForwardConfig
+    from offline_trader.pipeline import WALK_FORWARD
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     figures: list[Figure] = []
@@ -103,7 +104,7 @@ def table(args: argparse.Namespace) -> None:
         figures += table_figures(market, result)
         tables[market] = result.table()
     facts = {
-        "settings": to_dict(WalkForwardConfig()),
+        "settings": to_dict(WALK_FORWARD),
         "intervals": "95 %: Wilson's of shares, stationary bootstrap of Sharpe ratios",
         "tables": tables,
     }

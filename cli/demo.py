@@ -20,15 +20,17 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.pipeline.demo import DemoConfig, require_active, run_demo
+from offline_trader.config import to_dict
+from offline_trader.pipeline.demo import require_active, run_demo
+from offline_trader.pipeline.settings import DEMO, DemoConfig
 
 __all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader demo",
     "offline-trader demo --seed 3 --run runs/demo-3",
-    "offline-trader demo --set market=prices.csv --set train_end=2019-12-31 "
-    "--set validation_end=2021-12-31",
+    "offline-trader demo --set env.market=prices.csv --set env.end=2019-12-31 "
+    "--set validation.end=2021-12-31",
 )
 
 
@@ -48,7 +50,7 @@ def command(
     What an earlier demo left in the folder is replaced, unless --resume is given.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    plan = resolve(DemoConfig, config, settings, seed=seed)
+    plan = resolve(DemoConfig, config, settings, to_dict(DEMO), seed=seed)
     plan.require_bars()
     if dry_run:
         show_settings(terminal, plan)

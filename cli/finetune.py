@@ -27,12 +27,13 @@ from offline_trader.cli.options import (
 )
 from offline_trader.cli.training_tables import print_training
 from offline_trader.pipeline.finetuning import (
-    FinetuneConfig,
     check_parent,
     finetune,
     parent_settings,
 )
 from offline_trader.pipeline.seeds import chosen_run
+from offline_trader.pipeline.settings import FinetuneConfig
+from offline_trader.pipeline.trained_runs import finished_run
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -87,5 +88,5 @@ def command(
     finished = finetune(
         plan, parent, run, terminal, root=root, resume=resume, unverified=unverified
     )
-    print_training(terminal, finished)
+    print_training(terminal, finished_run(finished.path))
     terminal.result({"run": str(finished.path), **finished.facts})

@@ -26,7 +26,9 @@ from offline_trader.cli.options import (
     show_settings,
 )
 from offline_trader.cli.training_tables import print_seeds, print_training
-from offline_trader.pipeline.pretraining import PretrainConfig, check_inputs, pretrain
+from offline_trader.pipeline.pretraining import check_inputs, pretrain
+from offline_trader.pipeline.settings import PretrainConfig
+from offline_trader.pipeline.trained_runs import finished_run
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -103,5 +105,5 @@ def command(
         terminal.result({"run": str(run), **record})
         return
     finished = pretrain(plan, run, terminal, root=root, resume=resume)
-    print_training(terminal, finished)
+    print_training(terminal, finished_run(finished.path))
     terminal.result({"run": str(finished.path), **finished.facts})

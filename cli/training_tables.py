@@ -7,31 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from offline_trader.cli.console import Terminal
-from offline_trader.runs import Run
+from offline_trader.pipeline.trained_runs import TrainedRun
 
 __all__ = ["print_seeds", "print_training"]
 
 
-def print_training(terminal: Terminal, run: Run) -> None:
+def print_training(terminal: Terminal, run: TrainedRun) -> None:
     """What a training run did, and where its policy is."""
     facts = run.facts
-    if "clone" in facts and facts["clone"]["holdout_mse"] is not None:
-        cloned = facts["clone"]
+    cloned = facts.clone
+    if cloned is not None and cloned.holdout_mse is not None:
         terminal.line(
-            f"clone: mean square error {cloned['holdout_mse']:.4f} on "
-            f"{cloned['holdout_transitions']:,} held-out transitions "
-            f"(best constant action: {cloned['holdout_mean_mse']:.4f})"
+            f"clone: mean square error {cloned.holdout_mse:.4f} on "
+            f"{cloned.holdout_transitions:,} held-out transitions "
+            f"(best constant action: {cloned.holdout_mean_mse:.4f})"
         )
-    for name in ("direct", "offline", "online"):
-        if name not in facts:
-            continue
-        stage = facts[name]
+    for name, stage in facts.stages.items():
         chosen = {
-            "best": f"policy of step {stage['kept_step']:,} kept, the best by validation",
+            "best": f"policy of step {stage.kept_step:,} kept, the best by validation",
             "warm_start": "no policy was better by validation than the one it began with",
             "last": "last policy kept (no validation)",
-        }[stage["kept"]]
-        terminal.line(f"{name}: {stage['updates']:,} updates; {chosen}")
+        }[stage.kept]
+        terminal.line(f"{name}: {stage.updates:,} updates; {chosen}")
     terminal.line(f"run: {run.path}")
 
 

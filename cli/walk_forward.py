@@ -21,12 +21,14 @@ from offline_trader.cli.options import (
     Seed,
     Settings,
     examples,
+    listed,
     market_sources,
     resolve,
     show_settings,
 )
+from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.pipeline.folds import WalkForwardConfig
+from offline_trader.pipeline.settings import WALK_FORWARD, WalkForwardConfig
 from offline_trader.pipeline.walking import walk_market, walk_plan
 
 __all__ = ["EXAMPLES", "command"]
@@ -67,8 +69,14 @@ def command(
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     sources = market_sources(None if market is None else [market], closes)
-    source = None if sources is None else sources[0]
-    plan = resolve(WalkForwardConfig, config, settings, market=source, seed=seed)
+    plan = resolve(
+        WalkForwardConfig,
+        config,
+        settings,
+        to_dict(WALK_FORWARD),
+        env__market=listed(sources),
+        seed=seed,
+    )
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")
     limits = read_limits(gates, stage)
@@ -76,7 +84,7 @@ def command(
     for note in bars.notes:
         terminal.note(f"{bars.name}: {note}")
     if dry_run:
-        terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.market}")
+        terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.env.market[0]}")
         show_settings(terminal, plan)
         return
     payload, evaluation = walk_market(plan, run, terminal, workers=workers, gates=limits)

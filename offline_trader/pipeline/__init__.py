@@ -10,7 +10,7 @@ from offline_trader.lazy import lazy_names
 if TYPE_CHECKING:
     from offline_trader.datasets.collection import CollectConfig, collect
     from offline_trader.pipeline.candidates import Candidate, open_candidate
-    from offline_trader.pipeline.demo import DemoConfig, run_demo
+    from offline_trader.pipeline.demo import run_demo
     from offline_trader.pipeline.evaluating import (
         EvaluateConfig,
         evaluate_candidate,
@@ -18,18 +18,29 @@ if TYPE_CHECKING:
         judge_imported,
     )
     from offline_trader.pipeline.exporting import Exported, export_run
-    from offline_trader.pipeline.finetuning import FinetuneConfig, finetune
-    from offline_trader.pipeline.folds import LineJob, WalkForwardConfig
+    from offline_trader.pipeline.finetuning import finetune
+    from offline_trader.pipeline.folds import LineJob
     from offline_trader.pipeline.known_optimum import score_method, score_named
     from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig
-    from offline_trader.pipeline.pretraining import PretrainConfig, pretrain
+    from offline_trader.pipeline.pretraining import pretrain
     from offline_trader.pipeline.progress import Advance, Progress, Silent
     from offline_trader.pipeline.seed_candidates import open_candidates
     from offline_trader.pipeline.seeds import chosen_run, pretrain_seeds
+    from offline_trader.pipeline.settings import (
+        DEMO,
+        WALK_FORWARD,
+        DemoConfig,
+        FinetuneConfig,
+        LineConfig,
+        PretrainConfig,
+        WalkForwardConfig,
+    )
     from offline_trader.pipeline.validation import ValidationConfig, Validator
     from offline_trader.pipeline.walking import walk_market
 
 __all__ = [
+    "DEMO",
+    "WALK_FORWARD",
     "Advance",
     "Candidate",
     "CollectConfig",
@@ -38,6 +49,7 @@ __all__ = [
     "Exported",
     "FinetuneConfig",
     "KnownOptimumConfig",
+    "LineConfig",
     "LineJob",
     "PretrainConfig",
     "Progress",

@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.config import require_seed
+from offline_trader.config import require_seed, to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.hashing import file_sha256
+from offline_trader.pipeline.run_facts import read_facts
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
     finished_run,
     policy_hash,
-    require_types,
     trained_policy,
 )
 from offline_trader.simulator import SimulatorConfig
@@ -130,7 +130,7 @@ def _from_onnx(path: Path, unverified: bool) -> Candidate:
 
     file = read_model(path, unverified=unverified)
     facts = file.metadata
-    require_types(f"{path}: metadata", _ModelFacts, facts)
+    read_facts(f"{path}: metadata", _ModelFacts, facts)
     env: dict[str, Any] = {}
     if "simulator" in facts:
         env = {name: facts[name] for name in ("market", "tz", "simulator") if name in facts}
@@ -151,16 +151,16 @@ def _from_onnx(path: Path, unverified: bool) -> Candidate:
 def _from_run(path: Path, unverified: bool) -> Candidate:
     run = finished_run(path)
     facts, policy = run.facts, policy_hash(run, unverified=unverified)
-    experts, unasked = _asked(source_experts(facts["experts"]))
+    experts, unasked = _asked(source_experts(facts.experts))
     return Candidate(
         name=_run_name(path),
         opener=cache(lambda: trained_policy(run, unverified=unverified)),
-        env=facts["env"],
-        seen_until=last_day_seen(facts["env"], facts["validation_env"]),
+        env=to_dict(facts.env),
+        seen_until=last_day_seen(facts.env, facts.validation_env),
         experts=experts,
         unasked=unasked,
-        trial=_trial(run.manifest, policy or file_sha256(path / POLICY_FILE)),
-        seed=int(run.manifest["seed"]),
+        trial=_trial(vars(run.manifest), policy or file_sha256(path / POLICY_FILE)),
+        seed=run.manifest.seed,
     )
 
 
@@ -185,7 +185,7 @@ def _trial(facts: Mapping[str, Any], policy: str) -> dict[str, Any]:
     return {**chosen, **({"policy": policy} if policy else {}), "seed": int(facts.get("seed", 0))}
 
 
-def source_experts(behaviours: list[Mapping[str, Any]]) -> tuple[str, ...]:
+def source_experts(behaviours: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Texts of a dataset's experts with their parameters, each once, in order.
 
     A log is none of them: it says what was done on its own bars, not what to do on others.
@@ -223,21 +223,21 @@ def _plain(name: str) -> str:
     return f"{Path(place).stem}-{rest}" if colon else Path(rest).stem
 
 
-def last_day_seen(training: Mapping[str, Any], validation: Mapping[str, Any] | None) -> str:
+def last_day_seen(training: EnvConfig, validation: EnvConfig | None) -> str:
     """Last day, ISO, that a training or the choice of its policy saw.
 
     Args:
-        training: settings of its environment; without an end it saw all bars of its market.
-        validation: settings of the one that the policy was chosen in, if there was one.
+        training: its environment; without an end it saw all bars of its market.
+        validation: the one that the policy was chosen in, if there was one.
 
     Raises:
         DataError: bars without an end that cannot be read.
     """
     from offline_trader.markets import load_markets
 
-    ends = [training["end"], (validation or {}).get("end")]
+    ends = [training.end, None if validation is None else validation.end]
     if ends[0] is None:
-        bars = load_markets(training["market"], tz=training.get("tz"))
+        bars = load_markets(training.market, tz=training.tz)
         ends[0] = str(max(each.timestamps[-1] for each in bars).astype("datetime64[D]"))
     return _latest(*([None, end] for end in ends))
 

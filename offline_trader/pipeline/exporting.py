@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.config import from_dict, portable
+from offline_trader.config import portable, to_dict
 from offline_trader.errors import GateFailed
+from offline_trader.hashing import file_sha256
 from offline_trader.locks import locked
 from offline_trader.pipeline.candidates import last_day_seen, source_experts
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
+    TrainedRun,
     finished_run,
     policy_hash,
     trained_policy,
@@ -74,7 +76,6 @@ def export_run(
     """
     import numpy as np
 
-    from offline_trader.envs import EnvConfig
     from offline_trader.evaluation.backtest import Course
     from offline_trader.evaluation.measures import collapse_of, verdicts_of
     from offline_trader.export import (
@@ -88,15 +89,15 @@ def export_run(
     refuse_taken_place(target)
     finished = finished_run(run)
     facts = finished.facts
-    layout = ObservationLayout.from_dict(facts["layout"])
+    layout = ObservationLayout.from_dict(dict(facts.layout))
     learner = trained_policy(finished, unverified=unverified)
-    env = from_dict(EnvConfig, facts["validation_env"] or facts["env"])
+    env = facts.validation_env or facts.env
     legs = Course.from_env(env).account(learner, env.simulator).legs
     measures = collapse_of(legs)
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
     refuse_collapsed(collapse, force=force)
-    described = _description(run, facts)
+    described = _description(finished)
     observations = np.concatenate([leg.observations for leg in legs])
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
@@ -106,7 +107,7 @@ def export_run(
             target,
             ManifestFacts(
                 layout_hash=layout.hash,
-                parents={"policy": run / POLICY_FILE, **_parents(run)},
+                parents={"policy": run / POLICY_FILE, **_parents(finished)},
                 collapse=collapse,
                 parity=report,
                 force=force,
@@ -160,35 +161,30 @@ def _write_model(
     return result, report
 
 
-def _description(run: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _description(run: TrainedRun) -> dict[str, Any]:
     """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
-    from offline_trader.export import sha256_of
-    from offline_trader.runs import Run
-
-    manifest = Run.open(run).manifest
-    env, validation = facts["env"], facts["validation_env"] or {}
-    end = env["end"] or last_day_seen(env, None)
+    manifest, facts = run.manifest, run.facts
+    env, validation = to_dict(facts.env), facts.validation_env
+    chosen_on = [None, None] if validation is None else [validation.start, validation.end]
     return {
-        "command": manifest["command"],
-        "seed": manifest["seed"],
-        "config_hash": manifest["config_hash"],
-        "policy_sha256": sha256_of(run / POLICY_FILE),
-        "market_sha256": manifest["data_hash"],
+        "command": manifest.command,
+        "seed": manifest.seed,
+        "config_hash": manifest.config_hash,
+        "policy_sha256": file_sha256(run.path / POLICY_FILE),
+        "market_sha256": manifest.data_hash,
         "market": portable(env)["market"],
-        "tz": env["tz"],
-        "train_range": [env["start"], end],
-        "validation_range": [validation.get("start"), validation.get("end")],
+        "tz": facts.env.tz,
+        "train_range": [facts.env.start, facts.env.end or last_day_seen(facts.env, None)],
+        "validation_range": chosen_on,
         "simulator": env["simulator"],
-        "experts": [_portable(text) for text in source_experts(facts["experts"])],
-        "privileged": facts["privileged"],
+        "experts": [_portable(text) for text in source_experts(facts.experts)],
+        "privileged": facts.privileged,
     }
 
 
-def _parents(run: Path) -> dict[str, str]:
+def _parents(run: TrainedRun) -> dict[str, str]:
     """Hashes of what the run was made from, by the name of the file or folder."""
-    from offline_trader.runs import Run
-
-    return {Path(p["path"]).name: p["sha256"] for p in Run.open(run).manifest["parents"]}
+    return {Path(each["path"]).name: each["sha256"] for each in run.manifest.parents}
 
 
 def _portable(expert: str) -> str:

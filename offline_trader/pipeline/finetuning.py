@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings import LearnerConfig, OnlineConfig
 from offline_trader.markets import load_markets
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
+from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.pipeline.trained_runs import (
+    TrainedRun,
     finished_run,
     passed_on,
     policy_hash,
     trained_policy,
 )
-from offline_trader.pipeline.validation import ValidationConfig, Validator
+from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
 
-__all__ = ["FinetuneConfig", "check_parent", "finetune", "parent_settings"]
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """One online training; what is not set comes from the parent run.
-
-    Attributes:
-        dataset: offline transitions in every batch; empty: none.
-        env: the training environment.
-        learner: SAC and its networks; the network shapes must be the parent's.
-        online: length, update ratio, share of offline data.
-        lanes: environments side by side.
-        validation: the bars by which the policy is chosen.
-        threads: of torch while training; see ``PretrainConfig``.
-        seed: of exploration, starts and batches.
-    """
-
-    dataset: str = ""
-    env: EnvConfig = field(default_factory=EnvConfig)
-    learner: LearnerConfig = field(default_factory=lambda: LearnerConfig(algorithm="sac"))
-    online: OnlineConfig = field(default_factory=OnlineConfig)
-    lanes: int = 16
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
-    threads: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("lanes", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}", expected="1 or more")
+__all__ = ["check_parent", "finetune", "parent_settings"]
 
 
 def parent_settings(parent: Path) -> dict[str, Any]:
@@ -64,13 +36,13 @@ def parent_settings(parent: Path) -> dict[str, Any]:
     """
     run = finished_run(parent)
     given = passed_on(run)
-    learner = {**given["learner"], "algorithm": "sac"}
-    return {**given, "env": run.facts["env"], "learner": learner}
+    learner = {**given.learner, "algorithm": "sac"}
+    return {**to_dict(given), "env": to_dict(run.facts.env), "learner": learner}
 
 
 def check_parent(
     config: FinetuneConfig, parent: Path, *, unverified: bool = False
-) -> tuple[Run, EnvConfig | None]:
+) -> tuple[TrainedRun, EnvConfig | None]:
     """The parent run, and the environment to validate in; nothing is opened or written.
 
     Raises:
@@ -99,12 +71,10 @@ def finetune(
     Raises:
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
     """
-    from offline_trader.config import to_dict
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
     source, validation_env = check_parent(config, parent, unverified=unverified)
-    facts = source.facts
     if config.dataset:
         dataset_path(config.dataset, root)  # refused before anything is written
     run = Run.create(
@@ -124,22 +94,26 @@ def finetune(
             return run
         with torch_threads(config.threads):
             trained = _train(
-                config, run, parent, progress, validation_env, root, unverified=unverified
+                config, run, source, progress, validation_env, root, unverified=unverified
             )
-        kept = ("layout", "layout_hash", "experts", "privileged", "dataset")
-        run.finish(
-            env=to_dict(config.env),
-            validation_env=None if validation_env is None else to_dict(validation_env),
-            **{key: facts[key] for key in kept},
+        stated = replace(
+            source.facts,
+            env=config.env,
+            validation_env=validation_env,
+            transitions=None,
+            clone=None,
+            direct=None,
+            offline=None,
             **trained,
         )
+        run.finish(**stated.to_dict())
     return run
 
 
 def _train(
     config: FinetuneConfig,
     run: Run,
-    parent: Path,
+    parent: TrainedRun,
     progress: Progress,
     validation_env: EnvConfig | None,
     root: Path | None,
@@ -152,7 +126,7 @@ def _train(
     from offline_trader.learning.stages import finetune as learn_online
     from offline_trader.pipeline.phases import Phases, stage_seeds
 
-    source = trained_policy(Run.open(parent), unverified=unverified)
+    source = trained_policy(parent, unverified=unverified)
     if source.config.hidden != config.learner.hidden:
         raise ConfigError(
             f"learner.hidden is {list(config.learner.hidden)}",
@@ -177,4 +151,4 @@ def _train(
         )
     phases.finish("online", config.online.steps, asdict(trained))
     saved = phases.save_policy(learner.save)
-    return {**phases.facts, **saved}
+    return {**phases.stated(), "policy_sha256": saved}

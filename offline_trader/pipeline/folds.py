@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from offline_trader.config import require_seed, to_dict
-from offline_trader.datasets import CollectConfig, collect
+from offline_trader.config import to_dict
+from offline_trader.datasets import collect
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError
-from offline_trader.evaluation.walk_forward import Fold, FoldResult, WindowConfig, fold_directory
-from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig, OnlineConfig
+from offline_trader.evaluation.walk_forward import Fold, FoldResult, fold_directory
 from offline_trader.markets import BarRange, Bars, load_market
-from offline_trader.pipeline.finetuning import FinetuneConfig, finetune
-from offline_trader.pipeline.pretraining import PretrainConfig, pretrain
-from offline_trader.pipeline.progress import Silent
+from offline_trader.pipeline.finetuning import finetune
+from offline_trader.pipeline.pretraining import pretrain
+from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
-from offline_trader.pipeline.validation import ValidationConfig
-from offline_trader.runs import Run
-from offline_trader.simulator import SimulatorConfig
 
-__all__ = ["LineJob", "WalkForwardConfig"]
+__all__ = ["LineJob"]
 
 DATASETS, DATASET_ID = "datasets", "walk-forward/experts-v0"
-
-
-@dataclass(frozen=True)
-class WalkForwardConfig:
-    """One walk-forward: the windows, and the line that is run on each.
-
-    Attributes:
-        market: a built-in market or a file with one instrument.
-        tz: time zone of times that carry none.
-        windows: how the bars are cut.
-        simulator: trading rules and costs.
-        experts: the behaviour mixture.
-        transitions: expert steps to collect a window.
-        learner, clone, offline: the pretraining.
-        finetune: whether online training follows.
-        online, lanes: the online training.
-        seed: of everything; each fold derives its own.
-    """
-
-    market: str = "sp500"
-    tz: str | None = None
-    windows: WindowConfig = field(default_factory=WindowConfig)
-    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
-    experts: tuple[str, ...] = field(default_factory=lambda: CollectConfig().experts)
-    transitions: int = 50_000
-    learner: LearnerConfig = field(default_factory=LearnerConfig)
-    clone: CloneConfig = field(default_factory=lambda: CloneConfig(updates=1_500))
-    offline: OfflineConfig = field(default_factory=lambda: OfflineConfig(updates=2_000))
-    finetune: bool = True
-    online: OnlineConfig = field(default_factory=lambda: OnlineConfig(steps=5_000))
-    lanes: int = 16
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
-        for name in ("train_bars", "validation_bars"):
-            if getattr(self.windows, name) < 2:
-                raise ConfigError(f"windows.{name} = 1", expected="2 or more: one step of trading")
-        if self.windows.warm_start and not self.finetune:
-            raise ConfigError(
-                "windows.warm_start = true with finetune = false",
-                expected="finetune = true: a warm start goes on training the last policy online",
-            )
 
 
 @dataclass(frozen=True)
@@ -91,44 +43,18 @@ class LineJob:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings and the market's hash."""
-        market = load_market(self.config.market, tz=self.config.tz)
-        return {**to_dict(self.config), "market_sha256": market.sha256}
+        return {**to_dict(self.config), "market_sha256": self._bars().sha256}
 
     def prepare(self, fold: Fold, directory: Path) -> None:
         """Collect the fold's dataset and clone its experts, unless that was done already."""
-        bars = load_market(self.config.market, tz=self.config.tz)
-        self._collect(fold, directory, bars)
+        line = self._line(fold)
+        _collect(line, directory)
         if fold.warm_from is None:
-            self._pretrain(fold, directory, bars, only_clone=True)
+            _pretrain(line, directory, only_clone=True)
 
     def train(self, fold: Fold, directory: Path) -> None:
         """Learn offline from the fold's dataset, as far as that was not done before."""
-        bars = load_market(self.config.market, tz=self.config.tz)
-        self._pretrain(fold, directory, bars)
-
-    def _collect(self, fold: Fold, directory: Path, bars: Bars) -> None:
-        collect(self._plan(fold, bars), root=directory / DATASETS, resume=True)
-
-    def _pretrain(
-        self, fold: Fold, directory: Path, bars: Bars, *, only_clone: bool = False
-    ) -> None:
-        settings = PretrainConfig(
-            dataset=DATASET_ID,
-            learner=self.config.learner,
-            clone=self.config.clone,
-            offline=self.config.offline,
-            validation=_validation(bars, fold),
-            seed=self._seed(fold),
-        )
-        root = directory / DATASETS
-        pretrain(
-            settings,
-            directory / "pretrain",
-            Silent(),
-            root=root,
-            resume=True,
-            only_clone=only_clone,
-        )
+        _pretrain(self._line(fold), directory)
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
@@ -136,18 +62,19 @@ class LineJob:
         from offline_trader.evaluation.measures import collapse_of
         from offline_trader.experts import get_expert
 
-        bars = load_market(self.config.market, tz=self.config.tz)
+        bars = self._bars()
         if fold.trained_by == fold.index:
-            self._collect(fold, directory, bars)
+            line = self._line(fold)
+            _collect(line, directory)
             if fold.warm_from is None:
-                self._pretrain(fold, directory, bars)
+                _pretrain(line, directory)
             if self.config.finetune:
-                self._finetune(fold, bars, directory, policies)
+                _finetune(line, directory, self._parent(fold, directory, policies))
         home = fold_directory(policies, fold.trained_by)
         trained = _final_run(home, self.config.finetune)
         # The first decision is taken at the close before the test range.
-        env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop))
-        course, rules = Course.from_env(env), self.config.simulator
+        env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop), None)
+        course, rules = Course.from_env(env), env.simulator
         learner = trained_policy(finished_run(trained), unverified=True)
         own = course.account(learner.act, rules)
         held = course.account(get_expert("buy_and_hold"), rules)
@@ -165,59 +92,65 @@ class LineJob:
             },
         )
 
-    def _seed(self, fold: Fold) -> int:
-        return int(np.random.SeedSequence([self.config.seed, fold.index]).generate_state(1)[0])
+    def _bars(self) -> Bars:
+        (market,) = self.config.env.market
+        return load_market(market, tz=self.config.env.tz)
 
-    def _plan(self, fold: Fold, bars: Bars) -> CollectConfig:
-        """What the experts collect on the training range."""
-        return CollectConfig(
-            dataset_id=DATASET_ID,
-            env=self._env(bars, fold.train, min(1_000, len(fold.train) - 1)),
-            experts=self.config.experts,
-            transitions=self.config.transitions,
-            seed=self._seed(fold),
+    def _line(self, fold: Fold) -> LineConfig:
+        """The line on one window: its ranges, and a seed of its own."""
+        bars, env = self._bars(), self.config.env
+        episode = None if env.episode_bars is None else min(env.episode_bars, len(fold.train) - 1)
+        seed = int(np.random.SeedSequence([self.config.seed, fold.index]).generate_state(1)[0])
+        sections = {each.name: getattr(self.config, each.name) for each in fields(LineConfig)}
+        return replace(
+            LineConfig(**sections),
+            env=self._env(bars, fold.train, episode),
+            validation=replace(
+                self.config.validation,
+                start=_moment(bars, fold.validation.start),
+                end=_moment(bars, fold.validation.stop - 1),
+            ),
+            seed=seed,
         )
 
-    def _env(self, bars: Bars, part: BarRange, episode_bars: int | None = None) -> EnvConfig:
-        return EnvConfig(
-            market=(self.config.market,),
-            tz=self.config.tz,
+    def _env(self, bars: Bars, part: BarRange, episode_bars: int | None) -> EnvConfig:
+        return replace(
+            self.config.env,
             start=_moment(bars, part.start),
             end=_moment(bars, part.stop - 1),
             episode_bars=episode_bars,
-            random_start=episode_bars is not None,
-            simulator=self.config.simulator,
+            random_start=self.config.env.random_start and episode_bars is not None,
         )
 
-    def _finetune(self, fold: Fold, bars: Bars, directory: Path, policies: Path) -> None:
-        parent = directory / "pretrain"
-        if fold.warm_from is not None:
-            parent = _final_run(fold_directory(policies, fold.warm_from), finetune=True)
-        settings = FinetuneConfig(
-            dataset=DATASET_ID,
-            env=self._plan(fold, bars).env,
-            learner=self.config.learner.with_tag("sac"),
-            online=self.config.online,
-            lanes=self.config.lanes,
-            validation=_validation(bars, fold),
-            seed=self._seed(fold),
-        )
-        root = directory / DATASETS
-        finetune(
-            settings,
-            parent,
-            directory / "finetune",
-            Silent(),
-            root=root,
-            resume=True,
-            unverified=True,
-        )
+    def _parent(self, fold: Fold, directory: Path, policies: Path) -> Path:
+        """The run that the fold's online training starts from."""
+        if fold.warm_from is None:
+            return directory / "pretrain"
+        return _final_run(fold_directory(policies, fold.warm_from), finetune=True)
 
 
-def _validation(bars: Bars, fold: Fold) -> ValidationConfig:
-    return ValidationConfig(
-        start=_moment(bars, fold.validation.start),
-        end=_moment(bars, fold.validation.stop - 1),
+def _collect(line: LineConfig, directory: Path) -> None:
+    collect(line.collecting(DATASET_ID), root=directory / DATASETS, resume=True)
+
+
+def _pretrain(line: LineConfig, directory: Path, *, only_clone: bool = False) -> None:
+    pretrain(
+        line.pretraining(DATASET_ID),
+        directory / "pretrain",
+        root=directory / DATASETS,
+        resume=True,
+        only_clone=only_clone,
+    )
+
+
+def _finetune(line: LineConfig, directory: Path, parent: Path) -> None:
+    finetune(
+        line.finetuning(DATASET_ID),
+        parent,
+        directory / "finetune",
+        root=directory / DATASETS,
+        resume=True,
+        unverified=True,
     )
 
 
@@ -230,17 +163,17 @@ def _selection(trained: Path, home: Path, warm: bool) -> dict[str, Any]:
 
     ``kept`` is the last stage that had a better policy than the one it began with.
     """
-    facts = Run.open(trained).facts
-    stage = facts["online"] if "online" in facts else facts["offline"]
+    facts = finished_run(trained).facts
     kept = "online"
-    if "online" not in facts or stage["kept"] == "warm_start":
+    if facts.online is None or facts.chosen.kept == "warm_start":
         kept = "previous window" if warm else _kept_by_pretraining(home)
-    return {"kept": kept, "validation_sharpe": stage["kept_score"]}
+    return {"kept": kept, "validation_sharpe": facts.chosen.kept_score}
 
 
 def _kept_by_pretraining(home: Path) -> str:
-    offline = Run.open(home / "pretrain").facts["offline"]
-    return "clone" if offline["kept"] == "warm_start" else "offline"
+    facts = finished_run(home / "pretrain").facts
+    kept = [name for name, stage in facts.stages.items() if stage.kept != "warm_start"]
+    return kept[-1] if kept else "clone"
 
 
 def _moment(bars: Bars, row: int) -> str:

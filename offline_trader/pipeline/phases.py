@@ -15,6 +15,7 @@ import torch
 from offline_trader.errors import DataError
 from offline_trader.hashing import file_sha256
 from offline_trader.pipeline.progress import Advance
+from offline_trader.pipeline.run_facts import CloneFacts, StageFacts, read_facts
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 from offline_trader.runs import Run, atomic_write
 
@@ -101,7 +102,14 @@ class Phases:
         """Let the next phase's steps begin after those of one that was finished before."""
         self._offset += steps
 
-    def save_policy(self, save: Callable[[Path], None]) -> dict[str, str]:
+    def stated(self) -> dict[str, Any]:
+        """The phases' facts, typed, by name."""
+        return {
+            name: read_facts(name, CloneFacts if name == "clone" else StageFacts, tree)
+            for name, tree in self.facts.items()
+        }
+
+    def save_policy(self, save: Callable[[Path], None]) -> str:
         """Write the trained policy beside the checkpoints, whole or not at all; its hash."""
         temporary = self._run.path / ".policy.tmp.d3"
         target = self._run.path / POLICY_FILE
@@ -110,7 +118,7 @@ class Phases:
             atomic_write(target, temporary.read_bytes())
         finally:
             temporary.unlink(missing_ok=True)
-        return {"policy_sha256": file_sha256(target)}
+        return file_sha256(target)
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

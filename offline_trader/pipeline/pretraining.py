@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings import CloneConfig, DirectConfig, LearnerConfig, OfflineConfig
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.validation import ValidationConfig, Validator
+from offline_trader.pipeline.run_facts import TrainingFacts
+from offline_trader.pipeline.settings import PretrainConfig
+from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
 from offline_trader.types import digest
 
@@ -20,40 +21,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.agents import Learner
     from offline_trader.pipeline.phases import Phases
 
-__all__ = ["PretrainConfig", "check_device", "check_inputs", "data_hash", "pretrain"]
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """One pretraining.
-
-    Attributes:
-        dataset: id of the Minari dataset.
-        learner: algorithm and networks.
-        clone: behaviour cloning of the actor.
-        direct: training through the portfolio's gradient on the dataset's bars, which starts from
-            the clone; off unless ``direct.updates`` is set.
-        offline: offline training that starts from the policy before it.
-        validation: the bars by which the policy is chosen.
-        threads: of torch while training. One is fastest for small networks (docs/learning.md);
-            another number gives other last bits.
-        seed: of networks, batches and draws.
-    """
-
-    dataset: str = "offline_trader/experts-v0"
-    learner: LearnerConfig = field(default_factory=LearnerConfig)
-    clone: CloneConfig = field(default_factory=CloneConfig)
-    direct: DirectConfig = field(
-        default_factory=lambda: DirectConfig(updates=0, evaluate_interval=50)
-    )
-    offline: OfflineConfig = field(default_factory=OfflineConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
-    threads: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ConfigError(f"threads={self.threads}", expected="1 or more")
+__all__ = ["check_device", "check_inputs", "data_hash", "pretrain"]
 
 
 def pretrain(
@@ -92,16 +60,17 @@ def pretrain(
             facts = _train(config, run, progress, own, validation_env, root, only_clone)
         if facts is None:
             return run
-        run.finish(
+        stated = TrainingFacts(
             dataset=config.dataset,
             layout=own["layout"],
             layout_hash=own["layout_hash"],
-            env=to_dict(env),
-            validation_env=None if validation_env is None else to_dict(validation_env),
-            experts=own["experts"],
+            env=env,
+            validation_env=validation_env,
+            experts=tuple(own["experts"]),
             privileged=bool(own.get("privileged")),
             **facts,
         )
+        run.finish(**stated.to_dict())
     return run
 
 
@@ -189,7 +158,7 @@ def _train(
         )
     phases.finish("offline", total, asdict(trained))
     saved = phases.save_policy(learner.save)
-    return {**phases.facts, **saved, "transitions": len(transitions)}
+    return {**phases.stated(), "policy_sha256": saved, "transitions": len(transitions)}
 
 
 def _train_directly(

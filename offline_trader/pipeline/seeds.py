@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.locks import locked
 from offline_trader.pipeline.progress import Advance, Progress, Silent
-from offline_trader.pipeline.trained_runs import finished_run, require_types
+from offline_trader.pipeline.run_facts import read_facts
+from offline_trader.pipeline.trained_runs import finished_run
 from offline_trader.runs import LOCK, atomic_write
 from offline_trader.workers import Report, run_jobs, usable_cores
 
 if TYPE_CHECKING:
-    from offline_trader.pipeline.pretraining import PretrainConfig
+    from offline_trader.pipeline.settings import PretrainConfig
 
 __all__ = ["SEEDS_FILE", "chosen_run", "pretrain_seeds", "read_seeds"]
 
@@ -255,7 +256,7 @@ def _summary(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
 
     rows = []
     for seed in seeds:
-        stage = finished_run(folder / f"seed-{seed}").facts["offline"]
+        stage = vars(finished_run(folder / f"seed-{seed}").facts.chosen)
         kept = ("kept", "kept_step", "warm_score", "kept_score", "last_score")
         rows.append({"seed": seed, "run": f"seed-{seed}", **{name: stage[name] for name in kept}})
     ranked = [row for row in rows if row["kept_score"] is not None]
@@ -284,11 +285,11 @@ def read_seeds(folder: Path) -> dict[str, Any]:
         raise DataError(f"{file} is not readable: {error}") from error
     if not isinstance(record, dict):
         raise DataError(f"{file} holds a {type(record).__name__}", expected="a JSON object")
-    require_types(str(file), _SeedsFile, record)
+    read_facts(str(file), _SeedsFile, record)
     for row in record["seeds"]:
-        require_types(f"{file}: seeds", _SeedRow, row)
+        read_facts(f"{file}: seeds", _SeedRow, row)
     if record["best"] is not None:
-        require_types(f"{file}: best", _BestRow, record["best"])
+        read_facts(f"{file}: best", _BestRow, record["best"])
     return record
 
 

@@ -19,9 +19,10 @@ from offline_trader.evaluation.walk_forward import (
 )
 from offline_trader.features import WARMUP_BARS
 from offline_trader.markets import Bars, load_market
-from offline_trader.pipeline.folds import LineJob, WalkForwardConfig
+from offline_trader.pipeline.folds import LineJob
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
+from offline_trader.pipeline.settings import WalkForwardConfig
 from offline_trader.runs import Run, atomic_write
 from offline_trader.stored_json import json_text
 
@@ -38,8 +39,10 @@ def walk_plan(config: WalkForwardConfig) -> tuple[Bars, tuple[Fold, ...]]:
     Raises:
         ConfigError, DataError: bars that cannot be read, or too few for one window.
     """
-    bars = load_market(config.market, tz=config.tz)
-    return bars, make_folds(len(bars), config.windows, WARMUP_BARS)
+    (market,), env = config.env.market, config.env
+    bars = load_market(market, tz=env.tz)
+    first, stop = bars.rows_between(env.start, env.end)
+    return bars, make_folds(stop, config.windows, max(WARMUP_BARS, first))
 
 
 def walk_market(
@@ -119,11 +122,11 @@ def _published(
     from offline_trader.evaluation.walk_forward import joined_evaluation
 
     settings = to_dict(plan)
-    payload = {"market": plan.market, "config": settings, **result.to_dict(plan.seed)}
+    payload = {"market": plan.env.market[0], "config": settings, **result.to_dict(plan.seed)}
     evaluation = joined_evaluation(
         result,
         bars,
-        plan.simulator,
+        plan.env.simulator,
         seed=plan.seed,
         ledger=TrialLedger(LEDGER_FOLDER),
         trial=settings,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from offline_trader.cli.main import main
 from offline_trader.errors import ConfigError
-from offline_trader.pipeline.demo import DemoConfig, prepare
+from offline_trader.pipeline import DEMO, ValidationConfig
+from offline_trader.pipeline.demo import prepare
 
 
 @pytest.mark.parametrize(
@@ -25,18 +27,19 @@ from offline_trader.pipeline.demo import DemoConfig, prepare
 def test_the_test_range_begins_a_gap_after_all_that_validation_saw(
     validation_end: str, first: str
 ) -> None:
-    assert DemoConfig(validation_end=validation_end).testing().start == first
+    plan = replace(DEMO, validation=ValidationConfig(end=validation_end))
+    assert plan.testing().start == first
 
 
 def test_an_earlier_demo_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    prepare(folder, DemoConfig(), resume=False)
+    prepare(folder, DEMO, resume=False)
     (folder / "pretrain").mkdir()
-    prepare(folder, DemoConfig(), resume=True)
+    prepare(folder, DEMO, resume=True)
     assert (folder / "pretrain").exists()
     with pytest.raises(ConfigError, match="other settings"):
-        prepare(folder, DemoConfig(seed=1), resume=True)
-    prepare(folder, DemoConfig(seed=1), resume=False)
+        prepare(folder, replace(DEMO, seed=1), resume=True)
+    prepare(folder, replace(DEMO, seed=1), resume=False)
     assert not (folder / "pretrain").exists()
     assert json.loads((folder / "demo.json").read_text())["seed"] == 1
 
@@ -44,15 +47,15 @@ def test_an_earlier_demo_is_replaced_or_gone_on_with(tmp_path: Path) -> None:
 def test_a_folder_that_no_demo_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="something else"):
-        prepare(tmp_path, DemoConfig(), resume=False)
+        prepare(tmp_path, DEMO, resume=False)
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["train_end=2016", "validation_end=2018"], "no bars 5 after 2018"),
-        (["train_end=2016", "validation_end=2015"], "validation.end is 2015"),
+        (["env.end=2016", "validation.end=2018"], "no bars 5 after 2018"),
+        (["env.end=2016", "validation.end=2015"], "validation.end is 2015"),
     ],
 )
 def test_ranges_without_bars_are_refused_before_anything_is_collected(

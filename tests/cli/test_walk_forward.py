@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from offline_trader.config import to_dict
 from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.walk_forward import Fold, FoldResult, WalkForwardResult, WindowConfig
 from offline_trader.markets import load_market
-from offline_trader.pipeline.folds import WalkForwardConfig
+from offline_trader.pipeline import WALK_FORWARD
 from offline_trader.runs import Run
 
 SMALL = (
@@ -112,7 +113,7 @@ def _kill_at(mark: Path, folder: Path) -> None:
 def test_a_walk_of_other_settings_in_the_same_folder_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = WalkForwardConfig(windows=WindowConfig(train_bars=900))
+    plan = replace(WALK_FORWARD, windows=WindowConfig(train_bars=900))
     Run.create(tmp_path / "walk", to_dict(plan), command="walk-forward", seed=0, data_hash="0")
     code = _refused("--run", str(tmp_path / "walk"), "--set", "windows.train_bars=800")
     assert code == 2

@@ -23,9 +23,11 @@ from offline_trader.pipeline.candidates import last_day_seen, require_bars
     ],
 )
 def test_the_last_day_that_training_or_choice_saw(
-    training: dict[str, str | None], validation: dict[str, str] | None, day: str
+    training: dict[str, str | None], validation: dict[str, str | None] | None, day: str
 ) -> None:
-    assert last_day_seen({"market": ["nasdaq"], **training}, validation) == day
+    trained = EnvConfig(market=("nasdaq",), end=training["end"])
+    chosen = None if validation is None else EnvConfig(end=validation["end"])
+    assert last_day_seen(trained, chosen) == day
 
 
 def test_a_market_that_is_gone_is_refused_with_what_to_do() -> None:

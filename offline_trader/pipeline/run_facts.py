@@ -1,0 +1,175 @@
+"""What training runs state of themselves, typed: written when they are done, checked when read.
+
+A run directory may be somebody else's, or of another version: keys that are not known are let be,
+and one that is missing or of another type is refused with the file and its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from offline_trader.config import from_dict, to_dict
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError, DataError
+
+__all__ = [
+    "CloneFacts",
+    "PassedOn",
+    "StageFacts",
+    "TrainingFacts",
+    "TrainingManifest",
+    "read_facts",
+]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class CloneFacts:
+    """What cloning states; see :class:`offline_trader.learning.stages.CloneResult`."""
+
+    updates: int
+    holdout_mse: float | None = None
+    holdout_mean_mse: float | None = None
+    holdout_transitions: int = 0
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """What another stage states; see :class:`offline_trader.learning.stages.TrainResult`."""
+
+    updates: int
+    kept: Literal["best", "warm_start", "last"]
+    kept_step: int
+    warm_score: float | None
+    kept_score: float | None
+    last_score: float | None
+
+
+_STAGES: dict[str, type] = {
+    "clone": CloneFacts,
+    "direct": StageFacts,
+    "offline": StageFacts,
+    "online": StageFacts,
+}
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What a finished training states.
+
+    Attributes:
+        dataset: id of the dataset that it learned from; empty: none.
+        layout: of its observations, as :meth:`ObservationLayout.to_dict` gives it.
+        layout_hash: of the layout.
+        env: the environment that it learned in, or that its dataset was collected in.
+        validation_env: the one that its policy was chosen in, if there was one.
+        experts: the dataset's behaviours.
+        privileged: whether one of them reads the future.
+        policy_sha256: of the policy's file; empty in runs of older versions.
+        transitions: of the dataset.
+        clone, direct, offline, online: of the stages that it had.
+    """
+
+    dataset: str
+    layout: Mapping[str, Any]
+    layout_hash: str
+    env: EnvConfig
+    validation_env: EnvConfig | None
+    experts: tuple[Mapping[str, Any], ...]
+    privileged: bool
+    policy_sha256: str = ""
+    transitions: int | None = None
+    clone: CloneFacts | None = None
+    direct: StageFacts | None = None
+    offline: StageFacts | None = None
+    online: StageFacts | None = None
+
+    def __post_init__(self) -> None:
+        for each in self.experts:
+            rule = each.get("expert")
+            if (
+                not isinstance(rule, Mapping)
+                or not isinstance(rule.get("name"), str)
+                or not isinstance(rule.get("params"), Mapping)
+            ):
+                raise ConfigError("experts: a rule without name and params")
+
+    @property
+    def stages(self) -> dict[str, StageFacts]:
+        """The stages after cloning, in order."""
+        found = {"direct": self.direct, "offline": self.offline, "online": self.online}
+        return {name: stage for name, stage in found.items() if stage is not None}
+
+    @property
+    def chosen(self) -> StageFacts:
+        """The last stage, which chose the policy.
+
+        Raises:
+            DataError: it has none.
+        """
+        for name in ("online", "offline"):
+            if name in self.stages:
+                return self.stages[name]
+        raise DataError("a run without a stage of training", expected="offline or online training")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; what the training did not have is left out."""
+        optional = {"transitions", *_STAGES}
+        tree = to_dict(self)
+        return {k: v for k, v in tree.items() if v is not None or k not in optional}
+
+
+@dataclass(frozen=True)
+class TrainingManifest:
+    """What the manifest of a training run states of how it was made."""
+
+    command: str
+    seed: int
+    config_hash: str
+    data_hash: str
+    parents: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class PassedOn:
+    """Settings of a training run that its child takes over."""
+
+    learner: Mapping[str, Any]
+    validation: Mapping[str, Any]
+    seed: int
+    dataset: str = ""
+    threads: int = 1
+
+
+def read_facts(place: str, kind: type[_T], tree: object) -> _T:
+    """A ``kind`` from its JSON form; keys that it does not have are let be.
+
+    Args:
+        place: what messages call the tree, such as the file.
+
+    Raises:
+        DataError: a key that is missing or of another type; ``place`` and key are named.
+    """
+    if not isinstance(tree, Mapping):
+        raise DataError(f"{place} is {str(tree)[:60]!r}", expected="a JSON object")
+    known = _known(kind, tree)
+    for name, stage in _STAGES.items():
+        if kind is TrainingFacts and isinstance(known.get(name), Mapping):
+            known[name] = _known(stage, known[name])
+    try:
+        return from_dict(kind, known)
+    except ConfigError as error:
+        raise DataError(
+            f"{place}: {error.found}",
+            expected=error.expected,
+            hint="it was changed, or written by another version: make it again",
+        ) from error
+
+
+def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of ``tree`` that ``kind`` has fields for."""
+    wanted = {each.name for each in fields(kind)}
+    return {str(key): value for key, value in tree.items() if key in wanted}

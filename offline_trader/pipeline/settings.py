@@ -1,0 +1,274 @@
+"""The settings of the line: every section is defined once, with one set of defaults.
+
+A command's configuration is made of the sections that it uses, so a key such as
+``env.simulator.commission_bps`` or ``offline.updates`` means the same in each of them. The demo
+and the walk-forward run the line with smaller budgets: :data:`DEMO` and :data:`WALK_FORWARD`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from offline_trader.config import require_seed
+from offline_trader.datasets import CollectConfig
+from offline_trader.envs import EnvConfig, make_market
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.judging import EvaluateOptions
+from offline_trader.evaluation.walk_forward import WindowConfig
+from offline_trader.learning.settings import (
+    CloneConfig,
+    DirectConfig,
+    LearnerConfig,
+    OfflineConfig,
+    OnlineConfig,
+)
+from offline_trader.pipeline.validation import ValidationConfig, day_after
+
+__all__ = [
+    "DEMO",
+    "WALK_FORWARD",
+    "DemoConfig",
+    "FinetuneConfig",
+    "LineConfig",
+    "PretrainConfig",
+    "WalkForwardConfig",
+]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What every training has.
+
+    Attributes:
+        learner: algorithm and networks.
+        validation: the bars by which the policy is chosen.
+        threads: of torch while training. One is fastest for small networks (docs/learning.md);
+            another number gives other last bits.
+        seed: of networks, batches and draws.
+    """
+
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        _require_one("threads", self.threads)
+
+
+@dataclass(frozen=True)
+class _Pretraining(_Training):
+    """What the pretraining adds.
+
+    Attributes:
+        clone: behaviour cloning of the actor.
+        direct: training through the portfolio's gradient on the dataset's bars, which starts from
+            the clone; off unless ``direct.updates`` is set.
+        offline: offline training that starts from the policy before it.
+    """
+
+    clone: CloneConfig = field(default_factory=CloneConfig)
+    direct: DirectConfig = field(
+        default_factory=lambda: DirectConfig(updates=0, evaluate_interval=50)
+    )
+    offline: OfflineConfig = field(default_factory=OfflineConfig)
+
+
+@dataclass(frozen=True)
+class _Finetuning(_Training):
+    """What the fine-tuning adds.
+
+    Attributes:
+        env: the training environment.
+        online: length, update ratio, share of offline data.
+        lanes: environments side by side.
+    """
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    lanes: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_one("lanes", self.lanes)
+
+
+@dataclass(frozen=True)
+class PretrainConfig(_Pretraining):
+    """One pretraining: ``learner``, ``clone``, ``direct``, ``offline``, ``validation``.
+
+    Attributes:
+        dataset: id of the Minari dataset.
+    """
+
+    dataset: str = "offline_trader/experts-v0"
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(_Finetuning):
+    """One online training: ``env``, ``learner``, ``online``, ``lanes``, ``validation``.
+
+    What a command does not set comes from the parent run.
+
+    Attributes:
+        learner: as everywhere, but for SAC, which learns online; the parent's networks.
+        dataset: offline transitions in every batch; empty: none.
+    """
+
+    learner: LearnerConfig = field(default_factory=lambda: _online(LearnerConfig()))
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class LineConfig(_Pretraining, _Finetuning):
+    """The line from experts to a fine-tuned policy, on one training range.
+
+    Attributes:
+        experts: the behaviour mixture.
+        transitions: expert steps to collect.
+    """
+
+    experts: tuple[str, ...] = CollectConfig.experts
+    transitions: int = CollectConfig.transitions
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.collecting()  # refuses what a collection refuses
+
+    def collecting(self, dataset: str = CollectConfig.dataset_id) -> CollectConfig:
+        """What the first stage does; ``dataset`` is the id of what it makes."""
+        return CollectConfig(
+            dataset_id=dataset,
+            env=self.env,
+            experts=self.experts,
+            transitions=self.transitions,
+            seed=self.seed,
+        )
+
+    def pretraining(self, dataset: str = CollectConfig.dataset_id) -> PretrainConfig:
+        """What the second stage does."""
+        return PretrainConfig(
+            dataset=dataset,
+            learner=self.learner,
+            clone=self.clone,
+            direct=self.direct,
+            offline=self.offline,
+            validation=self.validation,
+            threads=self.threads,
+            seed=self.seed,
+        )
+
+    def finetuning(self, dataset: str = CollectConfig.dataset_id) -> FinetuneConfig:
+        """What the third stage does."""
+        return FinetuneConfig(
+            dataset=dataset,
+            env=self.env,
+            learner=_online(self.learner),
+            online=self.online,
+            lanes=self.lanes,
+            validation=self.validation,
+            threads=self.threads,
+            seed=self.seed,
+        )
+
+    def testing(self) -> EnvConfig:
+        """The bars that judge the policy: all after those that chose it, and after a gap.
+
+        Raises:
+            ConfigError: the choice has no end, or no bars follow it.
+        """
+        end = self.validation.end
+        if end is None:
+            raise ConfigError(
+                "validation.end is not set, so nothing is left to judge on",
+                expected="the last day of the bars that choose the policy",
+            )
+        start = day_after(self.env.market, self.env.tz, end, self.validation.gap_bars)
+        return replace(self.env, start=start, end=None)
+
+
+@dataclass(frozen=True)
+class DemoConfig(LineConfig):
+    """The whole line, to a judged model.
+
+    Attributes:
+        options: the evaluation's comparisons and robustness runs.
+    """
+
+    options: EvaluateOptions = field(default_factory=EvaluateOptions)
+
+    def require_bars(self) -> None:
+        """Nothing if there are bars to validate on, and later ones to judge on.
+
+        Raises:
+            ConfigError, DataError: there are none.
+        """
+        self.validation.env(self.env)
+        make_market(self.testing())
+
+
+@dataclass(frozen=True)
+class WalkForwardConfig(LineConfig):
+    """One walk-forward: the windows, and the line that is run on each.
+
+    ``env`` names one market, and by its dates the bars that are cut into windows. The windows
+    themselves say where a training, its validation and its test begin and end.
+
+    Attributes:
+        windows: how the bars are cut.
+        finetune: whether online training follows.
+    """
+
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    finetune: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.env.market) != 1:
+            raise ConfigError(
+                f"env.market names {len(self.env.market)} markets", expected="one instrument"
+            )
+        for name in ("start", "end", "gap_bars"):
+            value = getattr(self.validation, name)
+            if value != getattr(ValidationConfig, name):
+                raise ConfigError(
+                    f"validation.{name} = {value} in a walk-forward",
+                    expected="windows.validation_bars and windows.purge_bars",
+                )
+        for name in ("train_bars", "validation_bars"):
+            if getattr(self.windows, name) < 2:
+                raise ConfigError(f"windows.{name} = 1", expected="2 or more: one step of trading")
+        if self.windows.warm_start and not self.finetune:
+            raise ConfigError(
+                "windows.warm_start = true with finetune = false",
+                expected="finetune = true: a warm start goes on training the last policy online",
+            )
+
+
+def _online(learner: LearnerConfig) -> LearnerConfig:
+    """The same networks with the algorithm that learns online."""
+    return replace(learner, algorithm="sac")
+
+
+def _require_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name}={value}", expected="1 or more")
+
+
+DEMO = DemoConfig(
+    env=EnvConfig(end="2012-12-31"),
+    clone=CloneConfig(updates=2_000),
+    offline=OfflineConfig(updates=2_000, evaluate_interval=250),
+    online=OnlineConfig(steps=8_000, evaluate_interval=2_000),
+    validation=ValidationConfig(end="2014-12-31"),
+)
+"""A few minutes on two cores: S&P 500, chosen on two years, judged on four."""
+
+WALK_FORWARD = WalkForwardConfig(
+    transitions=50_000,
+    clone=CloneConfig(updates=1_500),
+    offline=OfflineConfig(updates=2_000),
+    online=OnlineConfig(steps=5_000),
+)
+"""A window takes about half of the demo's time: there are many."""
