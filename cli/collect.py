@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,9 +25,9 @@ from offline_trader.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from offline_trader.datasets import CollectConfig, CollectSummary
+    from offline_trader.datasets import CollectSummary
 
-__all__ = ["EXAMPLES", "command", "print_summary"]
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader collect --market sp500 --end 2012-12-31 --id sp500/experts-v0",
@@ -88,7 +87,7 @@ def command(
     The dataset appears whole or not at all; an interrupted collection goes on with --resume.
     """
     from offline_trader.datasets import CollectConfig, collect
-    from offline_trader.envs import make_market
+    from offline_trader.pipeline.collecting import collection_notes, replayed_once
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(
@@ -104,10 +103,9 @@ def command(
         seed=seed,
     )
     if log and not expert:
-        plan = _once(plan)
-    for note in make_market(plan.env).notes:
+        plan = replayed_once(plan)
+    for note in collection_notes(plan):
         terminal.note(note)
-    _tell_of_logs(terminal, plan)
     if dry_run:
         show_settings(terminal, plan)
         return
@@ -115,33 +113,6 @@ def command(
         summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
     print_summary(terminal, summary)
     terminal.result(summary.to_dict())
-
-
-def _once(plan: CollectConfig) -> CollectConfig:
-    """One replay of every log, from the range's first bar to its last, one instrument after
-    another."""
-    from offline_trader.envs import make_market
-
-    env = replace(plan.env, random_start=False, episode_bars=None)
-    market = make_market(env)
-    longest = int((market.stop - market.start).max()) - 1
-    return replace(
-        plan, env=env, transitions=longest * len(market.symbols) * len(plan.mixture.behaviours)
-    )
-
-
-def _tell_of_logs(terminal: Terminal, plan: CollectConfig) -> None:
-    """How the rows of the logs among the experts lie on the bars."""
-    from offline_trader.envs import make_market
-    from offline_trader.experts.history import HistoryParams, replay
-
-    given = [one.expert.params for one in plan.mixture.behaviours]
-    logs = [params for params in given if isinstance(params, HistoryParams)]
-    if logs:
-        market = make_market(plan.env)
-        for params in logs:
-            for note in replay(market, plan.env.simulator, params).notes:
-                terminal.note(note)
 
 
 def print_summary(terminal: Terminal, summary: CollectSummary) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,10 +11,7 @@ from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sou
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 
-if TYPE_CHECKING:
-    from offline_trader.experts import Expert
-
-__all__ = ["EXAMPLES", "command", "score"]
+__all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader experts",
@@ -38,6 +35,7 @@ def command(
     The score is that of the expert's own decisions, without noise, with the default costs.
     """
     from offline_trader.experts import list_experts
+    from offline_trader.pipeline import score_expert
 
     if market is None and (start or end):
         raise ConfigError("--start and --end say which bars to score on", hint="add --market")
@@ -51,25 +49,10 @@ def command(
         env = EnvConfig(market=tuple(sources), start=start, end=end)
         with terminal.task("scoring", len(experts)) as advance:
             for done, (expert, row) in enumerate(zip(experts, rows, strict=True), 1):
-                row["score"] = score(expert, env)
+                row["score"] = score_expert(expert, env)
                 advance(done)
         _print_scores(terminal, rows)
     terminal.result({"experts": rows})
-
-
-def score(expert: Expert, env: EnvConfig) -> dict[str, float | None]:
-    """What ``expert`` earns over ``env``'s bars; several instruments in equal shares."""
-    from offline_trader.evaluation.backtest import Course, Scenario
-    from offline_trader.evaluation.measures import performance
-
-    course = Course.from_env(env)
-    account = course.accounts(expert, [Scenario(env.simulator)])[0]
-    legs = account.legs
-    found = performance(account.returns, course.periods_per_year)
-    steps = sum(len(leg.actions) for leg in legs)
-    trades = sum(int(leg.traded.sum()) for leg in legs)
-    kept = {name: found[name] for name in ("total_return", "cagr", "sharpe", "max_drawdown")}
-    return {**kept, "trades_per_1000": 1000.0 * trades / steps}
 
 
 def _facts(expert: Any) -> dict[str, Any]:

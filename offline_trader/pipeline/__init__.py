@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         evaluate_seeds,
         judge_imported,
     )
+    from offline_trader.pipeline.expert_scores import score_expert
     from offline_trader.pipeline.exporting import Exported, export_run
     from offline_trader.pipeline.finetuning import finetune
     from offline_trader.pipeline.folds import LineJob
@@ -69,6 +70,7 @@ __all__ = [
     "pretrain",
     "pretrain_seeds",
     "run_demo",
+    "score_expert",
     "score_method",
     "score_named",
     "walk_market",

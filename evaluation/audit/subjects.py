@@ -1,0 +1,113 @@
+"""What can be audited: our features, experts on a walk through the bars, functions of one's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.experts.own import find_function, own_expert
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from offline_trader.experts import Behaviour, Expert
+
+__all__ = ["audited"]
+
+
+def audited(subject: str) -> Callable[[pd.DataFrame], Any]:
+    """The function of a frame of bars that ``subject`` names.
+
+    Args:
+        subject: ``features`` for our own, ``expert:NAME``, or ``module:function`` of the user's.
+
+    Raises:
+        ConfigError: no such expert or function.
+    """
+    if subject == "features":
+        return _own_features
+    if subject.startswith("expert:"):
+        from offline_trader.experts import parse_behaviour
+
+        return _walk(parse_behaviour(subject.removeprefix("expert:"))[0])
+    return _own(subject)
+
+
+def _own(path: str) -> Callable[[pd.DataFrame], Any]:
+    """A function of a frame as it is; an expert of the user's as its walk through the frame."""
+    from offline_trader.experts import Behaviour, Expert
+
+    found = find_function(path)
+    if isinstance(found, Expert | Behaviour):
+        return _walk(found)
+    return _walk(own_expert(path)) if _takes_columns(found) else found
+
+
+def _takes_columns(function: Callable[..., Any]) -> bool:
+    """Whether it needs two arguments, as a rule's function (features, portfolio) does."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    needed = [
+        one
+        for one in parameters
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(needed) == 2
+
+
+def _frame_bars(frame: pd.DataFrame) -> Any:
+    """Bars of the rows that hold any; those lost to a gap are not there, as in a file."""
+    import pandas as pd
+
+    from offline_trader.markets import Bars
+
+    kept = frame.dropna()
+    columns: dict[str, Any] = {name: kept[name].to_numpy() for name in frame.columns}
+    stamps = pd.DatetimeIndex(kept.index).tz_localize(None).to_numpy()
+    return Bars("audit", stamps, periods_per_year=252.0, **columns)
+
+
+def _own_features(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    from offline_trader.features import compute_features
+
+    bars = _frame_bars(frame)
+    features = compute_features(bars)
+    index = pd.DatetimeIndex(bars.timestamps, tz="UTC")
+    return pd.DataFrame(features.values, index=index, columns=list(features.schema.names))
+
+
+def _walk(expert: Expert | Behaviour) -> Callable[[pd.DataFrame], Any]:
+    """The expert's actions and the equity they led to, on a walk through the frame."""
+    from offline_trader.experts import ExpertPolicy
+
+    def walk(frame: pd.DataFrame) -> pd.DataFrame:
+        import numpy as np
+        import pandas as pd
+
+        from offline_trader.features import compute_features
+        from offline_trader.markets import BarRange
+        from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+
+        bars = _frame_bars(frame)
+        features = compute_features(bars)
+        part = BarRange(features.warmup, len(bars))
+        market = MarketTensor.from_bars([bars], [features], [part])
+        rules = SimulatorConfig()
+        policy = ExpertPolicy(expert, market.layout, rules, market=market)
+        simulator = Simulator(market, rules, auto_reset=False)
+        seen = simulator.reset().copy()
+        actions, equity = np.empty(len(market)), np.empty(len(market))
+        for t in range(len(market)):
+            equity[t] = simulator.equity[0]
+            actions[t] = policy.decide(seen, simulator.bar_index)[0]
+            if t + 1 < len(market):
+                seen = simulator.step(actions[t : t + 1]).observations.copy()
+        index = pd.DatetimeIndex(market.timestamps, tz="UTC")
+        return pd.DataFrame({"action": actions, "equity": equity}, index=index)
+
+    return walk
