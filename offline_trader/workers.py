@@ -1,36 +1,42 @@
-"""Jobs in processes of their own, a few at once, with progress, errors and Ctrl-C brought home."""
+"""The pool of worker processes: seeds, folds; progress, errors and Ctrl-C are brought home.
+
+A worker is an interpreter of its own that takes one job after another. What a job returns does not
+depend on the worker, so neither the number of workers nor the order of the jobs changes a result.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
 
 from offline_trader.errors import OfflineTraderError
 
-__all__ = ["Job", "Report", "run_jobs", "usable_cores"]
+__all__ = ["Job", "Pool", "Report", "run_jobs", "usable_cores"]
 
 Report = Callable[[float], None]
 _PATIENCE_SECONDS = 30.0
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Job(Protocol):
-    """Something picklable to do; it calls ``report`` with how far it has come."""
+    """Something picklable to do; it may call ``report`` with how far it has come."""
 
-    def __call__(self, report: Report, /) -> None:
-        """Do it."""
+    def __call__(self, report: Report, /) -> object:
+        """Do it; what it returns goes to the parent."""
         ...
 
 
-@dataclass(frozen=True)
-class _Running:
-    index: int
-    process: BaseProcess
+_J = TypeVar("_J", bound=Job)
 
 
 def usable_cores() -> int:
@@ -41,53 +47,151 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def run_jobs(jobs: Iterable[Job], workers: int, on_progress: Callable[[int, float], None]) -> None:
-    """Run ``jobs``, at most ``workers`` at once, each in a fresh interpreter.
+def run_jobs(jobs: Sequence[Job], workers: int, on_progress: Callable[[int, float], None]) -> None:
+    """Run ``jobs`` in their order, at most ``workers`` at once.
 
-    An error in one, or Ctrl-C, interrupts the others as Ctrl-C would, waits until they have put
-    their files in order, and is raised here. ``on_progress`` gets (index of the job, what it
-    reported).
+    ``on_progress`` gets (index of the job, what it reported).
 
     Raises:
         OfflineTraderError: a job's own error, or a process that was killed.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting = list(enumerate(jobs))[::-1]
-    running: dict[Connection, _Running] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                index, job = waiting.pop()
-                reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, writer))
-                process.start()
-                writer.close()
-                running[reader] = _Running(index, process)
-            ready = wait(list(running))
-            for reader, one in [pair for pair in running.items() if pair[0] in ready]:
-                if _receive(reader, one, on_progress):
-                    one.process.join()
-                    del running[reader]
-                    reader.close()
-    finally:
-        _interrupt([one.process for one in running.values()])
+    waiting = iter(jobs)
+    place = {id(job): index for index, job in enumerate(jobs)}
+    with Pool[Job](workers) as pool:
+        pool.run(
+            lambda: next(waiting, None),
+            on_progress=lambda job, done: on_progress(place[id(job)], done),
+        )
 
 
-def _receive(reader: Connection, one: _Running, on_progress: Callable[[int, float], None]) -> bool:
-    """Take one message; whether the job is done."""
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+
+
+class Pool(Generic[_J]):
+    """Workers for the length of a ``with`` block; they begin when there is something to do.
+
+    On Linux, with ``modules``, one process imports these and the workers are forked from it: one
+    core imports instead of all of them. An error in a job or in this process, or Ctrl-C, interrupts
+    all workers as Ctrl-C would and waits until they have put their files in order. When this
+    process is killed they end at once: an orphan would go on writing to what a resumed command
+    works on.
+
+    Args:
+        workers: how many at most.
+        modules: what every job imports.
+        one_thread: whether maths in a worker have one thread, whatever this process uses.
+    """
+
+    def __init__(
+        self, workers: int, modules: Sequence[str] = (), *, one_thread: bool = False
+    ) -> None:
+        self.workers = workers
+        self.forked = sys.platform == "linux" and bool(modules)
+        self._context: Any = multiprocessing.get_context("forkserver" if self.forked else "spawn")
+        if self.forked:
+            self._context.set_forkserver_preload(list(modules))
+        self._one_thread = one_thread
+        self._all: list[_Worker] = []
+        self._idle: list[_Worker] = []
+        self._before: dict[str, str | None] = {}
+
+    def __enter__(self) -> Pool[_J]:
+        if self._one_thread:
+            self._before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
+            os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None:
+                _interrupt([each.process for each in self._all])
+            for each in self._all:
+                each.pipe.close()  # ends it; that takes a second, and nobody waits
+        finally:
+            for name, value in self._before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    def wait_for_imports(self) -> None:
+        """Returns when workers can begin at once. One that is forked earlier would begin after an
+        interruption, too, and complain that its pool is gone."""
+        if self.forked:
+            first = self._context.Process(target=_nothing)
+            first.start()
+            first.join()
+
+    def run(
+        self,
+        take: Callable[[], _J | None],
+        *,
+        on_progress: Callable[[_J, float], None] | None = None,
+        on_done: Callable[[_J, Any], None] | None = None,
+    ) -> None:
+        """Do what ``take`` gives until it gives nothing and nothing runs.
+
+        Args:
+            take: a job that can begin now, or None; asked again after each that is done.
+            on_progress: gets a job and what it reported.
+            on_done: gets a job and what it returned.
+
+        Raises:
+            OfflineTraderError: a job's own error, or a process that was killed.
+        """
+        running: dict[Connection, tuple[_Worker, _J]] = {}
+        while True:
+            while len(running) < self.workers and (job := take()) is not None:
+                worker = self._idle.pop() if self._idle else self._begun()
+                with suppress(BrokenPipeError):  # it has ended, as reading from it will tell
+                    worker.pipe.send(job)
+                running[worker.pipe] = (worker, job)
+            if not running:
+                return
+            for pipe in wait(list(running)):
+                assert isinstance(pipe, Connection)
+                worker, job = running[pipe]
+                kind, value = _received(worker)
+                if kind == "progress" and on_progress is not None:
+                    on_progress(job, value)
+                if kind == "done":
+                    del running[pipe]
+                    self._idle.append(worker)
+                    if on_done is not None:
+                        on_done(job, value)
+
+    def _begun(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs,))
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._all.append(worker)
+        return worker
+
+
+def _received(worker: _Worker) -> tuple[str, Any]:
+    """The next message of a worker.
+
+    Raises:
+        OfflineTraderError: a job's own error, or the process has ended.
+    """
     try:
-        kind, value = reader.recv()
-    except EOFError:
-        one.process.join()
+        kind, value = worker.pipe.recv()
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
         raise OfflineTraderError(
-            f"a worker process ended by itself with code {one.process.exitcode}",
-            hint="if memory ran out, lower --workers; then go on with --resume",
+            f"a worker process ended by itself with code {worker.process.exitcode}",
+            hint="if memory ran out, lower --workers; then go on: what was finished is kept",
         ) from None
     if kind == "error":
         raise value
-    if kind == "progress":
-        on_progress(one.index, value)
-    return bool(kind == "done")
+    return kind, value
 
 
 def _interrupt(processes: list[BaseProcess]) -> None:
@@ -102,16 +206,21 @@ def _interrupt(processes: list[BaseProcess]) -> None:
             process.join()
 
 
-def _work(job: Job, writer: Connection) -> None:
+def _work(pipe: Connection) -> None:
     """What a worker process does."""
     signal.signal(signal.SIGINT, _interrupt_once)
+    _end_with_the_parent()
     try:
-        job(lambda done: writer.send(("progress", done)))
-        writer.send(("done", None))
+        while True:
+            try:
+                job = pipe.recv()
+            except EOFError:
+                return
+            pipe.send(("done", job(lambda done: pipe.send(("progress", done)))))
     except (KeyboardInterrupt, BrokenPipeError):
         raise SystemExit(130) from None
     except Exception as error:
-        writer.send(("error", error))
+        pipe.send(("error", error))
 
 
 def _interrupt_once(*_: Any) -> None:
@@ -119,3 +228,18 @@ def _interrupt_once(*_: Any) -> None:
     disturb what the first one set off."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _nothing() -> None:
+    return

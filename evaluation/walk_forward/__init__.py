@@ -15,17 +15,17 @@ if TYPE_CHECKING:
         joined_evaluation,
         load_windows,
     )
-    from offline_trader.evaluation.walk_forward.windows import (
-        Fold,
+    from offline_trader.evaluation.walk_forward.results import (
+        FoldJob,
         FoldResult,
         WalkForwardResult,
-        WindowConfig,
-        make_folds,
-        walk_forward,
     )
+    from offline_trader.evaluation.walk_forward.walk import walk_forward
+    from offline_trader.evaluation.walk_forward.windows import Fold, WindowConfig, make_folds
 
 __all__ = [
     "Fold",
+    "FoldJob",
     "FoldResult",
     "Schedule",
     "Task",

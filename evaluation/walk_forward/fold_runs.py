@@ -9,24 +9,18 @@ of their own, with one thread each, and each fold in this process has one thread
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from multiprocessing import connection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from offline_trader.codec import from_json, read_object, require_types
-from offline_trader.errors import OfflineTraderError
-from offline_trader.evaluation.walk_forward.windows import Fold, FoldJob, FoldResult
+from offline_trader.evaluation.walk_forward.results import FoldJob, FoldResult
+from offline_trader.evaluation.walk_forward.windows import Fold
 from offline_trader.runs import atomic_write
 from offline_trader.types import digest
+from offline_trader.workers import Pool, Report
 
 __all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]
 
@@ -169,6 +163,18 @@ def _before(fold: Fold) -> int | None:
     return fold.warm_from if fold.trained_by == fold.index else fold.trained_by
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A task as a job of the pool."""
+
+    task: Task
+    job: FoldJob
+    root: Path
+
+    def __call__(self, _: Report, /) -> FoldResult | None:
+        return _carry_out(self.task, self.job, self.root)
+
+
 def _in_parallel(
     schedule: Schedule,
     job: FoldJob,
@@ -177,41 +183,29 @@ def _in_parallel(
     advanced: Callable[[], None],
     meanwhile: Callable[[], None] | None,
 ) -> None:
-    running: dict[Future[FoldResult | None], Task] = {}
     # In a thread of its own: a worker that comes free has its next task at once.
     aside = None if meanwhile is None else threading.Thread(target=_ended_quietly(meanwhile))
-    with _pool(schedule.workers, job.modules) as pool:
-        if _forked(job.modules):
+
+    def take() -> _Part | None:
+        task = schedule.next()
+        if aside is not None and aside.ident is None and schedule.all_in_training:
+            aside.start()
+        return None if task is None else _Part(task, job, root)
+
+    def done(part: _Part, result: FoldResult | None) -> None:
+        schedule.finished(part.task)
+        if result is not None:
+            keep(part.task[1], result)
+        advanced()
+
+    with Pool[_Part](schedule.workers, job.modules, one_thread=True) as pool:
+        if pool.forked:
             if aside is not None:  # while one core imports for all, the others have nothing to do
                 aside.start()
-            _wait_for_imports()
-        while True:
-            while len(running) < schedule.workers and (task := schedule.next()) is not None:
-                running[pool.submit(_carry_out, task, job, root)] = task
-            if not running:
-                break
-            if aside is not None and aside.ident is None and schedule.all_in_training:
-                aside.start()
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                task = running.pop(future)
-                result = _outcome(future)
-                schedule.finished(task)
-                if result is not None:
-                    keep(task[1], result)
-                advanced()
+            pool.wait_for_imports()
+        pool.run(take, on_done=done)
     if aside is not None and aside.ident is not None:
         aside.join()
-
-
-def _outcome(future: Future[FoldResult | None]) -> FoldResult | None:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise OfflineTraderError(
-            "a worker process of the walk-forward was killed (out of memory?)",
-            hint="run it again, with fewer --workers: what was finished is kept",
-        ) from error
 
 
 def _carry_out(task: Task, job: FoldJob, root: Path) -> FoldResult | None:
@@ -257,71 +251,9 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _forked(modules: Sequence[str]) -> bool:
-    return sys.platform == "linux" and bool(modules)
-
-
-def _wait_for_imports() -> None:
-    """Returns when workers can be forked. One that is asked for earlier would begin after an
-    interruption, too, and complain that its pool is gone."""
-    first = multiprocessing.get_context("forkserver").Process(target=_nothing)
-    first.start()
-    first.join()
-
-
-def _nothing() -> None:
-    return
-
-
 def _ended_quietly(meanwhile: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         with suppress(RuntimeError):  # of an import when this process ends, interrupted
             meanwhile()
 
     return run
-
-
-@contextmanager
-def _pool(workers: int, modules: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
-    """Fresh interpreters, each with single-threaded maths.
-
-    On Linux one of them imports ``modules`` and the workers are forked from it: one core imports
-    instead of all of them.
-    """
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    forked = _forked(modules)
-    context = multiprocessing.get_context("forkserver" if forked else "spawn")
-    if forked:
-        context.set_forkserver_preload(list(modules))
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(workers, context, initializer=_end_with_the_parent)
-    idle = False
-    try:
-        yield pool
-        idle = True
-    finally:
-        if not idle:  # what they are at may take hours, and goes on from its last checkpoint
-            for process in multiprocessing.active_children():
-                if process not in others:
-                    process.terminate()
-        pool.shutdown(wait=not idle)  # idle interpreters take a second to end: nobody waits
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _end_with_the_parent() -> None:
-    """Let this worker end when its parent is killed: an orphan would go on writing to folds that
-    a resumed walk works on."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -23,7 +23,7 @@ from offline_trader.evaluation.judging import (
     judge,
 )
 from offline_trader.evaluation.measures import regime_labels, regime_rows
-from offline_trader.evaluation.walk_forward.windows import WalkForwardResult
+from offline_trader.evaluation.walk_forward.results import WalkForwardResult
 from offline_trader.markets import Bars
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray

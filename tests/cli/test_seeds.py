@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -15,10 +14,8 @@ from typing import Any
 import pytest
 
 from offline_trader.cli.main import main
-from offline_trader.errors import DataError, OfflineTraderError
 from offline_trader.locks import locked
 from offline_trader.runs import Run
-from offline_trader.workers import run_jobs, usable_cores
 
 COLLECT = [
     *("collect", "--market", "sp500", "--end", "2004-12-31", "--id", "small/experts-v0"),
@@ -32,11 +29,6 @@ PRETRAIN = [
 ]
 VALIDATED = ["--validate-until", "2005-12-31"]
 FILES = ("policy.d3", "metrics.jsonl", "config.yaml")
-
-# Imported by a bare name, because new processes inherit sys.path and not pytest's import mode.
-sys.path.insert(0, str(Path(__file__).parent))
-JOBS: Any = importlib.import_module("worker_jobs")
-sys.path.pop(0)
 
 
 def code_of(words: list[str]) -> int:
@@ -170,42 +162,6 @@ def test_an_interrupted_group_goes_on_to_the_same_bytes(
             ours, theirs = (each / f"seed-{seed}" / name for each in (folder, group))
             assert ours.read_bytes() == theirs.read_bytes(), f"{name} of seed {seed}"
     assert {**record(folder), "config": 0} == {**record(group), "config": 0}
-
-
-def test_a_workers_error_comes_home_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # new processes inherit it
-    seen: list[tuple[int, float]] = []
-    with pytest.raises(DataError) as caught:
-        run_jobs([JOBS.Refusing()], 1, lambda index, done: seen.append((index, done)))
-    assert (caught.value.found, caught.value.hint) == ("no rows", "collect first")
-    assert seen == [(0, 0.5)]
-    with pytest.raises(OfflineTraderError, match="ended by itself with code -9"):
-        run_jobs([JOBS.Killed()], 1, lambda *_: None)
-
-
-def test_an_error_in_the_parent_interrupts_its_workers(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    notes = tmp_path / "notes"
-
-    def refuse(*_: object) -> None:
-        raise DataError("enough")
-
-    with pytest.raises(DataError, match="enough"):
-        run_jobs([JOBS.Orderly(notes)], 1, refuse)
-    assert notes.read_text() == "put in order"
-
-
-def test_workers_are_counted_where_no_process_can_be_bound_to_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert usable_cores() == len(os.sched_getaffinity(0))
-    monkeypatch.delattr(os, "sched_getaffinity")  # macOS, Windows
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert usable_cores() == 6
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert usable_cores() == 1
 
 
 def test_a_folder_of_seeds_that_another_process_works_on_is_refused(

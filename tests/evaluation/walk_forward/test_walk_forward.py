@@ -160,7 +160,7 @@ def test_workers_end_when_their_parent_is_ended(tmp_path: Path, ended_by: signal
     program = (
         "import pathlib, signal, sys\n"
         "from mean_sign_job import StuckJob\n"
-        "from offline_trader.evaluation.walk_forward.windows import *\n"
+        "from offline_trader.evaluation.walk_forward import *\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    folds = make_folds(300, WindowConfig(60, 20, 25))\n"

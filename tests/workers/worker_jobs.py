@@ -45,3 +45,14 @@ class Orderly:
         except KeyboardInterrupt:
             self.path.write_text("put in order")
             raise
+
+
+class Doubling:
+    """A job with a result."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, report: Report) -> tuple[int, int, str | None]:
+        """Twice the number, who did it, and with how many threads."""
+        return 2 * self.number, os.getpid(), os.environ.get("OMP_NUM_THREADS")
