@@ -39,7 +39,7 @@ class Listener:
     def task(self, label: str, total: float | None = None, /) -> Iterator[Advance]:
         """Remember where it begins, how far it came and where it ends."""
         self.told.append(f"{label} begins")
-        yield lambda done, total=None, /: self.told.append(f"{label}: {done:g} of {total:g}")
+        yield lambda done, total=None, /: self.told.append(f"{label}: {done} of {total}")
         self.told.append(f"{label} ends")
 
 
