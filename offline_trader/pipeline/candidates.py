@@ -9,17 +9,21 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.config import require_seed, to_dict
+from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.hashing import file_sha256
-from offline_trader.pipeline.run_facts import read_facts
+from offline_trader.pipeline.run_facts import (
+    ModelFacts,
+    TrainingManifest,
+    latest_day,
+    read_facts,
+)
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
     finished_run,
     policy_hash,
     trained_policy,
 )
-from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
@@ -59,7 +63,7 @@ class Candidate:
     unasked: tuple[str, ...] = ()
     trial: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: ModelFacts | None = None
 
     def open(self) -> Subject:
         """What is evaluated, opened at the first call.
@@ -68,26 +72,6 @@ class Candidate:
             DataError: a model that cannot be opened.
         """
         return self.opener()
-
-
-@dataclass(frozen=True)
-class _ModelFacts:
-    """What an exported model states of its training, as far as it does; more is let be."""
-
-    seed: int = 0
-    command: str = ""
-    config_hash: str = ""
-    policy_sha256: str = ""
-    market: tuple[str, ...] = ()
-    tz: str | None = None
-    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
-    train_range: tuple[str | None, str | None] | None = None
-    validation_range: tuple[str | None, str | None] | None = None
-    experts: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
-        _latest(self.train_range, self.validation_range)
 
 
 def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
@@ -129,21 +113,17 @@ def _from_onnx(path: Path, unverified: bool) -> Candidate:
     from offline_trader.export import OnnxPolicy, read_model
 
     file = read_model(path, unverified=unverified)
-    facts = file.metadata
-    read_facts(f"{path}: metadata", _ModelFacts, facts)
-    env: dict[str, Any] = {}
-    if "simulator" in facts:
-        env = {name: facts[name] for name in ("market", "tz", "simulator") if name in facts}
-    experts, unasked = _asked(facts.get("experts", ()))
+    facts = read_facts(f"{path}: metadata", ModelFacts, file.metadata)
+    experts, unasked = _asked(facts.experts)
     return Candidate(
         name=model_name(path),
         opener=cache(lambda: OnnxPolicy(file)),
-        env=env,
-        seen_until=_latest(facts.get("train_range"), facts.get("validation_range")),
+        env=facts.env,
+        seen_until=latest_day(facts.train_range, facts.validation_range),
         experts=experts,
         unasked=unasked,
-        trial=_trial(facts, facts.get("policy_sha256", "")),
-        seed=int(facts.get("seed", 0)),
+        trial=_trial(facts, facts.policy_sha256),
+        seed=facts.seed,
         facts=facts,
     )
 
@@ -159,7 +139,7 @@ def _from_run(path: Path, unverified: bool) -> Candidate:
         seen_until=last_day_seen(facts.env, facts.validation_env),
         experts=experts,
         unasked=unasked,
-        trial=_trial(vars(run.manifest), policy or file_sha256(path / POLICY_FILE)),
+        trial=_trial(run.manifest, policy or file_sha256(path / POLICY_FILE)),
         seed=run.manifest.seed,
     )
 
@@ -179,10 +159,10 @@ def model_name(path: Path) -> str:
     return _run_name(folder.parent if folder.name == "export" else folder) or path.stem
 
 
-def _trial(facts: Mapping[str, Any], policy: str) -> dict[str, Any]:
+def _trial(made: ModelFacts | TrainingManifest, policy: str) -> dict[str, Any]:
     """What the ledger counts: the same for a run and for the model that was exported from it."""
-    chosen = {name: facts.get(name, "") for name in ("config_hash", "command")}
-    return {**chosen, **({"policy": policy} if policy else {}), "seed": int(facts.get("seed", 0))}
+    chosen = {"config_hash": made.config_hash, "command": made.command}
+    return {**chosen, **({"policy": policy} if policy else {}), "seed": made.seed}
 
 
 def source_experts(behaviours: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -239,7 +219,7 @@ def last_day_seen(training: EnvConfig, validation: EnvConfig | None) -> str:
     if ends[0] is None:
         bars = load_markets(training.market, tz=training.tz)
         ends[0] = str(max(each.timestamps[-1] for each in bars).astype("datetime64[D]"))
-    return _latest(*([None, end] for end in ends))
+    return latest_day(*([None, end] for end in ends))
 
 
 def require_bars(env: EnvConfig, seen_until: str) -> None:
@@ -273,15 +253,3 @@ def require_bars(env: EnvConfig, seen_until: str) -> None:
                 expected=f"bars from {env.start} on",
                 hint="keep bars back with collect --end, or look at bars that were seen by --start",
             )
-
-
-def _latest(*ranges: Any) -> str:
-    """The last day, ISO, of the ranges' ends; empty where none has one."""
-    import numpy as np
-
-    from offline_trader.tables.dates import parse_end
-
-    moments = [parse_end(each[1]) for each in ranges if each and each[1]]
-    if not moments:
-        return ""
-    return str((max(moments) - np.timedelta64(1, "ns")).astype("datetime64[D]"))

@@ -12,6 +12,7 @@ from offline_trader.errors import GateFailed
 from offline_trader.hashing import file_sha256
 from offline_trader.locks import locked
 from offline_trader.pipeline.candidates import last_day_seen, source_experts
+from offline_trader.pipeline.run_facts import ModelFacts
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
     TrainedRun,
@@ -97,7 +98,7 @@ def export_run(
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
     refuse_collapsed(collapse, force=force)
-    described = _description(finished)
+    described = to_dict(_description(finished))
     observations = np.concatenate([leg.observations for leg in legs])
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
@@ -161,25 +162,23 @@ def _write_model(
     return result, report
 
 
-def _description(run: TrainedRun) -> dict[str, Any]:
+def _description(run: TrainedRun) -> ModelFacts:
     """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
-    manifest, facts = run.manifest, run.facts
-    env, validation = to_dict(facts.env), facts.validation_env
-    chosen_on = [None, None] if validation is None else [validation.start, validation.end]
-    return {
-        "command": manifest.command,
-        "seed": manifest.seed,
-        "config_hash": manifest.config_hash,
-        "policy_sha256": file_sha256(run.path / POLICY_FILE),
-        "market_sha256": manifest.data_hash,
-        "market": portable(env)["market"],
-        "tz": facts.env.tz,
-        "train_range": [facts.env.start, facts.env.end or last_day_seen(facts.env, None)],
-        "validation_range": chosen_on,
-        "simulator": env["simulator"],
-        "experts": [_portable(text) for text in source_experts(facts.experts)],
-        "privileged": facts.privileged,
-    }
+    manifest, facts, validation = run.manifest, run.facts, run.facts.validation_env
+    return ModelFacts(
+        command=manifest.command,
+        seed=manifest.seed,
+        config_hash=manifest.config_hash,
+        policy_sha256=file_sha256(run.path / POLICY_FILE),
+        market_sha256=manifest.data_hash,
+        market=tuple(portable(to_dict(facts.env))["market"]),
+        tz=facts.env.tz,
+        train_range=(facts.env.start, facts.env.end or last_day_seen(facts.env, None)),
+        validation_range=(None, None) if validation is None else (validation.start, validation.end),
+        simulator=facts.env.simulator,
+        experts=tuple(_portable(text) for text in source_experts(facts.experts)),
+        privileged=facts.privileged,
+    )
 
 
 def _parents(run: TrainedRun) -> dict[str, str]:

@@ -11,6 +11,7 @@ from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.markets import load_markets
+from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import FinetuneConfig
@@ -124,7 +125,7 @@ def _train(
     from offline_trader.envs import make_simulator
     from offline_trader.learning.agents import online_learner
     from offline_trader.learning.stages import finetune as learn_online
-    from offline_trader.pipeline.phases import Phases, stage_seeds
+    from offline_trader.pipeline.phases import Phases
 
     source = trained_policy(parent, unverified=unverified)
     if source.config.hidden != config.learner.hidden:

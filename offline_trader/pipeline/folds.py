@@ -13,6 +13,7 @@ from offline_trader.datasets import collect
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.walk_forward import Fold, FoldResult, fold_directory
 from offline_trader.markets import BarRange, Bars, load_market
+from offline_trader.pipeline.derived_seeds import fold_seed
 from offline_trader.pipeline.finetuning import finetune
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
@@ -100,7 +101,6 @@ class LineJob:
         """The line on one window: its ranges, and a seed of its own."""
         bars, env = self._bars(), self.config.env
         episode = None if env.episode_bars is None else min(env.episode_bars, len(fold.train) - 1)
-        seed = int(np.random.SeedSequence([self.config.seed, fold.index]).generate_state(1)[0])
         sections = {each.name: getattr(self.config, each.name) for each in fields(LineConfig)}
         return replace(
             LineConfig(**sections),
@@ -110,7 +110,7 @@ class LineJob:
                 start=_moment(bars, fold.validation.start),
                 end=_moment(bars, fold.validation.stop - 1),
             ),
-            seed=seed,
+            seed=fold_seed(self.config.seed, fold.index),
         )
 
     def _env(self, bars: Bars, part: BarRange, episode_bars: int | None) -> EnvConfig:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from offline_trader.errors import DataError
@@ -19,12 +18,7 @@ from offline_trader.pipeline.run_facts import CloneFacts, StageFacts, read_facts
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 from offline_trader.runs import Run, atomic_write
 
-__all__ = ["Phases", "stage_seeds", "torch_threads"]
-
-
-def stage_seeds(seed: int, count: int) -> list[int]:
-    """``count`` independent seeds of one run's stages, derived from its seed."""
-    return [int(word) for word in np.random.SeedSequence(seed).generate_state(count)]
+__all__ = ["Phases", "torch_threads"]
 
 
 @contextmanager

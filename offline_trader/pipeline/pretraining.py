@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
+from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import TrainingFacts
 from offline_trader.pipeline.settings import PretrainConfig
@@ -114,7 +115,7 @@ def _train(
     from offline_trader.features import FeatureScaler
     from offline_trader.learning.agents import make_learner
     from offline_trader.learning.stages import clone, train_offline
-    from offline_trader.pipeline.phases import Phases, stage_seeds
+    from offline_trader.pipeline.phases import Phases
 
     transitions = load_transitions(config.dataset, root)
     scaler = FeatureScaler.from_dict(own["scaler"])

@@ -1,4 +1,4 @@
-"""What training runs state of themselves, typed: written when they are done, checked when read.
+"""What training runs and models state of themselves: typed when written, checked when read.
 
 A run directory may be somebody else's, or of another version: keys that are not known are let be,
 and one that is missing or of another type is refused with the file and its name.
@@ -6,20 +6,23 @@ and one that is missing or of another type is refused with the file and its name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from offline_trader.config import from_dict, to_dict
+from offline_trader.config import from_dict, require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.simulator import SimulatorConfig
 
 __all__ = [
     "CloneFacts",
+    "ModelFacts",
     "PassedOn",
     "StageFacts",
     "TrainingFacts",
     "TrainingManifest",
+    "latest_day",
     "read_facts",
 ]
 
@@ -134,6 +137,47 @@ class TrainingManifest:
 
 
 @dataclass(frozen=True)
+class ModelFacts:
+    """What an exported model states of its training. One of another make may state none of it.
+
+    Attributes:
+        command, seed, config_hash: of the run.
+        policy_sha256: of the run's policy.
+        market_sha256: of the bars, as ``offline-trader markets`` shows it.
+        market, tz: the sources of bars, files by name alone.
+        train_range, validation_range: first and last day.
+        simulator: the trading rules.
+        experts: texts of the behaviours that it learned from.
+        privileged: whether one of them reads the future.
+    """
+
+    command: str = ""
+    seed: int = 0
+    config_hash: str = ""
+    policy_sha256: str = ""
+    market_sha256: str = ""
+    market: tuple[str, ...] = ()
+    tz: str | None = None
+    train_range: tuple[str | None, str | None] | None = None
+    validation_range: tuple[str | None, str | None] | None = None
+    simulator: SimulatorConfig | None = None
+    experts: tuple[str, ...] = ()
+    privileged: bool = False
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        latest_day(self.train_range, self.validation_range)
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """Settings of the environment that it was trained in, as far as it states them."""
+        if self.simulator is None:
+            return {}
+        market = {"market": list(self.market)} if self.market else {}
+        return {**market, "tz": self.tz, "simulator": to_dict(self.simulator)}
+
+
+@dataclass(frozen=True)
 class PassedOn:
     """Settings of a training run that its child takes over."""
 
@@ -167,6 +211,22 @@ def read_facts(place: str, kind: type[_T], tree: object) -> _T:
             expected=error.expected,
             hint="it was changed, or written by another version: make it again",
         ) from error
+
+
+def latest_day(*ranges: Sequence[str | None] | None) -> str:
+    """The last day, ISO, of the ranges' ends; empty where none has one.
+
+    Raises:
+        ConfigError: an end that is no date.
+    """
+    import numpy as np
+
+    from offline_trader.tables.dates import parse_end
+
+    moments = [parse_end(each[1]) for each in ranges if each and each[1]]
+    if not moments:
+        return ""
+    return str((max(moments) - np.timedelta64(1, "ns")).astype("datetime64[D]"))
 
 
 def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.pipeline.candidates import Candidate, open_candidate
 from offline_trader.pipeline.seeds import SEEDS_FILE, read_seeds
@@ -107,7 +108,7 @@ def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candid
 def _settings(path: str, candidate: Candidate) -> dict[str, Any]:
     """Settings by dotted key: all of a run's; of an ONNX file what it tells of its training."""
     if not Path(path).is_dir():
-        facts = candidate.facts
+        facts = {} if candidate.facts is None else to_dict(candidate.facts)
         kept = ("command", "market", "simulator", "train_range", "experts")
         return _flat({name: facts.get(name) for name in kept})
     from offline_trader.runs import Run
