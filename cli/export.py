@@ -10,7 +10,7 @@ import typer
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.options import DryRun, Json, Quiet, Unverified, examples
 from offline_trader.pipeline.exporting import check_export, export_run
-from offline_trader.pipeline.seeds import chosen_run
+from offline_trader.pipeline.seed_records import chosen_run
 
 __all__ = ["EXAMPLES", "command"]
 

@@ -31,7 +31,7 @@ from offline_trader.pipeline.finetuning import (
     finetune,
     parent_settings,
 )
-from offline_trader.pipeline.seeds import chosen_run
+from offline_trader.pipeline.seed_records import chosen_run
 from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.pipeline.trained_runs import finished_run
 

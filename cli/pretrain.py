@@ -26,7 +26,9 @@ from offline_trader.cli.options import (
     show_settings,
 )
 from offline_trader.cli.training_tables import print_seeds, print_training
+from offline_trader.config import to_dict
 from offline_trader.pipeline.pretraining import check_inputs, pretrain
+from offline_trader.pipeline.seeds import pretrain_seeds
 from offline_trader.pipeline.settings import PretrainConfig
 from offline_trader.pipeline.trained_runs import finished_run
 
@@ -96,13 +98,11 @@ def command(
         show_settings(terminal, plan)
         return
     if seeds > 1:
-        from offline_trader.pipeline.seeds import pretrain_seeds
-
         record = pretrain_seeds(
             plan, run, seeds, terminal, root=root, resume=resume, workers=workers
         )
         print_seeds(terminal, run, record)
-        terminal.result({"run": str(run), **record})
+        terminal.result({"run": str(run), **to_dict(record)})
         return
     finished = pretrain(plan, run, terminal, root=root, resume=resume)
     print_training(terminal, finished_run(finished.path))

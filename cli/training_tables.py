@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from offline_trader.cli.console import Terminal
+from offline_trader.pipeline.seed_records import SeedsRecord
 from offline_trader.pipeline.trained_runs import TrainedRun
 
 __all__ = ["print_seeds", "print_training"]
@@ -32,31 +31,31 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
     terminal.line(f"run: {run.path}")
 
 
-def print_seeds(terminal: Terminal, folder: Path, record: Mapping[str, Any]) -> None:
+def print_seeds(terminal: Terminal, folder: Path, record: SeedsRecord) -> None:
     """A row a seed, the summary, and which is the best."""
     terminal.table(
         "",
         ["run", "validation of the clone", "of the kept policy", "kept", "of update"],
         [
-            [row["run"], row["warm_score"], row["kept_score"], row["kept"].replace("_", " "),
-             row["kept_step"]]
-            for row in record["seeds"]
+            [row.run, row.warm_score, row.kept_score, (row.kept or "–").replace("_", " "),
+             row.kept_step]
+            for row in record.seeds
         ],
     )  # fmt: skip
-    found = record["validation"]
+    found = record.validation
     if found is not None:
-        seeds = len(record["seeds"])
-        counted = f"{seeds}" if found["n"] == seeds else f"the {found['n']} of {seeds}"
-        unranked = "" if found["n"] == seeds else " that have one"
+        seeds = len(record.seeds)
+        counted = f"{seeds}" if found.n == seeds else f"the {found.n} of {seeds}"
+        unranked = "" if found.n == seeds else " that have one"
         interval = "too few for an interval"
-        if found["interval"] is not None:
-            interval = "95 % interval {:.3f} to {:.3f}".format(*found["interval"])
+        if found.interval is not None:
+            interval = "95 % interval {:.3f} to {:.3f}".format(*found.interval)
         terminal.line(
             f"interquartile mean of the validation scores over {counted} seeds{unranked}: "
-            f"{found['iqm']:.3f}, {interval}"
+            f"{found.iqm:.3f}, {interval}"
         )
-    if record["best"] is None:
+    if record.best is None:
         terminal.line("no validation ranks them: finetune and export need one run by name")
     else:
-        terminal.line(f"best by validation: {folder / record['best']['run']}")
+        terminal.line(f"best by validation: {folder / record.best.run}")
     terminal.line(f"seeds: {folder}")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from offline_trader.pipeline.pretraining import pretrain
     from offline_trader.pipeline.progress import Advance, Progress, Silent
     from offline_trader.pipeline.seed_candidates import open_candidates
-    from offline_trader.pipeline.seeds import chosen_run, pretrain_seeds
+    from offline_trader.pipeline.seed_records import chosen_run
+    from offline_trader.pipeline.seeds import pretrain_seeds
     from offline_trader.pipeline.settings import (
         DEMO,
         WALK_FORWARD,

@@ -97,7 +97,7 @@ def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
         return Candidate(_plain(name), lambda: expert, trial={"expert": text, "seed": 0})
     path = Path(source)
     if path.is_dir():
-        from offline_trader.pipeline.seeds import chosen_run
+        from offline_trader.pipeline.seed_records import chosen_run
 
         return _from_run(chosen_run(path), unverified)
     if path.suffix == ".onnx" or path.is_file():

@@ -7,8 +7,8 @@ and one that is missing or of another type is refused with the file and its name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from offline_trader.config import from_dict, require_seed, to_dict
 from offline_trader.envs import EnvConfig
@@ -17,6 +17,7 @@ from offline_trader.simulator import SimulatorConfig
 
 __all__ = [
     "CloneFacts",
+    "Facts",
     "ModelFacts",
     "PassedOn",
     "StageFacts",
@@ -29,8 +30,12 @@ __all__ = [
 _T = TypeVar("_T")
 
 
+class Facts:
+    """Dataclasses of which unknown keys are let be when they are read."""
+
+
 @dataclass(frozen=True)
-class CloneFacts:
+class CloneFacts(Facts):
     """What cloning states; see :class:`offline_trader.learning.stages.CloneResult`."""
 
     updates: int
@@ -40,7 +45,7 @@ class CloneFacts:
 
 
 @dataclass(frozen=True)
-class StageFacts:
+class StageFacts(Facts):
     """What another stage states; see :class:`offline_trader.learning.stages.TrainResult`."""
 
     updates: int
@@ -51,16 +56,8 @@ class StageFacts:
     last_score: float | None
 
 
-_STAGES: dict[str, type] = {
-    "clone": CloneFacts,
-    "direct": StageFacts,
-    "offline": StageFacts,
-    "online": StageFacts,
-}
-
-
 @dataclass(frozen=True)
-class TrainingFacts:
+class TrainingFacts(Facts):
     """What a finished training states.
 
     Attributes:
@@ -120,13 +117,13 @@ class TrainingFacts:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; what the training did not have is left out."""
-        optional = {"transitions", *_STAGES}
+        optional = {"transitions", "clone", "direct", "offline", "online"}
         tree = to_dict(self)
         return {k: v for k, v in tree.items() if v is not None or k not in optional}
 
 
 @dataclass(frozen=True)
-class TrainingManifest:
+class TrainingManifest(Facts):
     """What the manifest of a training run states of how it was made."""
 
     command: str
@@ -137,7 +134,7 @@ class TrainingManifest:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelFacts(Facts):
     """What an exported model states of its training. One of another make may state none of it.
 
     Attributes:
@@ -178,7 +175,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class PassedOn:
+class PassedOn(Facts):
     """Settings of a training run that its child takes over."""
 
     learner: Mapping[str, Any]
@@ -199,12 +196,8 @@ def read_facts(place: str, kind: type[_T], tree: object) -> _T:
     """
     if not isinstance(tree, Mapping):
         raise DataError(f"{place} is {str(tree)[:60]!r}", expected="a JSON object")
-    known = _known(kind, tree)
-    for name, stage in _STAGES.items():
-        if kind is TrainingFacts and isinstance(known.get(name), Mapping):
-            known[name] = _known(stage, known[name])
     try:
-        return from_dict(kind, known)
+        return from_dict(kind, _known(kind, tree))
     except ConfigError as error:
         raise DataError(
             f"{place}: {error.found}",
@@ -230,6 +223,19 @@ def latest_day(*ranges: Sequence[str | None] | None) -> str:
 
 
 def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of ``tree`` that ``kind`` has fields for."""
-    wanted = {each.name for each in fields(kind)}
-    return {str(key): value for key, value in tree.items() if key in wanted}
+    """The part of ``tree`` that ``kind``, and the facts in it, have fields for."""
+    hints = get_type_hints(kind)
+    return {str(key): _within(hints[key], value) for key, value in tree.items() if key in hints}
+
+
+def _within(hint: Any, value: Any) -> Any:
+    inner = next((each for each in (hint, *get_args(hint)) if _is_facts(each)), None)
+    if inner is None:
+        return value
+    if isinstance(value, list):
+        return [_within(inner, each) for each in value]
+    return _known(inner, value) if isinstance(value, Mapping) else value
+
+
+def _is_facts(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Facts)

@@ -10,7 +10,7 @@ from typing import Any
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.pipeline.candidates import Candidate, open_candidate
-from offline_trader.pipeline.seeds import SEEDS_FILE, read_seeds
+from offline_trader.pipeline.seed_records import SEEDS_FILE, read_seeds
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 
 __all__ = ["open_candidates", "seed_folders", "study_name", "validated_seed"]
@@ -86,8 +86,8 @@ def validated_seed(sources: Sequence[str]) -> int | None:
     folder = Path(sources[0])
     if len(sources) > 1 or not (folder / SEEDS_FILE).is_file():
         return None
-    best = read_seeds(folder)["best"]
-    return None if best is None else int(best["seed"])
+    best = read_seeds(folder).best
+    return None if best is None else best.seed
 
 
 def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candidate]) -> None:
