@@ -37,8 +37,9 @@ if TYPE_CHECKING:
         list_datasets,
         scan_datasets,
     )
-    from offline_trader.datasets.collection import CollectConfig, collect
+    from offline_trader.datasets.collection import collect
     from offline_trader.datasets.loading import check_layout, load_info, load_transitions
+    from offline_trader.datasets.plan import CollectConfig
     from offline_trader.datasets.sealing import seal
     from offline_trader.datasets.summary import CollectSummary, plot_summary
 

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
         SideBySide,
         side_by_side,
     )
-    from offline_trader.evaluation.judging.evaluation import EvaluateOptions, evaluate
+    from offline_trader.evaluation.judging.evaluation import evaluate
     from offline_trader.evaluation.judging.judgement import Rival, TrialRecord, judge
     from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
+    from offline_trader.evaluation.judging.options import EvaluateOptions
     from offline_trader.evaluation.judging.record import (
         ActionMap,
         Comparator,

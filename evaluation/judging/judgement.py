@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from offline_trader.evaluation.judging.ledger import CountedTrials, TrialLedger
+from offline_trader.evaluation.judging.options import TrialScope
 from offline_trader.evaluation.judging.record import Comparator
 from offline_trader.evaluation.measures import performance, sharpe_ratio, why_undefined
 from offline_trader.evaluation.statistics import (
@@ -25,9 +26,8 @@ from offline_trader.evaluation.statistics import (
 )
 from offline_trader.types import FloatArray
 
-__all__ = ["Judgement", "Rival", "TrialRecord", "TrialScope", "judge"]
+__all__ = ["Judgement", "Rival", "TrialRecord", "judge"]
 
-TrialScope: TypeAlias = Literal["market", "project"]
 YEARS_FOR_SHARPE_08 = 4.2
 """Years before a true Sharpe ratio of 0.8 a year differs from 0 at 95 %, (1.645 / 0.8)²."""
 

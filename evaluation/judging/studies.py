@@ -17,8 +17,9 @@ import numpy as np
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import Subject
-from offline_trader.evaluation.judging.evaluation import EvaluateOptions, evaluate
+from offline_trader.evaluation.judging.evaluation import evaluate
 from offline_trader.evaluation.judging.ledger import TrialLedger
+from offline_trader.evaluation.judging.options import EvaluateOptions
 from offline_trader.evaluation.judging.record import Evaluation, ScoreRow
 from offline_trader.evaluation.statistics import seed_summary
 
