@@ -7,8 +7,8 @@
         seed-0/        a run directory like that of one pretraining with that seed
         seed-1/
 
-Each seed is trained in a process of its own by the same code, with the same number of threads, as
-a run of that seed alone, so its files have the same bytes however many run at once.
+Each seed is trained in a worker process by the same code, with the same number of threads, as a run
+of that seed alone, so its files have the same bytes however many run at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["SeedJob", "pretrain_seeds"]
 
 @dataclass(frozen=True)
 class SeedJob:
-    """One seed's pretraining, for a process of its own.
+    """One seed's pretraining, for a worker process.
 
     Attributes:
         config: settings, of this seed.
