@@ -10,6 +10,7 @@ from typing import Any
 from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
+from offline_trader.learning.settings import LearnerConfig
 from offline_trader.markets import load_markets
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.pretraining import check_device, data_hash
@@ -37,7 +38,7 @@ def parent_settings(parent: Path) -> dict[str, Any]:
     """
     run = finished_run(parent)
     given = passed_on(run)
-    learner = {**given.learner, "algorithm": "sac"}
+    learner = LearnerConfig.used({**given.learner, "algorithm": "sac"})
     return {**to_dict(given), "env": to_dict(run.facts.env), "learner": learner}
 
 

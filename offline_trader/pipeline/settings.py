@@ -248,7 +248,8 @@ class WalkForwardConfig(LineConfig):
 
 def _online(learner: LearnerConfig) -> LearnerConfig:
     """The same networks with the algorithm that learns online."""
-    return replace(learner, algorithm="sac")
+    online: LearnerConfig = learner.with_tag("sac")
+    return online
 
 
 def _require_one(name: str, value: int) -> None:

@@ -78,7 +78,7 @@ def test_the_stages_of_a_line_take_its_sections() -> None:
                 assert getattr(stage, each.name) == getattr(line, each.name)
         assert stage.dataset == "own/line-v0"
     assert pretrained.learner == line.learner
-    assert tuned.learner == replace(line.learner, algorithm="sac")
+    assert tuned.learner == line.learner.with_tag("sac")
 
 
 def test_what_the_windows_decide_is_no_setting_of_a_walk() -> None:
