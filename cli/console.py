@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from offline_trader.codec import to_json
 from offline_trader.errors import visible
-from offline_trader.stored_json import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +72,8 @@ class Terminal:
     def result(self, payload: Mapping[str, Any]) -> None:
         """The command's result: with ``--json`` one JSON object, otherwise nothing."""
         if self.as_json:
-            self._out.print(_escaped_json(json_text(payload)))
+            text = to_json(payload, indent=2, ensure_ascii=False, default=str)
+            self._out.print(_escaped_json(text))
 
     def line(self, text: str = "") -> None:
         """A line of the human-readable result, on stdout."""

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from offline_trader.codec import from_json, read_object, require_types
 from offline_trader.evaluation.walk_forward.results import FoldJob, FoldResult
 from offline_trader.evaluation.walk_forward.windows import Fold
 from offline_trader.runs import atomic_write

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from offline_trader.config import to_dict
+from offline_trader.codec import parse_json, read_object, to_json
 from offline_trader.datasets import collect
 from offline_trader.errors import ConfigError, GateFailed
 from offline_trader.locks import locked
@@ -22,7 +21,6 @@ from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import DemoConfig
 from offline_trader.runs import LOCK, atomic_write
-from offline_trader.stored_json import read_object
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.judging import Evaluation
@@ -98,13 +96,15 @@ def prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
     """Make ``folder`` a demo's: empty it of an earlier one, unless that goes on."""
     _refuse_foreign(folder)
     marker = folder / MARKER
-    settings: dict[str, Any] = json.loads(json.dumps(to_dict(config)))
+    settings, what = to_json(config, indent=1), "the settings of a demo"
     if marker.exists():
         if not resume:
             _empty(folder)
-        elif read_object(marker, what="the settings of a demo", hint=_AGAIN) != settings:
+        elif read_object(marker, what="the settings of a demo", hint=_AGAIN) != parse_json(
+            settings
+        ):
             raise ConfigError(f"{folder} holds a demo with other settings", hint=_AGAIN)
-    atomic_write(marker, json.dumps(settings, indent=1).encode())
+    atomic_write(marker, settings.encode())
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offline_trader.codec import to_json
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.judging import LEDGER_FOLDER, EvaluateOptions, TrialLedger, evaluate
 from offline_trader.markets import load_markets
@@ -103,7 +103,7 @@ def known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[Sco
         if run in places or (run / "manifest.json").is_file() or seed_folders(run)
     ]
     results = [*find_results(own), *(each for path in further for each in load_results(path))]
-    return tuple({json.dumps(each.to_dict()): each.row() for each in results}.values())
+    return tuple({to_json(each): each.row() for each in results}.values())
 
 
 def evaluate_seeds(

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from offline_trader.config import to_dict
+from offline_trader.codec import read_object, to_json
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.statistics import SeedSummary
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import Facts, read_facts
 from offline_trader.runs import atomic_write
-from offline_trader.stored_json import json_text, read_object
 
 __all__ = ["SEEDS_FILE", "SeedRow", "SeedsRecord", "chosen_run", "read_seeds"]
 
@@ -73,7 +72,7 @@ class SeedsRecord(Facts):
 
     def write(self, folder: Path) -> None:
         """Store it in ``folder``, whole or not at all."""
-        atomic_write(folder / SEEDS_FILE, (json_text(to_dict(self)) + "\n").encode())
+        atomic_write(folder / SEEDS_FILE, (to_json(self, indent=2) + "\n").encode())
 
 
 def read_seeds(folder: Path) -> SeedsRecord:

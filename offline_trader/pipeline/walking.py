@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from offline_trader.codec import to_json
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import (
@@ -24,7 +25,6 @@ from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
 from offline_trader.pipeline.settings import WalkForwardConfig
 from offline_trader.runs import Run, atomic_write
-from offline_trader.stored_json import json_text
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
@@ -136,6 +136,6 @@ def _published(
 
         evaluation = replace(evaluation, gates=check_gates(evaluation, gates))
         payload["gates"] = evaluation.to_dict()["gates"]
-    atomic_write(run / "walk_forward.json", json_text(payload).encode())
+    atomic_write(run / "walk_forward.json", to_json(payload, indent=2, ensure_ascii=False).encode())
     publish(evaluation, run)
     return payload, evaluation
