@@ -225,10 +225,10 @@ def start(
         with open(folder / "log.txt", "ab") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
-        from offline_trader.cli.main import main
+        program = importlib.import_module("offline_trader.cli.main")
 
         time.sleep(max(not_before - time.time(), 0.0))
-        main([*words, "--quiet"])
+        program.main([*words, "--quiet"])
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0
     finally:

@@ -124,13 +124,13 @@ def open_ledger(folder: Path) -> str:
 
 
 def open_run(folder: Path) -> str:
-    from offline_trader.cli.subjects import open_candidate
+    from offline_trader.pipeline.candidates import open_candidate
 
     return _answers(open_candidate(str(folder / "run")))
 
 
 def open_model(folder: Path) -> str:
-    from offline_trader.cli.subjects import open_candidate
+    from offline_trader.pipeline.candidates import open_candidate
 
     return _answers(open_candidate(str(folder / "policy.onnx")))
 

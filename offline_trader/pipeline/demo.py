@@ -30,6 +30,7 @@ __all__ = ["prepare", "require_active", "run_demo"]
 MARKER = "demo.json"
 DATASET = "demo/experts-v0"
 MIN_TRADES_PER_1000 = 20.0
+_SETTINGS = "the settings of a demo"
 _AGAIN = "run it without --resume, or choose another --run"
 
 
@@ -96,13 +97,11 @@ def prepare(folder: Path, config: DemoConfig, *, resume: bool) -> None:
     """Make ``folder`` a demo's: empty it of an earlier one, unless that goes on."""
     _refuse_foreign(folder)
     marker = folder / MARKER
-    settings, what = to_json(config, indent=1), "the settings of a demo"
+    settings = to_json(config, indent=1)
     if marker.exists():
         if not resume:
             _empty(folder)
-        elif read_object(marker, what="the settings of a demo", hint=_AGAIN) != parse_json(
-            settings
-        ):
+        elif read_object(marker, what=_SETTINGS, hint=_AGAIN) != parse_json(settings):
             raise ConfigError(f"{folder} holds a demo with other settings", hint=_AGAIN)
     atomic_write(marker, settings.encode())
 
