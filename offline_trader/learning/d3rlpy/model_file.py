@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -69,6 +71,7 @@ def read_model_file(path: Path, device: str = "cpu", sha256: str | None = None) 
     parts = _unpickled(path, payload)
     _require_room(path, parts["config"], len(payload))
     try:
+        _require_stored(parts["torch"])
         modules = torch.load(io.BytesIO(parts["torch"]), map_location=device, weights_only=True)
     except Exception as error:  # torch raises what the bytes suggest
         raise DataError(
@@ -94,8 +97,32 @@ class _TextsAndBytes(pickle.Unpickler):
         raise _Refused(f"persistent {type(pid).__name__}")
 
 
+def _require_stored(weights: bytes) -> None:
+    """Refuse weights that would take more memory than the file: torch unpacks what is compressed.
+
+    Raises:
+        ValueError, BadZipFile: no zip of stored records, which is what torch writes.
+    """
+    with zipfile.ZipFile(io.BytesIO(weights)) as records:
+        for record in records.infolist():
+            if record.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{record.filename} is compressed")
+
+
+def _require_memory(payload: bytes) -> None:
+    """Refuse a pickle that numbers its memory beyond its own length: a place is made for each.
+
+    Raises:
+        ValueError: such a number, or no pickle.
+    """
+    for operation, number, _ in pickletools.genops(payload):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number) > len(payload):
+            raise ValueError(f"it asks for {number:,} places of memory")
+
+
 def _unpickled(path: Path, payload: bytes) -> dict[str, Any]:
     try:
+        _require_memory(payload)
         parts = _TextsAndBytes(io.BytesIO(payload)).load()
     except _Refused as error:
         raise DataError(
@@ -130,7 +157,9 @@ def _require_room(path: Path, config: str, size: int) -> None:
             for name, factory in settings.items()
             if name.endswith("encoder_factory")
         )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+    ) as error:  # fmt: skip
         raise DataError(
             f"{path} is not a readable d3rlpy model: its settings are wrong: {error}"
         ) from error

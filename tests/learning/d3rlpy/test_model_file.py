@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,10 +154,32 @@ def test_settings_that_cannot_be_are_refused(
         load_learner(model)
 
 
-@pytest.mark.parametrize("config", ["", "[]", "{}", "null", '{"config": 3}', "\x00", "[" * 100_000])
+@pytest.mark.parametrize(
+    "config", ["", "[]", "{}", "null", '{"config": 3}', "\x00", "[" * 200_000, '{"a":' * 200_000]
+)
 def test_settings_that_are_none_are_refused(config: str, model: Path) -> None:
     model.write_bytes(pickle.dumps({**_parts(model), "config": config}))
     with pytest.raises(DataError, match="not a readable d3rlpy model"):
+        load_learner(model)
+
+
+def test_a_small_file_takes_no_large_memory(model: Path) -> None:
+    """Each of these asks for a gigabyte: a place in the pickle's memory, and packed weights."""
+    parts, whole = _parts(model), model.read_bytes()
+    place = (1 << 26).to_bytes(4, "little")
+    model.write_bytes(whole[:-1] + b"r" + place + b".")
+    with pytest.raises(DataError, match="67,108,864 places of memory"):
+        load_learner(model)
+
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(parts["torch"])) as stored,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as records,
+    ):
+        for record in stored.infolist():
+            records.writestr(record.filename, stored.read(record.filename))
+    model.write_bytes(pickle.dumps({**parts, "torch": packed.getvalue()}))
+    with pytest.raises(DataError, match=r"weights cannot be read \(.* is compressed\)"):
         load_learner(model)
 
 
