@@ -147,7 +147,7 @@ def _profits(
         for price, trip in zip(exit_prices.tolist(), trips, strict=True)
     ])  # fmt: skip
     listed = ", ".join(costs.names) or "no costs, since the file names none that are money"
-    stated = rows.headings.find((*NET, *PLAIN), ("", "money"), rows.holds_numbers)
+    stated = rows.headings.find((*NET, *PLAIN), ("", "money"), rows.holds_money)
     values = np.zeros(len(trips)) if stated is None else np.nan_to_num(rows.numbers(stated)[closed])
     if stated is None or not values.any():
         return moves - paid, [

@@ -175,13 +175,13 @@ def net_profits(
         DataError: a cell that is no number.
     """
     units: tuple[Unit, ...] = ("", "money")
-    i = sheet.headings.find(NET, units, sheet.holds_numbers)
+    i = sheet.headings.find(NET, units, sheet.holds_money)
     if i is None:
-        i = sheet.headings.find(("net",), units[1:], sheet.holds_numbers)
+        i = sheet.headings.find(("net",), units[1:], sheet.holds_money)
     if i is not None and profit_is != "gross":
         return sheet.numbers(i), []
-    gross = sheet.headings.find(GROSS, units, sheet.holds_numbers)
-    plain = sheet.headings.find(PLAIN, units, sheet.holds_numbers) if gross is None else None
+    gross = sheet.headings.find(GROSS, units, sheet.holds_money)
+    plain = sheet.headings.find(PLAIN, units, sheet.holds_money) if gross is None else None
     chosen = next((each for each in (i, gross, plain) if each is not None), None)
     if chosen is None:
         if moves is None:

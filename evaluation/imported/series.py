@@ -169,8 +169,11 @@ def read_series(sheet: Sheet, kind: SeriesKind, request: SeriesRequest) -> Serie
         notes.append(f"`{name}` is read as log returns")
         values = np.expm1(np.minimum(values, 700.0))
     if kind == "equity" and heading.key in CUMULATIVE:
-        notes.append(f"`{name}` is read as returns since the start: equity is 1 + it")
-        values = 1.0 + values
+        if heading.unit == "" and _is_growth(values):
+            notes.append(f"`{name}` is read as growth since the start: it begins near 1")
+        else:
+            notes.append(f"`{name}` is read as returns since the start: equity is 1 + it")
+            values = 1.0 + values
     others = [
         sheet.names[j] for j in range(len(sheet.names))
         if j not in sheet.headings.used and sheet.holds_numbers(j)
@@ -182,6 +185,12 @@ def read_series(sheet: Sheet, kind: SeriesKind, request: SeriesRequest) -> Serie
     elif i not in known:
         notes.append(f"`{name}` is read as {kind}")
     return Series(kind, times, values, tuple(notes))
+
+
+def _is_growth(values: FloatArray) -> bool:
+    """Whether returns since the start are written as 1 + return: so pandas users call
+    ``(1 + r).cumprod()``, which begins near 1 where a return begins near 0."""
+    return bool(abs(values[0] - 1.0) < 0.25 and values.min() > 0.0)
 
 
 def _column_named(sheet: Sheet, column: str) -> int:
@@ -205,10 +214,12 @@ def _column(sheet: Sheet, kind: str, only: int | None) -> int | None:
         keys = [key for key in RETURNS if key not in _RETURN_ONLY_IN_PERCENT]
         found = headings.places(LOG_RETURNS) + headings.places(keys, ("", *shares))
         found += headings.places(RETURNS, shares)
+        found += [i for i in headings.places(RETURNS) if i not in found and sheet.in_percent(i)]
     else:
         found = headings.places(PROFITS, money) + headings.places(
             [key for key in PROFITS if key != "dailyreturn"], bare
         )
+        found = [i for i in found if not sheet.in_percent(i)]
     if only is not None:
         return only if only in found else None
     return found[0] if found else None
@@ -365,8 +376,7 @@ def _values(
     values = sheet.numbers(i, percent)
     if heading.unit == "pct" and request.percent is None:
         written = values[np.isfinite(values)]
-        signs = any("%" in word for word in sheet.words(i))
-        if not signs and written.size:
+        if not sheet.in_percent(i) and written.size:
             percent, remark = _unit_by_size(sheet, heading.name, written)
             values = values / 100.0 if percent else values
             notes.append(remark)

@@ -117,6 +117,8 @@ def _from_returns(
     if i is None:
         i = headings.find((*NET, *PLAIN, "chg"), ("percent", "pct"))
     if i is None:
+        i = headings.find((*NET, *PLAIN), None, sheet.in_percent)
+    if i is None:
         raise DataError(
             f"{sheet.table.source}: no profit among {sheet.listed}",
             expected="a column such as `pnl`, or entry price, exit price and quantity, or `return`",
@@ -127,7 +129,7 @@ def _from_returns(
         percent = True
         notes.append(f"`{heading.name}` is read as per cent, as its name says")
     returns = sheet.numbers(i, bool(percent))
-    if percent is None and heading.unit == "pct" and not any("%" in w for w in sheet.words(i)):
+    if percent is None and heading.unit == "pct" and not sheet.in_percent(i):
         notes.append(
             f"`{heading.name}` is read as shares (0.01 is 1 %); if it is per cent: --percent"
         )

@@ -117,6 +117,14 @@ class Sheet:
         like = sum(bool(re.match(r"[-+−(]*\s*[$€£¥]?\s*[-+−]?[\d.,]*\d", text)) for text in texts)
         return like > 0 and 2 * like >= len(texts)
 
+    def in_percent(self, i: int) -> bool:
+        """True where a cell of column ``i`` has a per cent sign."""
+        return any("%" in text for text in self.words(i))
+
+    def holds_money(self, i: int) -> bool:
+        """True where column ``i`` could be amounts: numbers, and none of them in per cent."""
+        return self.holds_numbers(i) and not self.in_percent(i)
+
     def times(self, i: int) -> Times:
         """Times of column ``i``.
 

@@ -66,6 +66,18 @@ SERIES: dict[str, Case] = {
         [0.005, -0.0025],
         "as its name says",
     ),
+    "profits of a day with per cent signs in the cells": (
+        rows("date,PnL", "2020-01-02,0.5%", "2020-01-03,-0.25%"),
+        {},
+        [0.005, -0.0025],
+        "",
+    ),
+    "growth since the start, called returns": (
+        rows("date,cum_returns", "2020-01-01,1.01", "2020-01-02,1.0302", "2020-01-03,0.927180"),
+        {},
+        [0.02, -0.1],
+        "`cum_returns` is read as growth since the start: it begins near 1",
+    ),
     "Series.to_csv without names": (
         rows(",0", "2020-01-02,0.01", "2020-01-03,-0.02", "2020-01-06,0.01"),
         {},
@@ -600,6 +612,20 @@ TRADES: dict[str, tuple[str, list[float], list[int], list[str]]] = {
         ["Qualified Dividend"],
     ),
 }
+
+
+def test_profits_with_per_cent_signs_are_never_money(tmp_path: Path) -> None:
+    text = rows("Entry Time,Exit Time,PnL", "2020-01-01,2020-01-03,1.5%", "2020-02-01,2020-02-03,-1%")
+    found = read(tmp_path, text)
+    np.testing.assert_allclose([trade.net_profit for trade in found.trades], [150.0, -101.5])
+    says(found, "`PnL` compounds from the initial cash")
+    text = rows(
+        "Entry Time,Exit Time,Profit,Net Profit",
+        "2020-01-01,2020-01-03,30,1.5%",
+        "2020-02-01,2020-02-03,-20,-1%",
+    )
+    found = read(tmp_path, text)
+    np.testing.assert_allclose([trade.net_profit for trade in found.trades], [30.0, -20.0])
 
 
 @pytest.mark.parametrize("case", TRADES)
