@@ -57,6 +57,8 @@ INTERVAL_MEASURES: dict[str, int] = {
 
 SHARPE_DIFFERENCE = 4
 """Code of the influence function of a difference of two Sharpe ratios."""
+_OF_RETURNS = (INTERVAL_MEASURES["volatility"], INTERVAL_MEASURES["mean_return"])
+"""Measures in the unit of the returns; the others are ratios."""
 MIN_BARS = 30
 BUCKETS = 10_000
 """Longer series are resampled in so many buckets of neighbouring bars at most."""
@@ -78,7 +80,7 @@ on 5 bars of 120, 1.8 to 6 %.
 _CHUNK = 128
 _CHUNK_VALUES = 4_000_000
 _EQUAL = 1e-9
-"""Standard error of a difference, as a share of that of one side, that is rounding."""
+"""Spread of an influence function, as a share of its terms', that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -353,13 +355,13 @@ def _studentised(
         value = float(influence(x, code, psi))
     if not math.isfinite(value) or not np.isfinite(psi).all():
         return NoInterval("the measure is not defined")
-    scale = 0.0
     if code == SHARPE_DIFFERENCE:
         one = np.empty(len(x))
         influence(np.ascontiguousarray(x[:, :1]), INTERVAL_MEASURES["sharpe"], one)
-        scale = _EQUAL * float(one.std())
-    if psi.std() <= scale:
-        return NoInterval("the two have equal returns, or one is a multiple of the other")
+        if psi.std() <= _EQUAL * float(one.std()):
+            return NoInterval("the two have equal returns, or one is a multiple of the other")
+    elif psi.std() <= _EQUAL * (abs(value) if code in _OF_RETURNS else 1.0 + abs(value)):
+        return NoInterval("its standard error is only what rounding left")
     block = optimal_block(psi)
     lags = max(1, math.ceil(2.0 * block))
     error = float(standard_error(psi, lags))

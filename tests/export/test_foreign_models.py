@@ -121,7 +121,7 @@ def test_a_file_without_a_hash_needs_a_word(model: Path) -> None:
         OnnxPolicy(model.with_name("other.onnx"))
 
 
-@pytest.mark.parametrize("within", ["initializer", "constant", "loop"])
+@pytest.mark.parametrize("within", ["initializer", "constant", "loop", "function"])
 def test_weights_in_another_file_are_refused(within: str, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(np.ones((SIZE, 1), np.float32).tobytes())
     outside = TensorProto(name="weights", data_type=FLOAT, dims=[SIZE, 1])
@@ -137,6 +137,20 @@ def test_weights_in_another_file_are_refused(within: str, tmp_path: Path) -> Non
     if within == "initializer":
         model = onnx.load(path, load_external_data=False)
         model.graph.initializer.append(outside)
+        path.write_bytes(model.SerializeToString())
+    if within == "function":  # the value that an attribute has where a node does not give it
+        model = onnx.load(path, load_external_data=False)
+        inner = helper.make_node("Constant", [], ["weights"])
+        inner.attribute.add(name="value", ref_attr_name="w", type=onnx.AttributeProto.TENSOR)
+        model.functions.append(
+            helper.make_function(
+                "own", "Weights", [], ["weights"], [inner], [helper.make_opsetid("", 18)],
+                attribute_protos=[helper.make_attribute("w", outside)],
+            )
+        )  # fmt: skip
+        del model.graph.node[0]
+        model.graph.node.insert(0, helper.make_node("Weights", [], ["weights"], domain="own"))
+        model.opset_import.append(helper.make_opsetid("own", 1))
         path.write_bytes(model.SerializeToString())
     with pytest.raises(DataError, match="reads weights from another file"):
         read_model(path, unverified=True)

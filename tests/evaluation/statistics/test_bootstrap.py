@@ -171,6 +171,17 @@ def test_constant_growth_has_no_sharpe_interval() -> None:
     assert found == NoInterval("the returns do not vary")
 
 
+def test_an_error_that_is_rounding_gives_no_interval() -> None:
+    """Of returns that are as often +1 % as -1 % the influence on the volatility is zero."""
+    coin = np.tile([0.01, -0.01], 100)
+    found = measured_interval(coin, "volatility", 252.0, rng=np.random.default_rng(0))
+    assert isinstance(found, NoInterval)
+    assert "rounding" in found.reason
+    assert isinstance(
+        measured_interval(coin, "sharpe", 252.0, rng=np.random.default_rng(0)), Interval
+    )
+
+
 def test_where_one_bar_decides_there_is_no_interval_but_a_reason() -> None:
     """More than a third of the resamples lack the loss, and with it all of the variance."""
     one_loss = np.r_[-0.3, [0.01] * 50]
