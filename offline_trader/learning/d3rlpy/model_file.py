@@ -116,7 +116,7 @@ def _require_memory(payload: bytes) -> None:
         ValueError: such a number, or no pickle.
     """
     for operation, number, _ in pickletools.genops(payload):
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number) > len(payload):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(payload):
             raise ValueError(f"it asks for {number:,} places of memory")
 
 
@@ -157,9 +157,7 @@ def _require_room(path: Path, config: str, size: int) -> None:
             for name, factory in settings.items()
             if name.endswith("encoder_factory")
         )
-    except (
-        ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
-    ) as error:  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{path} is not a readable d3rlpy model: its settings are wrong: {error}"
         ) from error

@@ -615,7 +615,9 @@ TRADES: dict[str, tuple[str, list[float], list[int], list[str]]] = {
 
 
 def test_profits_with_per_cent_signs_are_never_money(tmp_path: Path) -> None:
-    text = rows("Entry Time,Exit Time,PnL", "2020-01-01,2020-01-03,1.5%", "2020-02-01,2020-02-03,-1%")
+    text = rows(
+        "Entry Time,Exit Time,PnL", "2020-01-01,2020-01-03,1.5%", "2020-02-01,2020-02-03,-1%"
+    )
     found = read(tmp_path, text)
     np.testing.assert_allclose([trade.net_profit for trade in found.trades], [150.0, -101.5])
     says(found, "`PnL` compounds from the initial cash")
