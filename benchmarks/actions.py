@@ -231,10 +231,10 @@ def train(contestant: Contestant, budget: Budget, validate: Callable[[Act], floa
 
 def judged(act: Act, env: Any, seed: int) -> dict[str, Any]:
     """Measures of one deterministic run over the test bars."""
-    from offline_trader.evaluation.backtest import Course
+    from offline_trader.evaluation.backtest import EvaluationRange
     from offline_trader.evaluation.measures import collapse_of
 
-    run = Course.from_env(env).account(act, env.simulator)
+    run = EvaluationRange.from_env(env).account(act, env.simulator)
     found = collapse_of(run.legs, seed)
     measures = found.to_dict()
     return {

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.backtest.course import Course, Instrument, Scenario, noisy
+    from offline_trader.evaluation.backtest.evaluation_range import (
+        EvaluationRange,
+        Instrument,
+        Scenario,
+        noisy,
+    )
     from offline_trader.evaluation.backtest.portfolio import Account, combine, lot_rows, trade_rows
     from offline_trader.evaluation.backtest.sensitivity import (
         DEFAULT_COSTS_BPS,
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Backtest",
-    "Course",
+    "EvaluationRange",
     "DEFAULT_COSTS_BPS",
     "Instrument",
     "Scenario",

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offline_trader.evaluation.backtest.course import Course, Scenario
+from offline_trader.evaluation.backtest.evaluation_range import EvaluationRange, Scenario
 from offline_trader.evaluation.backtest.portfolio import Account, combine
 from offline_trader.evaluation.backtest.walk import Backtest, Subject, replayed, with_cost
 from offline_trader.evaluation.judging import CostPoint, Robustness
@@ -39,7 +39,7 @@ class Trials:
 
 def robustness(
     subject: Subject,
-    course: Course,
+    span: EvaluationRange,
     rules: SimulatorConfig,
     trials: Trials,
     held: Sequence[Backtest],
@@ -60,13 +60,13 @@ def robustness(
     ]
     if not scenarios:
         return None
-    accounts = course.accounts(subject, scenarios)
+    accounts = span.accounts(subject, scenarios)
     points = tuple(
-        _cost_point(cost, account, _held_growth(held, course, with_cost(rules, cost)), course)
+        _cost_point(cost, account, _held_growth(held, span, with_cost(rules, cost)), span)
         for cost, account in zip(costs, accounts, strict=False)
     )
     others = [
-        performance(account.returns, course.periods_per_year) for account in accounts[len(costs) :]
+        performance(account.returns, span.periods_per_year) for account in accounts[len(costs) :]
     ]
     delay = others.pop(0) if trials.delay_bars else None
     cost_bps, note = break_even(points)
@@ -75,9 +75,9 @@ def robustness(
 
 
 def _cost_point(
-    cost_bps: float, account: Account, benchmark_cagr: float | None, course: Course
+    cost_bps: float, account: Account, benchmark_cagr: float | None, span: EvaluationRange
 ) -> CostPoint:
-    found = performance(account.returns, course.periods_per_year)
+    found = performance(account.returns, span.periods_per_year)
     return CostPoint(
         cost_bps=cost_bps,
         cagr=found["cagr"],
@@ -87,10 +87,12 @@ def _cost_point(
     )
 
 
-def _held_growth(held: Sequence[Backtest], course: Course, rules: SimulatorConfig) -> float | None:
-    again = [replayed(leg, m, rules) for leg, m in zip(held, course.markets, strict=True)]
-    returns = combine(again, course.periods_per_year).returns
-    return performance(returns, course.periods_per_year)["cagr"]
+def _held_growth(
+    held: Sequence[Backtest], span: EvaluationRange, rules: SimulatorConfig
+) -> float | None:
+    again = [replayed(leg, m, rules) for leg, m in zip(held, span.markets, strict=True)]
+    returns = combine(again, span.periods_per_year).returns
+    return performance(returns, span.periods_per_year)["cagr"]
 
 
 def break_even(points: Sequence[CostPoint]) -> tuple[float | None, str]:

@@ -14,7 +14,13 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
-from offline_trader.evaluation.backtest import Backtest, Course, Instrument, Scenario, Subject
+from offline_trader.evaluation.backtest import (
+    Backtest,
+    EvaluationRange,
+    Instrument,
+    Scenario,
+    Subject,
+)
 from offline_trader.evaluation.gates.limits import GateSet, check_gates
 from offline_trader.evaluation.judging import EvaluateOptions, Evaluation, GateRow, evaluate
 from offline_trader.evaluation.known_optimum.ou_bars import band_actions
@@ -98,17 +104,17 @@ def gate_facts(subject: Subject, env: EnvConfig, runs: GateRuns | None = None) -
         env: bars and rules of its evaluation.
         runs: what to run.
     """
-    runs, course, rules = runs or GateRuns(), Course.from_env(env), env.simulator
-    (legs,) = course.legs(subject, [Scenario(rules)])
-    (best,) = course.legs(get_expert("oracle"), [Scenario(rules)], observe=False)
+    runs, span, rules = runs or GateRuns(), EvaluationRange.from_env(env), env.simulator
+    (legs,) = span.legs(subject, [Scenario(rules)])
+    (best,) = span.legs(get_expert("oracle"), [Scenario(rules)], observe=False)
     facts = {
         "oracle_hold_share": 1.0 - float(np.concatenate([leg.traded for leg in best]).mean()),
         "breaker_hits": float(sum(leg.ruined for leg in legs)),
     }
-    covered = _coverage(course, legs, rules, runs.seed)
+    covered = _coverage(span, legs, rules, runs.seed)
     if covered is not None:
         facts["coverage"] = covered
-    optimal = _optimal_sharpe(course, env)
+    optimal = _optimal_sharpe(span, env)
     if optimal is not None:
         facts["optimal_sharpe"] = optimal
     if isinstance(subject, OnnxPolicy):
@@ -117,11 +123,11 @@ def gate_facts(subject: Subject, env: EnvConfig, runs: GateRuns | None = None) -
 
 
 def _coverage(
-    course: Course, legs: list[Backtest], rules: SimulatorConfig, seed: int
+    span: EvaluationRange, legs: list[Backtest], rules: SimulatorConfig, seed: int
 ) -> float | None:
     """Cells of exposure × holding time × regime, of those that a random policy reaches."""
     visited, reachable = [], []
-    for each, leg in zip(course.instruments, legs, strict=True):
+    for each, leg in zip(span.instruments, legs, strict=True):
         regimes = regime_labels(each.bars.close, each.range.start, each.range.stop)
         n = len(leg.actions)
         visited.append(_cells(leg.exposure[:n], leg.observations, regimes[:n]))
@@ -149,7 +155,7 @@ def _cells(exposure: FloatArray, observations: np.ndarray, regimes: IntArray) ->
     return state_cells(exposure[known], held[known], regimes[known])
 
 
-def _optimal_sharpe(course: Course, env: EnvConfig) -> float | None:
+def _optimal_sharpe(span: EvaluationRange, env: EnvConfig) -> float | None:
     """Sharpe ratio of the optimal band where the one market is ``synthetic:ou``."""
     kind, name, parameters = parse_source(env.market[0])
     if kind != "synthetic" or len(env.market) > 1:
@@ -157,12 +163,12 @@ def _optimal_sharpe(course: Course, env: EnvConfig) -> float | None:
     law = synthetic_law(name, parameters)
     if law.k <= 0 or env.simulator.action_mode != "target_long_short":
         return None
-    rules, market = env.simulator, course.markets[0]
+    rules, market = env.simulator, span.markets[0]
     cost = rules.commission_bps + rules.half_spread_bps + rules.slippage_bps
     run = simulate_actions(market, rules, band_actions(market, law, cost)[:-1])
     assert run.equity is not None
     equity = run.equity[:, 0]
-    return sharpe_ratio(equity[1:] / equity[:-1] - 1.0, course.periods_per_year)
+    return sharpe_ratio(equity[1:] / equity[:-1] - 1.0, span.periods_per_year)
 
 
 def _model_facts(policy: OnnxPolicy, observations: np.ndarray, calls: int) -> dict[str, float]:

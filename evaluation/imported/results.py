@@ -32,10 +32,10 @@ from offline_trader.evaluation.imported.series import (
 )
 from offline_trader.evaluation.imported.trades import TradeRequest, has_trades, read_trades
 from offline_trader.evaluation.judging import (
+    ComparatorCurve,
     Curve,
     Evaluation,
     InstrumentRow,
-    Rival,
     TradeRow,
     TrialLedger,
     TrialRecord,
@@ -409,7 +409,7 @@ def _days_a_year(days: TimeArray) -> float:
 
 def _beside_benchmark(
     result: Imported, options: ImportOptions
-) -> tuple[Imported, list[Rival], tuple[str, ...]]:
+) -> tuple[Imported, list[ComparatorCurve], tuple[str, ...]]:
     """The result on the marks that the benchmark covers, and buy-and-hold of it from its last close
     at or before each of them.
 
@@ -443,7 +443,7 @@ def _beside_benchmark(
             f"{marks - kept:,} of the {marks:,} marks of {result.label} are left out."
         )
     equity = options.cash * bars.close[found.rows] / bars.close[found.rows[0]]
-    return result, [Rival("buy_and_hold", "benchmark", equity)], tuple(notes)
+    return result, [ComparatorCurve("buy_and_hold", "benchmark", equity)], tuple(notes)
 
 
 def _within(time: str, times: TimeArray) -> bool:

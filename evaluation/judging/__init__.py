@@ -11,7 +11,7 @@ if TYPE_CHECKING:
         side_by_side,
     )
     from offline_trader.evaluation.judging.evaluation import evaluate
-    from offline_trader.evaluation.judging.judgement import Rival, TrialRecord, judge
+    from offline_trader.evaluation.judging.judgement import ComparatorCurve, TrialRecord, judge
     from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
     from offline_trader.evaluation.judging.options import EvaluateOptions
     from offline_trader.evaluation.judging.record import (
@@ -44,7 +44,7 @@ __all__ = [
     "LEDGER_NAME",
     "PairedDifference",
     "RegimeRow",
-    "Rival",
+    "ComparatorCurve",
     "Robustness",
     "ScoreRow",
     "SeedRun",

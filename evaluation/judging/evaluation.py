@@ -17,7 +17,7 @@ from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.backtest import (
     Account,
     Backtest,
-    Course,
+    EvaluationRange,
     Scenario,
     Subject,
     combine,
@@ -25,7 +25,7 @@ from offline_trader.evaluation.backtest import (
     robustness,
     trade_rows,
 )
-from offline_trader.evaluation.judging.judgement import Rival, TrialRecord, judge
+from offline_trader.evaluation.judging.judgement import ComparatorCurve, TrialRecord, judge
 from offline_trader.evaluation.judging.ledger import TrialLedger
 from offline_trader.evaluation.judging.options import EvaluateOptions
 from offline_trader.evaluation.judging.record import (
@@ -75,26 +75,26 @@ def evaluate(
         SchemaMismatch: the model was made for another observation layout.
     """
     options = options or EvaluateOptions()
-    course = Course.from_env(env)
-    layout = course.markets[0].layout
+    span = EvaluationRange.from_env(env)
+    layout = span.markets[0].layout
     if isinstance(subject, OnnxPolicy):
         subject.require_layout(layout, owner="this version's features")
-    rules, periods = env.simulator, course.periods_per_year
+    rules, periods = env.simulator, span.periods_per_year
     name, kind, fingerprint = _identity(subject, options.name)
-    (legs,) = course.legs(subject, [Scenario(rules)])
-    (held,) = course.legs(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
+    (legs,) = span.legs(subject, [Scenario(rules)])
+    (held,) = span.legs(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
     account, holding = combine(legs, periods), combine(held, periods)
     record = None
     if ledger is not None:
         config = {"policy": fingerprint, "simulator": asdict(rules), **(trial or {})}
         seed = int(config.pop("seed", options.seed))
-        markets, scope = tuple(each.bars.symbol for each in course.instruments), options.trial_scope
-        record = TrialRecord(ledger, config, seed, course.data_hash, name, markets, scope)
-    rivals = [Rival("buy_and_hold", "benchmark", holding.equity)]
+        markets, scope = tuple(each.bars.symbol for each in span.instruments), options.trial_scope
+        record = TrialRecord(ledger, config, seed, span.data_hash, name, markets, scope)
+    rivals = [ComparatorCurve("buy_and_hold", "benchmark", holding.equity)]
     judged = judge(
         account.returns,
         periods,
-        rivals + _experts(course, rules, options.experts, name),
+        rivals + _experts(span, rules, options.experts, name),
         trial=record,
         seed=options.seed,
         replicates=options.replicates,
@@ -104,7 +104,7 @@ def evaluate(
         name=name,
         kind=kind,
         fingerprint=fingerprint,
-        data_hash=course.data_hash,
+        data_hash=span.data_hash,
         start=account.curve.timestamps[0],
         end=account.curve.timestamps[-1],
         n_bars=len(account.returns),
@@ -120,21 +120,23 @@ def evaluate(
         verdicts=collapse.verdicts,
         comparators=judged.comparators,
         spa_p_value=judged.spa_p_value,
-        instruments=_instrument_rows(course, legs),
+        instruments=_instrument_rows(span, legs),
         trades=trade_rows(legs),
         lots=lot_rows(legs),
-        regimes=_regimes(account, holding.equity, course),
-        robustness=robustness(subject, course, rules, options.trials, held),
+        regimes=_regimes(account, holding.equity, span),
+        robustness=robustness(subject, span, rules, options.trials, held),
         action_map=action_map(legs, layout),
-        oracle=_oracle(course, rules, account) if options.oracle else (),
-        notes=(*judged.notes, *_remarks(course, legs)),
+        oracle=_oracle(span, rules, account) if options.oracle else (),
+        notes=(*judged.notes, *_remarks(span, legs)),
         market=tuple(Path(source).name for source in env.market),
     )
 
 
-def _experts(course: Course, rules: SimulatorConfig, names: Sequence[str], own: str) -> list[Rival]:
+def _experts(
+    span: EvaluationRange, rules: SimulatorConfig, names: Sequence[str], own: str
+) -> list[ComparatorCurve]:
     return [
-        Rival(name, "expert", course.accounts(_rule(name), [Scenario(rules)])[0].equity)
+        ComparatorCurve(name, "expert", span.accounts(_rule(name), [Scenario(rules)])[0].equity)
         for name in dict.fromkeys(names)
         if name not in ("buy_and_hold", own)
     ]
@@ -154,45 +156,47 @@ def _identity(subject: Subject, name: str) -> tuple[str, str, str]:
     return name or type(subject).__name__, "policy", ""
 
 
-def _instrument_rows(course: Course, legs: Sequence[Backtest]) -> tuple[InstrumentRow, ...]:
+def _instrument_rows(span: EvaluationRange, legs: Sequence[Backtest]) -> tuple[InstrumentRow, ...]:
     rows = []
-    for leg, each in zip(legs, course.instruments, strict=True):
+    for leg, each in zip(legs, span.instruments, strict=True):
         returns = leg.equity[1:] / leg.equity[:-1] - 1.0
         measures = performance(returns, each.bars.periods_per_year)
         rows.append(InstrumentRow(leg.symbol, each.bars.sha256, measures))
     return tuple(rows)
 
 
-def _regimes(account: Account, held: FloatArray, course: Course) -> tuple[RegimeRow, ...]:
+def _regimes(account: Account, held: FloatArray, span: EvaluationRange) -> tuple[RegimeRow, ...]:
     """By the instrument's closes, past included; of several instruments by buy-and-hold's equity,
     whose first year is its own warm-up."""
     market = held[1:] / held[:-1] - 1.0
-    if len(course.instruments) == 1:
-        one = course.instruments[0]
+    if len(span.instruments) == 1:
+        one = span.instruments[0]
         labels = regime_labels(one.bars.close, one.range.start, one.range.stop)
     else:
         labels = regime_labels(held, 0, len(held))
-    return regime_rows(account.returns, labels, course.periods_per_year, market)
+    return regime_rows(account.returns, labels, span.periods_per_year, market)
 
 
-def _oracle(course: Course, rules: SimulatorConfig, account: Account) -> tuple[ScoreRow, ...]:
+def _oracle(
+    span: EvaluationRange, rules: SimulatorConfig, account: Account
+) -> tuple[ScoreRow, ...]:
     """Log growth as a share of that of the perfect-foresight path."""
-    best = course.accounts(get_expert("oracle"), [Scenario(rules)])[0].equity
+    best = span.accounts(get_expert("oracle"), [Scenario(rules)])[0].equity
     growth = float(np.log(best[-1] / best[0]))
     own = float(np.log(account.equity[-1] / account.equity[0]))
     note = f"perfect foresight multiplied the capital by {best[-1] / best[0]:,.4g}"
     return (ScoreRow("log growth", own / growth if growth > 0 else None, None, note),)
 
 
-def _remarks(course: Course, legs: Sequence[Backtest]) -> list[str]:
+def _remarks(span: EvaluationRange, legs: Sequence[Backtest]) -> list[str]:
     notes = [f"{leg.symbol}: the account was ruined." for leg in legs if leg.ruined]
     if len(legs) > 1:
         notes.append("Equal shares of the capital for every instrument, not rebalanced.")
-    gaps = sum(each.judged.gaps for each in course.instruments)
+    gaps = sum(each.judged.gaps for each in span.instruments)
     if gaps:
         found = "1 gap; it was" if gaps == 1 else f"{gaps} gaps; they were"
         notes.append(f"The bars have {found} kept.")
     notes += [
-        f"{each.bars.symbol}: {note}" for each in course.instruments for note in each.bars.notes
+        f"{each.bars.symbol}: {note}" for each in span.instruments for note in each.bars.notes
     ]
     return notes

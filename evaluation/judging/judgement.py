@@ -26,14 +26,14 @@ from offline_trader.evaluation.statistics import (
 )
 from offline_trader.types import FloatArray
 
-__all__ = ["Judgement", "Rival", "TrialRecord", "judge"]
+__all__ = ["Judgement", "ComparatorCurve", "TrialRecord", "judge"]
 
 YEARS_FOR_SHARPE_08 = 4.2
 """Years before a true Sharpe ratio of 0.8 a year differs from 0 at 95 %, (1.645 / 0.8)²."""
 
 
 @dataclass(frozen=True)
-class Rival:
+class ComparatorCurve:
     """A curve on the same bars: ``role`` is ``benchmark`` or ``expert``; ``equity`` [T + 1]."""
 
     name: str
@@ -82,7 +82,7 @@ class Judgement:
 def judge(
     returns: FloatArray,
     periods_per_year: float,
-    rivals: Sequence[Rival] = (),
+    rivals: Sequence[ComparatorCurve] = (),
     *,
     trial: TrialRecord | None = None,
     seed: int = 0,
@@ -167,7 +167,7 @@ def _recorded(trial: TrialRecord, returns: FloatArray, periods_per_year: float) 
 
 def _compared(
     returns: FloatArray,
-    rival: Rival,
+    rival: ComparatorCurve,
     periods_per_year: float,
     rng: np.random.Generator,
     replicates: int,

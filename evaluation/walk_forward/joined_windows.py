@@ -13,10 +13,10 @@ import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.judging import (
+    ComparatorCurve,
     Curve,
     Evaluation,
     InstrumentRow,
-    Rival,
     TrialLedger,
     TrialRecord,
     WindowRow,
@@ -61,7 +61,7 @@ def joined_evaluation(
     judged = judge(
         result.returns,
         result.periods_per_year,
-        [Rival("buy_and_hold", "benchmark", held)],
+        [ComparatorCurve("buy_and_hold", "benchmark", held)],
         trial=record,
         seed=seed,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offline_trader.envs import EnvConfig
-from offline_trader.evaluation.backtest import Course, Scenario
+from offline_trader.evaluation.backtest import EvaluationRange, Scenario
 from offline_trader.evaluation.measures import performance
 from offline_trader.experts import Expert
 
@@ -12,10 +12,10 @@ __all__ = ["score_expert"]
 
 def score_expert(expert: Expert, env: EnvConfig) -> dict[str, float | None]:
     """What ``expert`` earns over ``env``'s bars; several instruments in equal shares."""
-    course = Course.from_env(env)
-    account = course.accounts(expert, [Scenario(env.simulator)])[0]
+    span = EvaluationRange.from_env(env)
+    account = span.accounts(expert, [Scenario(env.simulator)])[0]
     legs = account.legs
-    found = performance(account.returns, course.periods_per_year)
+    found = performance(account.returns, span.periods_per_year)
     steps = sum(len(leg.actions) for leg in legs)
     trades = sum(int(leg.traded.sum()) for leg in legs)
     kept = {name: found[name] for name in ("total_return", "cagr", "sharpe", "max_drawdown")}

@@ -77,7 +77,7 @@ def export_run(
     """
     import numpy as np
 
-    from offline_trader.evaluation.backtest import Course
+    from offline_trader.evaluation.backtest import EvaluationRange
     from offline_trader.evaluation.measures import collapse_of, verdicts_of
     from offline_trader.export import (
         ManifestFacts,
@@ -93,7 +93,7 @@ def export_run(
     layout = ObservationLayout.from_dict(dict(facts.layout))
     learner = trained_policy(finished, unverified=unverified)
     env = facts.validation_env or facts.env
-    legs = Course.from_env(env).account(learner, env.simulator).legs
+    legs = EvaluationRange.from_env(env).account(learner, env.simulator).legs
     measures = collapse_of(legs)
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}

@@ -59,7 +59,7 @@ class LineJob:
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
-        from offline_trader.evaluation.backtest import Course
+        from offline_trader.evaluation.backtest import EvaluationRange
         from offline_trader.evaluation.measures import collapse_of
         from offline_trader.experts import get_expert
 
@@ -75,10 +75,10 @@ class LineJob:
         trained = _final_run(home, self.config.finetune)
         # The first decision is taken at the close before the test range.
         env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop), None)
-        course, rules = Course.from_env(env), env.simulator
+        span, rules = EvaluationRange.from_env(env), env.simulator
         learner = trained_policy(finished_run(trained), unverified=True)
-        own = course.account(learner.act, rules)
-        held = course.account(get_expert("buy_and_hold"), rules)
+        own = span.account(learner.act, rules)
+        held = span.account(get_expert("buy_and_hold"), rules)
         stamps = bars.timestamps[fold.test.start : fold.test.stop]
         collapse = collapse_of(own.legs)
         return FoldResult(

@@ -9,7 +9,7 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.backtest import Course
+from offline_trader.evaluation.backtest import EvaluationRange
 from offline_trader.evaluation.measures import collapse_of
 from offline_trader.markets import load_markets
 from offline_trader.tables.dates import parse_date, parse_end
@@ -111,7 +111,7 @@ class Validator:
     def __init__(self, env: EnvConfig, config: ValidationConfig) -> None:
         self.env = env
         self.config = config
-        self._course = Course.from_env(env)
+        self._course = EvaluationRange.from_env(env)
 
     def __call__(self, policy: Policy) -> Mapping[str, float]:
         """``score`` and the measures it is made of."""

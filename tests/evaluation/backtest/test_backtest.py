@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import (
-    Course,
+    EvaluationRange,
     Instrument,
     Scenario,
     backtest,
@@ -300,8 +300,8 @@ def test_two_instruments_are_the_mean_of_their_curves() -> None:
     assert account.curve.close is None
 
 
-def _course(*bars: Bars) -> Course:
-    return Course(tuple(Instrument(each, BarRange(260, len(each))) for each in bars))
+def _course(*bars: Bars) -> EvaluationRange:
+    return EvaluationRange(tuple(Instrument(each, BarRange(260, len(each))) for each in bars))
 
 
 def test_marks_a_year_of_several_sessions() -> None:
@@ -317,8 +317,8 @@ def test_marks_a_year_of_several_sessions() -> None:
     together = _course(one, other).accounts(get_expert("buy_and_hold"), [hold])[0]
     np.testing.assert_allclose(account.curve.equity[-1], together.curve.equity[-1])
     found, expected = (
-        annual_return(each.curve.returns, course.periods_per_year)
-        for each, course in ((account, both), (together, _course(one, other)))
+        annual_return(each.curve.returns, span.periods_per_year)
+        for each, span in ((account, both), (together, _course(one, other)))
     )
     assert found == pytest.approx(expected, rel=0.02)
 
@@ -342,15 +342,15 @@ def test_break_even_cost() -> None:
 
 def test_an_instrument_counts_once() -> None:
     with pytest.raises(ConfigError, match="sp500 is there twice"):
-        Course.from_env(EnvConfig(market=("sp500", "nasdaq", "sp500"), start="2018"))
+        EvaluationRange.from_env(EnvConfig(market=("sp500", "nasdaq", "sp500"), start="2018"))
 
 
 def test_noise_is_each_instruments_own() -> None:
     """Also where their names begin alike."""
     pair = [replace(make_bars(), symbol=f"EXCHANGE:{name}") for name in ("BTCUSDT", "ETHUSDT")]
-    course = Course(tuple(Instrument(bars, BarRange(260, len(bars))) for bars in pair))
+    span = EvaluationRange(tuple(Instrument(bars, BarRange(260, len(bars))) for bars in pair))
     noisy_prices = Scenario(SimulatorConfig(), noise_bps=20.0, noise_seed=(0,))
-    ((first, second),) = course.legs(get_expert("buy_and_hold"), [noisy_prices])
+    ((first, second),) = span.legs(get_expert("buy_and_hold"), [noisy_prices])
     assert not np.allclose(first.close, second.close)
 
 

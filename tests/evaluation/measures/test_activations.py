@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from offline_trader.envs import EnvConfig
-from offline_trader.evaluation.backtest import Backtest, Course, Scenario
+from offline_trader.evaluation.backtest import Backtest, EvaluationRange, Scenario
 from offline_trader.evaluation.measures import NetworkMeasures, network_measures
 from offline_trader.experts import get_expert
 from offline_trader.export import OnnxPolicy, export_onnx
@@ -26,8 +26,8 @@ SIZE = observation_layout().size
 def legs() -> list[Backtest]:
     """A backtest whose observations are standard normal."""
     env = EnvConfig(market=("sp500",), start="2017-01-01", end="2017-12-31")
-    course = Course.from_env(env)
-    (found,) = course.legs(get_expert("technical"), [Scenario(env.simulator)])
+    span = EvaluationRange.from_env(env)
+    (found,) = span.legs(get_expert("technical"), [Scenario(env.simulator)])
     seen = np.random.default_rng(0).normal(size=(4_000, SIZE)).astype(np.float32)
     return [replace(found[0], observations=seen)]
 

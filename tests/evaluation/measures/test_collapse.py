@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
-from offline_trader.evaluation.backtest import Course
+from offline_trader.evaluation.backtest import EvaluationRange
 from offline_trader.evaluation.measures import (
     collapse_measures,
     collapse_of,
@@ -132,7 +132,7 @@ def test_a_policy_that_only_sells_while_flat_never_trades() -> None:
         return np.asarray(-size, np.float32)
 
     env = EnvConfig(market=("synthetic:ou?bars=1500",))
-    legs = Course.from_env(env).account(seller, env.simulator).legs
+    legs = EvaluationRange.from_env(env).account(seller, env.simulator).legs
     found = collapse_of(legs)
     assert found.n_effective > 1.5
     assert found.std > 0.02

@@ -19,12 +19,12 @@ from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import digest
 
-__all__ = ["Course", "Instrument", "Scenario", "noisy"]
+__all__ = ["EvaluationRange", "Instrument", "Scenario", "noisy"]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to run a subject over the course.
+    """One way to run a subject over the range.
 
     Attributes:
         rules: the trading rules.
@@ -63,7 +63,7 @@ class Instrument:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class EvaluationRange:
     """K instruments over one range of dates.
 
     Attributes:
@@ -73,7 +73,7 @@ class Course:
     instruments: tuple[Instrument, ...]
 
     @classmethod
-    def from_env(cls, env: EnvConfig) -> Course:
+    def from_env(cls, env: EnvConfig) -> EvaluationRange:
         """The instruments and dates of an environment.
 
         Raises:
