@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import dawsn, ndtr
 
 from offline_trader.evaluation.known_optimum.interface import Outcome
@@ -92,6 +91,8 @@ class MeanReversion:
         ``x − D(x) = c√κ/σc`` with Dawson's D, ``κ = −ln(1 − k)``,
         ``σc = σ√(2κ/(1 − (1 − k)²))``, ``b = xσc/√κ``.
         """
+        from scipy.optimize import brentq  # slow, and every evaluation imports this module
+
         kappa = -math.log1p(-self.k)
         diffusion = self.sigma * math.sqrt(2.0 * kappa / (1.0 - (1.0 - self.k) ** 2))
         level = self.cost * math.sqrt(kappa) / diffusion

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import TrainingFacts
@@ -101,6 +101,25 @@ def check_inputs(
     return own, env, config.validation.env(env)
 
 
+def _require_unchanged(dataset: str, own: Mapping[str, Any], root: Path | None) -> None:
+    """Nothing if the dataset, whose transitions were read by now, still has the metadata ``own``.
+
+    Layout, scaler and seeds are among them: transitions of another dataset under the same id would
+    be scaled by numbers that are not theirs.
+
+    Raises:
+        DataError: it was replaced in between.
+    """
+    from offline_trader.datasets.catalog import own_metadata
+
+    if own_metadata(dataset, root) != own:
+        raise DataError(
+            f"dataset {dataset!r} was replaced while the training began",
+            expected="one dataset from the first to the last that is read of it",
+            hint="start again, with a run directory of its own (--run)",
+        )
+
+
 def _train(
     config: PretrainConfig,
     run: Run,
@@ -118,6 +137,7 @@ def _train(
     from offline_trader.pipeline.phases import Phases
 
     transitions = load_transitions(config.dataset, root)
+    _require_unchanged(config.dataset, own, root)
     scaler = FeatureScaler.from_dict(own["scaler"])
     learner_seed, clone_seed, offline_seed, direct_seed = stage_seeds(config.seed, 4)
     learner = make_learner(config.learner, transitions.observation_size, scaler, learner_seed)

@@ -345,6 +345,25 @@ def test_a_damaged_checkpoint_is_seen(here: Path, capsys: pytest.CaptureFixture[
     assert (run / "policy.d3").read_bytes() == before
 
 
+def test_a_dataset_that_is_replaced_while_its_training_begins_is_seen(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scaler of the old one would go with the transitions of the new one."""
+    import offline_trader.datasets
+
+    read = offline_trader.datasets.load_transitions
+
+    def late(*given: Any, **named: Any) -> object:
+        again = [*COLLECT, "--market", PRICES, "--overwrite", "--seed", "9"]
+        assert code_of(*again) == 0
+        return read(*given, **named)
+
+    monkeypatch.setattr(offline_trader.datasets, "load_transitions", late)
+    assert code_of(*PRETRAIN, "--run", "runs/late") == 3
+    assert "was replaced while the training began" in capsys.readouterr().err
+    assert not (here / "runs" / "late" / "policy.d3").exists()
+
+
 def test_stock_d3rlpy_opens_what_is_written(line: Path) -> None:
     file = line / "runs" / "finetune" / "policy.d3"
     seen = np.random.default_rng(0).normal(size=(5, 37)).astype(np.float32)
