@@ -457,7 +457,7 @@ def test_a_config_that_lacks_a_key_is_refused(
     [
         ({"seed": "one"}, "seed"),
         ({"seed": -1}, "seed"),
-        ({"seed": 10**400}, "seed"),
+        ({"seed": 10**400}, "64 bits"),
         ({"market": 7}, "market"),
         ({"market": [7]}, "market"),
         ({"simulator": []}, "simulator"),
