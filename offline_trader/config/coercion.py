@@ -35,6 +35,7 @@ class CommandText:
     raw: str
 
     def parse(self) -> object:
+        """The value as YAML reads it; the text itself where it is no YAML."""
         try:
             return yaml.safe_load(self.raw)
         # YAML's reader lets the 30th of February fall through, and a thousand open brackets.

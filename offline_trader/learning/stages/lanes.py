@@ -15,7 +15,13 @@ __all__ = ["LaneStep", "Lanes", "ResumableLanes", "as_arrays", "as_tensors"]
 
 
 class LaneStep(Protocol):
-    """One step of N lanes; where an episode ended, the observation is the next one's first."""
+    """One step of N lanes; where an episode ended, the observation is the next one's first.
+
+    Attributes:
+        observations: [N, F + P] float32.
+        rewards: [N] float64.
+        terminated, truncated: [N] bool, which episodes ended in ruin, which by the end of data.
+    """
 
     @property
     def observations(self) -> Observations: ...
