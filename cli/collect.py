@@ -86,6 +86,7 @@ def command(
 
     The dataset appears whole or not at all; an interrupted collection goes on with --resume.
     """
+    from offline_trader.config import to_dict
     from offline_trader.datasets import CollectConfig, collect
     from offline_trader.pipeline.collecting import collection_notes, replayed_once
 
@@ -112,7 +113,7 @@ def command(
     with terminal.task("collecting", plan.transitions) as advance:
         summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
     print_summary(terminal, summary)
-    terminal.result(summary.to_dict())
+    terminal.result(to_dict(summary))
 
 
 def print_summary(terminal: Terminal, summary: CollectSummary) -> None:

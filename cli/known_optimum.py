@@ -188,7 +188,7 @@ def _print(
         [[k, s.value, *s.interval] for k, s in zip(result.seeds, scores, strict=True)],
     )
     payload: dict[str, Any] = {"name": result.name, "subject": result.subject}
-    payload["scores"] = [s.to_dict() for s in scores]
+    payload["scores"] = [to_dict(score) for score in scores]
     summary = result.summary
     if summary is not None:
         interval = "an interval needs three seeds"
@@ -207,7 +207,7 @@ def _print(
         terminal.line(
             f"rank correlation of estimates and scores: {'–' if rank is None else f'{rank:.2f}'}"
         )
-        payload["off_policy"] = checked.to_dict()
+        payload["off_policy"] = to_dict(checked)
     if kept is not None:
         terminal.line(f"kept for reports: {kept}")
         payload["file"] = str(kept)

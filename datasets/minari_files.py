@@ -9,7 +9,6 @@ written as they lie (:class:`EpisodeFile`). The layout is that of Minari's HDF5 
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -185,4 +184,4 @@ def _announce_namespaces(root: Path, dataset_id: str) -> None:
     for parent in Path(dataset_id).parents[:-1]:
         file = root / parent / _NAMESPACE_FILE
         if not file.exists():
-            file.write_text(json.dumps({}), encoding="utf-8")
+            file.write_text("{}", encoding="utf-8")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,10 +100,6 @@ class FqeResult:
     bellman_error: float
     updates: int
     iterations: float
-
-    def to_dict(self) -> dict[str, float]:
-        """JSON form."""
-        return asdict(self)
 
 
 def fitted_q_evaluation(
@@ -255,10 +251,6 @@ class RankCheck:
     estimated: tuple[float, ...]
     true: tuple[float, ...]
     rank_correlation: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
 
 
 def rank_check(

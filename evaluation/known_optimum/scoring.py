@@ -8,7 +8,7 @@ few hundred thousand steps give a score to a fraction of a point.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,6 @@ class Score:
     optimum: float
     base: float
     n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
 
 
 def score_policy(

@@ -24,7 +24,7 @@ Influence functions, with m mean, s standard deviation, d downside deviation, z 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,6 @@ class Interval:
     def ends(self) -> tuple[float, float]:
         """(low, high)."""
         return self.low, self.high
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ of their own, with one thread each, and each fold in this process has one thread
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from offline_trader.codec import from_json, read_object, require_types
+from offline_trader.codec import from_json, read_object, require_types, to_json
 from offline_trader.evaluation.walk_forward.results import FoldJob, FoldResult
 from offline_trader.evaluation.walk_forward.windows import Fold
 from offline_trader.runs import atomic_write
@@ -221,8 +220,8 @@ def _run(fold: Fold, job: FoldJob, root: Path) -> FoldResult:
     """The result of ``fold``, which is on disk when this returns."""
     directory = _made(fold, root)
     result = job(fold, directory, root)
-    payload = {"key": _key(fold, job), "result": asdict(result)}
-    atomic_write(directory / "result.json", json.dumps(payload).encode())
+    payload = {"key": _key(fold, job), "result": result}
+    atomic_write(directory / "result.json", to_json(payload).encode())
     return result
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from offline_trader.export.model_file import ModelFile, read_model
     from offline_trader.export.onnx_model import ExportResult, export_onnx, torch_policy
     from offline_trader.export.runtime import OnnxPolicy
-    from offline_trader.hashing import content_sha256 as sha256_of
     from offline_trader.interrupts import stop_on_interrupt
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "record_gates",
     "refuse_collapsed",
     "refuse_taken_place",
-    "sha256_of",
     "stop_on_interrupt",
     "torch_policy",
     "verify_manifest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,6 @@ class ParityReport:
     n_rounding: int
     tolerance: float
     holds: bool
-
-    def to_dict(self) -> dict[str, float | int | bool]:
-        """JSON form."""
-        return asdict(self)
 
 
 def probe_observations(

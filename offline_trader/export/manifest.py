@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
-from offline_trader.codec import read_object
+from offline_trader.codec import read_object, to_json
 from offline_trader.errors import ConfigError, DataError, GateFailed
 from offline_trader.hashing import content_sha256
 from offline_trader.locks import locked
@@ -138,10 +137,10 @@ def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
         "gates": _gates(facts.gates),
         "collapse": None if facts.collapse is None else dict(facts.collapse),
         "collapse_forced": forced,
-        "parity": None if facts.parity is None else facts.parity.to_dict(),
+        "parity": facts.parity,
         "facts": dict(facts.facts),
     }
-    text = json.dumps(payload, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = to_json(payload, indent=2, sort_keys=True) + "\n"
     atomic_write(target, text.encode())
     return target
 
@@ -207,7 +206,7 @@ def record_gates(
                 hint="evaluate the new one",
             )
         manifest["gates"] = _gates(gates)
-        text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        text = to_json(manifest, indent=2, sort_keys=True) + "\n"
         atomic_write(target, text.encode())
     return target
 
