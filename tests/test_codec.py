@@ -51,7 +51,7 @@ def test_numbers_that_json_lacks_become_null_and_nan_again() -> None:
     assert json.loads(text)["closes"] == [[1.0, None], [None, 2.0]]
     again = from_json(Trip, parse_json(text), "it")
     assert math.isnan(again.legs[0].price)
-    np.testing.assert_array_equal(again.closes, [[1.0, np.nan], [np.nan, 2.0]])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(again.closes, [[1.0, np.nan], [np.nan, 2.0]])
 
 
 def test_what_people_put_into_facts_becomes_plain() -> None:
