@@ -15,6 +15,7 @@ from offline_trader.markets import load_markets
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
+from offline_trader.pipeline.run_facts import EngineFacts
 from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.pipeline.trained_runs import (
     TrainedRun,
@@ -136,6 +137,8 @@ def _train(
         )
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     learner = online_learner(source, config.learner, learner_seed)
+    engine = EngineFacts.of(learner.engine)
+    engine.tell(progress)
     offline = load_transitions(config.dataset, root) if config.dataset else None
     validator = None if validation_env is None else Validator(validation_env, config.validation)
     phases = Phases(run, ("online",))
@@ -153,4 +156,4 @@ def _train(
         )
     phases.finish("online", config.online.steps, asdict(trained))
     saved = phases.save_policy(learner.save)
-    return {**phases.stated(), "policy_sha256": saved}
+    return {**phases.stated(), "policy_sha256": saved, "engine": engine}

@@ -12,7 +12,7 @@ from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.run_facts import TrainingFacts
+from offline_trader.pipeline.run_facts import EngineFacts, TrainingFacts
 from offline_trader.pipeline.settings import PretrainConfig
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
@@ -143,6 +143,8 @@ def _train(
     learner = make_learner(config.learner, transitions.observation_size, scaler, learner_seed)
     if transitions.action_size != 1:
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
+    engine = EngineFacts.of(learner.engine)
+    engine.tell(progress)
     phases = Phases(run, ("clone", "direct", "offline"))
     if phases.finished("clone"):
         phases.skip(config.clone.updates)
@@ -179,7 +181,8 @@ def _train(
         )
     phases.finish("offline", total, asdict(trained))
     saved = phases.save_policy(learner.save)
-    return {**phases.stated(), "policy_sha256": saved, "transitions": len(transitions)}
+    stated = {"policy_sha256": saved, "transitions": len(transitions), "engine": engine}
+    return {**phases.stated(), **stated}
 
 
 def _train_directly(

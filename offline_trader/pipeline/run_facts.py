@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
 from offline_trader.config import from_dict, require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.pipeline.progress import Progress
 from offline_trader.simulator import SimulatorConfig
+
+if TYPE_CHECKING:
+    from offline_trader.learning.engines.interface import Engine
 
 __all__ = [
     "CloneFacts",
+    "EngineFacts",
     "Facts",
     "ModelFacts",
     "PassedOn",
@@ -57,6 +62,24 @@ class StageFacts(Facts):
 
 
 @dataclass(frozen=True)
+class EngineFacts:
+    """Which engine computed the updates; ``reason`` is why it is not the one asked for."""
+
+    name: str
+    reason: str | None = None
+
+    @staticmethod
+    def of(engine: Engine) -> EngineFacts:
+        """Those of a learner's engine."""
+        return EngineFacts(engine.name, engine.reason)
+
+    def tell(self, progress: Progress) -> None:
+        """Say it where another engine works than was asked for."""
+        if self.reason is not None:
+            progress.note(f"engine: {self.name}, for the fast one does not cover {self.reason}")
+
+
+@dataclass(frozen=True)
 class TrainingFacts(Facts):
     """What a finished training states.
 
@@ -71,6 +94,7 @@ class TrainingFacts(Facts):
         policy_sha256: of the policy's file; empty in runs of older versions.
         transitions: of the dataset.
         clone, direct, offline, online: of the stages that it had.
+        engine: what computed its updates; None in runs of older versions.
     """
 
     dataset: str
@@ -86,6 +110,7 @@ class TrainingFacts(Facts):
     direct: StageFacts | None = None
     offline: StageFacts | None = None
     online: StageFacts | None = None
+    engine: EngineFacts | None = None
 
     def __post_init__(self) -> None:
         for each in self.experts:
@@ -117,7 +142,7 @@ class TrainingFacts(Facts):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; what the training did not have is left out."""
-        optional = {"transitions", "clone", "direct", "offline", "online"}
+        optional = {"transitions", "clone", "direct", "offline", "online", "engine"}
         tree = to_dict(self)
         return {k: v for k, v in tree.items() if v is not None or k not in optional}
 
