@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "Observations",
     "ObservationLayout",
     "Policy",
+    "PortfolioField",
     "digest",
 ]
 
@@ -29,18 +31,26 @@ IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Observations: TypeAlias = NDArray[np.float32]
 
-PORTFOLIO_FIELDS: tuple[str, ...] = (
-    # signed position value / equity at the close of t
-    "exposure",
-    # log(close_t / average entry price) * sign(position); 0 when flat
-    "unrealised_return",
-    # log(1 + bars since the position was opened) / log(253); 0 when flat
-    "hold_time",
-    # equity_t / running maximum of equity - 1, so in [-1, 0]
-    "drawdown",
-    # exponential average of the actions, state of the action smoother; 0 when smoothing is off
-    "smoothed_action",
-)
+
+class PortfolioField(IntEnum):
+    """The portfolio's part of an observation; the value is the column behind the features.
+
+    The compiled cores have the same numbers as constants of their own; a test compares them.
+    """
+
+    EXPOSURE = 0
+    """Signed position value / equity at the close of t."""
+    UNREALISED_RETURN = 1
+    """log(close_t / average entry price) · sign(position); 0 when flat."""
+    HOLD_TIME = 2
+    """log(1 + bars since the position was opened) / log(253); 0 when flat."""
+    DRAWDOWN = 3
+    """equity_t / running maximum of equity − 1, so in [−1, 0]."""
+    SMOOTHED_ACTION = 4
+    """Exponential average of the actions, state of the smoother; 0 when smoothing is off."""
+
+
+PORTFOLIO_FIELDS: tuple[str, ...] = tuple(each.name.lower() for each in PortfolioField)
 
 
 def digest(payload: object) -> str:
@@ -72,6 +82,14 @@ class ObservationLayout:
     def names(self) -> tuple[str, ...]:
         """All names in column order."""
         return self.features + self.portfolio
+
+    def column(self, field: PortfolioField) -> int:
+        """Column of a portfolio field.
+
+        Raises:
+            ValueError: the layout has no such field.
+        """
+        return len(self.features) + self.portfolio.index(field.name.lower())
 
     @property
     def hash(self) -> str:

@@ -45,11 +45,12 @@ class Instrument:
 
     bars: Bars
     range: BarRange
+    feature_set: str = "builtin"
 
     @cached_property
     def features(self) -> Features:
         """Features of all its bars."""
-        return compute_features(self.bars)
+        return compute_features(self.bars, self.feature_set)
 
     @cached_property
     def market(self) -> MarketTensor:
@@ -89,7 +90,7 @@ class EvaluationRange:
                     hint="leave one of the two --market out",
                 )
             start, stop = bars.rows_between(env.start, env.end)
-            features = compute_features(bars)
+            features = compute_features(bars, env.features)
             start = max(start, features.warmup)
             if stop - start < 2:
                 raise DataError(
@@ -97,7 +98,7 @@ class EvaluationRange:
                     f"{env.start or 'the start'} to {env.end or 'the end'} after the warm-up",
                     expected="2 or more",
                 )
-            one = Instrument(bars, BarRange(start, stop))
+            one = Instrument(bars, BarRange(start, stop), env.features)
             vars(one)["features"] = features
             found.append(one)
         return cls(tuple(found))
@@ -172,7 +173,7 @@ def _disturbed(instrument: Instrument, scenario: Scenario) -> Instrument:
     # the symbol's own stream, so that adding an instrument changes the noise of no other
     own = int.from_bytes(instrument.bars.symbol.encode(), "little")
     rng = np.random.default_rng([*scenario.noise_seed, own])
-    return Instrument(noisy(instrument.bars, scenario.noise_bps, rng), instrument.range)
+    return replace(instrument, bars=noisy(instrument.bars, scenario.noise_bps, rng))
 
 
 def noisy(bars: Bars, noise_bps: float, rng: np.random.Generator) -> Bars:

@@ -35,7 +35,7 @@ from offline_trader.export import OnnxPolicy, read_manifest
 from offline_trader.markets import parse_source
 from offline_trader.markets.synthetic import synthetic_law
 from offline_trader.simulator import Simulator, SimulatorConfig, simulate_actions
-from offline_trader.types import PORTFOLIO_FIELDS, FloatArray, IntArray
+from offline_trader.types import FloatArray, IntArray, PortfolioField
 
 __all__ = ["GateRuns", "gate_facts", "gate_rows", "without_costs"]
 
@@ -149,7 +149,7 @@ def _random_cells(
 
 def _cells(exposure: FloatArray, observations: np.ndarray, regimes: IntArray) -> IntArray:
     """Cells of N steps whose regime is known."""
-    column = PORTFOLIO_FIELDS.index("hold_time") - len(PORTFOLIO_FIELDS)
+    column = PortfolioField.HOLD_TIME - len(PortfolioField)
     held = np.rint(np.expm1(observations[:, column].astype(np.float64) * np.log(253.0)))
     known = regimes >= 0
     return state_cells(exposure[known], held[known], regimes[known])

@@ -14,6 +14,7 @@ from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
     from offline_trader.simulator import MarketTensor, Simulator
+    from offline_trader.types import ObservationLayout
 
 __all__ = ["EnvConfig", "make_market", "make_simulator"]
 
@@ -30,6 +31,7 @@ class EnvConfig:
         episode_bars: steps of an episode; None for the whole range.
         random_start: whether episodes start at random bars.
         simulator: the trading rules.
+        features: name of the feature set.
     """
 
     market: tuple[str, ...] = ("sp500",)
@@ -39,6 +41,7 @@ class EnvConfig:
     episode_bars: int | None = 1000
     random_start: bool = True
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    features: str = "builtin"
 
     def __post_init__(self) -> None:
         if isinstance(self.market, str):
@@ -70,6 +73,17 @@ class EnvConfig:
             )
         return cls(market, **settings)  # type: ignore[arg-type]
 
+    @property
+    def layout(self) -> ObservationLayout:
+        """The layout of its observations.
+
+        Raises:
+            ConfigError: an unknown feature set.
+        """
+        from offline_trader.features import observation_layout
+
+        return observation_layout(self.features)
+
     def to_kwargs(self) -> dict[str, Any]:
         """JSON-able keyword arguments of the environments."""
         return {**asdict(self), "market": list(self.market)}
@@ -82,15 +96,17 @@ def _market(
     tz: str | None,
     start: str | None,
     end: str | None,
+    features: str,
+    schema_hash: str,
 ) -> MarketTensor:
     from offline_trader.features import compute_features
     from offline_trader.markets import BarRange, load_markets
     from offline_trader.simulator import MarketTensor
 
     bars = load_markets(sources, tz=tz)
-    features = [compute_features(b) for b in bars]
+    computed_of = [compute_features(b, features) for b in bars]
     ranges = []
-    for one, computed in zip(bars, features, strict=True):
+    for one, computed in zip(bars, computed_of, strict=True):
         first, stop = one.rows_between(start, end)
         first = max(first, computed.warmup)
         if stop - first < 2:
@@ -101,17 +117,26 @@ def _market(
                 hint=f"the first {computed.warmup} bars of the history have no features",
             )
         ranges.append(BarRange(first, stop))
-    return MarketTensor.from_bars(bars, features, ranges)
+    return MarketTensor.from_bars(bars, computed_of, ranges)
 
 
 def make_market(config: EnvConfig) -> MarketTensor:
     """Packed bars and features of the sources and dates, kept while the files stay the same.
 
     Raises:
-        DataError, ConfigError: as :func:`offline_trader.markets.load_markets`.
+        DataError, ConfigError: as :func:`offline_trader.markets.load_markets`, or an unknown
+            feature set.
     """
     stamps = tuple(map(_stamp, config.market))
-    return _market(config.market, stamps, config.tz, config.start, config.end)
+    return _market(
+        config.market,
+        stamps,
+        config.tz,
+        config.start,
+        config.end,
+        config.features,
+        config.layout.feature_hash,
+    )
 
 
 def _stamp(source: str) -> tuple[int, int] | None:

@@ -13,20 +13,23 @@ from numpy.typing import NDArray
 from offline_trader.envs.config import EnvConfig, make_simulator
 from offline_trader.errors import ConfigError
 from offline_trader.simulator import kernel as k
+from offline_trader.types import ObservationLayout, PortfolioField
 
 __all__ = ["TradingEnv", "observation_space"]
 
 Float32Array = NDArray[np.float32]
 
 
-def observation_space(n_features: int) -> gymnasium.spaces.Box:
+def observation_space(layout: ObservationLayout) -> gymnasium.spaces.Box:
     """Space of an observation: features unbounded, exposure and profit too, drawdown in [−1, 0]."""
     largest = np.finfo(np.float32).max  # finite, as Gymnasium's checker wants it
-    low = np.full(n_features + 5, -largest, dtype=np.float32)
-    high = np.full(n_features + 5, largest, dtype=np.float32)
-    low[n_features + 2] = 0.0
-    low[n_features + 3], high[n_features + 3] = -1.0, 0.0
-    low[n_features + 4], high[n_features + 4] = -1.0, 1.0
+    low = np.full(layout.size, -largest, dtype=np.float32)
+    high = np.full(layout.size, largest, dtype=np.float32)
+    low[layout.column(PortfolioField.HOLD_TIME)] = 0.0
+    drawdown = layout.column(PortfolioField.DRAWDOWN)
+    low[drawdown], high[drawdown] = -1.0, 0.0
+    smoothed = layout.column(PortfolioField.SMOOTHED_ACTION)
+    low[smoothed], high[smoothed] = -1.0, 1.0
     return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
 
@@ -37,7 +40,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
 
     Args:
         market: built-in name, file, or a list of them.
-        settings: tz, start, end, episode_bars, random_start, simulator, as
+        settings: tz, start, end, episode_bars, random_start, simulator, features, as
             :class:`~offline_trader.envs.config.EnvConfig` has them.
 
     Raises:
@@ -58,7 +61,7 @@ class TradingEnv(gymnasium.Env[Float32Array, Float32Array]):
         self.config = EnvConfig.of(market, **settings)
         self.render_mode = None
         self.simulator = make_simulator(self.config, 1, auto_reset=False)
-        self.observation_space = observation_space(self.simulator.market.features.shape[1])
+        self.observation_space = observation_space(self.simulator.market.layout)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
         self._initial_cash = self.config.simulator.initial_cash
         self._seeded = False

@@ -43,7 +43,7 @@ class VectorTradingEnv(gymnasium.vector.VectorEnv):
         self.config = EnvConfig.of(market, **settings)
         self.simulator = make_simulator(self.config, num_envs)
         self.num_envs = num_envs
-        self.single_observation_space = observation_space(self.simulator.market.features.shape[1])
+        self.single_observation_space = observation_space(self.simulator.market.layout)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

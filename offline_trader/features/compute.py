@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offline_trader.errors import DataError
-from offline_trader.features.recursions import recursive_features
-from offline_trader.features.schema import WARMUP_BARS, FeatureSchema
-from offline_trader.features.windows import window_features
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.features.schema import FeatureSchema
+from offline_trader.features.sets import FEATURE_SETS
 from offline_trader.markets import Bars
 from offline_trader.types import FloatArray
 
@@ -38,36 +37,40 @@ class Features:
         return self.values[:, self.schema.names.index(name)]
 
 
-def compute_features(bars: Bars) -> Features:
-    """The 32 features of every bar of one instrument.
+def compute_features(bars: Bars, features: str = "builtin") -> Features:
+    """The features of every bar of one instrument.
 
-    Causality: row t reads bars 0 to t. All but the five recursive features (RSI, MACD and its
-    histogram, ATR, ADX) read no bar before ``t - 252``; those five remember the first bar, with a
-    weight that falls by 13/14 a bar or faster.
+    Args:
+        bars: of the instrument.
+        features: name of the feature set (:data:`~offline_trader.features.sets.FEATURE_SETS`).
 
     Raises:
+        ConfigError: an unknown feature set, or one whose values are not as many as its names.
         DataError: fewer bars than the longest window needs, or prices so far apart that a ratio
             of two of them is no number.
     """
-    name = bars.source or bars.symbol
-    if len(bars) <= WARMUP_BARS:
+    found, name = FEATURE_SETS[features], bars.source or bars.symbol
+    schema, warmup = found.schema, found.warmup
+    if len(bars) <= warmup:
         raise DataError(
             f"{name}: {len(bars)} bars",
-            expected=f"at least {WARMUP_BARS + 1}, since the features look {WARMUP_BARS} bars back",
+            expected=f"at least {warmup + 1}, since the features look {warmup} bars back",
             hint="load a longer history",
         )
-    schema = FeatureSchema()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        columns = window_features(bars)
-        columns |= recursive_features(bars.high, bars.low, bars.close)
-    values = np.stack([columns[feature] for feature in schema.names], axis=1)
-    values[:WARMUP_BARS] = np.nan
-    row, column = (i[:1] for i in np.nonzero(~np.isfinite(values[WARMUP_BARS:])))
+        values = np.array(found.compute(bars), dtype=np.float64)
+    if values.shape != (len(bars), len(schema.names)):
+        raise ConfigError(
+            f"feature set {features!r} gives values of shape {values.shape}",
+            expected=f"{(len(bars), len(schema.names))}: a row a bar, a column a name",
+        )
+    values[:warmup] = np.nan
+    row, column = (i[:1] for i in np.nonzero(~np.isfinite(values[warmup:])))
     if row.size:
         raise DataError(
-            f"{name}, bar {int(row[0]) + WARMUP_BARS}: {schema.names[int(column[0])]} has no value",
+            f"{name}, bar {int(row[0]) + warmup}: {schema.names[int(column[0])]} has no value",
             expected="prices and volumes whose ratios and sums are finite numbers",
             hint="check the bars around it, or quote prices or volumes in another unit",
         )
     values.setflags(write=False)
-    return Features(values, schema, WARMUP_BARS)
+    return Features(values, schema, warmup)

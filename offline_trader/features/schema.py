@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offline_trader.errors import ConfigError
 from offline_trader.types import ObservationLayout, digest
 
 __all__ = [
@@ -12,7 +13,6 @@ __all__ = [
     "RETURN_BARS",
     "WARMUP_BARS",
     "FeatureSchema",
-    "observation_layout",
 ]
 
 VERSION = 1
@@ -67,19 +67,34 @@ class FeatureSchema:
     Attributes:
         names: F feature names.
         version: raised when a formula's numbers change though its text does not.
+        formulas: F texts; none: those of the built-in features.
+
+    Raises:
+        ConfigError: no features, a name twice, or one without a formula.
     """
 
     names: tuple[str, ...] = FEATURE_NAMES
     version: int = VERSION
+    formulas: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.formulas:
+            found = tuple(FEATURE_FORMULAS.get(name, "") for name in self.names)
+            object.__setattr__(self, "formulas", found)
+        wrong = len(self.formulas) != len(self.names) or not all(self.formulas)
+        if wrong or not self.names or len(set(self.names)) < len(self.names):
+            raise ConfigError(
+                f"features {', '.join(self.names)} with {len(self.formulas)} formulas",
+                expected="one or more features, each with its own name and its formula",
+            )
 
     @property
     def hash(self) -> str:
         """SHA-256 (hex) of names, formulas and version."""
-        formulas = [[name, FEATURE_FORMULAS[name]] for name in self.names]
+        formulas = [list(pair) for pair in zip(self.names, self.formulas, strict=True)]
         return digest({"features": formulas, "version": self.version})
 
-
-def observation_layout() -> ObservationLayout:
-    """The layout of every observation that this version makes: 32 features, then the portfolio."""
-    schema = FeatureSchema()
-    return ObservationLayout(schema.names, schema.hash)
+    @property
+    def layout(self) -> ObservationLayout:
+        """The layout of observations of these features: they, then the portfolio."""
+        return ObservationLayout(self.names, self.hash)

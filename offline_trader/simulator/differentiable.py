@@ -31,6 +31,7 @@ from torch import Tensor
 
 from offline_trader.simulator.config import SimulatorConfig
 from offline_trader.simulator.kernel import LARGEST_FRICTION, SMALLEST_GROWTH
+from offline_trader.types import PortfolioField
 
 __all__ = ["BarPrices", "BarStep", "Portfolio", "advance", "flat_portfolio", "observe", "portfolio"]
 
@@ -142,11 +143,18 @@ def portfolio(
 
 
 def observe(p: Portfolio) -> Tensor:
-    """[N, 5] float64: the portfolio's part of the observation (``types.PORTFOLIO_FIELDS``)."""
+    """[N, 5] float64: the portfolio's part of the observation (``types.PortfolioField``)."""
     # log(1 + h) / log(253), read from a table that ends at 4,095 bars
     held = torch.log1p(p.held.clamp(max=_HOLD_TABLE - 1.0)) / 5.53338948872752
     drawdown = (p.equity / p.peak - 1.0).clamp(min=-1.0)
-    return torch.stack([p.exposure, p.gain.log(), held, drawdown, p.smoothed], dim=1)
+    shown = {
+        PortfolioField.EXPOSURE: p.exposure,
+        PortfolioField.UNREALISED_RETURN: p.gain.log(),
+        PortfolioField.HOLD_TIME: held,
+        PortfolioField.DRAWDOWN: drawdown,
+        PortfolioField.SMOOTHED_ACTION: p.smoothed,
+    }
+    return torch.stack([shown[each] for each in PortfolioField], dim=1)
 
 
 def advance(config: SimulatorConfig, p: Portfolio, action: Tensor, bar: BarPrices) -> BarStep:

@@ -59,6 +59,9 @@ L = 64
 CASH, UNITS, EQUITY, PEAK, ENTRY, START_ROW, SMOOTHED, EXPOSURE = range(8)
 FILLED, FILL_PRICE, COSTS, HELD, ROW, END_ROW, INSTRUMENT, EPISODE = range(8, 16)
 STATE_SIZE = 16
+# columns of an observation behind the features: types.PortfolioField
+SEEN_EXPOSURE, SEEN_RETURN, SEEN_HOLD, SEEN_DRAWDOWN, SEEN_SMOOTHED = range(5)
+SEEN_SIZE = 5
 # fields of the work space of one block
 ACTION, PRICE, CLOSE_NOW, VOLUME_NOW, BORROW_NOW, GROWTH, GAIN, DRAWDOWN, ENDED = range(9)
 WORK_SIZE = 9
@@ -371,7 +374,7 @@ def _start(
     width = features.shape[1]
     for i in range(width):
         out[n, i] = features[first, i]
-    for i in range(width, width + 5):
+    for i in range(width, width + SEEN_SIZE):
         out[n, i] = 0.0
 
 
@@ -443,12 +446,12 @@ def _show(
         row = np.uintp(s[b, ROW * L + j])
         for i in range(width):
             out[n, i] = features[row, i]
-        out[n, width] = s[b, EXPOSURE * L + j]
-        out[n, width + 1] = w[GAIN * L + j]
+        out[n, width + SEEN_EXPOSURE] = s[b, EXPOSURE * L + j]
+        out[n, width + SEEN_RETURN] = w[GAIN * L + j]
         held = np.uintp(min(s[b, HELD * L + j], longest))
-        out[n, width + 2] = rules[np.uintp(N_TERMS) + held]
-        out[n, width + 3] = w[DRAWDOWN * L + j]
-        out[n, width + 4] = s[b, SMOOTHED * L + j]
+        out[n, width + SEEN_HOLD] = rules[np.uintp(N_TERMS) + held]
+        out[n, width + SEEN_DRAWDOWN] = w[DRAWDOWN * L + j]
+        out[n, width + SEEN_SMOOTHED] = s[b, SMOOTHED * L + j]
         flows[REWARDS, n] = w[GROWTH * L + j]
         end = w[ENDED * L + j]
         ended[0, n] = end == 2.0

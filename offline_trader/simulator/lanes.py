@@ -13,7 +13,7 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.simulator import kernel as k
 from offline_trader.simulator.config import SimulatorConfig
 from offline_trader.simulator.market_tensor import MarketTensor
-from offline_trader.types import PORTFOLIO_FIELDS, BoolArray, FloatArray, IntArray, Observations
+from offline_trader.types import BoolArray, FloatArray, IntArray, Observations
 
 __all__ = ["LARGEST_SEED", "Simulator", "StepResult", "hold_scale"]
 
@@ -92,7 +92,7 @@ class Simulator:
         self.market = market
         self.config = config
         self.n_lanes = n_lanes
-        self.observation_size = market.features.shape[1] + len(PORTFOLIO_FIELDS)
+        self.observation_size = market.layout.size
         whole = int(np.max(market.stop - market.start))
         self._schedule = np.array(
             [seed, episode_bars or whole, int(random_start), int(auto_reset)], dtype=np.int64

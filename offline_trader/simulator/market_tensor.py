@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_trader.errors import DataError
-from offline_trader.features import Features, observation_layout
+from offline_trader.errors import DataError, SchemaMismatch
+from offline_trader.features import Features
 from offline_trader.markets import BarRange, Bars
 from offline_trader.types import FloatArray, IntArray, ObservationLayout
 
@@ -74,7 +74,15 @@ class MarketTensor:
 
         Raises:
             DataError: a range that reaches into the warm-up or beyond the bars.
+            SchemaMismatch: features of several sets.
         """
+        for one, computed in zip(bars, features, strict=True):
+            if computed.schema != features[0].schema:
+                raise SchemaMismatch(
+                    f"{one.source or one.symbol} has features {computed.schema.hash}",
+                    expected=f"those of {bars[0].source or bars[0].symbol}, "
+                    f"{features[0].schema.hash}",
+                )
         for one, computed, part in zip(bars, features, ranges, strict=True):
             if part.start < computed.warmup or part.stop > len(one):
                 raise DataError(
@@ -101,7 +109,7 @@ class MarketTensor:
             periods_per_year=np.array([b.periods_per_year for b in bars]),
             symbols=tuple(b.symbol for b in bars),
             timestamps=np.concatenate([b.timestamps[r.start : r.stop] for b, _, r in parts]),
-            layout=observation_layout(),
+            layout=features[0].schema.layout,
             notes=tuple(dict.fromkeys(f"{b.name}: {note}" for b in bars for note in b.notes)),
             known_from=np.array([b.timestamps[0] for b in bars]),
         )

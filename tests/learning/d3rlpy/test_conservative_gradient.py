@@ -10,7 +10,7 @@ import torch
 
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.data import Sampler, Transitions, pack
-from offline_trader.learning.settings import LearnerConfig
+from offline_trader.learning.settings import CQLConfig, LearnerConfig
 
 SETTINGS: dict[str, Any] = {
     "hidden": (16, 16),
@@ -34,6 +34,7 @@ def independent_gradient(learner: Learner, batch: Any, cal_ql: bool) -> torch.Te
     ``TD + w · Σ_i (mean(logsumexp_a Q_i(s, a) − log μ(a)) − mean Q_i(s, a_data) − τ)``
     """
     impl, config = learner.algo.impl, learner.config
+    assert isinstance(config, CQLConfig)
     torch.manual_seed(11)
     n, size = config.n_action_samples, config.batch_size
     critics, targets = impl.q_function, impl.modules.targ_q_funcs

@@ -136,7 +136,7 @@ def capturable_adam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learner_of(algorithm: str, **settings: Any) -> Learner:
     given: dict[str, Any] = {"hidden": (16, 16), "batch_size": 32, "engine": "stock", **settings}
-    config = LearnerConfig(algorithm=algorithm, **given)  # type: ignore[arg-type]
+    config = LearnerConfig(algorithm=algorithm, **given)
     return make_learner(config, 2, None, 3)
 
 

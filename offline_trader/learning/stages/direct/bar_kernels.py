@@ -23,6 +23,8 @@ __all__ = ["BAR_STATE", "bar_adjoint", "bar_observation", "bar_observation_adjoi
 
 BAR_STATE = 9
 CASH, UNITS, ENTRY, EQUITY, PEAK, EXPOSURE, SMOOTHED, HELD, GAIN = range(9)
+# columns of an observation behind the features: types.PortfolioField
+SEEN_EXPOSURE, SEEN_RETURN, SEEN_HOLD, SEEN_DRAWDOWN, SEEN_SMOOTHED = range(5)
 MODE, AT_CLOSE, POST_FEE, COMMISSION, FRICTION, MINIMUM, LARGEST, HOLD = range(8)
 REBALANCE, DUST, ALPHA, INITIAL_CASH, RUIN = range(8, 13)
 ORDER, LONG, LONG_SHORT = 0.0, 1.0, 2.0
@@ -246,19 +248,19 @@ def bar_adjoint(
 @kernel
 def bar_observation(s: Any, out: Any) -> None:
     """The portfolio's five numbers of the observation."""
-    out[0] = s[EXPOSURE]
-    out[1] = np.log(s[GAIN])
-    out[2] = np.log1p(min(s[HELD], 4095.0)) / LOG_253
-    out[3] = max(s[EQUITY] / s[PEAK] - 1.0, -1.0)
-    out[4] = s[SMOOTHED]
+    out[SEEN_EXPOSURE] = s[EXPOSURE]
+    out[SEEN_RETURN] = np.log(s[GAIN])
+    out[SEEN_HOLD] = np.log1p(min(s[HELD], 4095.0)) / LOG_253
+    out[SEEN_DRAWDOWN] = max(s[EQUITY] / s[PEAK] - 1.0, -1.0)
+    out[SEEN_SMOOTHED] = s[SMOOTHED]
 
 
 @kernel
 def bar_observation_adjoint(s: Any, by: Any, g: Any) -> None:
     """Add the slopes ``by`` the five numbers to those by the state, ``g``."""
-    g[EXPOSURE] += by[0]
-    g[GAIN] += by[1] / s[GAIN]
+    g[EXPOSURE] += by[SEEN_EXPOSURE]
+    g[GAIN] += by[SEEN_RETURN] / s[GAIN]
     if s[EQUITY] / s[PEAK] - 1.0 >= -1.0:
-        g[EQUITY] += by[3] / s[PEAK]
-        g[PEAK] -= by[3] * s[EQUITY] / (s[PEAK] * s[PEAK])
-    g[SMOOTHED] += by[4]
+        g[EQUITY] += by[SEEN_DRAWDOWN] / s[PEAK]
+        g[PEAK] -= by[SEEN_DRAWDOWN] * s[EQUITY] / (s[PEAK] * s[PEAK])
+    g[SMOOTHED] += by[SEEN_SMOOTHED]

@@ -26,7 +26,7 @@ from offline_trader.simulator.differentiable import (
     observe,
     portfolio,
 )
-from offline_trader.types import PORTFOLIO_FIELDS, FloatArray, IntArray
+from offline_trader.types import FloatArray, IntArray, PortfolioField
 
 __all__ = ["BarMarket"]
 
@@ -49,7 +49,7 @@ class BarMarket:
     rules: SimulatorConfig = field(default_factory=SimulatorConfig)
     device: str = "cpu"
 
-    portfolio_size = len(PORTFOLIO_FIELDS)
+    portfolio_size = len(PortfolioField)
 
     def __post_init__(self) -> None:
         if self.rules.needs_volume and not (self.tensor.prices[:, 4] > 0.0).any():
