@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from offline_trader.experts import Expert, ExpertPolicy, list_experts
+from offline_trader.experts.interface import MissingColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,13 +36,18 @@ def expert_scores(
         config: its rules.
         layout: of its observations.
         n_steps: steps a lane.
-        experts: by default all of the registry, with their default parameters.
+        experts: by default all of the registry that read the market's features, with their
+            default parameters.
         seed: of the random expert's draws.
     """
     scores = {}
     for expert in list_experts() if experts is None else experts:
         policy = ExpertPolicy(expert, layout, config, market=market, seed=seed)
-        scores[expert.name] = _mean_return(make(), policy, n_steps)
+        try:
+            scores[expert.name] = _mean_return(make(), policy, n_steps)
+        except MissingColumn:
+            if experts is not None:
+                raise
     return scores
 
 

@@ -13,12 +13,25 @@ from numpy.typing import NDArray
 from offline_trader.errors import ConfigError, nearest
 from offline_trader.types import FloatArray
 
-__all__ = ["HELD", "Columns", "Decision", "Expert", "ExpertParams", "ExpertSpace", "RowTable"]
+__all__ = [
+    "HELD",
+    "Columns",
+    "Decision",
+    "Expert",
+    "MissingColumn",
+    "ExpertParams",
+    "ExpertSpace",
+    "RowTable",
+]
 
 ExpertSpace: TypeAlias = Literal["order", "target", "action"]
 
 HELD = 1e-3
 """Smallest |exposure| that counts as a position; below it a lane is flat."""
+
+
+class MissingColumn(ConfigError):
+    """An expert reads a column that the observation does not have."""
 
 
 class Columns(Mapping[str, FloatArray]):
@@ -42,10 +55,10 @@ class Columns(Mapping[str, FloatArray]):
         column = self._index.get(name)
         if column is None:
             near = nearest(name, self._index)
-            raise ConfigError(
+            raise MissingColumn(
                 f"no column {name!r} in the observation",
                 expected=f"{near!r}" if near else f"one of {', '.join(self._index)}",
-                hint="use the observation layout that this version of the toolkit makes",
+                hint="take the feature set that has it, or an expert that reads what there is",
             )
         return np.asarray(self._values[:, column], dtype=np.float64)
 

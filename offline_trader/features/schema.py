@@ -78,20 +78,23 @@ class FeatureSchema:
     formulas: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.formulas:
-            found = tuple(FEATURE_FORMULAS.get(name, "") for name in self.names)
-            object.__setattr__(self, "formulas", found)
-        wrong = len(self.formulas) != len(self.names) or not all(self.formulas)
+        stated = self.stated
+        wrong = len(stated) != len(self.names) or not all(stated)
         if wrong or not self.names or len(set(self.names)) < len(self.names):
             raise ConfigError(
-                f"features {', '.join(self.names)} with {len(self.formulas)} formulas",
+                f"features {', '.join(self.names)} with {len(list(filter(None, stated)))} formulas",
                 expected="one or more features, each with its own name and its formula",
             )
 
     @property
+    def stated(self) -> tuple[str, ...]:
+        """[F] the formulas."""
+        return self.formulas or tuple(FEATURE_FORMULAS.get(name, "") for name in self.names)
+
+    @property
     def hash(self) -> str:
         """SHA-256 (hex) of names, formulas and version."""
-        formulas = [list(pair) for pair in zip(self.names, self.formulas, strict=True)]
+        formulas = [list(pair) for pair in zip(self.names, self.stated, strict=True)]
         return digest({"features": formulas, "version": self.version})
 
     @property
