@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class LanePolicy(Policy, Protocol):
     """A policy with a state for every lane, which moves on at every call.
 

@@ -24,7 +24,7 @@ from offline_trader.simulator import (
 )
 from offline_trader.simulator.kernel import BORROW
 from offline_trader.simulator.side_by_side import LONGEST_WINDOW, SideBySide, SideRun
-from offline_trader.types import BoolArray, FloatArray, IntArray, Observations, Policy
+from offline_trader.types import BoolArray, FloatArray, IntArray, LanePolicy, Observations, Policy
 
 __all__ = ["Backtest", "Subject", "backtest", "backtests", "replayed", "with_cost"]
 
@@ -104,7 +104,8 @@ def backtests(
     that row alone, decides for many bars in one call, which changes nothing of what it does.
 
     Args:
-        subject: a policy over raw observations, or an expert.
+        subject: a policy over raw observations, or an expert. A policy with states of lanes runs
+            alone and is told where each run begins.
         runs: the rules have the same action mode.
         observe: keep the observations in the results; otherwise they have none.
         longest_window: bars that an expert decides for in one call.
@@ -121,6 +122,8 @@ def backtests(
             )
             found |= dict(zip(group, own, strict=True))
         return [found[i] for i in range(len(runs))]
+    if isinstance(subject, LanePolicy):
+        subject.restart(np.ones(1, np.bool_))
     decide, pure = _decider(subject, runs[0])
     abreast = SideBySide(runs, longest_window=longest_window if pure else 1, observe=observe)
     while abreast.running:
@@ -131,10 +134,12 @@ def backtests(
 def _groups(subject: Subject, runs: Sequence[SideRun]) -> list[list[int]]:
     """Runs that can be decided together.
 
-    All of them for a policy. An expert knows the market it trades (bars a year); one that looks
-    bars up has a table of its own for each market and its rules, and noise is drawn by lane, so
-    these run alone.
+    All of them for a policy, unless it has a state for every lane: lanes leave as their runs end.
+    An expert knows the market it trades (bars a year); one that looks bars up has a table of its
+    own for each market and its rules, and noise is drawn by lane, so these run alone.
     """
+    if isinstance(subject, LanePolicy):
+        return [[i] for i in range(len(runs))]
     if not isinstance(subject, Expert | Behaviour):
         return [list(range(len(runs)))]
     if _looks_up(subject) or not _is_pure(subject):

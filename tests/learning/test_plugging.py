@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
+from offline_trader.evaluation.backtest.walk import backtests
 from offline_trader.features import compute_features
 from offline_trader.learning.agents import AGENTS, Agent, Learner, make_agent, make_learner
 from offline_trader.learning.data import (
@@ -38,7 +39,8 @@ from offline_trader.learning.settings import (
 from offline_trader.learning.stages import STAGES, Stage, StageData, StageResult
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log
 from offline_trader.markets import BarRange, Bars, load_market
-from offline_trader.simulator import MarketTensor, Simulator
+from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import BoolArray, LanePolicy, Observations, Policy
 
 GRID = np.stack([np.linspace(-1, 1, 101), np.zeros(101)], axis=1).astype(np.float32)
@@ -316,6 +318,22 @@ def test_the_agent_is_told_which_lanes_begin_anew_and_keeps_their_state(bars: Ba
     lanes_of = agent.state_dict()["lanes"]
     assert lanes_of.shape == (4,)
     assert lanes_of.abs().min() > 0.0
+
+
+def test_a_policy_with_states_of_lanes_is_judged_a_lane_a_run(bars: Bars) -> None:
+    agent = make_agent(
+        AgentConfig(algorithm="linear", memory=0.9),  # type: ignore[call-arg]
+        market_of(bars).layout.size,
+    )
+    rules = SimulatorConfig(action_mode="target_long_short")
+    runs = [SideRun(market_of(bars.slice(0, stop)), rules) for stop in (400, 600)]
+    together = backtests(agent.policy(), runs)
+    for run, one in zip(runs, together, strict=True):
+        alone = backtests(agent.policy(), [run])[0]
+        np.testing.assert_allclose(one.actions, alone.actions, rtol=1e-6, atol=1e-9)
+    policy = agent.policy()
+    again = [backtests(policy, runs[:1])[0].actions for _ in range(2)]
+    np.testing.assert_array_equal(again[0], again[1])
 
 
 def market_of(bars: Bars) -> MarketTensor:
