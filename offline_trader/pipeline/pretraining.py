@@ -93,11 +93,10 @@ def check_inputs(
     check_device(config.learner.device)
     from offline_trader.datasets.catalog import own_metadata
     from offline_trader.datasets.loading import check_layout
-    from offline_trader.features import observation_layout
 
     own = own_metadata(config.dataset, root)
-    check_layout(config.dataset, observation_layout(), root)
     env = from_dict(EnvConfig, own["env_config"])
+    check_layout(config.dataset, env.layout, root)
     return own, env, config.validation.env(env)
 
 

@@ -69,9 +69,7 @@ def finished_run(path: Path) -> TrainedRun:
             states.
         SchemaMismatch: it was trained with another observation layout.
     """
-    from offline_trader.features import observation_layout
-
-    run, layout = Run.open(path), observation_layout()
+    run = Run.open(path)
     if run.status != "done" or not (path / POLICY_FILE).is_file():
         raise DataError(
             f"{path} has status {run.status!r} and no finished policy",
@@ -81,6 +79,7 @@ def finished_run(path: Path) -> TrainedRun:
     place = str(path / "manifest.json")
     manifest = read_facts(place, TrainingManifest, run.manifest)
     facts = read_facts(f"{place}: facts", TrainingFacts, run.facts)
+    layout = facts.env.layout
     if facts.layout_hash != layout.hash:
         raise SchemaMismatch(
             f"{path} was trained with observation layout {facts.layout_hash}",
