@@ -119,7 +119,10 @@ def benchmark_rows(
         end = {"open": "beginning", "close": "end"}[stamps]
         note = f"{bars.symbol}: the stamps of its bars mean their {end}, as was said."
     first = int(np.searchsorted(chosen, 0))
-    late = known > ends[-1] + np.timedelta64(7, "D")
+    last = ends[-1] if chosen is opened else bars.timestamps[-1].astype(ends.dtype)
+    # where the next bar is missing a mark shows nothing new, unless the one before it was earlier
+    over = (known >= last + _usual_step(bars)) & (np.diff(chosen, prepend=-1) == 0)
+    late = over | (known > last + np.timedelta64(7, "D"))
     stop = int(np.argmax(late)) if late.any() else len(times)
     return BenchmarkRows(first, stop, chosen[first:stop], note)
 
@@ -129,7 +132,7 @@ def _ends(times: TimeArray, bars: Bars) -> tuple[TimeArray, TimeArray, bool]:
     whether both are matched by dates."""
     stamps = bars.timestamps.astype("datetime64[ns]")
     known = times.astype("datetime64[ns]")
-    step = np.median(np.diff(stamps)) if len(stamps) > 1 else _DAY
+    step = _usual_step(bars)
     by_day = bool((np.diff(times.astype("datetime64[D]")) >= _DAY).all())
     if step >= 0.9 * _DAY.astype("timedelta64[ns]"):
         dates = stamps.astype("datetime64[D]")
@@ -140,6 +143,11 @@ def _ends(times: TimeArray, bars: Bars) -> tuple[TimeArray, TimeArray, bool]:
         known = known + _DAY
     ends = np.minimum(stamps + step, np.append(stamps[1:], stamps[-1] + step))
     return ends, known, False
+
+
+def _usual_step(bars: Bars) -> np.timedelta64:
+    stamps = bars.timestamps.astype("datetime64[ns]")
+    return np.timedelta64(np.median(np.diff(stamps)) if len(stamps) > 1 else _DAY, "ns")
 
 
 def _last(ends: TimeArray, known: TimeArray) -> IntArray:

@@ -23,7 +23,8 @@ _LONGEST_CLOSURE_NS = 4.5 * _DAY_NS  # a week-end with a holiday beside it
 _USUAL = 0.7  # share of weeks in which a slot must be filled to be missed when it is not
 _FEW_WEEKS = 3.0  # below it a day without bars may be a holiday
 _AGREES = 0.02  # a count this near to a calendar's usual number is that number
-_DIFFERS = 0.2  # of a range shorter than a year: holidays alone do not make so much
+_DIFFERS = 0.2  # of a range shorter than a year, at most: holidays alone do not make so much
+_HOLIDAYS_DIFFER, _DAYS_DIFFER = 0.03, 5.0  # a year's holidays fall elsewhere, and a few are here
 
 
 def years_between(timestamps: NDArray[np.datetime64]) -> float:
@@ -37,11 +38,12 @@ def infer_periods_per_year(timestamps: NDArray[np.datetime64]) -> float:
 
     Over a year or more the bars are counted: steps ÷ calendar years. Where the count is within 2 %
     of a usual number, it is that number; a shorter range has the usual number unless its count is
-    20 % off. Usual numbers: for daily bars 365 where all days of the week are traded, else 252 for
-    five days a week and in proportion for others, or the days without any holiday (260.9 for five).
-    For intraday bars those of a typical week (of a typical day, with less than three full weeks)
-    over as many days. For longer spacing 52 for weeks, 12 for months, 4 for quarters, else the year
-    divided by the spacing. The spacing is the median step, of fewer than ten steps the shortest.
+    off by more than 3 % and five days, 20 % at most. Usual numbers: for daily bars 365 where all
+    days of the week are traded, else 252 for five days a week and in proportion for others, or the
+    days without any holiday (260.9 for five). For intraday bars those of a typical week (of a
+    typical day, with less than three full weeks) over as many days. For longer spacing 52 for
+    weeks, 12 for months, 4 for quarters, else the year divided by the spacing. The spacing is the
+    median step, of fewer than ten steps the shortest.
     Fewer than three bars: 252.
     """
     if len(timestamps) < 3:
@@ -54,7 +56,9 @@ def infer_periods_per_year(timestamps: NDArray[np.datetime64]) -> float:
     counted = len(steps) / years
     nearest = min(numbers, key=lambda number: abs(counted / number - 1.0))
     if years < 1.0:
-        near = abs(counted / numbers[0] - 1.0) < _DIFFERS or years * _YEAR_DAYS < 21.0
+        days = years * _YEAR_DAYS
+        differs = min(_DIFFERS, _HOLIDAYS_DIFFER + _DAYS_DIFFER / days)
+        near = abs(counted / numbers[0] - 1.0) < differs or days < 21.0
         return numbers[0] if near else round(counted, 4)
     tolerance = _AGREES if usual < 1.5 * _DAY_NS else 0.08
     return nearest if abs(counted / nearest - 1.0) < tolerance else round(counted, 4)

@@ -73,6 +73,8 @@ def half_days() -> Times:
         (half_days(), 7 * 252.0),
         # half of the days are missing: they are not there
         (weekdays(1000)[::2], 499 / ((1395 + 1) / 365.25)),
+        # one in six of them in five months, too
+        (np.delete(weekdays(108), slice(3, None, 6)), 89 / (149 / 365.25)),
         (every(np.timedelta64(1, "D"), 600), 365.0),
         (sessions(60, 1, 390), 390 * 252.0),
         (sessions(60, 60, 7), 7 * 252.0),

@@ -125,6 +125,36 @@ def test_a_benchmark_that_begins_a_row_later_is_compared_where_both_are(tmp_path
         evaluate_imported(equity, ImportOptions(benchmark=late))
 
 
+@pytest.mark.parametrize("hours", [False, True])
+def test_a_benchmark_that_ends_earlier_stands_still_for_no_mark(
+    tmp_path: Path, hours: bool
+) -> None:
+    """Marks after its last bar were held against a market that did not move, for a week."""
+    times = pd.bdate_range("2015-01-05", periods=300)
+    if hours:
+        times = pd.date_range("2015-01-05", periods=300, freq="h")
+    close = _walk(300)
+    marks = times + HOUR if hours else times
+    equity = pd.Series(70.0 * close, index=marks, name="equity")
+    found = evaluate_imported(
+        equity, ImportOptions(benchmark=_file(tmp_path, times[:-3], close[:-3]))
+    )
+    assert found.n_bars == 296
+    assert _same(found, close[:-3]) > 0.999
+    assert any("3 of the 300 marks" in note for note in found.notes)
+
+
+def test_a_month_that_ends_after_the_last_bar_is_judged(tmp_path: Path) -> None:
+    days = pd.bdate_range("2015-01-05", "2017-12-29")  # a Friday: the month ends on Sunday
+    close = _walk(len(days))
+    months = pd.date_range("2015-01-31", "2017-12-31", freq="ME")
+    rows = days.searchsorted(months, side="right") - 1
+    equity = pd.Series(70.0 * close[rows], index=months, name="equity")
+    found = evaluate_imported(equity, ImportOptions(benchmark=_file(tmp_path, days, close)))
+    assert found.n_bars == 35
+    assert _same(found, close[rows]) > 0.999
+
+
 def test_growth_of_a_curve_at_irregular_times_is_that_of_the_calendar() -> None:
     """Marks only where a trade was closed, several on some days and none in some weeks: it showed
     178.8 % a year where 12.7 % is true."""
