@@ -118,6 +118,11 @@ def _stored(group: h5py.Group, name: str, file: Path) -> Array:
         raise DataError(
             f"{file}, {group.name}: {name} is not a flat box", expected="one array of numbers"
         )
+    if Path(found.file.filename) != file or found.external or found.is_virtual:
+        raise DataError(
+            f"{file}, {group.name}: {name} lies in another file, which no checksum covers",
+            expected="every array inside the file itself",
+        )
     stored = found.id.get_storage_size()
     if found.nbytes > _MOST_PACKED * stored:
         raise DataError(

@@ -33,14 +33,6 @@ _SURELY = 0.2
 """Difference of correlations by which the stamps' meaning is told."""
 
 
-def calendar_ratio(times: TimeArray, periods_per_year: float) -> float | None:
-    """Years by the count of bars ÷ years by the calendar; None for less than a month."""
-    years = years_between(times)
-    if years * 365.25 < _FEW_DAYS:
-        return None
-    return (len(times) - 1) / periods_per_year / years
-
-
 def require_calendar(times: TimeArray, periods_per_year: float, label: str) -> None:
     """Checks bars a year that a user gave.
 

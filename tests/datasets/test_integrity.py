@@ -336,6 +336,30 @@ SHAPES: dict[str, Callable[[h5py.File], object]] = {
 }
 
 
+@pytest.mark.parametrize("how", ["linked", "linked episode", "external", "virtual"])
+def test_numbers_in_another_file_are_refused(root: Path, tmp_path: Path, how: str) -> None:
+    main, other = folder(root) / "main_data.hdf5", tmp_path / "other.hdf5"
+    shutil.copy(main, other)
+    (tmp_path / "raw").write_bytes(np.zeros(3).tobytes())
+    with h5py.File(main, "a") as file:
+        del file["episode_1" if how == "linked episode" else "episode_1/rewards"]
+        if how == "linked episode":
+            file["episode_1"] = h5py.ExternalLink(str(other), "/episode_1")
+        elif how == "linked":
+            file["episode_1/rewards"] = h5py.ExternalLink(str(other), "/episode_1/rewards")
+        elif how == "external":
+            file["episode_1"].create_dataset(
+                "rewards", (3,), "f8", external=[(str(tmp_path / "raw"), 0, 24)]
+            )
+        else:
+            layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
+            layout[:] = h5py.VirtualSource(str(other), "episode_1/rewards", shape=(3,))
+            file["episode_1"].create_virtual_dataset("rewards", layout)
+    seal(ID, root)
+    with pytest.raises(DataError, match="lies in another file, which no checksum covers"):
+        load_transitions(ID, root)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_episodes_that_do_not_fit_are_refused(root: Path, name: str) -> None:
     with h5py.File(folder(root) / "main_data.hdf5", "a") as file:
