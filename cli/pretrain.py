@@ -38,7 +38,7 @@ EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31",
     "offline-trader pretrain --dataset sp500/experts-v0 --algorithm sac --run runs/sac",
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31 --seeds 5",
-    "offline-trader pretrain --dataset sp500/experts-v0 --set direct.updates=400",
+    "offline-trader pretrain --dataset sp500/experts-v0 --set direct.updates=500",
     "offline-trader pretrain --dataset sp500/experts-v0 --set learner.hidden=256,256 --resume",
 )
 

@@ -22,9 +22,11 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
             f"(best constant action: {cloned.holdout_mean_mse:.4f})"
         )
     for name, stage in facts.stages.items():
+        # without a validation only the direct stage chooses, by what its policies do on its own bars
+        told = "by validation" if facts.validation_env is not None else "on the bars trained on"
         chosen = {
-            "best": f"policy of step {stage.kept_step:,} kept, the best by validation",
-            "warm_start": "no policy was better by validation than the one it began with",
+            "best": f"policy of step {stage.kept_step:,} kept, the best {told}",
+            "warm_start": f"no policy was better {told} than the one it began with",
             "last": "last policy kept (no validation)",
         }[stage.kept]
         terminal.line(f"{name}: {stage.updates:,} updates; {chosen}")

@@ -35,11 +35,13 @@ class DirectConfig:
         own_starts: share of the windows that start with a portfolio the policy itself had there;
             the others start with a random one.
         evaluate_interval: updates between validations (and at the end); 0 validates only the end.
+            Without a validator the objective on the log itself chooses, or with 0 the last policy
+            is kept.
         log_interval, checkpoint_interval: updates between rows of metrics, between checkpoints.
         engine: ``fast`` (compiled, where the market has it, on the CPU) or ``torch``.
     """
 
-    updates: int = 1_000
+    updates: int = 500
     windows: int = 128
     bars: int = 64
     learning_rate: float = 1e-2
@@ -54,7 +56,7 @@ class DirectConfig:
     folds: int = 5
     embargo: int = 5
     own_starts: float = 0.5
-    evaluate_interval: int = 0
+    evaluate_interval: int = 25
     log_interval: int = 50
     checkpoint_interval: int = 100
     engine: Literal["fast", "torch"] = "fast"

@@ -20,6 +20,7 @@ from offline_trader.learning.stages.direct.compiled import CompiledUnroll, reaso
 from offline_trader.learning.stages.direct.forecast import Forecast, fit_forecast
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
+from offline_trader.learning.stages.direct.replaying import Replay
 from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
 from offline_trader.learning.stages.selection import (
     Checkpoint,
@@ -29,6 +30,7 @@ from offline_trader.learning.stages.selection import (
     TrainResult,
     require_finite,
 )
+from offline_trader.types import Policy
 
 __all__ = ["train_direct"]
 
@@ -48,7 +50,8 @@ def train_direct(
 
     The critics are untouched, target actors follow, the spread of the actor stays as it is, and
     the actor's optimizer starts anew in the next stage. At the end the learner holds the best
-    policy by validation, the warm start included.
+    policy by validation, the warm start included; without a validator the best by the objective
+    on the log itself, if ``config.evaluate_interval`` is set, and else the last.
 
     Args:
         learner: its actor is trained in place.
@@ -71,6 +74,8 @@ def train_direct(
         raise ConfigError(f"a market whose observations have {width} columns", expected=str(size))
     learner.engine.flush()
     training = _Training(learner, market.to(learner.config.device), config, seed)
+    if evaluate is None and config.evaluate_interval > 0:
+        evaluate = training.replay
     selection = Selection(evaluate, log)
     step = 0
     if resume is not None:
@@ -127,7 +132,10 @@ class _Training:
         # rewards are of the size of gains: divided by it, one learning rate and one clip fit all
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())
         self._scale = spread if spread > 0.0 else 1.0
-        self._unroll = _unroller(learner, market, surprises, config)
+        pulled = config.clone_weight > 0
+        self._unroll = _unroller(learner, market, surprises, config, pulled=pulled)
+        self._replaying = _unroller(learner, market, surprises, config, pulled=False)
+        self._replay = Replay(market, config.bars, self._device)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._heads = market.log.series[:, 0]
         self._generator = torch.Generator().manual_seed(seed)
@@ -145,8 +153,7 @@ class _Training:
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
-        climbed = done.rewards - config.forecast_weight * done.surprise
-        value = objective(climbed / self._scale, config)
+        value = objective(self._climbed(done), config)
         loss = -value + config.clone_weight * done.distance
         with without_dynamo():
             self._optimizer.zero_grad(set_to_none=True)
@@ -156,6 +163,15 @@ class _Training:
         self._descend(rate)
         self._remember(batch, done)
         self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm)
+
+    def _climbed(self, done: Unrolled) -> Tensor:
+        """[T, B] rewards less the surprise in them, in units of the gains."""
+        return (done.rewards - self._config.forecast_weight * done.surprise) / self._scale
+
+    def replay(self, policy: Policy) -> dict[str, float]:
+        """The objective of the learner's policy on the whole log; not of another ``policy``."""
+        found = [self._climbed(each) for each in self._replay(self._replaying)]
+        return {"score": float(objective(torch.cat(found, dim=1), self._config))}
 
     def _descend(self, rate: float) -> None:
         if self._config.weight_decay > 0:
@@ -240,9 +256,13 @@ class _Training:
 
 
 def _unroller(
-    learner: Learner, market: DirectMarket, surprises: Tensor, config: DirectConfig
+    learner: Learner,
+    market: DirectMarket,
+    surprises: Tensor,
+    config: DirectConfig,
+    *,
+    pulled: bool,
 ) -> CompiledUnroll | TorchUnroll:
-    pulled = config.clone_weight > 0
     if config.engine == "fast" and reason_against(learner, market) is None:
         return CompiledUnroll(learner, market, surprises, pulled=pulled)
     return TorchUnroll(learner, market, surprises, pulled=pulled)

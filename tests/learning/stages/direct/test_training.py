@@ -281,6 +281,34 @@ def test_the_best_policy_by_validation_is_kept() -> None:
     np.testing.assert_array_equal(learner.act(seen), first)
 
 
+def test_without_a_validator_the_log_itself_chooses() -> None:
+    """The state that climbs most on the log is kept, whichever update it was."""
+    config = DirectConfig(updates=60, windows=64, bars=8, learning_rate=0.05, evaluate_interval=2)
+    market, rows = signal_market(), []
+    learner = learner_of()
+    result = train_direct(learner, market, config, lambda s, r: rows.append((s, dict(r))))
+    scores = {step: row["validation/score"] for step, row in rows if "validation/score" in row}
+    assert set(scores) == {0, *range(2, 61, 2)}
+    assert result.kept_score == max(scores.values())
+    assert scores[result.kept_step] == result.kept_score
+    assert result.kept_score > 0.3
+    # the score is what the kept policy climbs on the log: position times the forecast gain
+    forecast = fit_forecast(market.log).values[:, 0]
+    position = np.zeros(len(forecast))
+    for first, stop in market.log.series:
+        for row in range(first, stop):
+            seen = [[market.log.features[row, 0], position[row - 1] if row > first else 0.0]]
+            position[row] = learner.act(np.array(seen, np.float32))[0, 0]
+    climbed = np.mean(position * forecast) / market.log.gains.std()
+    assert climbed == pytest.approx(result.kept_score, rel=0.05)
+
+
+def test_without_an_interval_the_last_policy_is_kept() -> None:
+    result = train_direct(learner_of(), signal_market(), replace(TINY, evaluate_interval=0))
+    assert result.kept == "last"
+    assert result.kept_score is None
+
+
 def test_what_cannot_be_trained_on_is_refused() -> None:
     with pytest.raises(ConfigError, match="2 columns"):
         train_direct(learner_of(size=3), signal_market(), TINY)

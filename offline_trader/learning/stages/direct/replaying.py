@@ -1,0 +1,66 @@
+"""How well a policy does on its own log: what chooses among its states where no validator does.
+
+A saturated policy's gradient comes from the few bars at which it is about to change its mind, so
+what the last updates leave is a matter of luck: a threshold may stand where noise has moved it. A
+pass over the whole log costs a few updates and ranks the states of a training by what they climb,
+over the same bars from the same portfolios. It is no validation: bars that were trained on say
+nothing of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from offline_trader.learning.stages.direct.market import DirectMarket
+from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
+from offline_trader.types import IntArray
+
+__all__ = ["Replay"]
+
+_LONGER = 4
+_ROWS_AT_ONCE = 16_384
+_MOST_SEGMENTS = 1_024
+
+
+class Replay:
+    """Passes over a log, in segments that lie end to end.
+
+    Args:
+        market: log and dynamics.
+        bars: decisions of a training's window; a segment has four times as many where a series
+            is that long.
+        device: of the rows.
+    """
+
+    def __init__(self, market: DirectMarket, bars: int, device: str) -> None:
+        self._market, self._device = market, device
+        lengths = market.log.series[:, 1] - market.log.series[:, 0]
+        length = min(_LONGER * bars, int(lengths.max()))
+        self._rows = torch.arange(length)[:, None]
+        self._first = torch.from_numpy(_segments(market.log.series, length))
+        self._width = max(1, _ROWS_AT_ONCE // length)
+
+    def __call__(self, unroll: Callable[[Batch], Unrolled]) -> list[Unrolled]:
+        """What the policy of ``unroll`` does, from portfolios that are the same at every call."""
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            return [unroll(self._batch(first, generator)) for first in self._parts()]
+
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self._first.split(self._width)
+
+    def _batch(self, first: Tensor, generator: torch.Generator) -> Batch:
+        rows = (first + self._rows).to(self._device)
+        return Batch(rows, self._market.random_state(rows[0], generator), None)
+
+
+def _segments(series: IntArray, length: int) -> IntArray:
+    """First rows of the segments; at most 1,024 of them, evenly spread."""
+    found = np.concatenate([np.arange(first, stop - length + 1, length) for first, stop in series])
+    if len(found) > _MOST_SEGMENTS:
+        found = found[np.linspace(0, len(found) - 1, _MOST_SEGMENTS).astype(np.int64)]
+    return found.astype(np.int64)
