@@ -48,10 +48,9 @@ class Replay:
         """What the policy of ``unroll`` does, from portfolios that are the same at every call."""
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            return [unroll(self._batch(first, generator)) for first in self._parts()]
-
-    def _parts(self) -> tuple[Tensor, ...]:
-        return self._first.split(self._width)
+            parts = range(0, len(self._first), self._width)
+            firsts = [self._first[part : part + self._width] for part in parts]
+            return [unroll(self._batch(first, generator)) for first in firsts]
 
     def _batch(self, first: Tensor, generator: torch.Generator) -> Batch:
         rows = (first + self._rows).to(self._device)
