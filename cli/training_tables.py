@@ -22,7 +22,7 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
             f"(best constant action: {cloned.holdout_mean_mse:.4f})"
         )
     for name, stage in facts.stages.items():
-        # without a validation only the direct stage chooses, by what its policies do on its own bars
+        # without a validation only the direct stage chooses, by its own bars
         told = "by validation" if facts.validation_env is not None else "on the bars trained on"
         chosen = {
             "best": f"policy of step {stage.kept_step:,} kept, the best {told}",
