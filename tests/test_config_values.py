@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import typing
 from functools import cache
 
 import pytest
@@ -22,7 +23,10 @@ WRONG: tuple[object, ...] = (
 
 @cache
 def configurations() -> tuple[type, ...]:
-    """Every frozen dataclass of the tree that has a default for each field."""
+    """Every frozen dataclass of the tree that has a default for each field.
+
+    One whose types are known to type checkers alone is never read from settings.
+    """
     walk = pkgutil.walk_packages(offline_trader.__path__, "offline_trader.")
     found: set[type] = set()
     for info in walk:
@@ -32,8 +36,20 @@ def configurations() -> tuple[type, ...]:
             if isinstance(each, type) and dataclasses.is_dataclass(each):
                 found.add(each)
     own = [each for each in found if each.__module__.startswith("offline_trader")]
-    complete = [each for each in own if not any(map(_is_required, dataclasses.fields(each)))]
+    complete = [
+        each
+        for each in own
+        if not any(map(_is_required, dataclasses.fields(each))) and _can_be_read(each)
+    ]
     return tuple(sorted(complete, key=lambda each: (each.__module__, each.__qualname__)))
+
+
+def _can_be_read(cls: type) -> bool:
+    try:
+        typing.get_type_hints(cls)
+    except NameError:
+        return False
+    return True
 
 
 def _is_required(field: dataclasses.Field[object]) -> bool:

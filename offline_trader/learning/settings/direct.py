@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from offline_trader.errors import ConfigError
+
 __all__ = ["OBJECTIVES", "DirectConfig", "Objective"]
 
 Objective = Literal["growth", "mean_variance", "quadratic", "sharpe", "cvar"]
@@ -79,4 +81,4 @@ class DirectConfig:
 
 def _require(config: DirectConfig, name: str, holds: bool, expected: str) -> None:
     if not holds:
-        raise ValueError(f"{name}={getattr(config, name)!r}: {expected}")
+        raise ConfigError(f"{name}={getattr(config, name)!r}", expected=expected)

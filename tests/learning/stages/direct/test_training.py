@@ -316,7 +316,7 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
         train_direct(learner_of(), signal_market(), replace(TINY, bars=201))
     with pytest.raises(ConfigError, match="M2"):
         logged_market("M2")
-    with pytest.raises(ValueError, match="objective='profit'"):
+    with pytest.raises(ConfigError, match="objective='profit'"):
         DirectConfig(objective="profit")  # type: ignore[arg-type]
     bad = np.zeros((10, 1))
     bad[3] = np.nan
