@@ -76,15 +76,16 @@ class CompiledUnroll:
     def __call__(self, batch: Batch) -> Unrolled:
         """Actions, bars, rewards of a batch."""
         room = self._prepare(batch)
-        rewards, surprise, actions = _Unroll.apply(room, *self._parameters)  # type: ignore[no-untyped-call]
+        climbed, actions = _Unroll.apply(room, *self._parameters)  # type: ignore[no-untyped-call]
         distance = torch.zeros(())
         if self._first is not None:
             seen = torch.from_numpy(np.concatenate([room.inputs, room.flat_own], axis=1))
             with torch.no_grad():
                 wanted = _d3rlpy.deterministic_actions(self._first, seen)
             distance = (actions.reshape(-1) - wanted[:, 0]).square().mean()
-        states = torch.from_numpy(room.states[1:].copy())
-        return Unrolled(rewards, surprise, states, torch.from_numpy(room.alive.copy()), distance)
+        kept = (torch.from_numpy(x.copy()) for x in (room.rewards, room.states[1:], room.alive))
+        rewards, states, alive = kept
+        return Unrolled(climbed, rewards, states, alive, distance)
 
     def _prepare(self, batch: Batch) -> _Room:
         shape = tuple(batch.rows.shape)
@@ -119,7 +120,7 @@ class _Room:
         self.deltas = tuple(np.zeros((chunk, windows, size), np.float32) for size in sizes)
         self.turned = tuple(np.zeros(p.shape[::-1], np.float32) for p in parameters[:-2:2])
         self.actions, self.heads = (np.zeros(shape, np.float32) for _ in range(2))
-        self.rewards, self.surprised = np.zeros(shape), np.zeros(shape)
+        self.rewards, self.climbed = np.zeros(shape), np.zeros(shape)
         self.alive = np.zeros(shape, np.bool_)
         self.weight_slopes = tuple(np.zeros(p.shape, np.float32) for p in parameters[:-2:2])
         self.bias_slopes = tuple(np.zeros(p.shape, np.float32) for p in parameters[1:-2:2])
@@ -127,32 +128,28 @@ class _Room:
 
 
 class _Unroll(torch.autograd.Function):
-    """Rewards, surprises and actions [T, B] of a room's batch, as a function of the parameters."""
+    """What is climbed and actions [T, B] of a room's batch, as a function of the parameters."""
 
     @staticmethod
-    def forward(ctx: Any, room: _Room, *parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, room: _Room, *parameters: Tensor) -> tuple[Tensor, Tensor]:
         arrays = [p.detach().numpy() for p in parameters]
         ctx.room, ctx.weights = room, tuple(arrays[:-2:2])
         ctx.head = np.concatenate([arrays[-2][0], arrays[-1]])
         unroll_forward(
             room.kind, room.terms, room.columns, room.rows, room.inputs, ctx.weights,
             tuple(arrays[1:-2:2]), ctx.head, room.scales, room.surprises, room.states, room.own,
-            room.hidden, room.turned, room.actions, room.rewards, room.surprised, room.alive,
+            room.hidden, room.turned, room.actions, room.rewards, room.climbed, room.alive,
         )  # fmt: skip
-        return (
-            torch.from_numpy(room.rewards.copy()),
-            torch.from_numpy(room.surprised.copy()),
-            torch.from_numpy(room.actions.copy()),
-        )
+        return torch.from_numpy(room.climbed.copy()), torch.from_numpy(room.actions.copy())
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         room = ctx.room
-        by_rewards, by_surprised, by_actions = (np.ascontiguousarray(s.numpy()) for s in slopes)
+        by_climbed, by_actions = (np.ascontiguousarray(s.numpy()) for s in slopes)
         unroll_backward(
             room.kind, room.terms, room.columns, room.rows, room.inputs, ctx.weights, ctx.head,
             room.scales, room.surprises, room.states, room.own, room.hidden, room.actions,
-            room.alive, by_rewards, by_surprised, by_actions, room.deltas, room.heads,
+            room.alive, by_climbed, by_actions, room.deltas, room.heads,
             room.weight_slopes, room.bias_slopes, room.head_slopes,
         )  # fmt: skip
         pairs = zip(room.weight_slopes, room.bias_slopes, strict=True)

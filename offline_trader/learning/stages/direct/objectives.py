@@ -1,6 +1,6 @@
 """What is climbed: a number made of the rewards of windows, all differentiable.
 
-Rewards [T, B] are log changes of equity (or a market's own), divided by the scale of its gains.
+Rewards [T, B] are log changes of equity (or a market's own), in units of the scale of its gains.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from offline_trader.learning.settings import DirectConfig
 __all__ = ["objective"]
 
 
-def objective(rewards: Tensor, config: DirectConfig) -> Tensor:
-    """The objective of rewards [T, B] by name, higher is better; per bar.
+def objective(rewards: Tensor, config: DirectConfig, scale: float = 1.0) -> Tensor:
+    """The objective of r = rewards [T, B] / scale by name, higher is better; per bar.
 
     - growth: ``mean r``;
     - mean_variance: ``mean r − ½λ·var r`` (Markowitz 1952);
@@ -27,7 +27,8 @@ def objective(rewards: Tensor, config: DirectConfig) -> Tensor:
       Uryasev 2000).
     """
     if config.objective == "growth":
-        return rewards.mean()
+        return rewards.mean() / scale
+    rewards = rewards / scale
     if config.objective == "mean_variance":
         return rewards.mean() - 0.5 * config.risk_aversion * rewards.var(correction=0)
     if config.objective == "quadratic":

@@ -129,6 +129,7 @@ class _Training:
         surprises = torch.zeros_like(gains)
         if forecast is not None:
             surprises = gains - torch.from_numpy(forecast.values.copy())
+            surprises *= config.forecast_weight
         # rewards are of the size of gains: divided by it, one learning rate and one clip fit all
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())
         self._scale = spread if spread > 0.0 else 1.0
@@ -153,7 +154,7 @@ class _Training:
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
-        value = objective(self._climbed(done), config)
+        value = objective(done.climbed, config, self._scale)
         loss = -value + config.clone_weight * done.distance
         with without_dynamo():
             self._optimizer.zero_grad(set_to_none=True)
@@ -164,14 +165,10 @@ class _Training:
         self._remember(batch, done)
         self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm)
 
-    def _climbed(self, done: Unrolled) -> Tensor:
-        """[T, B] rewards less the surprise in them, in units of the gains."""
-        return (done.rewards - self._config.forecast_weight * done.surprise) / self._scale
-
     def replay(self, policy: Policy) -> dict[str, float]:
         """The objective of the learner's policy on the whole log; not of another ``policy``."""
-        found = [self._climbed(each) for each in self._replay(self._replaying)]
-        return {"score": float(objective(torch.cat(found, dim=1), self._config))}
+        found = [each.climbed for each in self._replay(self._replaying)]
+        return {"score": float(objective(torch.cat(found, dim=1), self._config, self._scale))}
 
     def _descend(self, rate: float) -> None:
         if self._config.weight_decay > 0:

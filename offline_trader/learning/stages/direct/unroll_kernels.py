@@ -53,7 +53,7 @@ def _observe_adjoint(kind: Any, s: Any, by: Any, g: Any) -> None:
 @kernel
 def _hold_positions(
     c: Any, columns: Any, rows: Any, actions: Any, surprises: Any, before: Any, after: Any,
-    rewards: Any, surprised: Any,
+    rewards: Any, climbed: Any,
 ) -> None:  # fmt: skip
     """One bar of all windows in the dynamics of ``positions``."""
     for b in range(rows.shape[0]):
@@ -64,13 +64,13 @@ def _hold_positions(
         reward -= 0.5 * c[QUADRATIC] * change * change + c[PROPORTIONAL] * abs(change)
         after[b, 0] = position
         rewards[b] = reward
-        surprised[b] = position * surprises[row, 0]
+        climbed[b] = reward - position * surprises[row, 0]
 
 
 @kernel
 def _hold_positions_adjoint(
     c: Any, columns: Any, rows: Any, actions: Any, surprises: Any, before: Any, g: Any,
-    by_rewards: Any, by_surprised: Any, by_actions: Any, heads: Any,
+    by_climbed: Any, by_actions: Any, heads: Any,
 ) -> None:  # fmt: skip
     """Slopes ``heads`` [B] by the actions before their tanh; ``g`` goes from the slopes by the
     states after the bar to those by the states before it."""
@@ -79,9 +79,9 @@ def _hold_positions_adjoint(
         position = c[SCALE] * action
         change = position - before[b, 0]
         sign = 1.0 if change > 0.0 else (-1.0 if change < 0.0 else 0.0)
-        cost = by_rewards[b] * (c[QUADRATIC] * change + c[PROPORTIONAL] * sign)
-        slope = by_rewards[b] * (columns[row, 0] - c[RISK] * position) - cost
-        slope += g[b, 0] + by_surprised[b] * surprises[row, 0]
+        cost = by_climbed[b] * (c[QUADRATIC] * change + c[PROPORTIONAL] * sign)
+        gain = columns[row, 0] - surprises[row, 0]
+        slope = by_climbed[b] * (gain - c[RISK] * position) - cost + g[b, 0]
         g[b, 0] = cost
         slope = c[SCALE] * slope + np.float64(by_actions[b])
         heads[b] = np.float32(slope * (1.0 - action * action))
@@ -166,7 +166,7 @@ def unroll_forward(
     turned: Any,
     actions: Array,
     rewards: NDArray[np.float64],
-    surprised: NDArray[np.float64],
+    climbed: NDArray[np.float64],
     alive: NDArray[np.bool_],
 ) -> None:
     """Unroll the policy.
@@ -178,13 +178,14 @@ def unroll_forward(
         weights, biases: of the hidden layers, [H, inputs] and [H] each.
         head: [H + 1] weights of the output and its bias.
         scales: [2, P] mean and scale of the portfolio's numbers.
-        surprises: [R, G] gains less their forecasts.
+        surprises: [R, G] what is taken off a reward for a unit carried.
         states: [T + 1, B, S]; the first is read, the others are written.
         own: [T, B, P], written: the portfolio's scaled numbers.
         hidden: [T, B, H] each, written: outputs of the hidden layers.
         turned: transposed weights, written.
         actions: [T, B], written.
-        rewards, surprised: [T, B], written; 0 after a portfolio's end.
+        rewards, climbed: [T, B], written: realised, and less the surprises; 0 after a
+            portfolio's end.
         alive: [T, B], written: the portfolio trades on after the decision.
     """
     n_steps, n_windows = rows.shape
@@ -211,7 +212,7 @@ def unroll_forward(
         if kind == POSITIONS:
             _hold_positions(
                 terms, columns, rows[t], actions[t], surprises, states[t], states[t + 1],
-                rewards[t], surprised[t],
+                rewards[t], climbed[t],
             )  # fmt: skip
             alive[t] = True
             continue
@@ -225,7 +226,7 @@ def unroll_forward(
             if n_gains == 2:
                 told += gap * surprises[row, 0]
             rewards[t, b] = reward if lives else 0.0
-            surprised[t, b] = told if lives else 0.0
+            climbed[t, b] = reward - told if lives else 0.0
             alive[t, b] = lives and not ended
 
 
@@ -288,8 +289,7 @@ def unroll_backward(
     hidden: Any,
     actions: Array,
     alive: NDArray[np.bool_],
-    by_rewards: NDArray[np.float64],
-    by_surprised: NDArray[np.float64],
+    by_climbed: NDArray[np.float64],
     by_actions: Array,
     deltas: Any,
     heads: Array,
@@ -300,7 +300,7 @@ def unroll_backward(
     """Slopes of the parameters from those of what :func:`unroll_forward` wrote.
 
     Args (beyond those of :func:`unroll_forward`):
-        by_rewards, by_surprised, by_actions: [T, B] slopes.
+        by_climbed, by_actions: [T, B] slopes.
         deltas: [any number of decisions, B, H] each, room for the slopes of the layers before
             their ReLU; heads [T, B], written: those of the output before its tanh.
         weight_slopes, bias_slopes, head_slopes: written; as weights, biases, head.
@@ -318,17 +318,15 @@ def unroll_backward(
     for t in range(n_steps - 1, -1, -1):
         if kind == POSITIONS:
             _hold_positions_adjoint(
-                terms, columns, rows[t], actions[t], surprises, states[t], g, by_rewards[t],
-                by_surprised[t], by_actions[t], heads[t],
+                terms, columns, rows[t], actions[t], surprises, states[t], g, by_climbed[t],
+                by_actions[t], heads[t],
             )  # fmt: skip
         else:
             for b in range(n_windows):
                 row = rows[t, b]
-                reward = surprise = 0.0
-                if t == 0 or alive[t - 1, b]:
-                    reward, surprise = by_rewards[t, b], by_surprised[t, b]
-                held = surprise * surprises[row, n_gains - 1]
-                gap = surprise * surprises[row, 0] if n_gains == 2 else 0.0
+                reward = by_climbed[t, b] if t == 0 or alive[t - 1, b] else 0.0
+                held = -reward * surprises[row, n_gains - 1]
+                gap = -reward * surprises[row, 0] if n_gains == 2 else 0.0
                 action = np.float64(actions[t, b])
                 slope = bar_adjoint(
                     terms, columns[row], action, states[t, b], g[b], reward, gap, held

@@ -35,15 +35,16 @@ class Unrolled:
     """What a policy did in the windows of a batch.
 
     Attributes:
-        rewards: [T, B] float64, realised; 0 after a portfolio's end.
-        surprise: [T, B] float64, what of the rewards the forecast's errors make up.
+        climbed: [T, B] float64, the rewards less what is taken off them; 0 after a portfolio's
+            end.
+        rewards: [T, B] float64, realised, without gradient; 0 likewise.
         states: [T, B, S] float64, states after each decision, without gradient.
         alive: [T, B] bool, the portfolio trades on after the decision.
         distance: mean square distance to the first policy's actions; 0 where it is not asked for.
     """
 
+    climbed: Tensor
     rewards: Tensor
-    surprise: Tensor
     states: Tensor
     alive: Tensor
     distance: Tensor
@@ -55,7 +56,7 @@ class TorchUnroll:
     Args:
         learner: its actor is read at every call.
         market: series and dynamics.
-        surprises: [R, G] float64, realised gains less their forecasts.
+        surprises: [R, G] float64, what is taken off a reward for a unit carried.
         pulled: whether the distance to the policy of now is measured.
     """
 
@@ -78,7 +79,7 @@ class TorchUnroll:
     def __call__(self, batch: Batch) -> Unrolled:
         """Actions, bars, rewards, one after another."""
         state, states = batch.state, []
-        rewards, surprises, lives = [], [], []
+        climbed, rewards, lives = [], [], []
         alive = torch.ones(batch.rows.shape[1], dtype=torch.bool, device=batch.rows.device)
         distance = torch.zeros((), device=batch.rows.device)
         for t, rows in enumerate(batch.rows):
@@ -90,16 +91,16 @@ class TorchUnroll:
                 distance = distance + (actions - wanted).square().mean() / len(batch.rows)
             step = self._market.step(state, actions, rows)
             surprise = (step.carried * self._surprises[rows]).sum(dim=1)
-            rewards.append(torch.where(alive, step.rewards, 0.0))
-            surprises.append(torch.where(alive, surprise, 0.0))
+            climbed.append(torch.where(alive, step.rewards - surprise, 0.0))
+            rewards.append(torch.where(alive, step.rewards.detach(), 0.0))
             if step.ended is not None:
                 alive = alive & ~step.ended
             state = step.state
             states.append(torch.stack([x.detach() for x in state], dim=1))
             lives.append(alive)
         return Unrolled(
+            torch.stack(climbed),
             torch.stack(rewards),
-            torch.stack(surprises),
             torch.stack(states),
             torch.stack(lives),
             distance,

@@ -102,8 +102,8 @@ def climbed(learner: Learner, done: Unrolled) -> dict[str, np.ndarray[Any, Any]]
     policy = learner.algo.impl.policy
     for parameter in policy.parameters():
         parameter.grad = None
-    weights = torch.linspace(0.1, 1.0, done.rewards.numel(), dtype=torch.float64)
-    value = (weights.reshape(done.rewards.shape) * (done.rewards - 0.7 * done.surprise)).sum()
+    weights = torch.linspace(0.1, 1.0, done.climbed.numel(), dtype=torch.float64)
+    value = (weights.reshape(done.climbed.shape) * done.climbed).sum()
     (value + 3.0 * done.distance).backward()  # type: ignore[no-untyped-call]
     return {n: p.grad.numpy().copy() for n, p in policy.named_parameters() if p.grad is not None}
 
@@ -129,7 +129,7 @@ def test_it_gives_what_torch_gives(name: str) -> None:
     ours, theirs = found[1], found[0]
     assert torch.equal(ours.alive, theirs.alive)
     assert ours.alive.all() == ("ruin" not in name)
-    for expected, values in ((theirs.rewards, ours.rewards), (theirs.surprise, ours.surprise)):
+    for expected, values in ((theirs.rewards, ours.rewards), (theirs.climbed, ours.climbed)):
         size = float(expected.detach().abs().max())
         np.testing.assert_allclose(values.detach(), expected.detach(), atol=1e-5 * size)
     np.testing.assert_allclose(ours.states, theirs.states, rtol=1e-4, atol=1e-4)
