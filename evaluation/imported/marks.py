@@ -29,20 +29,31 @@ TimeArray: TypeAlias = NDArray[np.datetime64]
 Stamps: TypeAlias = Literal["auto", "open", "close"]
 _DAY = np.timedelta64(1, "D")
 _FEW_DAYS = 21.0
+_TOLD = 0.1
+"""Difference of bars a year, given and counted, above which it is told."""
+_BURSTS = 0.05
+"""Share of the calendar below which marks are bursts; sessions of two hours a day cover 6 %."""
 _SURELY = 0.2
 """Difference of correlations by which the stamps' meaning is told."""
 
 
-def require_calendar(times: TimeArray, periods_per_year: float, label: str) -> None:
-    """Checks bars a year that a user gave.
+def require_calendar(times: TimeArray, periods_per_year: float, label: str) -> tuple[str, ...]:
+    """Checks bars a year that a user gave; a note where they are not what the calendar counts.
 
     Raises:
         ConfigError: by them the marks last half as long again as by the calendar, or two thirds.
     """
     years = years_between(times)
     counted = (len(times) - 1) / years if years else 0.0
-    if years * 365.25 < _FEW_DAYS or 2 / 3 < counted / periods_per_year < 1.5:
-        return
+    if years * 365.25 < _FEW_DAYS or abs(periods_per_year / counted - 1.0) <= _TOLD:
+        return ()
+    if 2 / 3 < counted / periods_per_year < 1.5:
+        return (
+            f"{periods_per_year:g} bars a year, as was said, where the calendar counts "
+            f"{counted:,.1f}: Sharpe ratio and volatility are "
+            f"{np.sqrt(periods_per_year / counted):.2f} times those by the count (the square root "
+            "of the ratio).",
+        )
     raise ConfigError(
         f"{periods_per_year:g} bars a year, and {label} has {len(times) - 1:,} of them in "
         f"{years:.2f} years: {counted:,.1f} a year",
@@ -56,10 +67,13 @@ def irregular_note(times: TimeArray, periods_per_year: float) -> tuple[str, ...]
     steps = np.diff(times).astype("timedelta64[ns]").astype(np.float64)
     # nights and week-ends are one step in five at most, but for two bars a day
     equal = np.abs(steps / np.median(steps) - 1.0) < 0.15
-    if len(steps) < 10 or equal.mean() > 0.6:
+    # the spread of the steps would not tell bursts: it is larger where sessions have many bars
+    bursts = steps[equal].sum() < _BURSTS * steps.sum()
+    if len(steps) < 10 or (equal.mean() > 0.6 and not bursts):
         return ()
+    how = "in bursts" if equal.mean() > 0.6 else "at irregular times"
     return (
-        f"The marks come at irregular times: {len(steps):,} returns in {years_between(times):.2f} "
+        f"The marks come {how}: {len(steps):,} returns in {years_between(times):.2f} "
         f"years are counted as {periods_per_year:,.1f} a year, and each as one bar.",
     )
 

@@ -247,7 +247,8 @@ def _require_fitting(options: ImportOptions, kind: ResultKind) -> None:
 def _judged(result: Imported, options: ImportOptions, ledger: TrialLedger | None) -> Evaluation:
     result, rivals, notes = _beside_benchmark(result, options)
     if options.periods_per_year is not None:
-        require_calendar(result.times, options.periods_per_year, result.label)
+        told = require_calendar(result.times, options.periods_per_year, result.label)
+        notes = (*notes, *told)
     periods = options.periods_per_year or result.periods_per_year
     if periods is None:
         periods = infer_periods_per_year(result.times)

@@ -17,7 +17,15 @@ from offline_trader.types import FloatArray, IntArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Series", "SeriesKind", "SeriesRequest", "read_series", "stamp", "tell_series"]
+__all__ = [
+    "Series",
+    "SeriesKind",
+    "SeriesRequest",
+    "read_series",
+    "stamp",
+    "tell_series",
+    "unit_by_size",
+]
 
 SeriesKind: TypeAlias = Literal["returns", "equity", "profits"]
 TimeArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.datetime64]]
@@ -67,6 +75,7 @@ _MONTH_FORMS = (
     (re.compile(r"[A-Za-z]{3}-\d{2}"), "%b-%y"),
     (re.compile(r"[A-Za-z]{4,9} \d{4}"), "%B %Y"),
 )
+_DRAWDOWN = re.compile(r"drawdown|underwater|^(?:max|maximum|current|rel|relative)?dd$")
 _LARGEST_SHARE, _SMALLEST_PERCENT = 0.02, 0.1  # median |return| of bars written as …
 
 
@@ -115,6 +124,9 @@ def tell_series(sheet: Sheet, request: SeriesRequest) -> SeriesKind | None:
 
     Equity says more than returns, since it fixes the scale. A lone column of another name is told
     by its values: some below 0 are returns, all far above 0 and moving slowly are equity.
+
+    Raises:
+        ConfigError: the lone column holds drawdowns, which tell no returns.
     """
     if is_month_table(sheet):
         return "returns"
@@ -125,7 +137,15 @@ def tell_series(sheet: Sheet, request: SeriesRequest) -> SeriesKind | None:
         if found[kind] is not None:
             return kind
     lone = only if only is not None else _lone_column(sheet)
-    return None if lone is None else _kind_of_values(sheet, lone)
+    if lone is None:
+        return None
+    heading = sheet.headings.all[lone]
+    if _DRAWDOWN.search(heading.key):
+        raise ConfigError(
+            f"{sheet.table.source}: `{heading.name}` holds drawdowns, which tell no returns",
+            expected="a column such as `returns` or `equity`",
+        )
+    return _kind_of_values(sheet, lone)
 
 
 def is_month_table(sheet: Sheet) -> bool:
@@ -377,14 +397,26 @@ def _values(
     if heading.unit == "pct" and request.percent is None:
         written = values[np.isfinite(values)]
         if not sheet.in_percent(i) and written.size:
-            percent, remark = _unit_by_size(sheet, heading.name, written)
+            percent, remark = unit_by_size(sheet, heading.name, written)
             values = values / 100.0 if percent else values
             notes.append(remark)
     return values, notes
 
 
-def _unit_by_size(sheet: Sheet, name: str, written: FloatArray) -> tuple[bool, str]:
-    """Whether numbers under a name such as ``return_pct`` are per cent; programs write both."""
+def unit_by_size(sheet: Sheet, name: str, written: FloatArray) -> tuple[bool, str]:
+    """Whether numbers under a name such as ``return_pct`` are per cent; programs write both.
+
+    Args:
+        sheet: for messages.
+        name: of the column.
+        written: [N] its finite numbers, one or more.
+
+    Returns:
+        True for per cent; and a note.
+
+    Raises:
+        ConfigError: they may be either.
+    """
     usual = float(np.median(np.abs(written)))
     if (written <= -1.0).any() or usual >= _SMALLEST_PERCENT:
         return True, f"`{name}` is read as per cent: its values are too large for shares"

@@ -16,6 +16,7 @@ from offline_trader.evaluation.imported.profits import (
     require_profits,
     unused_money,
 )
+from offline_trader.evaluation.imported.series import unit_by_size
 from offline_trader.evaluation.judging import TradeRow
 from offline_trader.tables.round_trips import EXIT, EXIT_PRICE, read_round_trips
 from offline_trader.tables.sheet import Sheet
@@ -65,7 +66,7 @@ def read_trades(
 
     Raises:
         DataError: a needed column is missing, or a row is wrong (named).
-        ConfigError: ``percent`` where no returns are read.
+        ConfigError: ``percent`` where no returns are read; returns in per cent or in shares.
     """
     found = read_round_trips(sheet)
     sheet, exits, symbols = found.sheet, found.exits, found.symbols
@@ -130,9 +131,11 @@ def _from_returns(
         notes.append(f"`{heading.name}` is read as per cent, as its name says")
     returns = sheet.numbers(i, bool(percent))
     if percent is None and heading.unit == "pct" and not sheet.in_percent(i):
-        notes.append(
-            f"`{heading.name}` is read as shares (0.01 is 1 %); if it is per cent: --percent"
-        )
+        written = returns[np.isfinite(returns)]
+        if written.size:
+            percent, remark = unit_by_size(sheet, heading.name, written)
+            returns = returns / 100.0 if percent else returns
+            notes.append(remark)
     if (returns <= -1.0).any() and np.isfinite(returns).all():
         row = int(np.flatnonzero(returns <= -1.0)[0])
         raise DataError(

@@ -724,3 +724,32 @@ def test_parquet_feather_and_packed_text_say_the_same(tmp_path: Path) -> None:
     for each in found:
         np.testing.assert_allclose(each.equity, found[0].equity, rtol=1e-15)
         np.testing.assert_array_equal(each.times, found[0].times)
+
+
+@pytest.mark.parametrize("name", ["Drawdown %", "max_dd", "DD (%)", "Underwater"])
+def test_a_lone_column_of_drawdowns_is_no_return(tmp_path: Path, name: str) -> None:
+    text = rows(f"date,{name}", "2020-01-02,0", "2020-01-03,-0.01", "2020-01-06,-0.02")
+    with pytest.raises(ConfigError, match="holds drawdowns, which tell no returns"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("cells", "profits", "note"),
+    [
+        (("0.4", "-1.02"), [40.0, -102.408], "`return_pct` is read as per cent"),
+        (("0.004", "-.0102"), [40.0, -102.408], "`return_pct` is read as shares"),
+    ],
+)
+def test_the_unit_of_trades_returns_is_told_by_their_size(
+    tmp_path: Path, cells: tuple[str, str], profits: list[float], note: str
+) -> None:
+    first, second = cells
+    header = "entry_time,exit_time,return_pct"
+    found = read(
+        tmp_path, rows(header, f"2020-01-02,2020-01-03,{first}", f"2020-01-06,2020-01-07,{second}")
+    )
+    assert [trade.net_profit for trade in found.trades] == pytest.approx(profits)
+    says(found, note)
+    unclear = rows(header, "2020-01-02,2020-01-03,0.04", "2020-01-06,2020-01-07,-0.05")
+    with pytest.raises(ConfigError, match="may be per cent or shares"):
+        read(tmp_path, unclear)

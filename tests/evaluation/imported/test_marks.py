@@ -195,3 +195,29 @@ def test_bars_a_year_that_the_calendar_contradicts_are_refused() -> None:
     for wrong in (12.0, 98_280.0):
         with pytest.raises(ConfigError, match=r"300 of them in 1\.14 years"):
             evaluate_imported(series, ImportOptions(periods_per_year=wrong))
+
+
+@pytest.mark.parametrize(("given", "told"), [(365.0, "1.20 times"), (240.0, "")])
+def test_bars_a_year_that_are_not_the_counted_ones_are_told(given: float, told: str) -> None:
+    days = pd.bdate_range("2015-01-05", periods=522)  # 261 a year
+    days = days[np.arange(522) % 29 != 0]  # and holidays: 252
+    returns = pd.Series(np.random.default_rng(0).normal(0, 0.01, len(days)), index=days)
+    found = evaluate_imported(returns, ImportOptions(kind="returns", periods_per_year=given))
+    notes = [note for note in found.notes if "the calendar counts" in note]
+    assert len(notes) == bool(told)
+    assert all(f"{given:g} bars a year" in note and told in note for note in notes)
+
+
+def test_marks_in_bursts_are_told_and_sessions_are_not() -> None:
+    """Most steps are equal in both; the spread of the steps is larger in the sessions."""
+    weeks = pd.date_range("2015-01-05 10:00", periods=60, freq="7D")
+    minutes = pd.to_timedelta(np.arange(5), unit="min")
+    bursts = pd.DatetimeIndex([week + each for week in weeks for each in minutes])
+    days = pd.bdate_range("2015-01-05", periods=30)
+    by_minute = pd.to_timedelta(np.arange(870, 870 + 390), unit="min")
+    two_hours = pd.DatetimeIndex([day + (14 + k / 4) * HOUR for day in days for k in range(9)])
+    sessions = pd.DatetimeIndex([day + each for day in days for each in by_minute])
+    for times, told in ((bursts, True), (sessions, False), (_sessions(60), False),
+                        (two_hours, False)):  # fmt: skip
+        found = evaluate_imported(pd.Series(_walk(len(times)), index=times, name="equity"))
+        assert any("The marks come in bursts" in note for note in found.notes) is told
