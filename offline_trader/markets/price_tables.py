@@ -76,32 +76,43 @@ class PriceTable:
         return parse_numbers(self.frame[name], self.source, self.locate, name, decimal=sign)
 
     def volume(self) -> tuple[FloatArray, list[str]]:
-        """Volumes [T] of the first column of volumes that holds any, and what to say about it.
+        """Volumes [T] of the first column of volumes that holds some in half of the bars, else of
+        the first that holds any, and what to say about it.
 
         Raises:
             DataError: text that is no number, with its row.
         """
         if self.volumes.shape[1] == 0:
             return np.zeros(len(self.frame)), ["no volume column: volume is 0 in every bar"]
-        passed: list[str] = []
-        columns: list[FloatArray] = []
+        bars, columns, filled = len(self.frame), [], []
         for name in self.volumes.columns:
             cells, sign = self.volumes[name], self.signs.get(str(name))
             volume = parse_numbers(
                 cells, self.source, self.locate, "volume", decimal=sign, multiples=True
             )
-            if np.nan_to_num(volume).any():
-                notes = [f"column {', '.join(passed)} is 0 or empty in every bar"] if passed else []
-                if passed or (plain(name) not in _USUAL_VOLUMES and not str(name).isdigit()):
-                    notes.append(f"column {name} is used as volume")
-                return volume, notes
-            passed.append(str(name))
             columns.append(volume)
-        if np.isnan(columns[0]).all():
-            return np.zeros(len(self.frame)), [
-                "the volume column is empty: volume is 0 in every bar"
-            ]
-        return columns[0], ["volume is 0 in every bar"]
+            filled.append(int(np.count_nonzero(np.nan_to_num(volume))))
+            if 2 * filled[-1] >= bars:
+                break
+        if not any(filled):
+            if np.isnan(columns[0]).all():
+                return np.zeros(bars), ["the volume column is empty: volume is 0 in every bar"]
+            return columns[0], ["volume is 0 in every bar"]
+        at = len(filled) - 1 if 2 * filled[-1] >= bars else int(np.argmax(np.array(filled) > 0))
+        return columns[at], self._about_volume(at, filled)
+
+    def _about_volume(self, at: int, filled: list[int]) -> list[str]:
+        """Which column is the volume, where another was passed over or its name is unusual."""
+        names, bars = [str(name) for name in self.volumes.columns], len(self.frame)
+        empty = [name for name, n in zip(names[:at], filled, strict=False) if n == 0]
+        notes = [f"column {', '.join(empty)} is 0 or empty in every bar"] if empty else []
+        notes += [
+            f"column {name} is 0 or empty in {bars - n:,} of {bars:,} bars"
+            for name, n in zip(names[:at], filled, strict=False) if n
+        ]  # fmt: skip
+        if at or (plain(names[at]) not in _USUAL_VOLUMES and not names[at].isdigit()):
+            notes.append(f"column {names[at]} is used as volume")
+        return notes
 
 
 def read_prices(path: Path, closes: bool = False) -> PriceTable:

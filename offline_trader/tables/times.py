@@ -121,7 +121,7 @@ def parse_times(column: pd.Series, tz: str | None, source: str, locate: Locate) 
         value = column.iloc[row]
         missing = bool(pd.isna(value)) or str(value).strip() == ""
         found = "the time is missing" if missing else f"{_shown(value)!r} is not a date or time"
-        raise DataError(f"{source} {locate(row)}: {found}", expected=EXPECTED)
+        raise DataError(f"{source} {locate(row)}: {found}", expected=EXPECTED, hint=_lost(value))
     outside = np.flatnonzero(np.asarray((times.year < 1678) | (times.year > 2261)))
     if outside.size:
         row = int(outside[0])
@@ -171,6 +171,17 @@ def _parse(column: pd.Series, source: str, locate: Locate) -> Parsed:
     if len(given) and bool(given.str.fullmatch(r"-?\d{1,19}(\.\d+)?").all()):
         return _from_digits(text, source, locate)
     return _from_text(text.mask(text == ""), source, locate)
+
+
+def _lost(value: object) -> str:
+    """What to do about a number that a spreadsheet wrote with few of its digits."""
+    if not re.fullmatch(r"\d(?:[.,]\d+)?[eE]\+?\d{1,2}", str(value).strip()):
+        return ""
+    return (
+        "a spreadsheet has cut the digits of this number, and they are lost in this file: import "
+        "the original again with this column as text, or format it as a number without decimals, "
+        "and save it again"
+    )
 
 
 def _refuse_far(times: pd.DatetimeIndex, source: str, locate: Locate) -> None:

@@ -309,3 +309,28 @@ def test_unknown_zones_are_named(tmp_path: Path) -> None:
             CSV.replace("-02", "-02 09:30").replace("-03", "-03 09:30"),
             tz="America/NewYork",
         )
+
+
+def test_a_volume_of_few_bars_gives_way_to_one_of_most(tmp_path: Path) -> None:
+    """An exchange's VOL under a quoted symbol: 0 but for a stray bar, and TICKVOL is filled."""
+    head = "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\n"
+    volumes = [(5, 0), (6, 0), (7, 3), (8, 0)]
+    rows = [f"2020.01.0{k + 2}\t10\t12\t9.5\t11.25\t{t}\t{v}" for k, (t, v) in enumerate(volumes)]
+    bars = load(tmp_path, head + "\n".join(rows) + "\n")
+    assert [bar.volume for bar in bars] == [5.0, 6.0, 7.0, 8.0]
+    assert bars.notes == (
+        "column <VOL> is 0 or empty in 3 of 4 bars", "column <TICKVOL> is used as volume"
+    )  # fmt: skip
+    thin = load(tmp_path, (head + "\n".join(rows) + "\n").replace("<TICKVOL>", "<SPREAD>"))
+    assert [bar.volume for bar in thin] == [0.0, 0.0, 3.0, 0.0]
+
+
+@pytest.mark.parametrize("cell", ["1.73E+12", "1.7348E+12", "2E+12"])
+def test_epochs_that_a_spreadsheet_cut_are_refused_with_the_way_out(
+    tmp_path: Path, cell: str
+) -> None:
+    text = "timestamp,open,high,low,close\n" + f"{cell},10,12,9.5,11.25\n" * 2
+    with pytest.raises(DataError, match="is not a date or time") as caught:
+        load(tmp_path, text)
+    assert "cut the digits" in str(caught.value)
+    assert "column as text" in str(caught.value)

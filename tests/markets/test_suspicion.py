@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from offline_trader.markets import Bars, load_market
+from offline_trader.markets.suspicion import suspicious_bars
 
 
 def write(folder: Path, close: np.ndarray, changed: dict[tuple[int, int], float]) -> Bars:
@@ -34,7 +35,7 @@ def told(bars: Bars) -> list[str]:
     return [note for note in bars.notes if "suspicious" in note]
 
 
-@pytest.mark.parametrize("sigma", [0.0005, 0.01, 0.05])
+@pytest.mark.parametrize("sigma", [0.0005, 0.01, 0.05, 0.1, 0.15])
 def test_a_walk_is_not_suspicious(tmp_path: Path, sigma: float) -> None:
     assert told(write(tmp_path, walk(sigma), {})) == []
 
@@ -58,6 +59,33 @@ def test_a_split_that_is_not_adjusted(tmp_path: Path) -> None:
         f"suspicious row 202 (2015-07-20): the close is {factor:.4g} times the one before: "
         "a 4:1 split that is not adjusted?"
     )
+
+
+@pytest.mark.parametrize("factor", [2.0, 1 / 2, 1 / 3])
+def test_an_exact_split_is_told_where_prices_move_much(tmp_path: Path, factor: float) -> None:
+    """At 8 % a day a factor of 2 is 13 times the usual move, and of 3 it is 20 times."""
+    close = walk(0.08)
+    close[200:] *= factor * close[199] / close[200]
+    high, low = (200, 1), (200, 2)
+    bars = write(tmp_path, close, {(200, 0): factor, (low if factor > 1 else high): factor})
+    (note,) = told(bars)
+    ratio = f"1:{factor:.0f}" if factor > 1 else f"{1 / factor:.0f}:1"
+    assert note.startswith("suspicious row 202 (2015-07-20): the close is ")
+    assert note.endswith(f"a {ratio} split that is not adjusted?")
+
+
+def test_heavy_tails_are_no_splits() -> None:
+    stamps = np.datetime64("2000-01-01", "D") + np.arange(5_000)
+    for seed in range(20):
+        moves = np.random.default_rng(seed).standard_t(4, 5_000) * 0.02
+        close = 100.0 * np.exp(np.cumsum(moves))
+        open_ = np.append(close[:1], close[:-1])
+        columns = {
+            "open": open_, "high": np.maximum(open_, close), "low": np.minimum(open_, close),
+            "close": close,
+        }  # fmt: skip
+        notes = suspicious_bars(stamps.astype("datetime64[ns]"), columns, str)
+        assert not any("split" in note for note in notes)
 
 
 def test_prices_in_another_unit_from_a_row_on(tmp_path: Path) -> None:
