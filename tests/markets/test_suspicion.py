@@ -74,18 +74,23 @@ def test_an_exact_split_is_told_where_prices_move_much(tmp_path: Path, factor: f
     assert note.endswith(f"a {ratio} split that is not adjusted?")
 
 
-def test_heavy_tails_are_no_splits() -> None:
+def test_heavy_tails_are_seldom_taken_for_splits() -> None:
+    """Of 100,000 bars that move 3 % a bar, Student's t with 5 degrees: beside those of 25 times
+    the usual one, told whatever their factor, two halve or double to 1 % by chance."""
+    by_factor = 0
     stamps = np.datetime64("2000-01-01", "D") + np.arange(5_000)
     for seed in range(20):
-        moves = np.random.default_rng(seed).standard_t(4, 5_000) * 0.02
+        moves = np.random.default_rng(seed).standard_t(5, 5_000) * 0.04
         close = 100.0 * np.exp(np.cumsum(moves))
         open_ = np.append(close[:1], close[:-1])
         columns = {
             "open": open_, "high": np.maximum(open_, close), "low": np.minimum(open_, close),
             "close": close,
         }  # fmt: skip
-        notes = suspicious_bars(stamps.astype("datetime64[ns]"), columns, str)
-        assert not any("split" in note for note in notes)
+        size = np.abs(np.diff(np.log(close), prepend=np.log(close[0])))
+        far = np.count_nonzero(size > 25.0 * np.median(size))
+        by_factor += len(suspicious_bars(stamps.astype("datetime64[ns]"), columns, str)) - far
+    assert by_factor <= 2
 
 
 def test_prices_in_another_unit_from_a_row_on(tmp_path: Path) -> None:
