@@ -19,7 +19,7 @@ from offline_trader.tables.names import plain
 from offline_trader.tables.records import read_records
 from offline_trader.tables.round_trips import ENTRY, EXIT, read_round_trips
 from offline_trader.tables.sheet import Sheet
-from offline_trader.tables.trade_words import what_row_says
+from offline_trader.tables.trade_words import say_word, what_row_says
 from offline_trader.types import FloatArray
 
 __all__ = ["TradeLog", "read_log"]
@@ -29,6 +29,8 @@ WEIGHTS = (
     "weight", "targetweight", "target", "targetpct", "targetpercent", "allocation", "position",
     "positionweight", "exposure", "weights", "targetposition", "targetallocation",
 )  # fmt: skip
+_ORDERS = {"buy": "BUY_LARGE", "sell": "SELL_ALL", "hold": "HOLD"}
+_POSITIONS = {"long": 1.0, "flat": 0.0, "neutral": 0.0, "short": -1.0}
 _KIND_COLUMNS = {"actions": ACTIONS, "legacy": ACTIONS, "weights": WEIGHTS, "fills": UNITS}
 
 
@@ -68,7 +70,8 @@ def read_log(path: str, kind: str = "auto", tz: str | None = None) -> TradeLog:
         path: a table of text, Parquet or Feather.
         kind: ``auto`` tells it by the columns: units are fills, a weight is a weight, an action
             is a legacy action where it is one of their names, else a number in [−1, 1]; a
-            ``signal`` of 1, 0 and −1 is the position that is wanted, a weight. A row with the
+            ``signal`` of 1, 0 and −1 is the position that is wanted, a weight, and so are the
+            words long, flat and short; buy, hold and sell are legacy actions. A row with the
             times of entry and exit and a size is two fills.
         tz: zone of times that carry none; UTC if None.
 
@@ -105,7 +108,9 @@ def _read(path: str, sha256: str, kind: str, tz: str | None) -> TradeLog:
         notes += found.notes
     else:
         values, symbols = _values(sheet, kind, column), find_symbols(sheet)
-    return _log(path, sha256, kind, sheet.times(at).utc, values, symbols, sheet.table.rows, notes)
+    times = sheet.times(at)
+    notes += times.notes
+    return _log(path, sha256, kind, times.utc, values, symbols, sheet.table.rows, notes)
 
 
 def _log(
@@ -184,6 +189,12 @@ def _kind(sheet: Sheet, asked: str) -> tuple[str, int, list[str]]:
     headings.used.add(column)
     if kind == "actions" and _legacy_numbers(sheet, column) is not None:
         return "legacy", column, []
+    if kind == "actions" and _order_numbers(sheet, column) is not None:
+        note = "are read as BUY_LARGE, HOLD and SELL_ALL: buy with all cash, do nothing, sell all"
+        return "legacy", column, [f"`{sheet.names[column]}`: BUY, HOLD and SELL {note}"]
+    if _positions(sheet, column) is not None:
+        note = "are read as the position that is wanted: 1, 0 and -1 of equity"
+        return "weights", column, [f"`{sheet.names[column]}`: long, flat and short {note}"]
     if kind == "actions" and _is_signal(sheet, column):
         return (
             "weights",
@@ -237,8 +248,27 @@ def _legacy_numbers(sheet: Sheet, i: int) -> FloatArray | None:
     return None if None in words else np.array(words, dtype=np.float64)
 
 
+def _order_numbers(sheet: Sheet, i: int) -> FloatArray | None:
+    """Numbers of legacy actions of the words buy, hold and sell; None where others stand there."""
+    words = [_ORDERS.get(say_word(word)) for word in sheet.words(i)]
+    if None in words:
+        return None
+    return np.array([LEGACY_ACTIONS.index(str(word)) for word in words], dtype=np.float64)
+
+
+def _positions(sheet: Sheet, i: int) -> FloatArray | None:
+    """Weights of the words long, flat and short; None where others stand there."""
+    words = [_POSITIONS.get(say_word(word)) for word in sheet.words(i)]
+    return None if None in words else np.array(words, dtype=np.float64)
+
+
 def _values(sheet: Sheet, kind: str, i: int) -> FloatArray:
-    if kind == "legacy" and (named := _legacy_numbers(sheet, i)) is not None:
+    if kind == "legacy":
+        named = _legacy_numbers(sheet, i)
+        named = _order_numbers(sheet, i) if named is None else named
+    else:
+        named = _positions(sheet, i) if kind == "weights" else None
+    if named is not None:
         return named
     heading = sheet.headings.all[i]
     expected = "0 to 6, or " + ", ".join(LEGACY_ACTIONS)
@@ -247,6 +277,7 @@ def _values(sheet: Sheet, kind: str, i: int) -> FloatArray:
     try:
         values = sheet.numbers(i, heading.unit == "percent")
     except DataError as error:
+        _refuse_words(sheet, i)
         raise DataError(error.found, expected=expected) from None
     low, high = (0.0, 6.0) if kind == "legacy" else (-1.0, 1.0)
     wrong = ~np.isfinite(values) | (values < low) | (values > high)
@@ -258,6 +289,29 @@ def _values(sheet: Sheet, kind: str, i: int) -> FloatArray:
             f"{sheet.place(int(bad[0]))}: {heading.name} is "
             f"{str(sheet.cells(i).iloc[int(bad[0])])!r}",
             expected=expected,
-            hint="" if kind != "weights" else "write per cent as shares: 0.5, or as 50%",
+            hint="" if kind != "weights" else _hint_of_weights(heading.key, values),
         )
     return values
+
+
+def _refuse_words(sheet: Sheet, i: int) -> None:
+    """Refuse the first word that is no order or position, or the first of a mixture of both."""
+    words = sheet.words(i)
+    known = [say_word(word) in (*_ORDERS, *_POSITIONS) for word in words]
+    if any(known):
+        row = 0 if all(known) else known.index(False)
+        raise DataError(
+            f"{sheet.place(row)}: {sheet.names[i]} is {words[row]!r}",
+            expected="buy, hold and sell alone, or long, flat and short alone",
+        )
+
+
+def _hint_of_weights(key: str, values: FloatArray) -> str:
+    """What to do with weights beyond 1: whole numbers under ``position`` are rather units held."""
+    percent = "write per cent as shares: 0.5, or as 50%"
+    if key not in ("position", "targetposition") or (values % 1.0 != 0.0).any():
+        return percent
+    return (
+        "if these are units held, write what each row bought or sold (the difference from the row "
+        f"before) in a column `units`, or divide their value by the equity; {percent}"
+    )

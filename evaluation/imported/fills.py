@@ -102,7 +102,9 @@ def trades_of_fills(
             f"{sheet.table.source}: fills without a price among {sheet.listed}",
             expected="a column such as `price`",
         )
-    times = rows.times(fills.time).utc
+    read = rows.times(fills.time)
+    times = read.utc
+    notes += read.notes
     prices = rows.quantities(fills.price)[0]
     bad = np.flatnonzero(~np.isfinite(prices))
     if bad.size:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sheet"]
 
+_AMERICAN = {"activitydate", "transcode"}  # Robinhood
 _WITH_UNIT = re.compile(r"([-+]?[\d.,]*\d[\d.,]*)\s*([A-Za-z][A-Za-z0-9]{1,9})")
 
 
@@ -156,9 +157,26 @@ class Sheet:
 
     def _parsed(self, column: pd.Series) -> Times:
         n = len(self)
-        return parse_times(
+        column, notes = self._month_first(column)
+        found = parse_times(
             column, self.tz, self.table.source, lambda k: self.table.locate(k % n if n else k)
         )
+        return found._replace(notes=(*notes, *found.notes))
+
+    def _month_first(self, column: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+        """Dates of a layout that only an American broker writes, as ISO dates where they could be
+        read day first as well; and a note of that."""
+        if not {heading.key for heading in self.headings.all} >= _AMERICAN:
+            return column, ()
+        text = column.astype("str").str.strip().where(column.notna(), "")
+        parts = text[text != ""].str.extract(r"^(\d{1,2})/(\d{1,2})/(\d{4})$")
+        if parts.empty or parts.isna().any(axis=None):
+            return column, ()
+        if (parts[[0, 1]].astype(int) > 12).any(axis=None):
+            return column, ()  # their own values tell
+        text[text != ""] = parts[2] + "-" + parts[0].str.zfill(2) + "-" + parts[1].str.zfill(2)
+        first = str(column[parts.index[0]]).strip()
+        return text, (f"dates such as {first!r} are read month first, as this layout has them",)
 
     def take(self, rows: IntArray) -> Sheet:
         """The sheet of some rows."""

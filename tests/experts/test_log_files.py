@@ -171,6 +171,50 @@ def test_a_signal_of_ones_is_the_position_that_is_wanted(tmp_path: Path) -> None
     assert graded.kind == "actions"
 
 
+def test_signals_in_words(tmp_path: Path) -> None:
+    """Buy, hold and sell are orders, long, flat and short positions; a note says which."""
+    orders = read(tmp_path, "date,signal", "2020-01-02,BUY", "2020-01-03,Hold", "2020-01-06,SELL")
+    assert (orders.kind, orders.values.tolist()) == ("legacy", [3.0, 0.0, 5.0])
+    assert any("BUY_LARGE, HOLD and SELL_ALL" in note for note in orders.notes)
+    for name in ("signal", "position"):
+        lines = (f"date,{name}", "2020-01-02,Long", "2020-01-03,FLAT", "2020-01-06,short")
+        wanted = read(tmp_path, *lines)
+        assert (wanted.kind, wanted.values.tolist()) == ("weights", [1.0, 0.0, -1.0])
+        assert any("the position that is wanted" in note for note in wanted.notes)
+    with pytest.raises(DataError, match="row 3: signal is 'HODL'"):
+        read(tmp_path, "date,signal", "2020-01-02,BUY", "2020-01-03,HODL")
+    with pytest.raises(DataError, match=r"row 2: signal is 'BUY'(.|\n)*buy, hold and sell alone"):
+        read(tmp_path, "date,signal", "2020-01-02,BUY", "2020-01-03,flat")
+
+
+def test_sides_with_pauses_beside_units_are_still_fills(tmp_path: Path) -> None:
+    lines = ("date,action,units,price", "2020-01-02,buy,5,10", "2020-01-03,sell,5,11")
+    assert read(tmp_path, *lines).kind == "fills"
+
+
+def test_a_position_in_units_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="row 3: position is '100'") as caught:
+        read(tmp_path, "date,position", "2020-01-02,0", "2020-01-03,100", "2020-01-06,200")
+    assert "units held" in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "date,weight", "2020-01-02,0", "2020-01-03,100")
+    assert "units held" not in str(caught.value)
+
+
+def test_dates_of_an_american_layout_are_month_first(tmp_path: Path) -> None:
+    """With no day above 12 both readings fit; newest first they may even fit oldest first."""
+    head = "Activity Date,Instrument,Trans Code,Quantity,Price"
+    log = read(tmp_path, head, "2/1/2023,AAPL,Sell,3,$130", "1/3/2023,AAPL,Buy,10,$125")
+    assert [str(time)[:10] for time in log.times] == ["2023-01-03", "2023-02-01"]
+    assert any("month first" in note for note in log.notes)
+    alone = read(tmp_path, head, "1/3/2023,AAPL,Buy,10,$125", "1/3/2023,AAPL,Buy,2,$125")
+    assert [str(time)[:10] for time in alone.times] == ["2023-01-03"] * 2
+    clear = read(tmp_path, head, "1/24/2023,AAPL,Sell,3,$130", "1/3/2023,AAPL,Buy,10,$125")
+    assert not any("month first" in note for note in clear.notes)
+    with pytest.raises(DataError, match="day and month cannot be told apart"):
+        read(tmp_path, "date,side,qty", "1/3/2023,buy,1", "1/4/2023,buy,1")
+
+
 def test_weights_in_per_cent(tmp_path: Path) -> None:
     for header, cell in (("date,Weight (%)", "50"), ("date,weight", "50%"), ("date,weight", "0.5")):
         assert read(tmp_path, header, f"2020-01-02,{cell}").values.tolist() == [0.5]
