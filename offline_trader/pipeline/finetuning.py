@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +126,8 @@ def _train(
     from offline_trader.datasets import load_transitions
     from offline_trader.envs import make_simulator
     from offline_trader.learning.agents import online_learner
-    from offline_trader.learning.stages import finetune as learn_online
-    from offline_trader.pipeline.phases import Phases
+    from offline_trader.learning.stages import StageData
+    from offline_trader.pipeline.phases import Phases, PlannedStage
 
     source = trained_policy(parent, unverified=unverified)
     if source.config.hidden != config.learner.hidden:
@@ -141,19 +141,17 @@ def _train(
     engine.tell(progress)
     offline = load_transitions(config.dataset, root) if config.dataset else None
     validator = None if validation_env is None else Validator(validation_env, config.validation)
+    lanes = make_simulator(config.env, config.lanes, lane_seed)
+    stage = PlannedStage(
+        "online",
+        "online sac",
+        config.online.steps,
+        config.online,
+        lambda: StageData(transitions=offline, lanes=lanes),
+        train_seed,
+        validator,
+    )
     phases = Phases(run, ("online",))
-    with progress.task("online sac", config.online.steps) as advance:
-        trained = learn_online(
-            learner,
-            make_simulator(config.env, config.lanes, lane_seed),
-            offline,
-            config.online,
-            phases.log(advance),
-            validator,
-            phases.checkpoint("online"),
-            seed=train_seed,
-            resume=phases.resume("online"),
-        )
-    phases.finish("online", config.online.steps, asdict(trained))
+    phases.train(learner, stage, progress)
     saved = phases.save_policy(learner.save)
     return {**phases.stated(), "policy_sha256": saved, "engine": engine}

@@ -6,19 +6,47 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from offline_trader.errors import DataError
 from offline_trader.hashing import file_sha256
-from offline_trader.pipeline.progress import Advance
+from offline_trader.pipeline.progress import Advance, Progress
 from offline_trader.pipeline.run_facts import CloneFacts, StageFacts, read_facts
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 from offline_trader.runs import Run, atomic_write
 
-__all__ = ["Phases", "torch_threads"]
+if TYPE_CHECKING:
+    from offline_trader.learning.agents import Agent
+    from offline_trader.learning.stages import StageData
+
+__all__ = ["Phases", "PlannedStage", "torch_threads"]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a run.
+
+    Attributes:
+        name: in the registry of stages, and of the phase.
+        title: of its progress bar.
+        steps: that it will take; metrics and checkpoints of the next stage count on after them.
+        config: its settings.
+        data: makes what it trains on, when it is its turn.
+        seed: of its draws.
+        evaluate: validates a policy; None: the stage keeps its last.
+    """
+
+    name: str
+    title: str
+    steps: int
+    config: Any
+    data: Callable[[], StageData]
+    seed: int
+    evaluate: Callable[[Any], Mapping[str, float]] | None = None
 
 
 @contextmanager
@@ -50,6 +78,30 @@ class Phases:
             payload = self._read(latest[1])
             self._current, self._state = payload["phase"], payload["state"]
             self.facts = payload["facts"]
+
+    def train(self, agent: Agent, stage: PlannedStage, progress: Progress) -> None:
+        """Let the stage train ``agent``, from where it was interrupted if it was.
+
+        One that lies wholly before the checkpoint that the run goes on from is passed over.
+        """
+        from offline_trader.learning.stages import STAGES
+
+        name, steps = stage.name, stage.steps
+        if self.finished(name):
+            self._offset += steps
+            return
+        with progress.task(stage.title, steps) as advance:
+            result = STAGES[name](stage.config).fit(
+                agent,
+                stage.data(),
+                self.log(advance),
+                stage.evaluate,
+                self.checkpoint(name),
+                seed=stage.seed,
+                resume=self.resume(name),
+            )
+        self.facts = {**self.facts, name: asdict(result)}
+        self._offset += steps
 
     def finished(self, name: str) -> bool:
         """Whether a phase lies wholly before the checkpoint that the run goes on from."""
@@ -86,15 +138,6 @@ class Phases:
             advance(step)
 
         return write
-
-    def finish(self, name: str, steps: int, facts: Mapping[str, Any]) -> None:
-        """Store a phase's facts and let the next one's steps begin after ``steps``."""
-        self.facts = {**self.facts, name: dict(facts)}
-        self._offset += steps
-
-    def skip(self, steps: int) -> None:
-        """Let the next phase's steps begin after those of one that was finished before."""
-        self._offset += steps
 
     def stated(self) -> dict[str, Any]:
         """The phases' facts, typed, by name."""

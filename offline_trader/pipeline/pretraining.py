@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,7 @@ from offline_trader.runs import Run
 from offline_trader.types import digest
 
 if TYPE_CHECKING:
-    from offline_trader.learning.agents import Learner
-    from offline_trader.pipeline.phases import Phases
+    from offline_trader.learning.stages.direct import BarMarket
 
 __all__ = ["check_device", "check_inputs", "data_hash", "pretrain"]
 
@@ -132,8 +130,8 @@ def _train(
     from offline_trader.datasets import load_transitions
     from offline_trader.features import FeatureScaler
     from offline_trader.learning.agents import make_learner
-    from offline_trader.learning.stages import clone, train_offline
-    from offline_trader.pipeline.phases import Phases
+    from offline_trader.learning.stages import StageData
+    from offline_trader.pipeline.phases import Phases, PlannedStage
 
     transitions = load_transitions(config.dataset, root)
     _require_unchanged(config.dataset, own, root)
@@ -144,72 +142,51 @@ def _train(
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
     engine = EngineFacts.of(learner.engine)
     engine.tell(progress)
+    data = StageData(transitions=transitions)
+    validator = None if validation_env is None else Validator(validation_env, config.validation)
+    offline_steps = config.offline.critic_updates + config.offline.updates
+    planned = [
+        PlannedStage(
+            "clone", "cloning", config.clone.updates, config.clone, lambda: data, clone_seed
+        ),
+        PlannedStage(
+            "direct",
+            "direct",
+            config.direct.updates,
+            config.direct,
+            lambda: StageData(market=_logged_bars(own)),
+            direct_seed,
+            validator,
+        ),
+        PlannedStage(
+            "offline",
+            f"offline {config.learner.algorithm}",
+            offline_steps,
+            config.offline,
+            lambda: data,
+            offline_seed,
+            validator,
+        ),
+    ]
+    if config.direct.updates == 0:
+        del planned[1]
     phases = Phases(run, ("clone", "direct", "offline"))
-    if phases.finished("clone"):
-        phases.skip(config.clone.updates)
-    else:
-        with progress.task("cloning", config.clone.updates) as advance:
-            cloned = clone(
-                learner,
-                transitions,
-                config.clone,
-                phases.log(advance),
-                seed=clone_seed,
-                checkpoint=phases.checkpoint("clone"),
-                resume=phases.resume("clone"),
-            )
-        phases.finish("clone", config.clone.updates, asdict(cloned))
+    for stage in planned[:1] if only_clone else planned:
+        phases.train(learner, stage, progress)
     if only_clone:
         return None
-    validator = None if validation_env is None else Validator(validation_env, config.validation)
-    if config.direct.updates > 0 and phases.finished("direct"):
-        phases.skip(config.direct.updates)
-    elif config.direct.updates > 0:
-        _train_directly(config, phases, learner, own, validator, direct_seed, progress)
-    total = config.offline.critic_updates + config.offline.updates
-    with progress.task(f"offline {config.learner.algorithm}", total) as advance:
-        trained = train_offline(
-            learner,
-            transitions,
-            config.offline,
-            phases.log(advance),
-            validator,
-            phases.checkpoint("offline"),
-            seed=offline_seed,
-            resume=phases.resume("offline"),
-        )
-    phases.finish("offline", total, asdict(trained))
     saved = phases.save_policy(learner.save)
     stated = {"policy_sha256": saved, "transitions": len(transitions), "engine": engine}
     return {**phases.stated(), **stated}
 
 
-def _train_directly(
-    config: PretrainConfig,
-    phases: Phases,
-    learner: Learner,
-    own: Mapping[str, Any],
-    validator: Validator | None,
-    seed: int,
-    progress: Progress,
-) -> None:
-    """The direct stage on the bars that the dataset was collected on, under its rules."""
+def _logged_bars(own: Mapping[str, Any]) -> BarMarket:
+    """The bars that the dataset was collected on, under its rules."""
     from offline_trader.envs import make_market
-    from offline_trader.learning.stages.direct import BarMarket, train_direct
+    from offline_trader.learning.stages.direct import BarMarket
 
     env = from_dict(EnvConfig, own["env_config"])
-    with progress.task("direct", config.direct.updates) as advance:
-        trained = train_direct(
-            learner,
-            BarMarket(make_market(env), env.simulator),
-            config.direct,
-            phases.log(advance),
-            validator,
-            phases.checkpoint("direct"),
-            seed=seed,
-            resume=phases.resume("direct"),
-        )
-    phases.finish("direct", config.direct.updates, asdict(trained))
+    return BarMarket(make_market(env), env.simulator)
 
 
 def check_device(name: str) -> None:
