@@ -85,7 +85,7 @@ class BenchmarkRows:
     Attributes:
         first, stop: marks of the result that the benchmark covers.
         rows: [stop − first] row of the last bar that had ended at each of them.
-        note: what the bars' stamps were taken to mean; empty where nothing depends on it.
+        note: what the bars' stamps were taken to mean, or seem to; empty where nothing depends on it.
     """
 
     first: int
@@ -114,7 +114,7 @@ def benchmark_rows(
     opened = _last(ends, known)
     closed = _last(bars.timestamps.astype(ends.dtype), known)
     if daily:
-        chosen, note = (closed if stamps == "close" else opened), ""
+        chosen, note = (closed if stamps == "close" else opened), _evening_note(times, bars)
     elif stamps == "auto":
         alike = _correlation(equity, bars.close, closed) - _correlation(equity, bars.close, opened)
         chosen = closed if alike > _SURELY else opened
@@ -131,6 +131,29 @@ def benchmark_rows(
     late = over | (known > last + np.timedelta64(7, "D"))
     stop = int(np.argmax(late)) if late.any() else len(times)
     return BenchmarkRows(first, stop, chosen[first:stop], note)
+
+
+def _evening_note(times: TimeArray, bars: Bars) -> str:
+    """A warning where only one of marks and daily bars runs from Sunday to Thursday: it is stamped
+    by the opening of its day, the evening before."""
+    marks, stamps = _begins_on_sunday(times), _begins_on_sunday(bars.timestamps)
+    if marks == stamps:
+        return ""
+    who, other = ("the marks", "its bars") if marks else ("its bars", "the marks")
+    off = "behind" if marks else "ahead of"
+    return (
+        f"{bars.symbol}: {who} run from Sunday to Thursday and {other} do not, as if {who} were "
+        "stamped by the opening of their day, the evening before. Days are matched by date: if so, "
+        f"the benchmark stands one bar {off} the result; move the stamps to the day that they "
+        "belong to."
+    )
+
+
+def _begins_on_sunday(times: TimeArray) -> bool:
+    """True for days from Sunday to Thursday: not for weeks that end on Sunday, nor for all days."""
+    count = np.bincount((times.astype("datetime64[D]").astype(np.int64) + 3) % 7, minlength=7)
+    share = count / len(times)
+    return bool((share[[6, 0, 1, 2, 3]] > 0.1).all() and share[[4, 5]].sum() < 0.05)
 
 
 def _ends(times: TimeArray, bars: Bars) -> tuple[TimeArray, TimeArray, bool]:

@@ -221,3 +221,26 @@ def test_marks_in_bursts_are_told_and_sessions_are_not() -> None:
                         (two_hours, False)):  # fmt: skip
         found = evaluate_imported(pd.Series(_walk(len(times)), index=times, name="equity"))
         assert any("The marks come in bursts" in note for note in found.notes) is told
+
+
+@pytest.mark.parametrize("early", ["marks", "bars", "none", "both"])
+def test_days_stamped_the_evening_before_are_told_beside_a_benchmark(
+    tmp_path: Path, early: str
+) -> None:
+    """Monday's result at Sunday 22:00 stands beside Sunday's bar, which is Friday's."""
+    days = pd.bdate_range("2015-01-05", periods=200)
+    close = _walk(len(days))
+    evening = days - 2 * HOUR
+    marks = evening if early in ("marks", "both") else days
+    bars = _file(tmp_path, evening if early in ("bars", "both") else days, close)
+    options = ImportOptions(benchmark=bars)
+    found = evaluate_imported(pd.Series(close, index=marks, name="equity"), options)
+    told = [note for note in found.notes if "the evening before" in note]
+    assert len(told) == (early in ("marks", "bars"))
+    for freq in ("D", "W"):  # a market without week-ends, and weeks that end on Sunday
+        times = pd.date_range(days[0], days[-1], freq=freq)
+        others = evaluate_imported(pd.Series(_walk(len(times)), times, name="equity"), options)
+        late = any("the evening before" in note for note in others.notes)
+        assert late is (early in ("bars", "both"))  # such bars are early beside any dates
+    side = {"marks": "one bar behind", "bars": "one bar ahead of"}
+    assert all(side[early] in note for note in told)
