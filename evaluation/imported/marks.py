@@ -85,7 +85,7 @@ class BenchmarkRows:
     Attributes:
         first, stop: marks of the result that the benchmark covers.
         rows: [stop − first] row of the last bar that had ended at each of them.
-        note: what the bars' stamps were taken to mean, or seem to; empty where nothing depends on it.
+        note: what the bars' stamps mean, or seem to; empty where nothing depends on it.
     """
 
     first: int
