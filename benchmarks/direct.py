@@ -2,12 +2,18 @@
 
 Scores are those of ``offline-trader known-optimum NAME --train direct --realised``, one setting for
 all four datasets, from realised rewards alone; beside them the same without the forecast as control
-variate, and what both waste on M0, where nothing can be earned. The number of updates, the learning
-rate and the choice by replay were settled by the scores on M3-narrow with seeds 0 to 7, which are
-not reported. An update is 128 windows of 64 bars for an actor of two hidden layers of 64, and is
-timed beside a plain loop of the same mathematics in torch, alternating in one process on one core;
-the bound is the time that its multiply-adds take at the speed of torch's product of two 512 × 512
-matrices.
+variate, and what both waste on M0, where nothing can be earned.
+
+How the setting was found: by the scores themselves, so with the optimum in view. Some 25 settings
+(updates 100 to 1,000, rates .003 to .01, shapes of the windows, noise, decay, share of own starts,
+a bonus for soft actions, choice by replay) were compared on M3-narrow, most on seeds 0 to 7. An
+earlier setting (1,000 updates, the last policy kept) was measured on seeds 10 to 14, where M3 came
+out between 97.6 and 99.1; that led to the choice by replay and to 500 updates. Seeds 20 to 24, the
+default here, were run once, after everything was settled.
+
+An update is 128 windows of 64 bars for an actor of two hidden layers of 64, and is timed beside a
+plain loop of the same mathematics in torch, alternating in one process on one core; the bound is
+the time that its multiply-adds take at the speed of torch's product of two 512 × 512 matrices.
 """
 
 from __future__ import annotations
@@ -186,7 +192,7 @@ def main() -> None:
     """Train, time, publish."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="finished trainings, JSON lines")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22, 23, 24])
     args = parser.parse_args()
     found = scores(args.seeds, args.cache)
     figures = [*score_figures(found), *speed_figures()]
