@@ -77,6 +77,12 @@ Of 1,000 replicates of normal and of Student's t (3 degrees) returns, 30 to 1,00
 series that are flat on 95 % of the bars, none lies below it (one, once); of differences that rest
 on 5 bars of 120, 1.8 to 6 %.
 """
+DEGENERATE_SPREAD = 0.1
+"""The same for volatility, whose error a turbulent spell makes: resamples that lack it are sound.
+
+Of 500 GARCH(1,1) series of 1,000 bars six lost their interval at .25, one at .15, none at .1, with
+the same coverage. A series of equal returns but one loses it at either.
+"""
 _CHUNK = 128
 _CHUNK_VALUES = 4_000_000
 _EQUAL = 1e-9
@@ -393,14 +399,15 @@ def _sound_ratios(
     replicates: int,
 ) -> FloatArray:
     """[≤ replicates] deviations of the replicates ÷ their own standard errors, without those
-    whose error is below ``DEGENERATE`` times the data's."""
+    whose error is below ``DEGENERATE`` (or ``_SPREAD``) times the data's."""
     from offline_trader.evaluation.statistics.resampling import (
         bucket_ratios,
         bucket_sums,
         replicate_ratios,
     )
 
-    least = DEGENERATE * error
+    spread = code == INTERVAL_MEASURES["volatility"]
+    least = (DEGENERATE_SPREAD if spread else DEGENERATE) * error
     edges = bucket_edges(len(x), block)
     if edges is not None:
         sizes = np.diff(edges).astype(np.float64)

@@ -12,7 +12,7 @@ from offline_trader.learning.engines import PlainAdam, without_dynamo
 CODE = """
 import sys
 from offline_trader.learning.agents.learner import make_learner
-from offline_trader.learning.settings.stages import LearnerConfig
+from offline_trader.learning.settings import LearnerConfig
 learner = make_learner(LearnerConfig(hidden=(4,)), 2)
 learner.restore(learner.snapshot())
 assert learner.engine.name == "fast"
@@ -58,7 +58,7 @@ def test_plain_adam_is_adam_to_the_bit() -> None:
 CLONED = """
 import numpy as np
 from offline_trader.learning.stages.cloning import clone
-from offline_trader.learning.settings.stages import CloneConfig
+from offline_trader.learning.settings import CloneConfig
 from offline_trader.learning.data.transitions import Transitions
 seen, ends = np.ones((8, 2), np.float32), np.arange(8) % 4 == 3
 data = Transitions(seen, seen[:, :1], seen[:, 0], seen, ends & False, ends, np.arange(8) // 4)

@@ -14,7 +14,7 @@ import hashlib
 import numpy as np
 from offline_trader.learning.agents.learner import make_learner
 from offline_trader.learning.stages.offline import train_offline
-from offline_trader.learning.settings.stages import LearnerConfig, OfflineConfig
+from offline_trader.learning.settings import LearnerConfig, OfflineConfig
 from offline_trader.learning.data.transitions import Transitions
 rng = np.random.default_rng(0)
 seen = rng.normal(size=(513, 17)).astype(np.float32)
