@@ -88,7 +88,7 @@ def test_heavy_tails_are_seldom_taken_for_splits() -> None:
             "close": close,
         }  # fmt: skip
         size = np.abs(np.diff(np.log(close), prepend=np.log(close[0])))
-        far = np.count_nonzero(size > 25.0 * np.median(size))
+        far = int(np.count_nonzero(size > 25.0 * np.median(size)))
         by_factor += len(suspicious_bars(stamps.astype("datetime64[ns]"), columns, str)) - far
     assert by_factor <= 2
 
