@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import importlib
 import io
 import os
@@ -52,6 +53,9 @@ _THE_PLACE = {
     *(errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
 }
 """What the system answers where a place is wrong for reading or writing, and not our code."""
+_RARE_COLLECTIONS = (100_000, 20, 20)
+"""Allocations before cycles are looked for (Python's own: 700): imports make hundreds of thousands
+of objects that stay, and looking through them took a tenth of a short command's time."""
 _EPILOG = (
     "The line: collect → pretrain → finetune → export → evaluate; demo runs all of it. "
     "offline-trader COMMAND --help shows a command's options and examples."
@@ -60,6 +64,7 @@ _EPILOG = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends by ``SystemExit`` with one of the codes above."""
+    gc.set_threshold(*_RARE_COLLECTIONS)
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not os.environ.get("COLUMNS", "80").strip().strip("0").isdigit():
         del os.environ["COLUMNS"]  # of no width, everything would be cut away

@@ -62,7 +62,8 @@ def write_pngs(charts: Sequence[Chart], directory: Path) -> list[Path]:
         figure = Figure(figsize=(WIDTH, height), dpi=120)
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_axes(_place(chart, height))
-        axes.set_title(chart.title, loc="left", fontsize=11)
+        # with a height of its own it is not moved above all that is drawn, which is slow to find
+        axes.set_title(chart.title, loc="left", fontsize=11, y=1.0)
         _draw(chart, axes)
         paths.append(directory / f"{chart.name}.png")
         # matplotlib would write its version and the date of nothing else; keep equal bytes equal
@@ -177,7 +178,9 @@ def _heat_map(chart: HeatMap, axes: Any) -> None:
         if np.isfinite(value):
             colour = "white" if abs(value) > 0.6 * limit else "black"
             text = format_number(float(value), chart.unit)
-            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+            axes.text(
+                column, row, text, ha="center", va="center", fontsize=7, color=colour, clip_on=False
+            )
 
 
 def _decorate(axis: Any, axes: Any, unit: NumberFormat) -> None:
