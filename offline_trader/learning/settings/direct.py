@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from offline_trader.errors import ConfigError
+from offline_trader.learning.settings.checks import not_negative, one_of, positive, share
 
 __all__ = ["OBJECTIVES", "DirectConfig", "Objective"]
 
@@ -64,21 +65,15 @@ class DirectConfig:
     engine: Literal["fast", "torch"] = "fast"
 
     def __post_init__(self) -> None:
-        for name in ("windows", "bars", "learning_rate", "clip", "log_interval"):
-            _require(self, name, getattr(self, name) > 0, "above 0")
-        _require(self, "checkpoint_interval", self.checkpoint_interval > 0, "above 0")
-        for name in ("updates", "weight_decay", "feature_noise", "risk_aversion", "clone_weight"):
-            _require(self, name, getattr(self, name) >= 0, "not negative")
-        for name in ("embargo", "evaluate_interval"):
-            _require(self, name, getattr(self, name) >= 0, "not negative")
+        positive(self, "windows", "bars", "learning_rate", "clip")
+        positive(self, "log_interval", "checkpoint_interval")
+        not_negative(self, "updates", "weight_decay", "feature_noise", "risk_aversion")
+        not_negative(self, "clone_weight", "embargo", "evaluate_interval")
+        share(self, "tail")
+        one_of(self, "objective", OBJECTIVES)
+        one_of(self, "engine", ("fast", "torch"))
         for name in ("forecast_weight", "own_starts"):
-            _require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
-        _require(self, "tail", 0.0 < self.tail <= 1.0, "in (0, 1]")
-        _require(self, "folds", self.folds >= 2, "2 or more")
-        _require(self, "objective", self.objective in OBJECTIVES, "one of " + ", ".join(OBJECTIVES))
-        _require(self, "engine", self.engine in ("fast", "torch"), "fast or torch")
-
-
-def _require(config: DirectConfig, name: str, holds: bool, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name}={getattr(config, name)!r}", expected=expected)
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name}={getattr(self, name)}", expected="in [0, 1]")
+        if not self.folds >= 2:
+            raise ConfigError(f"folds={self.folds}", expected="2 or more")
