@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, field, make_dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 
-from offline_trader.errors import ConfigError, OfflineTraderError
+from offline_trader.errors import ConfigError
 from offline_trader.experts.interface import Columns, Decision, Expert, ExpertParams, ExpertSpace
-from offline_trader.hashing import file_sha256
 from offline_trader.types import FloatArray
+from offline_trader.user_code import code_sha256, find_function, guarded
 
-__all__ = ["find_function", "guarded", "own_expert"]
+__all__ = ["own_expert"]
 
 _SPACES = ("order", "target")
 _TYPES = (bool, int, float, str)
 _SIGNATURE = "function(features, portfolio, threshold=0.5, …)"
-
-
-def find_function(path: str) -> Callable[..., Any]:
-    """The function that ``module:function`` or ``file.py:function`` names.
-
-    Raises:
-        ConfigError: no such module, file or function.
-    """
-    place, colon, name = path.rpartition(":")
-    if not colon or not place or not name:
-        raise ConfigError(f"{path!r} names no function", expected="module:function")
-    try:
-        if place.endswith(".py"):
-            module = _loaded(Path(place))
-        else:
-            if "" not in sys.path:
-                sys.path.insert(0, "")
-            module = importlib.import_module(place)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        public = [n for n in vars(module) if not n.startswith("_") and callable(getattr(module, n))]
-        raise ConfigError(
-            f"{place} has no function {name!r}", expected=", ".join(public) or "a function"
-        )
-    return function  # type: ignore[no-any-return]
-
-
-def _loaded(file: Path) -> ModuleType:
-    """The module of a file, which may import what lies beside it."""
-    # a name of its own: random.py of the user's must not become everybody's random
-    spec = importlib.util.spec_from_file_location(f"_offline_trader_user_{file.stem}", file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise ConfigError(f"{file}: no such file", expected="a Python file")
-    if str(file.parent.resolve()) not in sys.path:
-        sys.path.append(str(file.parent.resolve()))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
 
 
 def own_expert(path: str, **params: object) -> Expert:
@@ -99,7 +50,7 @@ def own_expert(path: str, **params: object) -> Expert:
         decide=_decision(function, path),
         params=chosen,
         space=cast("ExpertSpace", space),
-        sha256=_hash_of(function),
+        sha256=code_sha256(function),
     )
 
 
@@ -122,28 +73,6 @@ def _defaults(function: Callable[..., Any], path: str) -> dict[str, object]:
             expected=_SIGNATURE,
         )
     return {one.name: one.default for one in rest}
-
-
-def guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The user's ``function``, whose failure is told as theirs, with its file and line.
-
-    The function that is returned raises ConfigError where ``function`` fails; the toolkit's own
-    errors pass as they are.
-    """
-
-    def call(*arguments: Any, **settings: Any) -> Any:
-        try:
-            return function(*arguments, **settings)
-        except OfflineTraderError:
-            raise
-        except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            raise ConfigError(
-                f"{name} failed at {Path(place.filename).name} line {place.lineno}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    return call
 
 
 def _decision(function: Callable[..., Any], path: str) -> Decision:
@@ -171,14 +100,3 @@ def _checked(found: FloatArray, rows: int, path: str) -> FloatArray:
         row = int(np.flatnonzero(~np.isfinite(found))[0])
         raise ConfigError(f"{path} returned {found[row]} for row {row}", expected="finite numbers")
     return found
-
-
-def _hash_of(function: Callable[..., Any]) -> str:
-    """SHA-256 of the file that holds the function; empty where there is none."""
-    try:
-        file = inspect.getsourcefile(function)
-    except TypeError:
-        file = None
-    if file is None or not Path(file).is_file():
-        return ""
-    return file_sha256(Path(file))

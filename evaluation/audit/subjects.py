@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.experts.own import find_function, own_expert
+from offline_trader.experts.own import own_expert
+from offline_trader.user_code import find_function
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.experts.own import find_function, guarded
 from offline_trader.pipeline.candidates import open_candidate
 from offline_trader.pipeline.known_optimum_training import (
     KnownOptimumConfig,
@@ -18,6 +17,7 @@ from offline_trader.pipeline.known_optimum_training import (
     train_own,
 )
 from offline_trader.pipeline.progress import Progress, Silent
+from offline_trader.user_code import find_function, guarded
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score

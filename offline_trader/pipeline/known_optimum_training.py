@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import require_seed
 from offline_trader.errors import ConfigError
-from offline_trader.experts.own import find_function, guarded
 from offline_trader.learning.settings import (
     DirectConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
 )
+from offline_trader.user_code import find_function, guarded
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.known_optimum import (
