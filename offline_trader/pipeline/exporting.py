@@ -178,6 +178,8 @@ def _description(run: TrainedRun) -> ModelFacts:
         simulator=facts.env.simulator,
         experts=tuple(_portable(text) for text in source_experts(facts.experts)),
         privileged=facts.privileged,
+        engine=facts.engine,
+        direct_engine=None if facts.direct is None else facts.direct.engine,
     )
 
 

@@ -15,7 +15,6 @@ from offline_trader.markets import load_markets
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.run_facts import EngineFacts
 from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.pipeline.trained_runs import (
     TrainedRun,
@@ -126,6 +125,7 @@ def _train(
     from offline_trader.datasets import load_transitions
     from offline_trader.envs import make_simulator
     from offline_trader.learning.agents import online_learner
+    from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
     from offline_trader.pipeline.phases import Phases, PlannedStage
 
@@ -138,7 +138,6 @@ def _train(
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     learner = online_learner(source, config.learner, learner_seed)
     engine = EngineFacts.of(learner.engine)
-    engine.tell(progress)
     offline = load_transitions(config.dataset, root) if config.dataset else None
     validator = None if validation_env is None else Validator(validation_env, config.validation)
     lanes = make_simulator(config.env, config.lanes, lane_seed)
@@ -152,6 +151,7 @@ def _train(
         validator,
     )
     phases = Phases(run, ("online",))
+    phases.state_engine(engine, progress)
     phases.train(learner, stage, progress)
     saved = phases.save_policy(learner.save)
     return {**phases.stated(), "policy_sha256": saved, "engine": engine}

@@ -21,6 +21,7 @@ from offline_trader.runs import Run, atomic_write
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent
+    from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
 
 __all__ = ["Phases", "PlannedStage", "torch_threads"]
@@ -79,6 +80,14 @@ class Phases:
             self._current, self._state = payload["phase"], payload["state"]
             self.facts = payload["facts"]
 
+    def state_engine(self, engine: EngineFacts, progress: Progress) -> None:
+        """Say and log that another engine works than was asked for, if so."""
+        if engine.fallback is None:
+            return
+        progress.note(f"engine: {engine.fallback}")
+        if not self._current:  # a resumed run has the row
+            self._run.log(0, {"engine": engine.fallback})
+
     def train(self, agent: Agent, stage: PlannedStage, progress: Progress) -> None:
         """Let the stage train ``agent``, from where it was interrupted if it was.
 
@@ -94,7 +103,7 @@ class Phases:
             result = STAGES[name](stage.config).fit(
                 agent,
                 stage.data(),
-                self.log(advance),
+                self.log(advance, progress),
                 stage.evaluate,
                 self.checkpoint(name),
                 seed=stage.seed,
@@ -129,12 +138,15 @@ class Phases:
 
         return save
 
-    def log(self, advance: Advance) -> Callable[[int, Mapping[str, float]], None]:
-        """Logs (step of the phase, values) and moves the progress bar there."""
+    def log(self, advance: Advance, progress: Progress) -> Callable[[int, Mapping[str, Any]], None]:
+        """Logs (step of the phase, values), says texts, and moves the progress bar there."""
         offset = self._offset
 
-        def write(step: int, values: Mapping[str, float]) -> None:
+        def write(step: int, values: Mapping[str, Any]) -> None:
             self._run.log(offset + step, values)
+            for name, value in values.items():
+                if isinstance(value, str):
+                    progress.note(f"{name}: {value}")
             advance(step)
 
         return write

@@ -11,7 +11,7 @@ from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.run_facts import EngineFacts, TrainingFacts
+from offline_trader.pipeline.run_facts import TrainingFacts
 from offline_trader.pipeline.settings import PretrainConfig
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
@@ -130,6 +130,7 @@ def _train(
     from offline_trader.datasets import load_transitions
     from offline_trader.features import FeatureScaler
     from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
     from offline_trader.pipeline.phases import Phases, PlannedStage
 
@@ -141,7 +142,6 @@ def _train(
     if transitions.action_size != 1:
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
     engine = EngineFacts.of(learner.engine)
-    engine.tell(progress)
     data = StageData(transitions=transitions)
     validator = None if validation_env is None else Validator(validation_env, config.validation)
     offline_steps = config.offline.critic_updates + config.offline.updates
@@ -171,6 +171,7 @@ def _train(
     if config.direct.updates == 0:
         del planned[1]
     phases = Phases(run, ("clone", "direct", "offline"))
+    phases.state_engine(engine, progress)
     for stage in planned[:1] if only_clone else planned:
         phases.train(learner, stage, progress)
     if only_clone:

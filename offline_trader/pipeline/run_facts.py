@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from offline_trader.config import from_dict, require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.pipeline.progress import Progress
+from offline_trader.learning.engines import EngineFacts
 from offline_trader.simulator import SimulatorConfig
-
-if TYPE_CHECKING:
-    from offline_trader.learning.engines.interface import Engine
 
 __all__ = [
     "CloneFacts",
-    "EngineFacts",
     "Facts",
     "ModelFacts",
     "PassedOn",
@@ -59,24 +55,7 @@ class StageFacts(Facts):
     warm_score: float | None
     kept_score: float | None
     last_score: float | None
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    """Which engine computed the updates; ``reason`` is why it is not the one asked for."""
-
-    name: str
-    reason: str | None = None
-
-    @staticmethod
-    def of(engine: Engine) -> EngineFacts:
-        """Those of a learner's engine."""
-        return EngineFacts(engine.name, engine.reason)
-
-    def tell(self, progress: Progress) -> None:
-        """Say it where another engine works than was asked for."""
-        if self.reason is not None:
-            progress.note(f"engine: {self.name}, for the fast one does not cover {self.reason}")
+    engine: EngineFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +150,8 @@ class ModelFacts(Facts):
         simulator: the trading rules.
         experts: texts of the behaviours that it learned from.
         privileged: whether one of them reads the future.
+        engine: what computed the last stage's updates; None in models of older versions.
+        direct_engine: the same of the direct stage, if the run had one.
     """
 
     command: str = ""
@@ -185,6 +166,8 @@ class ModelFacts(Facts):
     simulator: SimulatorConfig | None = None
     experts: tuple[str, ...] = ()
     privileged: bool = False
+    engine: EngineFacts | None = None
+    direct_engine: EngineFacts | None = None
 
     def __post_init__(self) -> None:
         require_seed(self.seed)

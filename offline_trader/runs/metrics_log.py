@@ -34,12 +34,17 @@ class MetricsLog:
         """Bytes of metrics on disk."""
         return self._path.stat().st_size if self._path.exists() else 0
 
-    def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one row; a value that is not finite is stored as null: JSON has no infinity."""
-        numbers = {name: float(value) for name, value in values.items()}
+    def append(self, step: int, values: Mapping[str, float | str]) -> None:
+        """Add one row; a value that is not finite is stored as null: JSON has no infinity.
+
+        Texts are not among TensorBoard's numbers.
+        """
+        texts = {name: value for name, value in values.items() if isinstance(value, str)}
+        numbers = {name: float(value) for name, value in values.items() if name not in texts}
         with self._path.open("ab") as file:
-            file.write(to_json({"step": step, **numbers}).encode() + b"\n")
-        self._write_event(step, numbers)
+            file.write(to_json({"step": step, **numbers, **texts}).encode() + b"\n")
+        if numbers:
+            self._write_event(step, numbers)
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows, oldest first; a last line torn by a kill is left out."""

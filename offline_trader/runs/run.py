@@ -232,7 +232,7 @@ class Run:
             raise DataError(f"{file} holds a {type(tree).__name__}", expected="settings")
         return tree
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
+    def log(self, step: int, values: Mapping[str, float | str]) -> None:
         """Append ``values`` at ``step`` to the metrics and to TensorBoard's events.
 
         A value that is not finite is stored as null: JSON has no infinity.

@@ -6,6 +6,7 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.learning.engines.device import require_device
+    from offline_trader.learning.engines.facts import EngineFacts
     from offline_trader.learning.engines.fixed_memory import AdamSteps, FixedBatch
     from offline_trader.learning.engines.graphed import Capture, GraphedEngine
     from offline_trader.learning.engines.interface import StockEngine, make_engine
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdamSteps",
     "Capture",
+    "EngineFacts",
     "FixedBatch",
     "GraphedEngine",
     "PlainAdam",

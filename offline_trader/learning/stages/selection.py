@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from offline_trader.errors import OfflineTraderError
 from offline_trader.learning.agents import Agent
+from offline_trader.learning.engines import EngineFacts
 from offline_trader.types import Policy
 
 __all__ = [
@@ -25,8 +26,8 @@ __all__ = [
 
 _DIVERGED = "lower the learning rates, raise the conservative weight, or turn on layer_norm"
 
-# (step, values)
-Log = Callable[[int, Mapping[str, float]], None]
+# (step, numbers by name, or texts that a user should read, such as why an engine is slow)
+Log = Callable[[int, Mapping[str, Any]], None]
 # a policy → {"score": higher is better, further measures that are logged}
 Evaluate = Callable[[Policy], Mapping[str, float]]
 # (step, state): torch.save writes it, torch.load(weights_only=True) reads it
@@ -56,6 +57,7 @@ class TrainResult(StageResult):
             was no validation, or its score was not finite.
         kept_score: the same of the kept policy.
         last_score: the same of the last policy.
+        engine: what computed the updates, where it is not the agent's own engine.
     """
 
     kept: Literal["best", "warm_start", "last"]
@@ -63,6 +65,7 @@ class TrainResult(StageResult):
     warm_score: float | None
     kept_score: float | None
     last_score: float | None
+    engine: EngineFacts | None = None
 
 
 class Selection:

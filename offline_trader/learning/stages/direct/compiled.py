@@ -37,16 +37,16 @@ _ROWS = 512
 def reason_against(learner: Learner, market: DirectMarket) -> str | None:
     """Why this learner cannot be unrolled by the compiled kernels, or None."""
     if learner.config.device != "cpu":
-        return f"the device is {learner.config.device}"
+        return f"device {learner.config.device}"
     if isinstance(market, BarMarket):
         if market.rules.needs_volume:
-            return "the rules read volume"
+            return "rules that read volume"
         if market.rules.lot_size > 0.0:
-            return "the rules have lots"
+            return "rules with lots"
     elif not isinstance(market, PositionMarket):
-        return f"{type(market).__name__} has no compiled dynamics"
+        return f"{type(market).__name__}, which has no compiled dynamics"
     if _transfer.actor_layers(learner.algo) is None:
-        return "the actor has other layers than linear ones with ReLU"
+        return "an actor of other layers than linear ones with ReLU"
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.d3rlpy import transfer as _transfer
-from offline_trader.learning.engines import PlainAdam, without_dynamo
+from offline_trader.learning.engines import EngineFacts, PlainAdam, without_dynamo
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.compiled import CompiledUnroll, reason_against
 from offline_trader.learning.stages.direct.forecast import Forecast, fit_forecast
@@ -84,6 +85,8 @@ def train_direct(
         training.load_state_dict(resume["training"])
         selection.load_state_dict(resume["selection"])
     else:
+        if log is not None and training.engine.fallback is not None:
+            log(0, {"direct/engine": training.engine.fallback})
         selection.consider(0, learner)
     while step < config.updates:
         training.update(step)
@@ -108,7 +111,7 @@ def train_direct(
                 },
             )
     training.settle()
-    return selection.finish(step, step, learner)
+    return replace(selection.finish(step, step, learner), engine=training.engine)
 
 
 def _validates(step: int, config: DirectConfig) -> bool:
@@ -134,8 +137,10 @@ class _Training:
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())
         self._scale = spread if spread > 0.0 else 1.0
         pulled = config.clone_weight > 0
-        self._unroll = _unroller(learner, market, surprises, config, pulled=pulled)
-        self._replaying = _unroller(learner, market, surprises, config, pulled=False)
+        self.engine = _engine(learner, market, config)
+        unroll = TorchUnroll if self.engine.name == "torch" else CompiledUnroll
+        self._unroll = unroll(learner, market, surprises, pulled=pulled)
+        self._replaying = unroll(learner, market, surprises, pulled=False)
         self._replay = Replay(market, config.bars, self._device)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._heads = market.log.series[:, 0]
@@ -252,17 +257,11 @@ class _Training:
         self._count = int(state["count"])
 
 
-def _unroller(
-    learner: Learner,
-    market: DirectMarket,
-    surprises: Tensor,
-    config: DirectConfig,
-    *,
-    pulled: bool,
-) -> CompiledUnroll | TorchUnroll:
-    if config.engine == "fast" and reason_against(learner, market) is None:
-        return CompiledUnroll(learner, market, surprises, pulled=pulled)
-    return TorchUnroll(learner, market, surprises, pulled=pulled)
+def _engine(learner: Learner, market: DirectMarket, config: DirectConfig) -> EngineFacts:
+    if config.engine == "torch":
+        return EngineFacts("torch")
+    reason = reason_against(learner, market)
+    return EngineFacts("fast" if reason is None else "torch", reason)
 
 
 def _forecast(market: DirectMarket, config: DirectConfig) -> Forecast | None:

@@ -69,7 +69,7 @@ class TorchUnroll:
         self._actor = learner.actor
         self._market = market
         self._surprises = surprises.to(device)
-        mean, scale = (torch.from_numpy(x).to(torch.float32) for x in (scales.mean, scales.scale))
+        mean, scale = (torch.tensor(x, dtype=torch.float32) for x in (scales.mean, scales.scale))
         self.features = ((torch.from_numpy(market.log.features) - mean[:width]) / scale[:width]).to(
             device
         )
