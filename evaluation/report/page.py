@@ -30,10 +30,9 @@ def report_sections(evaluation: Evaluation) -> list[Section]:
 
 def render_report(evaluation: Evaluation) -> str:
     """The report as HTML text: no script, nothing loaded, light and dark, desk and phone."""
-    years = f"{evaluation.start[:10]} to {evaluation.end[:10]}"
     return render_page(
         f"Evaluation of {evaluation.name.replace('_', ' ')}",
-        years,
+        _years(evaluation),
         [banner(evaluation)],
         report_sections(evaluation),
         evaluation.notes,
@@ -75,4 +74,10 @@ def write_report(evaluation: Evaluation, path: Path, *, png_directory: Path | No
     atomic_write(path, render_report(evaluation).encode("utf-8"))
     if png_directory is not None:
         charts = [chart for section in report_sections(evaluation) for chart in section.charts]
-        write_pngs(charts, png_directory)
+        markets = ", ".join(evaluation.market)
+        owner = f"{evaluation.name}{' on ' + markets if markets else ''}, {_years(evaluation)}"
+        write_pngs(charts, png_directory, owner)
+
+
+def _years(evaluation: Evaluation) -> str:
+    return f"{evaluation.start[:10]} to {evaluation.end[:10]}"

@@ -3,10 +3,13 @@
 The SVG stretches to the width of the page while strokes keep their width, and labels stay HTML, so
 the same markup is readable on a desk and on a phone. Colours are CSS variables, so the figures
 follow the reader's light or dark setting. Nothing is loaded from anywhere.
+:mod:`~offline_trader.evaluation.report.png` puts the same curves and ticks into a picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -26,18 +29,46 @@ from offline_trader.evaluation.report.charts import (
 )
 from offline_trader.types import FloatArray
 
-__all__ = ["draw"]
+__all__ = ["HEIGHT", "ROW", "WIDTH", "Plot", "bar_plot", "draw", "interval_rows", "line_plot"]
 
-WIDTH, HEIGHT = 1000.0, 300.0
+WIDTH, HEIGHT, ROW = 1000.0, 300.0, 30.0
+"""Of a plot, and of a row of an interval chart."""
 POINTS = 700
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves or bars on their axes, without any text: SVG elements on ``WIDTH`` × ``HEIGHT``.
+
+    Attributes:
+        parts: SVG elements; their classes are roles and kinds of marks.
+        y_axis, x_axis: scales with ticks.
+        legend: (label, role, kind of key), in order.
+    """
+
+    parts: list[str]
+    y_axis: Axis
+    x_axis: Axis
+    legend: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class IntervalRow:
+    """One row of an interval chart: SVG elements on ``WIDTH`` × ``ROW``, and its value as text."""
+
+    label: str
+    parts: list[str]
+    value: str
+    ends: str
 
 
 def draw(chart: Chart) -> str:
     """HTML of one figure; ``role="img"`` with the title as its text for screen readers."""
-    if isinstance(chart, LineChart):
-        body = _line_chart(chart)
-    elif isinstance(chart, BarChart):
-        body = _bar_chart(chart)
+    if isinstance(chart, LineChart | BarChart):
+        plot = line_plot(chart) if isinstance(chart, LineChart) else bar_plot(chart)
+        svg = _svg(chart.title, plot.parts)
+        body = _legend(plot.legend) + _named(chart.y_label)
+        body += _plot(svg, plot.y_axis, plot.x_axis, chart.x_label)
     elif isinstance(chart, IntervalChart):
         body = _interval_chart(chart)
     else:
@@ -46,7 +77,8 @@ def draw(chart: Chart) -> str:
     return f'<figure class="chart" id="fig-{escape(chart.name)}">{caption}{body}</figure>'
 
 
-def _line_chart(chart: LineChart) -> str:
+def line_plot(chart: LineChart) -> Plot:
+    """The curves, bands and dots of a chart, first line on top."""
     ys = chart.curves
     extra = [np.array([chart.rule])] if chart.rule is not None else []
     extra += [np.zeros(1)] if any(line.fill for line in chart.lines) else []
@@ -82,12 +114,11 @@ def _line_chart(chart: LineChart) -> str:
     entries = [(each.label, each.role, "line") for each in chart.lines]
     entries += [(each.label, each.role, "band") for each in chart.bands]
     entries += [(each.label, each.role, "dot") for each in chart.dots]
-    legend = _legend([entry for entry in entries if entry[0]])
-    svg = _svg(chart.title, parts)
-    return legend + _named(chart.y_label) + _plot(svg, y_axis, x_axis, chart.x_label)
+    return Plot(parts, y_axis, x_axis, tuple(entry for entry in entries if entry[0]))
 
 
-def _bar_chart(chart: BarChart) -> str:
+def bar_plot(chart: BarChart) -> Plot:
+    """The bars of a chart, each with its value as a title."""
     finite = np.nan_to_num(chart.values)
     rule = [chart.rule] if chart.rule is not None else []
     y_axis = linear_axis(np.array([0.0, *finite, *rule]), chart.unit)
@@ -111,36 +142,43 @@ def _bar_chart(chart: BarChart) -> str:
         for i, text in enumerate(chart.categories)
         if i % every == centre
     )
-    plot = _plot(_svg(chart.title, parts), y_axis, Axis(0.0, 1.0, False, ticks), chart.x_label)
-    return _named(chart.y_label) + plot
+    return Plot(parts, y_axis, Axis(0.0, 1.0, False, ticks))
+
+
+def interval_rows(chart: IntervalChart) -> tuple[Axis, list[IntervalRow]]:
+    """The axis that all rows share, and the rows from the top."""
+    rule = np.array([chart.rule]) if chart.rule is not None else np.empty(0)
+    axis = linear_axis(np.concatenate([chart.points, chart.lower, chart.upper, rule]), chart.unit)
+    middle, rows = ROW / 2, []
+    for index, category in enumerate(chart.categories):
+        role, parts, interval = chart.roles[index], [], ""
+        if chart.rule is not None:
+            at = WIDTH * float(axis(chart.rule))
+            parts.append(f'<path class="rule" d="M{at:.1f} 0V{ROW:.0f}"/>')
+        ends = axis(np.array([chart.lower[index], chart.upper[index]])) * WIDTH
+        if np.isfinite(ends).all():
+            line = f"M{ends[0]:.1f} {middle:.0f}H{ends[1]:.1f}"
+            parts.append(f'<path class="whisker {role}" d="{line}"/>')
+            low = format_number(float(chart.lower[index]), chart.unit)
+            high = format_number(float(chart.upper[index]), chart.unit)
+            interval = f"[{low}, {high}]"
+        point = float(axis(chart.points[index])) * WIDTH
+        if np.isfinite(point):
+            parts.append(f'<path class="dots big {role}" d="M{point:.1f} {middle:.0f}h0"/>')
+        value = format_number(float(chart.points[index]), chart.unit)
+        rows.append(IntervalRow(category, parts, value, interval))
+    return axis, rows
 
 
 def _interval_chart(chart: IntervalChart) -> str:
-    rule = np.array([chart.rule]) if chart.rule is not None else np.empty(0)
-    axis = linear_axis(np.concatenate([chart.points, chart.lower, chart.upper, rule]), chart.unit)
+    axis, found = interval_rows(chart)
     rows = []
-    for index, category in enumerate(chart.categories):
-        parts = []
-        if chart.rule is not None:
-            at = WIDTH * float(axis(chart.rule))
-            parts.append(f'<path class="rule" d="M{at:.1f} 0V30"/>')
-        ends = axis(np.array([chart.lower[index], chart.upper[index]])) * WIDTH
-        if np.isfinite(ends).all():
-            parts.append(
-                f'<path class="whisker {chart.roles[index]}" d="M{ends[0]:.1f} 15H{ends[1]:.1f}"/>'
-            )
-        point = float(axis(chart.points[index])) * WIDTH
-        if np.isfinite(point):
-            parts.append(f'<path class="dots big {chart.roles[index]}" d="M{point:.1f} 15h0"/>')
-        text = format_number(float(chart.points[index]), chart.unit)
-        if np.isfinite(ends).all():
-            low = format_number(float(chart.lower[index]), chart.unit)
-            high = format_number(float(chart.upper[index]), chart.unit)
-            text += f" <small>[{low}, {high}]</small>"
+    for row in found:
+        text = row.value + (f" <small>{row.ends}</small>" if row.ends else "")
         rows.append(
-            f'<div class="irow"><span class="ilabel">{escape(category)}</span>'
-            f'<span class="itrack"><svg viewBox="0 0 {WIDTH:.0f} 30" preserveAspectRatio="none" '
-            f'aria-hidden="true">{"".join(parts)}</svg></span>'
+            f'<div class="irow"><span class="ilabel">{escape(row.label)}</span>'
+            f'<span class="itrack"><svg viewBox="0 0 {WIDTH:.0f} {ROW:.0f}" '
+            f'preserveAspectRatio="none" aria-hidden="true">{"".join(row.parts)}</svg></span>'
             f'<span class="ivalue">{text}</span></div>'
         )
     ticks = "".join(
@@ -212,7 +250,7 @@ def _named(y_label: str) -> str:
     return f'<div class="yname">{escape(y_label)}</div>' if y_label else ""
 
 
-def _legend(entries: list[tuple[str, str, str]]) -> str:
+def _legend(entries: Sequence[tuple[str, str, str]]) -> str:
     if len(entries) < 2:
         return ""
     items = "".join(

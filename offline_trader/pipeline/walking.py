@@ -93,11 +93,9 @@ def walk_market(
 
 
 def _load_report() -> None:
-    """Load what only the report needs: two seconds or three, best spent while a core is idle."""
+    """Load what only the report needs: a second, best spent while a core is idle."""
     for name in (
-        "matplotlib.backends.backend_agg",
-        "matplotlib.font_manager",
-        "PIL.PngImagePlugin",
+        "resvg_py",
         "jinja2",
         "offline_trader.evaluation.walk_forward.joined_windows",
         "offline_trader.evaluation.report.png",

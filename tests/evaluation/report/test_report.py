@@ -26,7 +26,7 @@ from offline_trader.evaluation.judging import (
     TradeRow,
     WindowRow,
 )
-from offline_trader.evaluation.report import png, render_report, write_report
+from offline_trader.evaluation.report import png, render_report, svg, write_report
 from offline_trader.evaluation.report.axes import date_axis, linear_axis, log_axis
 from offline_trader.evaluation.report.charts import (
     BarChart,
@@ -384,14 +384,31 @@ def test_names_cannot_inject_markup() -> None:
 
 
 def test_a_row_without_a_point_has_its_place_in_the_png() -> None:
-    from matplotlib.figure import Figure
-
-    axes = Figure().subplots()
     nothing, one = np.array([np.nan, 1.0]), np.array([np.nan, 0.5])
     roles: tuple[Role, ...] = ("policy", "policy")
     chart = IntervalChart("x", "", ("idle", "busy"), nothing, one, one, roles, "ratio", 0.0)
-    png._draw(chart, axes)
-    assert axes.get_ylim() == (-0.5, 1.5)
+    named = r'<text class="end"[^>]* y="([^"]*)">([^<]*)<'
+    heights = {text: float(y) for y, text in re.findall(named, png.picture(chart))}
+    assert heights["busy"] - heights["idle"] == svg.ROW
+
+
+def test_a_picture_says_whose_it_is_and_shows_what_the_page_shows(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    found = replace(full(), name="<mine>", market=("prices & more.csv",))
+    charts = [chart for section in report_sections(found) for chart in section.charts]
+    (growth,) = (chart for chart in charts if chart.name == "equity")
+    drawn = png.picture(growth, "<mine> on prices & more.csv")
+    assert "&lt;mine&gt; on prices &amp; more.csv" in drawn
+    curves = re.findall(r'<path class="line [^"]*" d="([^"]*)"/>', svg.draw(growth))
+    assert curves
+    assert all(curve in drawn for curve in curves)
+    write_report(found, tmp_path / "report.html", png_directory=tmp_path)
+    pixels = imread(tmp_path / "equity.png")[..., :3]
+    blue = np.abs(pixels - np.array([0x25, 0x63, 0xEB]) / 255).max(axis=-1) < 0.02
+    dark = pixels.max(axis=-1) < 0.4  # the title's letters, drawn without a font of the system
+    assert blue.sum() > 300
+    assert dark.sum() > 300
 
 
 def test_every_chart_becomes_a_png(tmp_path: Path) -> None:
