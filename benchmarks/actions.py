@@ -235,7 +235,7 @@ def judged(act: Act, env: Any, seed: int) -> dict[str, Any]:
     from offline_trader.evaluation.measures import collapse_of
 
     run = EvaluationRange.from_env(env).account(act, env.simulator)
-    found = collapse_of(run.legs, seed)
+    found = collapse_of(run.backtests, seed)
     measures = found.to_dict()
     return {
         **{name: measures[name] for name in ("h_norm", "action_entropy", "mi_norm")},

@@ -124,15 +124,15 @@ def open_ledger(folder: Path) -> str:
 
 
 def open_run(folder: Path) -> str:
-    from offline_trader.pipeline.candidates import open_candidate
+    from offline_trader.pipeline.strategies import find_strategy
 
-    return _answers(open_candidate(str(folder / "run")))
+    return _answers(find_strategy(str(folder / "run")))
 
 
 def open_model(folder: Path) -> str:
-    from offline_trader.pipeline.candidates import open_candidate
+    from offline_trader.pipeline.strategies import find_strategy
 
-    return _answers(open_candidate(str(folder / "policy.onnx")))
+    return _answers(find_strategy(str(folder / "policy.onnx")))
 
 
 def open_dataset(folder: Path) -> str:
@@ -142,12 +142,12 @@ def open_dataset(folder: Path) -> str:
     return digest(found.observations, found.actions, found.rewards, found.next_observations)
 
 
-def _answers(candidate: Any) -> str:
+def _answers(strategy: Any) -> str:
     from offline_trader.features import observation_layout
 
     rng = np.random.default_rng(0)
     probe = rng.normal(size=(64, observation_layout().size)).astype(np.float32)
-    return digest(candidate.open()(probe), candidate.seen_until, dict(candidate.env))
+    return digest(strategy.open()(probe), strategy.seen_until, dict(strategy.env))
 
 
 DATASET = "small/experts-v0/data"

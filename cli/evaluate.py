@@ -26,18 +26,18 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.pipeline.candidates import Candidate, require_bars
 from offline_trader.pipeline.evaluating import (
     EvaluateConfig,
-    evaluate_candidate,
     evaluate_seeds,
+    evaluate_strategy,
     known_results,
     note_seen_bars,
     own_settings,
     windows_of,
 )
 from offline_trader.pipeline.report_folder import claimed_folder, evaluation_folder
-from offline_trader.pipeline.seed_candidates import open_candidates, study_name
+from offline_trader.pipeline.seed_strategies import find_strategies, study_name
+from offline_trader.pipeline.strategies import FoundStrategy, require_bars
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.judging import Evaluation
@@ -125,10 +125,10 @@ def command(
     table of all of them.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    candidates = open_candidates(policy, as_seeds=as_seeds, unverified=unverified)
+    strategies = find_strategies(policy, as_seeds=as_seeds, unverified=unverified)
     known = known_results(policy, known_optimum or [])
-    candidate = candidates[0]
-    base, seen_until = own_settings(candidates)
+    strategy = strategies[0]
+    base, seen_until = own_settings(strategies)
     plan = resolve(
         EvaluateConfig,
         config,
@@ -147,16 +147,16 @@ def command(
     if dry_run:
         show_settings(terminal, plan)
         return
-    for each in candidates:
+    for each in strategies:
         each.open()
-    _note_unasked(terminal, candidate, plan)
-    name = candidate.name if len(candidates) == 1 else study_name(policy)
+    _note_unasked(terminal, strategy, plan)
+    name = strategy.name if len(strategies) == 1 else study_name(policy)
     folder = output or evaluation_folder(name, plan.env)
     with claimed_folder(folder, overwrite=overwrite):
-        if len(candidates) > 1:
+        if len(strategies) > 1:
             evaluation = evaluate_seeds(
                 policy,
-                candidates,
+                strategies,
                 plan,
                 folder,
                 terminal,
@@ -165,8 +165,8 @@ def command(
                 windows=windows,
             )
         else:
-            evaluation = evaluate_candidate(
-                candidate, plan, folder, terminal, limits, known_optimum=known, windows=windows
+            evaluation = evaluate_strategy(
+                strategy, plan, folder, terminal, limits, known_optimum=known, windows=windows
             )
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
@@ -177,9 +177,9 @@ def command(
         require_gates(evaluation.gates)
 
 
-def _note_unasked(terminal: Terminal, candidate: Candidate, plan: EvaluateConfig) -> None:
+def _note_unasked(terminal: Terminal, strategy: FoundStrategy, plan: EvaluateConfig) -> None:
     """Names the source experts that are not compared with, because they lie in files."""
-    missing = [each for each in candidate.unasked if each not in plan.options.experts]
+    missing = [each for each in strategy.unasked if each not in plan.options.experts]
     if missing:
         terminal.note(
             f"note: not compared with {', '.join(missing)}, which the model names: its code is "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from offline_trader.evaluation.backtest.walk import (
         Backtest,
-        Subject,
+        Strategy,
         backtest,
         backtests,
         replayed,
@@ -34,7 +34,7 @@ __all__ = [
     "DEFAULT_COSTS_BPS",
     "Instrument",
     "Scenario",
-    "Subject",
+    "Strategy",
     "Trials",
     "backtest",
     "backtests",

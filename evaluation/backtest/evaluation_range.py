@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.backtest.portfolio import Account, combine, union_of
-from offline_trader.evaluation.backtest.walk import Backtest, Subject, backtests
+from offline_trader.evaluation.backtest.walk import Backtest, Strategy, backtests
 from offline_trader.features import Features, compute_features
 from offline_trader.markets import BarRange, Bars, load_markets
 from offline_trader.simulator import MarketTensor, SimulatorConfig
@@ -24,7 +24,7 @@ __all__ = ["EvaluationRange", "Instrument", "Scenario", "noisy"]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to run a subject over the range.
+    """One way to run a strategy over the range.
 
     Attributes:
         rules: the trading rules.
@@ -125,13 +125,13 @@ class EvaluationRange:
         """SHA-256 over symbols and judged bars."""
         return digest([[each.bars.symbol, each.judged.sha256] for each in self.instruments])
 
-    def legs(
-        self, subject: Subject, scenarios: Sequence[Scenario], *, observe: bool = True
+    def backtests(
+        self, strategy: Strategy, scenarios: Sequence[Scenario], *, observe: bool = True
     ) -> list[list[Backtest]]:
         """For each scenario the backtest on each instrument; all of them in one pass.
 
         Args:
-            subject: a policy over raw observations, or an expert.
+            strategy: a policy over raw observations, or an expert.
             scenarios: rules with the same action mode.
             observe: keep the observations that were decided on.
         """
@@ -140,19 +140,19 @@ class EvaluationRange:
             for scenario in scenarios
             for each in self.instruments
         ]
-        found = backtests(subject, runs, observe=observe)
+        found = backtests(strategy, runs, observe=observe)
         k = len(self.instruments)
         return [found[i * k : (i + 1) * k] for i in range(len(scenarios))]
 
-    def account(self, subject: Subject, rules: SimulatorConfig) -> Account:
+    def account(self, strategy: Strategy, rules: SimulatorConfig) -> Account:
         """The account over all instruments of one deterministic pass, observations kept."""
-        (legs,) = self.legs(subject, [Scenario(rules)])
-        return combine(legs, self.periods_per_year)
+        (backtests,) = self.backtests(strategy, [Scenario(rules)])
+        return combine(backtests, self.periods_per_year)
 
-    def accounts(self, subject: Subject, scenarios: Sequence[Scenario]) -> list[Account]:
+    def accounts(self, strategy: Strategy, scenarios: Sequence[Scenario]) -> list[Account]:
         """For each scenario the account over all instruments."""
-        rows = self.legs(subject, scenarios, observe=False)
-        return [combine(legs, self.periods_per_year) for legs in rows]
+        rows = self.backtests(strategy, scenarios, observe=False)
+        return [combine(backtests, self.periods_per_year) for backtests in rows]
 
 
 def _same(one: Bars, other: Bars) -> bool:

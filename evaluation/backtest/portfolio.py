@@ -30,14 +30,14 @@ class Account:
     What is derived from them is computed when it is asked for.
 
     Attributes:
-        legs: one backtest an instrument.
+        backtests: one backtest an instrument.
         periods_per_year: marks a year.
         times: [T + 1] datetime64[ns], the union of all marks.
         equities: [K, T + 1] equity of each instrument.
         values: [K, T + 1] signed value of each position.
     """
 
-    legs: tuple[Backtest, ...]
+    backtests: tuple[Backtest, ...]
     periods_per_year: float
     times: NDArray[np.datetime64]
     equities: FloatArray
@@ -62,7 +62,7 @@ class Account:
     def curve(self) -> Curve:
         """Mean equity, with close and actions where there is one instrument."""
         exposure = self.values.mean(axis=0) / self.equity
-        single = self.legs[0] if len(self.legs) == 1 else None
+        single = self.backtests[0] if len(self.backtests) == 1 else None
         complete = single is not None and len(single.actions) == len(self.times) - 1
         return Curve(
             timestamps=tuple(np.datetime_as_string(self.times.astype("datetime64[s]")).tolist()),
@@ -76,7 +76,7 @@ class Account:
 
     @cached_property
     def _trades(self) -> tuple[dict[str, float | None], dict[str, tuple[float, float]]]:
-        return _trade_measures(self.legs, self.values, self.equity, self.periods_per_year)
+        return _trade_measures(self.backtests, self.values, self.equity, self.periods_per_year)
 
     @property
     def trade_measures(self) -> dict[str, float | None]:
@@ -89,21 +89,23 @@ class Account:
         return self._trades[1]
 
 
-def combine(legs: Sequence[Backtest], periods_per_year: float) -> Account:
+def combine(backtests: Sequence[Backtest], periods_per_year: float) -> Account:
     """One account from one backtest an instrument.
 
     The time axis is the union of all marks. Between its own marks an instrument keeps its last
     equity; before its first one its share lies in cash.
     """
-    first = legs[0].timestamps
-    if all(leg.timestamps is first or np.array_equal(leg.timestamps, first) for leg in legs):
-        equities = np.stack([leg.equity for leg in legs])
-        values = np.stack([leg.exposure * leg.equity for leg in legs])
-        return Account(tuple(legs), periods_per_year, first, equities, values)
-    times = union_of([leg.timestamps for leg in legs])
-    equities = np.stack([_on(times, leg, leg.equity) for leg in legs])
-    values = np.stack([_on(times, leg, leg.exposure * leg.equity) for leg in legs])
-    return Account(tuple(legs), periods_per_year, times, equities, values)
+    first = backtests[0].timestamps
+    if all(
+        each.timestamps is first or np.array_equal(each.timestamps, first) for each in backtests
+    ):
+        equities = np.stack([each.equity for each in backtests])
+        values = np.stack([each.exposure * each.equity for each in backtests])
+        return Account(tuple(backtests), periods_per_year, first, equities, values)
+    times = union_of([each.timestamps for each in backtests])
+    equities = np.stack([_on(times, each, each.equity) for each in backtests])
+    values = np.stack([_on(times, each, each.exposure * each.equity) for each in backtests])
+    return Account(tuple(backtests), periods_per_year, times, equities, values)
 
 
 def union_of(stamps: Sequence[NDArray[np.datetime64]]) -> NDArray[np.datetime64]:
@@ -112,60 +114,61 @@ def union_of(stamps: Sequence[NDArray[np.datetime64]]) -> NDArray[np.datetime64]
     return times[np.concatenate(([True], times[1:] != times[:-1]))]
 
 
-def _at_marks(leg: Backtest, values: FloatArray, empty: float = 0.0) -> FloatArray:
+def _at_marks(backtest: Backtest, values: FloatArray, empty: float = 0.0) -> FloatArray:
     """[T + 1] a value of each fill at its mark; there is at most one fill a bar."""
-    marks = np.full(len(leg.timestamps), empty)
-    marks[leg.fills.bar] = values
+    marks = np.full(len(backtest.timestamps), empty)
+    marks[backtest.fills.bar] = values
     return marks
 
 
-def _on(times: NDArray[np.datetime64], leg: Backtest, series: FloatArray) -> FloatArray:
-    """[T + 1] the leg's series at the last of its marks up to each time, its first before it."""
-    rows = np.searchsorted(leg.timestamps, times, side="right") - 1
+def _on(times: NDArray[np.datetime64], backtest: Backtest, series: FloatArray) -> FloatArray:
+    """[T + 1] its series at the last of its marks up to each time, its first before it."""
+    rows = np.searchsorted(backtest.timestamps, times, side="right") - 1
     return np.asarray(series[np.maximum(rows, 0)])
 
 
 def _trade_measures(
-    legs: Sequence[Backtest], values: FloatArray, equity: FloatArray, periods_per_year: float
+    backtests: Sequence[Backtest], values: FloatArray, equity: FloatArray, periods_per_year: float
 ) -> tuple[dict[str, float | None], dict[str, tuple[float, float]]]:
     """As :func:`~offline_trader.evaluation.measures.trade_measures`, over all instruments."""
     outcome, intervals = outcome_measures(
-        [round_trips(leg.fills) for leg in legs], [fifo_lots(leg.fills) for leg in legs]
+        [round_trips(each.fills) for each in backtests],
+        [fifo_lots(each.fills) for each in backtests],
     )
     # the marks after the start, as trade_measures counts them
     held, marks = np.abs(values[:, 1:]), equity[1:]
-    traded = sum(float(np.abs(leg.fills.units * leg.fills.price).sum()) for leg in legs)
+    traded = sum(float(np.abs(each.fills.units * each.fills.price).sum()) for each in backtests)
     years = marks.size / periods_per_year
-    mean_traded = traded / len(legs)
+    mean_traded = traded / len(backtests)
     measures: dict[str, float | None] = {
         **outcome,
         "exposure": float(np.mean(held.any(axis=0))),
         "mean_exposure": float(np.mean(held.mean(axis=0) / marks)),
         "turnover": mean_traded / float(marks.mean()) / years,
-        "orders": float(sum(leg.traded.sum() for leg in legs)),
-        "costs_paid": float(sum(leg.costs_paid for leg in legs)) / len(legs),
+        "orders": float(sum(each.traded.sum() for each in backtests)),
+        "costs_paid": float(sum(each.costs_paid for each in backtests)) / len(backtests),
     }
     return measures, intervals
 
 
-def trade_rows(legs: Sequence[Backtest]) -> tuple[TradeRow, ...]:
+def trade_rows(backtests: Sequence[Backtest]) -> tuple[TradeRow, ...]:
     """Closed position round trips of all instruments in the order of their entries."""
     rows = []
-    for leg in legs:
-        trips = round_trips(leg.fills)
-        rows += _rows(leg, trips, range(len(trips)))
+    for each in backtests:
+        trips = round_trips(each.fills)
+        rows += _rows(each, trips, range(len(trips)))
     return tuple(sorted(rows, key=lambda row: row.entry_time))
 
 
-def lot_rows(legs: Sequence[Backtest], most: int = 10) -> tuple[TradeRow, ...]:
+def lot_rows(backtests: Sequence[Backtest], most: int = 10) -> tuple[TradeRow, ...]:
     """The ``most`` best and worst closed FIFO lots of all instruments, ordered by their entries.
 
     There may be more than one for every order, and no reader wants them all.
     """
     rows = []
-    for leg in legs:
-        lots = fifo_lots(leg.fills)
-        rows += _rows(leg, lots, _extremes(lots.net_profit, most))
+    for each in backtests:
+        lots = fifo_lots(each.fills)
+        rows += _rows(each, lots, _extremes(lots.net_profit, most))
     chosen = [rows[i] for i in _extremes(np.array([row.net_profit for row in rows]), most)]
     return tuple(sorted(chosen, key=lambda row: row.entry_time))
 
@@ -177,11 +180,11 @@ def _extremes(values: FloatArray, most: int) -> list[int]:
     return [int(i) for i in chosen]
 
 
-def _rows(leg: Backtest, trips: RoundTrips, chosen: Iterable[int]) -> list[TradeRow]:
-    stamps = np.datetime_as_string(leg.timestamps.astype("datetime64[s]"))
+def _rows(backtest: Backtest, trips: RoundTrips, chosen: Iterable[int]) -> list[TradeRow]:
+    stamps = np.datetime_as_string(backtest.timestamps.astype("datetime64[s]"))
     return [
         TradeRow(
-            instrument=leg.symbol,
+            instrument=backtest.symbol,
             entry_time=str(stamps[trips.entry_bar[i]]),
             exit_time=str(stamps[trips.exit_bar[i]]),
             direction=int(trips.direction[i]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from offline_trader.evaluation.backtest.evaluation_range import EvaluationRange, Scenario
 from offline_trader.evaluation.backtest.portfolio import Account, combine
-from offline_trader.evaluation.backtest.walk import Backtest, Subject, replayed, with_cost
+from offline_trader.evaluation.backtest.walk import Backtest, Strategy, replayed, with_cost
 from offline_trader.evaluation.judging import CostPoint, Robustness
 from offline_trader.evaluation.measures import performance
 from offline_trader.simulator import SimulatorConfig
@@ -23,7 +23,7 @@ class Trials:
     """Which scenarios are run.
 
     Attributes:
-        costs_bps: costs a side; the subject decides anew at each.
+        costs_bps: costs a side; the strategy decides anew at each.
         delay_bars: bars by which every action comes late in one more run; 0: no such run.
         noise_bps: standard deviation of the price noise a bar.
         noise_draws: runs on noisy prices.
@@ -38,7 +38,7 @@ class Trials:
 
 
 def robustness(
-    subject: Subject,
+    strategy: Strategy,
     span: EvaluationRange,
     rules: SimulatorConfig,
     trials: Trials,
@@ -60,7 +60,7 @@ def robustness(
     ]
     if not scenarios:
         return None
-    accounts = span.accounts(subject, scenarios)
+    accounts = span.accounts(strategy, scenarios)
     points = tuple(
         _cost_point(cost, account, _held_growth(held, span, with_cost(rules, cost)), span)
         for cost, account in zip(costs, accounts, strict=False)
@@ -90,7 +90,7 @@ def _cost_point(
 def _held_growth(
     held: Sequence[Backtest], span: EvaluationRange, rules: SimulatorConfig
 ) -> float | None:
-    again = [replayed(leg, m, rules) for leg, m in zip(held, span.markets, strict=True)]
+    again = [replayed(backtest, m, rules) for backtest, m in zip(held, span.markets, strict=True)]
     returns = combine(again, span.periods_per_year).returns
     return performance(returns, span.periods_per_year)["cagr"]
 

@@ -26,9 +26,9 @@ from offline_trader.simulator.kernel import BORROW
 from offline_trader.simulator.side_by_side import LONGEST_WINDOW, SideBySide, SideRun
 from offline_trader.types import BoolArray, FloatArray, IntArray, LanePolicy, Observations, Policy
 
-__all__ = ["Backtest", "Subject", "backtest", "backtests", "replayed", "with_cost"]
+__all__ = ["Backtest", "Strategy", "backtest", "backtests", "replayed", "with_cost"]
 
-Subject: TypeAlias = Policy | Expert | Behaviour
+Strategy: TypeAlias = Policy | Expert | Behaviour
 Decider: TypeAlias = Callable[[Observations, IntArray], NDArray[np.floating]]
 _GONE = 1e-6
 """Share of the initial cash that stands for an equity that is gone, so that returns exist."""
@@ -77,72 +77,72 @@ class Backtest:
 
 
 def backtest(
-    subject: Subject, market: MarketTensor, config: SimulatorConfig, *, delay_bars: int = 0
+    strategy: Strategy, market: MarketTensor, config: SimulatorConfig, *, delay_bars: int = 0
 ) -> Backtest:
-    """The run of ``subject`` over all bars of a market with one instrument.
+    """The run of ``strategy`` over all bars of a market with one instrument.
 
     Args:
-        subject: a policy over raw observations, or an expert.
+        strategy: a policy over raw observations, or an expert.
         market: one instrument.
         config: the trading rules.
         delay_bars: bars by which every action comes late; until then nothing is done.
     """
-    return backtests(subject, [SideRun(market, config, delay_bars)])[0]
+    return backtests(strategy, [SideRun(market, config, delay_bars)])[0]
 
 
 def backtests(
-    subject: Subject,
+    strategy: Strategy,
     runs: Sequence[SideRun],
     *,
     observe: bool = True,
     longest_window: int = LONGEST_WINDOW,
 ) -> list[Backtest]:
-    """Several runs of ``subject``, each with its own market, rules and delay.
+    """Several runs of ``strategy``, each with its own market, rules and delay.
 
     A policy decides for all of them in one call a bar, a lane a run, until the last has ended; the
     runs may have different lengths. An expert without noise, whose action for a row depends on
     that row alone, decides for many bars in one call, which changes nothing of what it does.
 
     Args:
-        subject: a policy over raw observations, or an expert. A policy with states of lanes runs
+        strategy: a policy over raw observations, or an expert. A policy with states of lanes runs
             alone and is told where each run begins.
         runs: the rules have the same action mode.
         observe: keep the observations in the results; otherwise they have none.
         longest_window: bars that an expert decides for in one call.
     """
-    groups = _groups(subject, runs)
+    groups = _groups(strategy, runs)
     if len(groups) > 1:
         found: dict[int, Backtest] = {}
         for group in groups:
             own = backtests(
-                subject,
+                strategy,
                 [runs[i] for i in group],
                 observe=observe,
                 longest_window=longest_window,
             )
             found |= dict(zip(group, own, strict=True))
         return [found[i] for i in range(len(runs))]
-    if isinstance(subject, LanePolicy):
-        subject.restart(np.ones(1, np.bool_))
-    decide, pure = _decider(subject, runs[0])
+    if isinstance(strategy, LanePolicy):
+        strategy.restart(np.ones(1, np.bool_))
+    decide, pure = _decider(strategy, runs[0])
     abreast = SideBySide(runs, longest_window=longest_window if pure else 1, observe=observe)
     while abreast.running:
         abreast.advance(decide(abreast.observations, abreast.bars))
     return [_finished(abreast, s) for s in range(len(runs))]
 
 
-def _groups(subject: Subject, runs: Sequence[SideRun]) -> list[list[int]]:
+def _groups(strategy: Strategy, runs: Sequence[SideRun]) -> list[list[int]]:
     """Runs that can be decided together.
 
     All of them for a policy, unless it has a state for every lane: lanes leave as their runs end.
     An expert knows the market it trades (bars a year); one that looks bars up has a table of its
     own for each market and its rules, and noise is drawn by lane, so these run alone.
     """
-    if isinstance(subject, LanePolicy):
+    if isinstance(strategy, LanePolicy):
         return [[i] for i in range(len(runs))]
-    if not isinstance(subject, Expert | Behaviour):
+    if not isinstance(strategy, Expert | Behaviour):
         return [list(range(len(runs)))]
-    if _looks_up(subject) or not _is_pure(subject):
+    if _looks_up(strategy) or not _is_pure(strategy):
         return [[i] for i in range(len(runs))]
     by_market: dict[float, list[int]] = {}
     for i, run in enumerate(runs):
@@ -183,7 +183,7 @@ def _none_seen(market: MarketTensor) -> Observations:
 def replayed(run: Backtest, market: MarketTensor, config: SimulatorConfig) -> Backtest:
     """The recorded actions of ``run`` traded again under other rules, in one compiled pass.
 
-    It is what the subject would have done only if its decisions do not depend on the rules, as
+    It is what the strategy would have done only if its decisions do not depend on the rules, as
     those of buy-and-hold do not.
     """
     done = simulate_actions(market, config, run.actions)
@@ -239,22 +239,22 @@ def with_cost(config: SimulatorConfig, cost_bps: float) -> SimulatorConfig:
     )
 
 
-def _decider(subject: Subject, run: SideRun) -> tuple[Decider, bool]:
-    """The subject as a function of observations [N, O] and market rows [N], and whether a row of
+def _decider(strategy: Strategy, run: SideRun) -> tuple[Decider, bool]:
+    """The strategy as a function of observations [N, O] and market rows [N], and whether a row of
     its result depends on that row alone."""
-    if isinstance(subject, Expert | Behaviour):
-        policy = ExpertPolicy(subject, run.market.layout, run.config, market=run.market)
-        return lambda observations, rows: policy(observations, rows), _is_pure(subject)
-    plain: Policy = subject
+    if isinstance(strategy, Expert | Behaviour):
+        policy = ExpertPolicy(strategy, run.market.layout, run.config, market=run.market)
+        return lambda observations, rows: policy(observations, rows), _is_pure(strategy)
+    plain: Policy = strategy
     return lambda observations, rows: plain(observations), False
 
 
-def _is_pure(subject: Expert | Behaviour) -> bool:
+def _is_pure(strategy: Expert | Behaviour) -> bool:
     """Whether the action for a row depends on that row alone."""
-    behaviour = subject if isinstance(subject, Behaviour) else Behaviour(subject)
+    behaviour = strategy if isinstance(strategy, Behaviour) else Behaviour(strategy)
     return not behaviour.disturbances
 
 
-def _looks_up(subject: Subject) -> bool:
-    expert = subject.expert if isinstance(subject, Behaviour) else subject
+def _looks_up(strategy: Strategy) -> bool:
+    expert = strategy.expert if isinstance(strategy, Behaviour) else strategy
     return isinstance(expert, Expert) and expert.row_table is not None

@@ -19,7 +19,7 @@ from offline_trader.evaluation.backtest import (
     EvaluationRange,
     Instrument,
     Scenario,
-    Subject,
+    Strategy,
 )
 from offline_trader.evaluation.gates.limits import GateSet, check_gates
 from offline_trader.evaluation.judging import EvaluateOptions, Evaluation, GateRow, evaluate
@@ -59,16 +59,16 @@ class GateRuns:
 
 
 def gate_rows(
-    subject: Subject,
+    strategy: Strategy,
     env: EnvConfig,
     evaluation: Evaluation,
     gates: GateSet | None = None,
     runs: GateRuns | None = None,
 ) -> tuple[GateRow, ...]:
-    """Every gate of ``gates`` for an evaluation of ``subject`` over ``env``'s bars."""
+    """Every gate of ``gates`` for an evaluation of ``strategy`` over ``env``'s bars."""
     runs = runs or GateRuns()
     free = evaluate(
-        subject,
+        strategy,
         replace(
             env,
             market=(runs.free_market,),
@@ -78,7 +78,7 @@ def gate_rows(
         ),
         EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100),
     )
-    facts = gate_facts(subject, env, runs)
+    facts = gate_facts(strategy, env, runs)
     # a walk over all bars is as many episodes of the training as fit into it
     facts["episodes"] = max(1.0, free.n_bars / (env.episode_bars or free.n_bars))
     return check_gates(evaluation, gates, facts=facts, zero_cost=free)
@@ -96,41 +96,43 @@ def without_costs(rules: SimulatorConfig) -> SimulatorConfig:
     )
 
 
-def gate_facts(subject: Subject, env: EnvConfig, runs: GateRuns | None = None) -> dict[str, float]:
+def gate_facts(
+    strategy: Strategy, env: EnvConfig, runs: GateRuns | None = None
+) -> dict[str, float]:
     """What can be found out by running, by the names of ``gate_sources.GATE_FACTS``.
 
     Args:
-        subject: the policy.
+        strategy: the policy.
         env: bars and rules of its evaluation.
         runs: what to run.
     """
     runs, span, rules = runs or GateRuns(), EvaluationRange.from_env(env), env.simulator
-    (legs,) = span.legs(subject, [Scenario(rules)])
-    (best,) = span.legs(get_expert("oracle"), [Scenario(rules)], observe=False)
+    (backtests,) = span.backtests(strategy, [Scenario(rules)])
+    (best,) = span.backtests(get_expert("oracle"), [Scenario(rules)], observe=False)
     facts = {
-        "oracle_hold_share": 1.0 - float(np.concatenate([leg.traded for leg in best]).mean()),
-        "breaker_hits": float(sum(leg.ruined for leg in legs)),
+        "oracle_hold_share": 1.0 - float(np.concatenate([each.traded for each in best]).mean()),
+        "breaker_hits": float(sum(each.ruined for each in backtests)),
     }
-    covered = _coverage(span, legs, rules, runs.seed)
+    covered = _coverage(span, backtests, rules, runs.seed)
     if covered is not None:
         facts["coverage"] = covered
     optimal = _optimal_sharpe(span, env)
     if optimal is not None:
         facts["optimal_sharpe"] = optimal
-    if isinstance(subject, OnnxPolicy):
-        facts |= _model_facts(subject, legs[0].observations, runs.latency_calls)
+    if isinstance(strategy, OnnxPolicy):
+        facts |= _model_facts(strategy, backtests[0].observations, runs.latency_calls)
     return facts
 
 
 def _coverage(
-    span: EvaluationRange, legs: list[Backtest], rules: SimulatorConfig, seed: int
+    span: EvaluationRange, backtests: list[Backtest], rules: SimulatorConfig, seed: int
 ) -> float | None:
     """Cells of exposure × holding time × regime, of those that a random policy reaches."""
     visited, reachable = [], []
-    for each, leg in zip(span.instruments, legs, strict=True):
+    for each, backtest in zip(span.instruments, backtests, strict=True):
         regimes = regime_labels(each.bars.close, each.range.start, each.range.stop)
-        n = len(leg.actions)
-        visited.append(_cells(leg.exposure[:n], leg.observations, regimes[:n]))
+        n = len(backtest.actions)
+        visited.append(_cells(backtest.exposure[:n], backtest.observations, regimes[:n]))
         reachable.append(_random_cells(each, rules, regimes, seed))
     return state_coverage(np.concatenate(visited), np.concatenate(reachable))
 

@@ -19,7 +19,7 @@ from offline_trader.evaluation.backtest import (
     Backtest,
     EvaluationRange,
     Scenario,
-    Subject,
+    Strategy,
     combine,
     lot_rows,
     robustness,
@@ -51,24 +51,24 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    subject: Subject,
+    strategy: Strategy,
     env: EnvConfig,
     options: EvaluateOptions | None = None,
     *,
     ledger: TrialLedger | None = None,
     trial: Mapping[str, Any] | None = None,
 ) -> Evaluation:
-    """Everything that is to be known of ``subject`` over ``env``'s bars.
+    """Everything that is to be known of ``strategy`` over ``env``'s bars.
 
     Args:
-        subject: an :class:`~offline_trader.export.OnnxPolicy`, an expert, or any function from
+        strategy: an :class:`~offline_trader.export.OnnxPolicy`, an expert, or any function from
             raw observations [N, F + P] to actions [N, 1].
         env: markets, dates and trading rules; ``episode_bars`` and ``random_start`` do not count.
         options: comparisons and robustness runs.
         ledger: counts this evaluation as a trial of the project.
         trial: what was chosen to get here, for the ledger: ``policy`` (a hash of what was trained,
             the same for a run and for the model exported from it), ``seed`` of the training (by
-            default ``options.seed``), settings. Without ``policy`` the subject's own fingerprint.
+            default ``options.seed``), settings. Without ``policy`` the strategy's own fingerprint.
 
     Raises:
         DataError: no bars in the range, or too few before it for the features.
@@ -77,13 +77,13 @@ def evaluate(
     options = options or EvaluateOptions()
     span = EvaluationRange.from_env(env)
     layout = span.markets[0].layout
-    if isinstance(subject, OnnxPolicy):
-        subject.require_layout(layout, owner="this version's features")
+    if isinstance(strategy, OnnxPolicy):
+        strategy.require_layout(layout, owner="this version's features")
     rules, periods = env.simulator, span.periods_per_year
-    name, kind, fingerprint = _identity(subject, options.name)
-    (legs,) = span.legs(subject, [Scenario(rules)])
-    (held,) = span.legs(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
-    account, holding = combine(legs, periods), combine(held, periods)
+    name, kind, fingerprint = _identity(strategy, options.name)
+    (backtests,) = span.backtests(strategy, [Scenario(rules)])
+    (held,) = span.backtests(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
+    account, holding = combine(backtests, periods), combine(held, periods)
     record = None
     if ledger is not None:
         config = {"policy": fingerprint, "simulator": asdict(rules), **(trial or {})}
@@ -99,7 +99,7 @@ def evaluate(
         seed=options.seed,
         replicates=options.replicates,
     )
-    collapse = collapse_of(legs, options.seed, learned=kind == "policy")
+    collapse = collapse_of(backtests, options.seed, learned=kind == "policy")
     return Evaluation(
         name=name,
         kind=kind,
@@ -116,18 +116,18 @@ def evaluate(
         measures={**judged.measures, **account.trade_measures},
         intervals=judged.intervals | account.trade_intervals,
         statistics=judged.statistics,
-        collapse=collapse.to_dict() | network_measures(subject, legs).to_dict(),
+        collapse=collapse.to_dict() | network_measures(strategy, backtests).to_dict(),
         verdicts=collapse.verdicts,
         comparators=judged.comparators,
         spa_p_value=judged.spa_p_value,
-        instruments=_instrument_rows(span, legs),
-        trades=trade_rows(legs),
-        lots=lot_rows(legs),
+        instruments=_instrument_rows(span, backtests),
+        trades=trade_rows(backtests),
+        lots=lot_rows(backtests),
         regimes=_regimes(account, holding.equity, span),
-        robustness=robustness(subject, span, rules, options.trials, held),
-        action_map=action_map(legs, layout),
+        robustness=robustness(strategy, span, rules, options.trials, held),
+        action_map=action_map(backtests, layout),
         oracle=_oracle(span, rules, account) if options.oracle else (),
-        notes=(*judged.notes, *_remarks(span, legs)),
+        notes=(*judged.notes, *_remarks(span, backtests)),
         market=tuple(Path(source).name for source in env.market),
     )
 
@@ -147,21 +147,23 @@ def _rule(text: str) -> Expert:
     return parse_behaviour(text)[0].expert
 
 
-def _identity(subject: Subject, name: str) -> tuple[str, str, str]:
+def _identity(strategy: Strategy, name: str) -> tuple[str, str, str]:
     """Name, kind and fingerprint."""
-    if isinstance(subject, OnnxPolicy):
-        return name or subject.path.name, "policy", subject.file.sha256
-    if isinstance(subject, Expert):
-        return name or subject.name, "expert", digest(subject.to_dict())
-    return name or type(subject).__name__, "policy", ""
+    if isinstance(strategy, OnnxPolicy):
+        return name or strategy.path.name, "policy", strategy.file.sha256
+    if isinstance(strategy, Expert):
+        return name or strategy.name, "expert", digest(strategy.to_dict())
+    return name or type(strategy).__name__, "policy", ""
 
 
-def _instrument_rows(span: EvaluationRange, legs: Sequence[Backtest]) -> tuple[InstrumentRow, ...]:
+def _instrument_rows(
+    span: EvaluationRange, backtests: Sequence[Backtest]
+) -> tuple[InstrumentRow, ...]:
     rows = []
-    for leg, each in zip(legs, span.instruments, strict=True):
-        returns = leg.equity[1:] / leg.equity[:-1] - 1.0
+    for backtest, each in zip(backtests, span.instruments, strict=True):
+        returns = backtest.equity[1:] / backtest.equity[:-1] - 1.0
         measures = performance(returns, each.bars.periods_per_year)
-        rows.append(InstrumentRow(leg.symbol, each.bars.sha256, measures))
+        rows.append(InstrumentRow(backtest.symbol, each.bars.sha256, measures))
     return tuple(rows)
 
 
@@ -188,9 +190,9 @@ def _oracle(
     return (ScoreRow("log growth", own / growth if growth > 0 else None, None, note),)
 
 
-def _remarks(span: EvaluationRange, legs: Sequence[Backtest]) -> list[str]:
-    notes = [f"{leg.symbol}: the account was ruined." for leg in legs if leg.ruined]
-    if len(legs) > 1:
+def _remarks(span: EvaluationRange, backtests: Sequence[Backtest]) -> list[str]:
+    notes = [f"{each.symbol}: the account was ruined." for each in backtests if each.ruined]
+    if len(backtests) > 1:
         notes.append("Equal shares of the capital for every instrument, not rebalanced.")
     gaps = sum(each.judged.gaps for each in span.instruments)
     if gaps:

@@ -16,7 +16,7 @@ import numpy as np
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.backtest import Subject
+from offline_trader.evaluation.backtest import Strategy
 from offline_trader.evaluation.judging.evaluation import evaluate
 from offline_trader.evaluation.judging.ledger import TrialLedger
 from offline_trader.evaluation.judging.options import EvaluateOptions
@@ -35,13 +35,13 @@ class SeedRun:
 
     Attributes:
         seed: of its training.
-        subject: the policy.
+        strategy: the policy.
         trial: what was chosen to get it, for the trial ledger.
         name: for the trial ledger.
     """
 
     seed: int
-    subject: Subject
+    strategy: Strategy
     trial: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
 
@@ -94,7 +94,7 @@ def seed_study(
     found = []
     for done, run in enumerate(runs, start=1):
         chosen = replace(brief, name=run.name, seed=run.seed if own_seeds else options.seed)
-        found.append(evaluate(run.subject, env, chosen, ledger=ledger, trial=run.trial))
+        found.append(evaluate(run.strategy, env, chosen, ledger=ledger, trial=run.trial))
         if on_seed is not None:
             on_seed(done)
     sharpes = [each.measures.get("sharpe") for each in found]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.backtest import Subject, backtest
+from offline_trader.evaluation.backtest import Strategy, backtest
 from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion, band_positions
 from offline_trader.evaluation.known_optimum.scoring import Score
 from offline_trader.export import OnnxPolicy
@@ -60,7 +60,7 @@ def band_actions(tensor: MarketTensor, market: OuMarket, cost_bps: float) -> Flo
 
 
 def score_on_bars(
-    subject: Subject,
+    strategy: Strategy,
     market: OuMarket | None = None,
     rules: SimulatorConfig | None = None,
     *,
@@ -69,7 +69,7 @@ def score_on_bars(
     """Score of a policy or an expert through the whole line.
 
     Args:
-        subject: an ONNX policy, an expert, or a function of raw observations.
+        strategy: an ONNX policy, an expert, or a function of raw observations.
         market: the law of the bars; ``bars`` counts all paths together. By default M3's, 50,000
             bars, with seeds that training on ``synthetic:ou`` (seed 0, 1, …) does not meet.
         rules: of the simulator; :data:`OU_RULES` by default.
@@ -95,11 +95,11 @@ def score_on_bars(
             warmup = each.bars - len(tensor)
             each = replace(each, bars=each.bars + warmup)
             tensor = ou_tensor(each)
-            if isinstance(subject, OnnxPolicy):
-                subject.require_layout(tensor.layout, owner="this version's features")
+            if isinstance(strategy, OnnxPolicy):
+                strategy.require_layout(tensor.layout, owner="this version's features")
         band = simulate_actions(tensor, rules, band_actions(tensor, each, cost_bps)[:-1])
         best[path] = band.log_growth[0]
-        equity = backtest(subject, tensor, rules).equity
+        equity = backtest(strategy, tensor, rules).equity
         growth[path] = np.log(equity[-1] / equity[0])
         n += len(tensor) - 1
     value = 100.0 * growth.sum() / best.sum()

@@ -26,7 +26,7 @@ MAP_COLUMNS = 10
 
 
 def collapse_of(
-    legs: Sequence[Backtest], seed: int = 0, *, learned: bool = True
+    backtests: Sequence[Backtest], seed: int = 0, *, learned: bool = True
 ) -> CollapseMeasures:
     """Collapse measures and verdicts of what was done on all instruments.
 
@@ -35,14 +35,14 @@ def collapse_of(
     a sale.
 
     Args:
-        legs: one backtest an instrument, with its observations.
+        backtests: one backtest an instrument, with its observations.
         seed: of the permutations.
         learned: of a trained policy, not of a person's rule.
     """
-    units = np.concatenate([leg.units for leg in legs])
+    units = np.concatenate([backtest.units for backtest in backtests])
     return collapse_measures(
-        np.concatenate([leg.actions for leg in legs]),
-        np.concatenate([leg.observations for leg in legs]),
+        np.concatenate([backtest.actions for backtest in backtests]),
+        np.concatenate([backtest.observations for backtest in backtests]),
         rng=np.random.default_rng(seed),
         directions=units,
         traded=units != 0.0,
@@ -50,10 +50,10 @@ def collapse_of(
     )
 
 
-def action_map(legs: Sequence[Backtest], layout: ObservationLayout) -> ActionMap:
+def action_map(backtests: Sequence[Backtest], layout: ObservationLayout) -> ActionMap:
     """Mean action by decile of the ten columns over which it varies most."""
-    actions = np.concatenate([leg.actions for leg in legs])
-    observations = np.concatenate([leg.observations for leg in legs])
+    actions = np.concatenate([backtest.actions for backtest in backtests])
+    observations = np.concatenate([backtest.observations for backtest in backtests])
     codes = quantile_codes(observations)
     means = np.full((layout.size, 10), np.nan)
     for column in range(layout.size):

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_trader.evaluation.backtest import Backtest, Subject
+from offline_trader.evaluation.backtest import Backtest, Strategy
 from offline_trader.evaluation.measures.collapse import dormant_ratio, effective_rank
 from offline_trader.export import OnnxPolicy
 from offline_trader.export.runtime import ModelSession
@@ -41,7 +41,7 @@ class LayeredPolicy(Protocol):
 
 @dataclass(frozen=True)
 class NetworkMeasures:
-    """The actor's hidden units over n states; None where the subject has no hidden layer.
+    """The actor's hidden units over n states; None where the strategy has no hidden layer.
 
     Attributes:
         dormant_ratio: share of the hidden units of all layers whose mean |activation| is at most
@@ -62,18 +62,18 @@ class NetworkMeasures:
         return asdict(self)
 
 
-def network_measures(subject: Subject, legs: Sequence[Backtest]) -> NetworkMeasures:
-    """Measures of ``subject``'s hidden layers on the observations that it decided on.
+def network_measures(strategy: Strategy, backtests: Sequence[Backtest]) -> NetworkMeasures:
+    """Measures of ``strategy``'s hidden layers on the observations that it decided on.
 
     Of more than 20,000 observations every k-th is taken, evenly over the range.
     """
-    seen = np.concatenate([leg.observations for leg in legs])
+    seen = np.concatenate([backtest.observations for backtest in backtests])
     seen = np.ascontiguousarray(seen[:: max(1, -(-len(seen) // MAX_STATES))])
     layers: Layers | None = None
-    if isinstance(subject, OnnxPolicy):
-        layers = onnx_hidden_layers(subject, seen)
-    elif isinstance(subject, LayeredPolicy):
-        layers = subject.hidden_layers(seen)
+    if isinstance(strategy, OnnxPolicy):
+        layers = onnx_hidden_layers(strategy, seen)
+    elif isinstance(strategy, LayeredPolicy):
+        layers = strategy.hidden_layers(seen)
     if layers is None:
         return NetworkMeasures()
     hidden, features = layers

@@ -9,12 +9,11 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.datasets.collection import CollectConfig, collect
-    from offline_trader.pipeline.candidates import Candidate, open_candidate
     from offline_trader.pipeline.demo import run_demo
     from offline_trader.pipeline.evaluating import (
         EvaluateConfig,
-        evaluate_candidate,
         evaluate_seeds,
+        evaluate_strategy,
         judge_imported,
     )
     from offline_trader.pipeline.expert_scores import score_expert
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig
     from offline_trader.pipeline.pretraining import pretrain
     from offline_trader.pipeline.progress import Advance, Progress, Silent
-    from offline_trader.pipeline.seed_candidates import open_candidates
     from offline_trader.pipeline.seed_records import chosen_run
+    from offline_trader.pipeline.seed_strategies import find_strategies
     from offline_trader.pipeline.seeds import pretrain_seeds
     from offline_trader.pipeline.settings import (
         DEMO,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         PretrainConfig,
         WalkForwardConfig,
     )
+    from offline_trader.pipeline.strategies import FoundStrategy, find_strategy
     from offline_trader.pipeline.validation import ValidationConfig, Validator
     from offline_trader.pipeline.walking import walk_market
 
@@ -44,12 +44,12 @@ __all__ = [
     "DEMO",
     "WALK_FORWARD",
     "Advance",
-    "Candidate",
     "CollectConfig",
     "DemoConfig",
     "EvaluateConfig",
     "Exported",
     "FinetuneConfig",
+    "FoundStrategy",
     "KnownOptimumConfig",
     "LineConfig",
     "LineJob",
@@ -61,13 +61,13 @@ __all__ = [
     "WalkForwardConfig",
     "chosen_run",
     "collect",
-    "evaluate_candidate",
     "evaluate_seeds",
+    "evaluate_strategy",
     "export_run",
+    "find_strategies",
+    "find_strategy",
     "finetune",
     "judge_imported",
-    "open_candidate",
-    "open_candidates",
     "pretrain",
     "pretrain_seeds",
     "run_demo",

@@ -13,13 +13,13 @@ from offline_trader.codec import parse_json, read_object, to_json
 from offline_trader.datasets import collect
 from offline_trader.errors import ConfigError, GateFailed
 from offline_trader.locks import locked
-from offline_trader.pipeline.candidates import open_candidate
-from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_candidate
+from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_strategy
 from offline_trader.pipeline.exporting import Exported, export_run
 from offline_trader.pipeline.finetuning import finetune
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import DemoConfig
+from offline_trader.pipeline.strategies import find_strategy
 from offline_trader.runs import LOCK, atomic_write
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def _run_stages(
     stage("export: one ONNX file")
     exported = export_run(folder / "finetune", folder / "export" / "policy.onnx")
     stage("evaluate: bars that nothing has seen")
-    candidate = open_candidate(str(exported.model))
-    options = replace(config.options, experts=candidate.experts, name="policy", seed=config.seed)
-    judged = evaluate_candidate(
-        candidate, EvaluateConfig(config.testing(), options), folder / "evaluation", progress
+    strategy = find_strategy(str(exported.model))
+    options = replace(config.options, experts=strategy.experts, name="policy", seed=config.seed)
+    judged = evaluate_strategy(
+        strategy, EvaluateConfig(config.testing(), options), folder / "evaluation", progress
     )
     return exported, judged
 

@@ -1,4 +1,4 @@
-"""Evaluating: a candidate, or the seeds of one configuration, judged, with a report in a folder."""
+"""Evaluating: a strategy, or the seeds of one configuration, judged, with a report in a folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from offline_trader.codec import to_json
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.judging import LEDGER_FOLDER, EvaluateOptions, TrialLedger, evaluate
 from offline_trader.markets import load_markets
-from offline_trader.pipeline.candidates import Candidate
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
-from offline_trader.pipeline.seed_candidates import seed_folders, study_name, validated_seed
+from offline_trader.pipeline.seed_strategies import seed_folders, study_name, validated_seed
+from offline_trader.pipeline.strategies import FoundStrategy
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EvaluateConfig",
-    "evaluate_candidate",
+    "evaluate_strategy",
     "evaluate_seeds",
     "judge_imported",
     "known_results",
@@ -46,16 +46,16 @@ class EvaluateConfig:
     options: EvaluateOptions = field(default_factory=EvaluateOptions)
 
 
-def own_settings(candidates: Sequence[Candidate]) -> tuple[dict[str, Any], str]:
-    """The settings that candidates bring along, and the last day that one of them saw.
+def own_settings(strategies: Sequence[FoundStrategy]) -> tuple[dict[str, Any], str]:
+    """The settings that strategies bring along, and the last day that one of them saw.
 
     Market and rules are those of the training, the range begins after the bars that were seen, and
     they are compared with their source experts.
     """
     import numpy as np
 
-    first = candidates[0]
-    seen_until = max(each.seen_until for each in candidates)
+    first = strategies[0]
+    seen_until = max(each.seen_until for each in strategies)
     start = str(np.datetime64(seen_until, "D") + 1) if seen_until else None
     env = {**first.env, "start": start, "end": None}
     options = {"experts": list(first.experts), "seed": first.seed}
@@ -108,7 +108,7 @@ def known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[Sco
 
 def evaluate_seeds(
     sources: Sequence[str],
-    candidates: Sequence[Candidate],
+    strategies: Sequence[FoundStrategy],
     config: EvaluateConfig,
     folder: Path,
     progress: Progress = Silent(),
@@ -124,13 +124,13 @@ def evaluate_seeds(
 
     Args:
         sources: what was named, as a folder of seeds.
-        candidates: of :func:`offline_trader.pipeline.open_candidates`.
-        config, folder, progress, gates, known_optimum, windows: as :func:`evaluate_candidate`.
+        strategies: of :func:`offline_trader.pipeline.find_strategies`.
+        config, folder, progress, gates, known_optimum, windows: as :func:`evaluate_strategy`.
     """
     from offline_trader.evaluation.judging import SeedRun, seed_study
 
-    own = config.options.seed == candidates[0].seed
-    runs = [SeedRun(each.seed, each.open(), each.trial, each.name) for each in candidates]
+    own = config.options.seed == strategies[0].seed
+    runs = [SeedRun(each.seed, each.open(), each.trial, each.name) for each in strategies]
     with progress.task(f"evaluating {len(runs)} seeds", len(runs)) as advance:
         study = seed_study(
             runs,
@@ -141,11 +141,11 @@ def evaluate_seeds(
             on_seed=advance,
         )
     best = validated_seed(sources)
-    seeds = [each.seed for each in candidates]
+    seeds = [each.seed for each in strategies]
     index, why = study.median, "with the median Sharpe ratio"
     if best is not None and best in seeds:
         index, why = seeds.index(best), "that validation chose"
-    chosen = candidates[index]
+    chosen = strategies[index]
     if own:
         config = replace(config, options=replace(config.options, seed=chosen.seed))
     named = replace(chosen, name=f"{study_name(sources)}, seed {chosen.seed}")
@@ -153,7 +153,7 @@ def evaluate_seeds(
         f"Curves and measures are those of {named.name}, of {len(seeds)} seeds the one {why}; "
         "the other seeds' are under Seeds."
     )
-    return evaluate_candidate(
+    return evaluate_strategy(
         named,
         config,
         folder,
@@ -166,8 +166,8 @@ def evaluate_seeds(
     )
 
 
-def evaluate_candidate(
-    candidate: Candidate,
+def evaluate_strategy(
+    strategy: FoundStrategy,
     config: EvaluateConfig,
     folder: Path,
     progress: Progress = Silent(),
@@ -186,14 +186,14 @@ def evaluate_candidate(
     Raises:
         ConfigError, DataError: a range without bars, or a model that cannot be opened.
     """
-    options = replace(config.options, name=config.options.name or candidate.name)
+    options = replace(config.options, name=config.options.name or strategy.name)
     with progress.task("evaluating") as advance:
         evaluation = evaluate(
-            candidate.open(),
+            strategy.open(),
             config.env,
             options,
             ledger=TrialLedger(LEDGER_FOLDER),
-            trial=candidate.trial,
+            trial=strategy.trial,
         )
         evaluation = replace(
             evaluation,
@@ -203,7 +203,7 @@ def evaluate_candidate(
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:
-            evaluation = _gated(candidate, config, evaluation, gates, progress)
+            evaluation = _gated(strategy, config, evaluation, gates, progress)
         advance(1, 1)
     publish(evaluation, folder)
     return evaluation
@@ -232,7 +232,7 @@ def judge_imported(
 
 
 def _gated(
-    candidate: Candidate,
+    strategy: FoundStrategy,
     config: EvaluateConfig,
     evaluation: Evaluation,
     gates: GateSet,
@@ -242,10 +242,10 @@ def _gated(
     from offline_trader.evaluation.gates import gate_rows
     from offline_trader.export import OnnxPolicy, record_gates
 
-    subject = candidate.open()
-    rows = gate_rows(subject, config.env, evaluation, gates)
+    policy = strategy.open()
+    rows = gate_rows(policy, config.env, evaluation, gates)
     judged = replace(evaluation, gates=rows)
-    model = subject.file if isinstance(subject, OnnxPolicy) else None
+    model = policy.file if isinstance(policy, OnnxPolicy) else None
     if model is not None and (model.path.parent / "manifest.json").exists():
         record_gates(model.path, judged.to_dict()["gates"], sha256=model.sha256)
     elif judged.kind == "policy":

@@ -14,9 +14,9 @@ def score_expert(expert: Expert, env: EnvConfig) -> dict[str, float | None]:
     """What ``expert`` earns over ``env``'s bars; several instruments in equal shares."""
     span = EvaluationRange.from_env(env)
     account = span.accounts(expert, [Scenario(env.simulator)])[0]
-    legs = account.legs
+    backtests = account.backtests
     found = performance(account.returns, span.periods_per_year)
-    steps = sum(len(leg.actions) for leg in legs)
-    trades = sum(int(leg.traded.sum()) for leg in legs)
+    steps = sum(len(backtest.actions) for backtest in backtests)
+    trades = sum(int(backtest.traded.sum()) for backtest in backtests)
     kept = {name: found[name] for name in ("total_return", "cagr", "sharpe", "max_drawdown")}
     return {**kept, "trades_per_1000": 1000.0 * trades / steps}

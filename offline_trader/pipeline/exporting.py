@@ -11,8 +11,8 @@ from offline_trader.config import portable, to_dict
 from offline_trader.errors import GateFailed
 from offline_trader.hashing import file_sha256
 from offline_trader.locks import locked
-from offline_trader.pipeline.candidates import last_day_seen, source_experts
 from offline_trader.pipeline.run_facts import ModelFacts
+from offline_trader.pipeline.strategies import last_day_seen, source_experts
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
     TrainedRun,
@@ -93,13 +93,13 @@ def export_run(
     layout = ObservationLayout.from_dict(dict(facts.layout))
     learner = trained_policy(finished, unverified=unverified)
     env = facts.validation_env or facts.env
-    legs = EvaluationRange.from_env(env).account(learner, env.simulator).legs
-    measures = collapse_of(legs)
+    backtests = EvaluationRange.from_env(env).account(learner, env.simulator).backtests
+    measures = collapse_of(backtests)
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
     refuse_collapsed(collapse, force=force)
     described = to_dict(_description(finished))
-    observations = np.concatenate([leg.observations for leg in legs])
+    observations = np.concatenate([backtest.observations for backtest in backtests])
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)

@@ -80,13 +80,13 @@ class LineJob:
         own = span.account(learner.act, rules)
         held = span.account(get_expert("buy_and_hold"), rules)
         stamps = bars.timestamps[fold.test.start : fold.test.stop]
-        collapse = collapse_of(own.legs)
+        collapse = collapse_of(own.backtests)
         return FoldResult(
             timestamps=np.datetime_as_string(stamps.astype("datetime64[s]")).tolist(),
             returns=own.returns.tolist(),
             benchmark=held.returns.tolist(),
             facts={
-                "trades": int(sum(leg.traded.sum() for leg in own.legs)),
+                "trades": int(sum(backtest.traded.sum() for backtest in own.backtests)),
                 "hold_share": collapse.hold_share,
                 "verdicts": list(collapse.verdicts),
                 **_selection(trained, home, fold.warm_from is not None),

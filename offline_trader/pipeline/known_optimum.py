@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.pipeline.candidates import open_candidate
 from offline_trader.pipeline.known_optimum_training import (
     KnownOptimumConfig,
     market_of,
@@ -17,6 +16,7 @@ from offline_trader.pipeline.known_optimum_training import (
     train_own,
 )
 from offline_trader.pipeline.progress import Progress, Silent
+from offline_trader.pipeline.strategies import find_strategy
 from offline_trader.user_code import find_function, guarded
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def score_named(
         policy: ``optimal``, ``behaviour`` or ``module:function``; on ``M3-bars`` a model, a run or
             an expert.
         config: size of the scoring run, and its seed.
-        unverified: see :func:`offline_trader.pipeline.open_candidate`.
+        unverified: see :func:`offline_trader.pipeline.find_strategy`.
 
     Raises:
         ConfigError, DataError: no such market or policy.
@@ -155,26 +155,26 @@ def _score_on_bars(
     from offline_trader.evaluation.known_optimum import ou_bars
     from offline_trader.markets.synthetic import OuMarket
 
-    subject: Any
+    strategy: Any
     if policy in ("optimal", "behaviour"):
         raise ConfigError(
             f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
             expected="an ONNX file, a run directory, expert:NAME or module:function",
         )
     if ":" in policy and not policy.startswith("expert:"):
-        subject = guarded(policy, find_function(policy))
+        strategy = guarded(policy, find_function(policy))
     else:
-        candidate = open_candidate(policy, unverified=unverified)
-        subject = candidate.open()
+        found = find_strategy(policy, unverified=unverified)
+        strategy = found.open()
         wanted = ou_bars.OU_RULES.action_mode
-        mode = candidate.env.get("simulator", {}).get("action_mode", wanted)
+        mode = found.env.get("simulator", {}).get("action_mode", wanted)
         if mode != wanted:
             progress.note(
                 f"{policy} was trained in mode {mode}; here its actions are target weights "
                 f"({wanted})"
             )
     law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
-    return ou_bars.score_on_bars(subject, law, n_paths=plan.paths)
+    return ou_bars.score_on_bars(strategy, law, n_paths=plan.paths)
 
 
 def _named(policy: str, market: KnownMarket) -> KnownPolicy:

@@ -116,7 +116,7 @@ class Validator:
     def __call__(self, policy: Policy) -> Mapping[str, float]:
         """``score`` and the measures it is made of."""
         account = self._course.account(policy, self.env.simulator)
-        collapse = collapse_of(account.legs)
+        collapse = collapse_of(account.backtests)
         trades = collapse.trades_per_1000 or 0.0
         refused = {"COLLAPSED", "STATE-BLIND"} & set(collapse.verdicts)
         candidate = not refused and trades >= self.config.min_trades_per_1000

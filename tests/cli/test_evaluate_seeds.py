@@ -16,9 +16,9 @@ from offline_trader.evaluation.judging import Evaluation
 from offline_trader.experts import get_expert
 from offline_trader.export import export_onnx
 from offline_trader.features import FeatureScaler, observation_layout
-from offline_trader.pipeline import seed_candidates
-from offline_trader.pipeline.candidates import Candidate
-from offline_trader.pipeline.seed_candidates import open_candidates, seed_folders, validated_seed
+from offline_trader.pipeline import seed_strategies
+from offline_trader.pipeline.seed_strategies import find_strategies, seed_folders, validated_seed
+from offline_trader.pipeline.strategies import FoundStrategy
 from offline_trader.runs import Run
 from offline_trader.simulator import SimulatorConfig
 
@@ -139,11 +139,11 @@ def test_a_folder_of_seeds_stands_for_them(tmp_path: Path, monkeypatch: pytest.M
         Run.create(tmp_path / "many" / f"seed-{seed}", config, command="pretrain", seed=seed)
     (tmp_path / "many" / "seed-notes").mkdir()
     assert [each.name for each in seed_folders(tmp_path / "many")] == ["seed-2", "seed-10"]
-    subject = get_expert("technical")
+    strategy = get_expert("technical")
     monkeypatch.setattr(
-        seed_candidates, "open_candidate", lambda path, **_: Candidate(path, lambda: subject)
+        seed_strategies, "find_strategy", lambda path, **_: FoundStrategy(path, lambda: strategy)
     )
-    found = open_candidates([str(tmp_path / "many")], as_seeds=False)
+    found = find_strategies([str(tmp_path / "many")], as_seeds=False)
     assert [Path(each.name).name for each in found] == ["seed-2", "seed-10"]
     assert validated_seed([str(tmp_path / "many")]) is None
     (tmp_path / "many" / "seeds.json").write_text(
@@ -160,4 +160,4 @@ def test_a_folder_of_seeds_stands_for_them(tmp_path: Path, monkeypatch: pytest.M
     other = {"seed": 3, "learner": {"gamma": 0.9}}
     Run.create(tmp_path / "many" / "seed-3", other, command="pretrain", seed=3)
     with pytest.raises(ConfigError, match=r"differ in learner\.gamma: 0\.99 and 0\.9"):
-        open_candidates([str(tmp_path / "many")], as_seeds=True)
+        find_strategies([str(tmp_path / "many")], as_seeds=True)

@@ -10,8 +10,8 @@ import pytest
 from offline_trader.cli.main import main
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.pipeline.candidates import model_name
 from offline_trader.pipeline.report_folder import claimed_folder, evaluation_folder
+from offline_trader.pipeline.strategies import model_name
 
 BRIEF = ["--market", "sp500", "--start", "2016-01-01", "--end", "2016-12-30", "-q"]
 BRIEF += ["--set", "options.costs_bps=[]", "--set", "options.noise_draws=0"]

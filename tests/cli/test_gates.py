@@ -23,8 +23,8 @@ from offline_trader.features import (
     observation_layout,
 )
 from offline_trader.markets import load_market
-from offline_trader.pipeline.candidates import Candidate
-from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_candidate
+from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_strategy
+from offline_trader.pipeline.strategies import FoundStrategy
 
 BRIEF = ["--set", "options.costs_bps=[]", "--set", "options.noise_draws=0"]
 
@@ -116,11 +116,13 @@ def test_without_the_option_nothing_is_gated() -> None:
 
 
 def test_a_policy_without_a_manifest_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
-    candidate = Candidate("mine", lambda: lambda seen: np.zeros((len(seen), 1), dtype=np.float32))
+    strategy = FoundStrategy(
+        "mine", lambda: lambda seen: np.zeros((len(seen), 1), dtype=np.float32)
+    )
     plan = EvaluateConfig(
         EnvConfig(market=("sp500",), start="2016-01-01", end="2016-12-31"),
         EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100),
     )
-    found = evaluate_candidate(candidate, plan, Path("out"), Terminal(), load_gates())
+    found = evaluate_strategy(strategy, plan, Path("out"), Terminal(), load_gates())
     assert found.gates
     assert "no manifest takes the gates" in capsys.readouterr().err

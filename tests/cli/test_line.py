@@ -112,12 +112,12 @@ def test_metrics_and_checkpoints_count_on_through_the_phases(line: Path) -> None
 
 
 def test_the_exported_policy_is_the_runs_policy(line: Path) -> None:
-    from offline_trader.pipeline.candidates import open_candidate
+    from offline_trader.pipeline.strategies import find_strategy
 
     rng = np.random.default_rng(0)
     observations = rng.normal(size=(200, 37)).astype(np.float32) * 0.1
-    onnx = open_candidate(str(line / "finetune" / "export" / "policy.onnx"))
-    run = open_candidate(str(line / "finetune"))
+    onnx = find_strategy(str(line / "finetune" / "export" / "policy.onnx"))
+    run = find_strategy(str(line / "finetune"))
     exported, trained = cast(Policy, onnx.open()), cast(Policy, run.open())
     np.testing.assert_allclose(exported(observations), trained(observations), atol=1e-5)
     assert onnx.seen_until == run.seen_until == "2005-12-31"

@@ -17,8 +17,8 @@ from offline_trader.pipeline import (
     EvaluateConfig,
     Progress,
     Silent,
-    evaluate_candidate,
-    open_candidate,
+    evaluate_strategy,
+    find_strategy,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,18 +43,18 @@ class Listener:
         self.told.append(f"{label} ends")
 
 
-def test_a_candidate_is_judged_without_a_terminal(
+def test_a_strategy_is_judged_without_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = EvaluateConfig(EnvConfig(market=("sp500",), start="2017"), BRIEF)
     listener = Listener()
-    found = evaluate_candidate(
-        open_candidate("expert:technical"), config, tmp_path / "told", listener
+    found = evaluate_strategy(
+        find_strategy("expert:technical"), config, tmp_path / "told", listener
     )
     assert listener.told == ["evaluating begins", "evaluating: 1 of 1", "evaluating ends"]
     assert (tmp_path / "told" / "report.html").is_file()
-    again = evaluate_candidate(open_candidate("expert:technical"), config, tmp_path / "silent")
+    again = evaluate_strategy(find_strategy("expert:technical"), config, tmp_path / "silent")
     assert again.measures == found.measures
     assert capfd.readouterr() == ("", "")
 

@@ -286,16 +286,17 @@ def test_two_instruments_are_the_mean_of_their_curves() -> None:
     first = make_market(make_bars(seed=1, symbol="a"))
     second = make_market(make_bars(n=500, seed=2, symbol="b"), start=270)
     hold, rules = get_expert("buy_and_hold"), SimulatorConfig()
-    legs = [backtest(hold, each, rules) for each in (first, second)]
-    account = combine(legs, 252.0)
+    runs = [backtest(hold, each, rules) for each in (first, second)]
+    account = combine(runs, 252.0)
     assert len(account.curve.equity) == len(first)
     offset = 10  # the second begins ten bars later and ends twenty earlier
-    np.testing.assert_allclose(account.curve.equity[offset - 1], (legs[0].equity[9] + 1e4) / 2)
+    np.testing.assert_allclose(account.curve.equity[offset - 1], (runs[0].equity[9] + 1e4) / 2)
     np.testing.assert_allclose(
-        account.curve.equity[offset + 30], (legs[0].equity[offset + 30] + legs[1].equity[30]) / 2
+        account.curve.equity[offset + 30],
+        (runs[0].equity[offset + 30] + runs[1].equity[30]) / 2,
     )
     np.testing.assert_allclose(
-        account.curve.equity[-1], (legs[0].equity[-1] + legs[1].equity[-1]) / 2
+        account.curve.equity[-1], (runs[0].equity[-1] + runs[1].equity[-1]) / 2
     )
     assert account.curve.close is None
 
@@ -350,7 +351,7 @@ def test_noise_is_each_instruments_own() -> None:
     pair = [replace(make_bars(), symbol=f"EXCHANGE:{name}") for name in ("BTCUSDT", "ETHUSDT")]
     span = EvaluationRange(tuple(Instrument(bars, BarRange(260, len(bars))) for bars in pair))
     noisy_prices = Scenario(SimulatorConfig(), noise_bps=20.0, noise_seed=(0,))
-    ((first, second),) = span.legs(get_expert("buy_and_hold"), [noisy_prices])
+    ((first, second),) = span.backtests(get_expert("buy_and_hold"), [noisy_prices])
     assert not np.allclose(first.close, second.close)
 
 

@@ -45,7 +45,7 @@ def test_rows_are_the_seeds_own_evaluations_and_their_middle_half() -> None:
     assert [row.name for row in rows] == ["seed 0", "seed 1", "seed 2", "seed 5"]
     for run, row in zip(RUNS, rows, strict=True):
         alone = evaluate(
-            run.subject,
+            run.strategy,
             ENV,
             EvaluateOptions(
                 costs_bps=(),
@@ -76,7 +76,7 @@ def test_each_seed_is_one_trial_however_often_it_is_looked_at(tmp_path: Path) ->
     seed_study(RUNS[:3], ENV, OPTIONS, ledger=ledger)
     assert ledger.count() == 3
     evaluate(
-        RUNS[1].subject, ENV, EvaluateOptions(seed=1, oracle=False, noise_draws=0, costs_bps=()),
+        RUNS[1].strategy, ENV, EvaluateOptions(seed=1, oracle=False, noise_draws=0, costs_bps=()),
         ledger=ledger, trial=RUNS[1].trial,
     )  # fmt: skip
     assert ledger.count() == 3

@@ -23,11 +23,11 @@ SIZE = observation_layout().size
 
 
 @pytest.fixture(scope="module")
-def legs() -> list[Backtest]:
+def runs() -> list[Backtest]:
     """A backtest whose observations are standard normal."""
     env = EnvConfig(market=("sp500",), start="2017-01-01", end="2017-12-31")
     span = EvaluationRange.from_env(env)
-    (found,) = span.legs(get_expert("technical"), [Scenario(env.simulator)])
+    (found,) = span.backtests(get_expert("technical"), [Scenario(env.simulator)])
     seen = np.random.default_rng(0).normal(size=(4_000, SIZE)).astype(np.float32)
     return [replace(found[0], observations=seen)]
 
@@ -66,8 +66,8 @@ def learner(request: pytest.FixtureRequest) -> Learner:
     return made
 
 
-def test_dormant_units_are_counted_over_all_layers(learner: Learner, legs: list[Backtest]) -> None:
-    found = network_measures(learner, legs)
+def test_dormant_units_are_counted_over_all_layers(learner: Learner, runs: list[Backtest]) -> None:
+    found = network_measures(learner, runs)
     assert found.hidden_units == 80
     assert found.feature_units == 16
     assert found.dormant_ratio == pytest.approx(14 / 80)
@@ -76,18 +76,21 @@ def test_dormant_units_are_counted_over_all_layers(learner: Learner, legs: list[
 
 
 def test_the_onnx_file_gives_the_same(
-    learner: Learner, legs: list[Backtest], tmp_path: Path
+    learner: Learner, runs: list[Backtest], tmp_path: Path
 ) -> None:
     path = tmp_path / "policy.onnx"
     scaler = neutral_scaler()
     export_onnx(Deterministic(learner), scaler, observation_layout(), path)
     scaled = [
-        replace(legs[0], observations=scaler.transform(legs[0].observations).astype(np.float32))
+        replace(
+            runs[0],
+            observations=scaler.transform(runs[0].observations).astype(np.float32),
+        )
     ]
-    assert network_measures(OnnxPolicy(path), legs) == network_measures(learner, scaled)
+    assert network_measures(OnnxPolicy(path), runs) == network_measures(learner, scaled)
 
 
-def test_equal_units_have_rank_one(legs: list[Backtest]) -> None:
+def test_equal_units_have_rank_one(runs: list[Backtest]) -> None:
     made = make_learner(LearnerConfig(hidden=(32,)), SIZE, seed=1)
     (linear,) = [
         each
@@ -97,25 +100,25 @@ def test_equal_units_have_rank_one(legs: list[Backtest]) -> None:
     with torch.no_grad():
         linear.weight[:] = linear.weight[0]
         linear.bias[:] = 0.0
-    found = network_measures(made, legs)
+    found = network_measures(made, runs)
     assert (found.effective_rank, found.feature_units, found.dormant_ratio) == (1, 32, 0.0)
 
 
-def test_experts_and_plain_functions_have_no_hidden_layers(legs: list[Backtest]) -> None:
+def test_experts_and_plain_functions_have_no_hidden_layers(runs: list[Backtest]) -> None:
     def flat(observations: NDArray[np.float32], /) -> NDArray[np.float32]:
         return np.zeros((len(observations), 1), np.float32)
 
-    assert network_measures(get_expert("technical"), legs) == NetworkMeasures()
-    assert network_measures(flat, legs) == NetworkMeasures()
+    assert network_measures(get_expert("technical"), runs) == NetworkMeasures()
+    assert network_measures(flat, runs) == NetworkMeasures()
 
 
 def test_a_file_without_a_hidden_layer_is_not_measured(
-    legs: list[Backtest], tmp_path: Path
+    runs: list[Backtest], tmp_path: Path
 ) -> None:
     path = tmp_path / "linear.onnx"
     actor = torch.nn.Sequential(torch.nn.Linear(SIZE, 1), torch.nn.Tanh())
     export_onnx(actor, neutral_scaler(), observation_layout(), path)
-    assert network_measures(OnnxPolicy(path), legs) == NetworkMeasures()
+    assert network_measures(OnnxPolicy(path), runs) == NetworkMeasures()
 
 
 def test_onnx_measures_need_no_torch(learner: Learner, tmp_path: Path) -> None:

@@ -132,15 +132,15 @@ def test_a_policy_that_only_sells_while_flat_never_trades() -> None:
         return np.asarray(-size, np.float32)
 
     env = EnvConfig(market=("synthetic:ou?bars=1500",))
-    legs = EvaluationRange.from_env(env).account(seller, env.simulator).legs
-    found = collapse_of(legs)
+    backtests = EvaluationRange.from_env(env).account(seller, env.simulator).backtests
+    found = collapse_of(backtests)
     assert found.n_effective > 1.5
     assert found.std > 0.02
     assert found.verdicts[0] == "COLLAPSED"
     reason = verdicts_of(found.to_dict())["COLLAPSED"]
     assert reason == f"never trades: no order was filled on {found.n:,} bars"
     assert found.action_entropy == 0.0
-    assert collapse_of(legs, learned=False).verdicts[0] == "inactive"
+    assert collapse_of(backtests, learned=False).verdicts[0] == "inactive"
 
 
 def test_a_rule_that_waits_is_rare_and_a_policy_that_does_is_collapsed() -> None:

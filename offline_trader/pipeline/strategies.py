@@ -27,20 +27,20 @@ from offline_trader.pipeline.trained_runs import (
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
-    from offline_trader.evaluation.backtest import Subject
+    from offline_trader.evaluation.backtest import Strategy
 
 __all__ = [
-    "Candidate",
+    "FoundStrategy",
     "last_day_seen",
     "model_name",
-    "open_candidate",
+    "find_strategy",
     "require_bars",
     "source_experts",
 ]
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class FoundStrategy:
     """A policy or an expert with what is known of its making.
 
     Attributes:
@@ -56,7 +56,7 @@ class Candidate:
     """
 
     name: str
-    opener: Callable[[], Subject]
+    opener: Callable[[], Strategy]
     env: Mapping[str, Any] = field(default_factory=dict)
     seen_until: str = ""
     experts: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Candidate:
     seed: int = 0
     facts: ModelFacts | None = None
 
-    def open(self) -> Subject:
+    def open(self) -> Strategy:
         """What is evaluated, opened at the first call.
 
         Raises:
@@ -74,8 +74,8 @@ class Candidate:
         return self.opener()
 
 
-def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
-    """The candidate that ``source`` names. A model is read and compared, and not yet opened.
+def find_strategy(source: str, *, unverified: bool = False) -> FoundStrategy:
+    """The strategy that ``source`` names. A model is read and compared, and not yet opened.
 
     Args:
         source: an ONNX file, a run directory, or ``expert:NAME``.
@@ -94,7 +94,7 @@ def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
         if behaviour.noise:
             raise ConfigError(f"{source} has noise", expected="an expert as it decides by itself")
         name, expert = text.partition("?")[0], behaviour.expert
-        return Candidate(_plain(name), lambda: expert, trial={"expert": text, "seed": 0})
+        return FoundStrategy(_plain(name), lambda: expert, trial={"expert": text, "seed": 0})
     path = Path(source)
     if path.is_dir():
         from offline_trader.pipeline.seed_records import chosen_run
@@ -109,13 +109,13 @@ def open_candidate(source: str, *, unverified: bool = False) -> Candidate:
     )
 
 
-def _from_onnx(path: Path, unverified: bool) -> Candidate:
+def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:
     from offline_trader.export import OnnxPolicy, read_model
 
     file = read_model(path, unverified=unverified)
     facts = read_facts(f"{path}: metadata", ModelFacts, file.metadata)
     experts, unasked = _asked(facts.experts)
-    return Candidate(
+    return FoundStrategy(
         name=model_name(path),
         opener=cache(lambda: OnnxPolicy(file)),
         env=facts.env,
@@ -128,11 +128,11 @@ def _from_onnx(path: Path, unverified: bool) -> Candidate:
     )
 
 
-def _from_run(path: Path, unverified: bool) -> Candidate:
+def _from_run(path: Path, unverified: bool) -> FoundStrategy:
     run = finished_run(path)
     facts, policy = run.facts, policy_hash(run, unverified=unverified)
     experts, unasked = _asked(source_experts(facts.experts))
-    return Candidate(
+    return FoundStrategy(
         name=_run_name(path),
         opener=cache(lambda: trained_policy(run, unverified=unverified)),
         env=to_dict(facts.env),

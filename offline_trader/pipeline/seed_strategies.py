@@ -9,11 +9,11 @@ from typing import Any
 
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.pipeline.candidates import Candidate, open_candidate
 from offline_trader.pipeline.seed_records import SEEDS_FILE, read_seeds
+from offline_trader.pipeline.strategies import FoundStrategy, find_strategy
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 
-__all__ = ["open_candidates", "seed_folders", "study_name", "validated_seed"]
+__all__ = ["find_strategies", "seed_folders", "study_name", "validated_seed"]
 
 # A seed's run may read its own dataset and start from its own parent; the rest has to be the same.
 _OWN = ("seed", "dataset", "parent")
@@ -29,15 +29,15 @@ def seed_folders(folder: Path) -> list[Path]:
     return [each for _, each in sorted(found)]
 
 
-def open_candidates(
+def find_strategies(
     sources: Sequence[str], *, as_seeds: bool, unverified: bool = False
-) -> list[Candidate]:
-    """One candidate, or the seeds' candidates.
+) -> list[FoundStrategy]:
+    """One strategy, or one a seed.
 
     Args:
         sources: what was named. A folder of ``seed-0``, ``seed-1`` … stands for these.
         as_seeds: several sources are seeds of one configuration.
-        unverified: see :func:`open_candidate`.
+        unverified: see :func:`find_strategy`.
 
     Raises:
         ConfigError: several without ``as_seeds``, one where seeds are wanted, or seeds that
@@ -66,10 +66,10 @@ def open_candidates(
             "experts with --as-seeds",
             expected="runs or ONNX files: experts do not depend on a seed",
         )
-    candidates = [open_candidate(path, unverified=unverified) for path in paths]
-    if len(candidates) > 1:
-        _require_one_configuration(paths, candidates)
-    return candidates
+    found = [find_strategy(path, unverified=unverified) for path in paths]
+    if len(found) > 1:
+        _require_one_configuration(paths, found)
+    return found
 
 
 def study_name(sources: Sequence[str]) -> str:
@@ -90,10 +90,10 @@ def validated_seed(sources: Sequence[str]) -> int | None:
     return None if best is None else best.seed
 
 
-def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candidate]) -> None:
-    first = _settings(paths[0], candidates[0])
-    for path, candidate in zip(paths[1:], candidates[1:], strict=True):
-        other = _settings(path, candidate)
+def _require_one_configuration(paths: Sequence[str], found: Sequence[FoundStrategy]) -> None:
+    first = _settings(paths[0], found[0])
+    for path, strategy in zip(paths[1:], found[1:], strict=True):
+        other = _settings(path, strategy)
         names = [k for k in {**first, **other} if first.get(k) != other.get(k)]
         if names:
             name = names[0]
@@ -105,10 +105,10 @@ def _require_one_configuration(paths: Sequence[str], candidates: Sequence[Candid
             )
 
 
-def _settings(path: str, candidate: Candidate) -> dict[str, Any]:
+def _settings(path: str, strategy: FoundStrategy) -> dict[str, Any]:
     """Settings by dotted key: all of a run's; of an ONNX file what it tells of its training."""
     if not Path(path).is_dir():
-        facts = {} if candidate.facts is None else to_dict(candidate.facts)
+        facts = {} if strategy.facts is None else to_dict(strategy.facts)
         kept = ("command", "market", "simulator", "train_range", "experts")
         return _flat({name: facts.get(name) for name in kept})
     from offline_trader.runs import Run

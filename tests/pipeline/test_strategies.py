@@ -1,4 +1,4 @@
-"""What is known of a candidate's making, and what a later evaluation refuses for it."""
+"""What is known of a strategy's making, and what a later evaluation refuses for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
-from offline_trader.pipeline.candidates import last_day_seen, require_bars
+from offline_trader.pipeline.strategies import last_day_seen, require_bars
 
 
 @pytest.mark.parametrize(
