@@ -6,8 +6,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,9 @@ from offline_trader.errors import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Bar", "Percent", "Terminal", "number"]
+    from offline_trader.pipeline import Advance
+
+__all__ = ["Percent", "Terminal", "number"]
 
 _NEVER_WRAPPED = 16
 _EDGES, _PADDING = 1, 2  # of a table: at its left, and after each column
@@ -27,20 +29,6 @@ _DRIVING = re.compile(
 )
 """Control characters (C0 but for line break and tab, DEL, C1), marks of writing direction, halves
 of surrogate pairs."""
-
-
-class Bar:
-    """Moves one progress bar: call it with the units done so far and the total."""
-
-    def __init__(self, progress: Any, task: Any) -> None:
-        self._progress, self._task = progress, task
-
-    def __call__(self, done: float, total: float | None = None, /) -> None:
-        """Set the bar to ``done`` of ``total``."""
-        if total is None:
-            self._progress.update(self._task, completed=done)
-        else:
-            self._progress.update(self._task, completed=done, total=total)
 
 
 class Terminal:
@@ -111,26 +99,11 @@ class Terminal:
             table.add_row(*row)
         self._out.print(table, soft_wrap=False)
 
-    @contextmanager
-    def task(self, label: str, total: float | None = None, /) -> Iterator[Bar]:
+    def task(self, label: str, total: float | None = None, /) -> AbstractContextManager[Advance]:
         """A progress bar on stderr for the length of the block; silent with ``--quiet``."""
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from offline_trader.workbench.progress_bars import terminal_bar
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self._err, disable=self.quiet) as bars:
-            yield Bar(bars, bars.add_task(visible(label), total=total))
+        return terminal_bar(self._err, label, total, silent=self.quiet)
 
 
 @dataclass(frozen=True)

@@ -115,11 +115,7 @@ class AuditResult:
 
 def bars_frame(bars: Bars) -> pd.DataFrame:
     """Frame [T] with columns open, high, low, close, volume and the bars' timestamps (UTC)."""
-    import pandas as pd
-
-    columns = {name: getattr(bars, name).copy() for name in [*_PRICES, "volume"]}
-    index = pd.DatetimeIndex(bars.timestamps, tz="UTC", name="timestamp")
-    return pd.DataFrame(columns, index=index)
+    return bars.to_frame()
 
 
 def audit_function(

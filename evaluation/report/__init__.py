@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from offline_trader.evaluation.report.brief import brief_html, brief_text
 from offline_trader.evaluation.report.compared import render_comparison
 from offline_trader.evaluation.report.page import render_report, write_report
 
-__all__ = ["render_comparison", "render_report", "write_report"]
+__all__ = ["brief_html", "brief_text", "render_comparison", "render_report", "write_report"]

@@ -34,7 +34,7 @@ from offline_trader.evaluation.report.svg import (
 )
 from offline_trader.runs import atomic_write
 
-__all__ = ["COLOURS", "picture", "write_pngs"]
+__all__ = ["COLOURS", "picture", "png_bytes", "write_pngs"]
 
 COLOURS: dict[Role, str] = {
     "policy": "#2563eb",
@@ -63,26 +63,31 @@ def write_pngs(charts: Sequence[Chart], directory: Path, owner: str = "") -> lis
         directory: made if it is missing.
         owner: whose figures they are, beside every title.
     """
-    import resvg_py
-
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for chart in charts:
         paths.append(directory / f"{chart.name}.png")
-        pixels = resvg_py.svg_to_bytes(
-            svg_string=picture(chart, owner),
-            background="#ffffff",
-            style_sheet=_style(),
-            skip_system_fonts=True,
-            font_files=[_font("DejaVuSans.ttf"), _font("DejaVuSans-Bold.ttf")],
-            font_family="DejaVu Sans",
-        )
-        atomic_write(paths[-1], pixels)
+        atomic_write(paths[-1], png_bytes(chart, owner))
     return paths
 
 
+def png_bytes(chart: Chart, owner: str = "") -> bytes:
+    """The figure as a PNG file's content; ``owner`` as for :func:`write_pngs`."""
+    import resvg_py
+
+    pixels: bytes = resvg_py.svg_to_bytes(
+        svg_string=picture(chart, owner),
+        background="#ffffff",
+        style_sheet=_style(),
+        skip_system_fonts=True,
+        font_files=[_font("DejaVuSans.ttf"), _font("DejaVuSans-Bold.ttf")],
+        font_family="DejaVu Sans",
+    )
+    return pixels
+
+
 def picture(chart: Chart, owner: str = "") -> str:
-    """The figure as one SVG document; its colours are classes that :func:`write_pngs` styles."""
+    """The figure as one SVG document; its colours are classes that :func:`png_bytes` styles."""
     if isinstance(chart, LineChart | BarChart):
         parts, width, height = _plot(chart)
     elif isinstance(chart, IntervalChart):

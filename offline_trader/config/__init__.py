@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         require_seed,
         to_dict,
         to_yaml,
+        with_settings,
     )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "require_seed",
     "to_dict",
     "to_yaml",
+    "with_settings",
 ]
 
 __getattr__ = lazy_names(__name__)

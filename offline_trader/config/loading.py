@@ -31,6 +31,7 @@ __all__ = [
     "require_seed",
     "to_dict",
     "to_yaml",
+    "with_settings",
 ]
 
 T = TypeVar("T")
@@ -142,6 +143,23 @@ def _merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, object
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         merged[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def with_settings(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``settings`` over it, by name or dotted key (``env.simulator.commission_bps``),
+    whose values may be mappings of further names; later ones win.
+
+    Raises:
+        ConfigError: a key that is no text, or ends with a dot.
+    """
+    tree: dict[str, Any] = dict(base)
+    for key, value in settings.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"setting {key!r}", expected="a name, as in 'offline.updates'")
+        part: dict[str, object] = {}
+        _assign(part, key.split("."), value, key)
+        tree = _merged(tree, part)
+    return tree
 
 
 def _assign(tree: dict[str, object], keys: Sequence[str], value: object, text: str) -> None:

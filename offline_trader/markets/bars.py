@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from offline_trader.markets.spacing import count_gaps, infer_periods_per_year
 from offline_trader.markets.validation import PRICES, Bar, Locate, check_columns
 from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Bars", "TimeArray"]
 
@@ -76,6 +81,64 @@ class Bars:
         check_columns(stamps, columns, self.name, locate or (lambda i: f"bar {i}"))
         if self.periods_per_year <= 0.0:
             object.__setattr__(self, "periods_per_year", infer_periods_per_year(stamps))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        symbol: str | None = None,
+        tz: str | None = None,
+        adjust: bool = False,
+    ) -> Bars:
+        """The bars in a pandas frame, read by the rules of a file of prices.
+
+        Args:
+            frame: a row a bar, its times in a column or in the index; the usual spellings of open,
+                high, low, close and volume. It may hold several instruments, in a column
+                ``symbol`` or as the second level of its columns.
+            symbol: which of several instruments; a name for the one that has none.
+            tz: time zone of times that carry none; UTC by default.
+            adjust: scale prices by the frame's adjusted close ÷ close.
+
+        Raises:
+            DataError: no bars, with row and reason, or several instruments and no ``symbol``.
+            ConfigError: an unknown time zone.
+        """
+        from offline_trader.markets.frames import from_frame
+
+        return from_frame(frame, symbol=symbol, tz=tz, adjust=adjust)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Frame [T] with columns open, high, low, close, volume and the times (UTC) as index.
+
+        :meth:`from_frame` with the same symbol gives equal bars back.
+        """
+        from offline_trader.markets.frames import frame_of
+
+        return frame_of(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The closes over time, on a logarithmic axis.
+
+        Args:
+            ax: matplotlib axes to draw on; None: new ones.
+        """
+        from offline_trader.markets.showing import plot_closes
+
+        return plot_closes(self, ax)
+
+    def __repr__(self) -> str:
+        first, last = (str(self.timestamps[k].astype("datetime64[D]")) for k in (0, -1))
+        return (
+            f"Bars({self.symbol!r}, {len(self):,} bars, {first} to {last}, "
+            f"{self.periods_per_year:g} a year)"
+        )
+
+    def _repr_html_(self) -> str:
+        from offline_trader.markets.showing import bars_html
+
+        return bars_html(self)
 
     @property
     def name(self) -> str:

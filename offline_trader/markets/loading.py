@@ -26,7 +26,15 @@ from offline_trader.markets.validation import PRICES
 from offline_trader.tables import is_zone, label, parse_times
 from offline_trader.types import FloatArray, IntArray
 
-__all__ = ["absolute_source", "load_market", "load_markets", "of_closes", "parse_source"]
+__all__ = [
+    "absolute_source",
+    "bars_of",
+    "load_market",
+    "load_markets",
+    "of_closes",
+    "one_of",
+    "parse_source",
+]
 
 _CLOSES = "closes:"
 CLOSES_NOTE = (
@@ -61,7 +69,15 @@ def load_market(
             it and no ``symbol``.
         ConfigError: an unknown market, date or time zone.
     """
-    found = _load(str(source), tz, adjust)
+    return one_of(_load(str(source), tz, adjust), str(source), symbol).between(start, end)
+
+
+def one_of(found: list[Bars], source: str, symbol: str | None) -> Bars:
+    """The one of ``found``, or the one of name ``symbol``; ``source`` is where they are from.
+
+    Raises:
+        DataError: no such one, or several without ``symbol``.
+    """
     names = [bars.symbol for bars in found]
     if symbol is not None:
         found = [bars for bars in found if bars.symbol == symbol]
@@ -74,7 +90,7 @@ def load_market(
             expected="one instrument here",
             hint=f"name one of them, as in {source}#{names[0]}",
         )
-    return found[0].between(start, end)
+    return found[0]
 
 
 def load_markets(
@@ -165,7 +181,18 @@ def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
 
 
 def _load_file(path: Path, tz: str | None, adjust: bool, closes: bool) -> list[Bars]:
-    table = read_prices(path, closes)
+    return bars_of(read_prices(path, closes), tz, adjust, closes)
+
+
+def bars_of(
+    table: PriceTable, tz: str | None = None, adjust: bool = False, closes: bool = False
+) -> list[Bars]:
+    """Every instrument's bars in a table of prices; arguments as for :func:`load_market`.
+
+    Raises:
+        DataError: cells that are no bars, with their row.
+        ConfigError: an unknown time zone.
+    """
     zone, notes = _zone(table, tz)
     times = parse_times(table.frame["timestamp"], zone, table.source, table.locate)
     notes = [*table.notes, *notes, *times.notes]

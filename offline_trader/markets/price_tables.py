@@ -25,6 +25,7 @@ from offline_trader.tables import (
     label,
     parse_numbers,
     plain,
+    read_frame,
     read_table,
 )
 from offline_trader.types import FloatArray, IntArray
@@ -32,7 +33,7 @@ from offline_trader.types import FloatArray, IntArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PriceTable", "read_prices"]
+__all__ = ["PriceTable", "frame_prices", "read_prices"]
 
 _USUAL_VOLUMES = {"volume", "vol", "v"}
 
@@ -130,6 +131,26 @@ def read_prices(path: Path, closes: bool = False) -> PriceTable:
         names_closes if closes else names_prices,
         lambda table: _instruments(table, closes) if table.header else None,
     )
+    return _prices(table, label(path.name.split(".")[0]), closes)
+
+
+def frame_prices(frame: pd.DataFrame, symbol: str) -> PriceTable:
+    """The bars in a pandas frame, not yet converted, as if it were read from a Parquet file.
+
+    Args:
+        frame: T rows, times in a column or the index; one instrument, or several in a column
+            ``symbol`` or as the second level of the columns.
+        symbol: the instrument, where the frame does not name it.
+
+    Raises:
+        DataError: no table, or a needed column missing.
+    """
+    table = read_frame(frame, "the frame", names_prices, lambda table: _instruments(table, False))
+    return _prices(table, label(symbol), False)
+
+
+def _prices(table: Table, symbol: str, closes: bool) -> PriceTable:
+    """The bars of a table; ``symbol``: the instrument where the table names none."""
     notes = list(table.notes)
     if table.header:
         instruments = _instruments(table, closes)
@@ -137,7 +158,6 @@ def read_prices(path: Path, closes: bool = False) -> PriceTable:
         columns, remark = _without_header(table, closes)
         instruments = {"": columns}
         notes.append(remark)
-    symbol = label(path.name.split(".")[0])
     if len(instruments) == 1:
         symbol = next(iter(instruments)) or symbol
     first = next(iter(instruments.values()))

@@ -7,7 +7,7 @@ from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.tables.layout import HeaderTest, is_number
 from offline_trader.tables.names import SYMBOL_NAMES, TIME_NAMES, find_name, is_percent, plain
 from offline_trader.tables.numbers import MISSING, DecimalSign, decimal_sign, parse_numbers
-from offline_trader.tables.reading import read_table
+from offline_trader.tables.reading import read_frame, read_table
 from offline_trader.tables.table import Table
 from offline_trader.tables.times import Times, is_clock, parse_times
 from offline_trader.tables.zones import is_zone
@@ -33,5 +33,6 @@ __all__ = [
     "parse_numbers",
     "parse_times",
     "plain",
+    "read_frame",
     "read_table",
 ]

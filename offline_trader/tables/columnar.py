@@ -1,4 +1,4 @@
-"""Parquet and Feather files to tables."""
+"""Parquet and Feather files, and pandas' frames, to tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from offline_trader.tables.table import Table, unlike
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FEATHER_MAGIC", "PARQUET_MAGIC", "read_columnar"]
+__all__ = ["FEATHER_MAGIC", "PARQUET_MAGIC", "frame_table", "read_columnar"]
 
 PARQUET_MAGIC = b"PAR1"
 FEATHER_MAGIC = (b"ARROW1", b"FEA1")
@@ -33,13 +33,24 @@ def read_columnar(path: Path, source: str, parquet: bool, is_header: HeaderTest 
     Raises:
         DataError: damaged or too large.
     """
-    import pandas as pd
-
     with refusals(source):
         frame = (_parquet if parquet else _feather)(path, source)
-        if not isinstance(frame.index, pd.RangeIndex):
-            frame = frame.reset_index()
-        frame = frame.apply(_decoded)
+        return frame_table(frame, source, is_header)
+
+
+def frame_table(frame: pd.DataFrame, source: str, is_header: HeaderTest | None) -> Table:
+    """The table that a frame is; its index, unless it only counts the rows, as columns.
+
+    Args:
+        frame: T rows; it is not changed.
+        source: what messages call it.
+        is_header: tells names from instruments where columns have two levels.
+    """
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()
+    frame = frame.apply(_decoded)
     names, groups = _levels(frame)
     if groups and is_header is not None and not is_header(names) and is_header(groups):
         names, groups = (

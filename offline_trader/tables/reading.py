@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from offline_trader.errors import DataError
-from offline_trader.tables.columnar import FEATHER_MAGIC, PARQUET_MAGIC, read_columnar
+from offline_trader.tables.columnar import (
+    FEATHER_MAGIC,
+    PARQUET_MAGIC,
+    frame_table,
+    read_columnar,
+)
 from offline_trader.tables.contents import EXPECTED, PACKED, label, refusals, unpack
 from offline_trader.tables.json_rows import read_json
 from offline_trader.tables.layout import HeaderTest
@@ -14,7 +20,10 @@ from offline_trader.tables.table import Table
 from offline_trader.tables.text import read_text
 from offline_trader.tables.tidying import tidy
 
-__all__ = ["read_table"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_frame", "read_table"]
 
 _JSON = {".json", ".jsonl", ".ndjson"}
 _TEXT = {".csv", ".tsv", ".txt", ".dat", ".asc", ".prn", ".tab", ""}
@@ -59,11 +68,36 @@ def read_table(
         table = read_columnar(path, source, magic.startswith(PARQUET_MAGIC), is_header)
     else:
         table = _from_text(path, source, is_header)
+    return _checked(table, check)
+
+
+def read_frame(
+    frame: pd.DataFrame,
+    source: str,
+    is_header: HeaderTest | None = None,
+    check: Callable[[Table], object] | None = None,
+) -> Table:
+    """The table that a pandas frame is, as if it were read from a Parquet file of it.
+
+    Args:
+        frame: T rows; it is not changed.
+        source: what messages call it.
+        is_header, check: as for :func:`read_table`.
+
+    Raises:
+        DataError: no rows, or something in it that no file could hold.
+    """
+    with refusals(source, "a pandas frame of plain columns"):
+        table = frame_table(frame, source, is_header)
+    return _checked(table, check)
+
+
+def _checked(table: Table, check: Callable[[Table], object] | None) -> Table:
     table = tidy(table)
     if check is not None:
         check(table)
     if len(table.frame) == 0:
-        raise DataError(f"{source}: no rows", expected="a header and at least one row")
+        raise DataError(f"{table.source}: no rows", expected="a header and at least one row")
     return table
 
 
