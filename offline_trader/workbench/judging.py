@@ -70,15 +70,15 @@ def evaluate(
         DataError: a policy or bars that cannot be used, or no bars after those of the training.
         SchemaMismatch: a model for another observation layout.
     """
-    from offline_trader.pipeline import evaluating, open_candidates
-    from offline_trader.pipeline.candidates import require_bars
+    from offline_trader.pipeline import evaluating, find_strategies
     from offline_trader.pipeline.report_folder import claimed_folder, evaluation_folder
-    from offline_trader.pipeline.seed_candidates import study_name
+    from offline_trader.pipeline.seed_strategies import study_name
+    from offline_trader.pipeline.strategies import require_bars
 
     told = progress_for(progress)
     names = _names_of(policy)
-    candidates = open_candidates(names, as_seeds=len(names) > 1, unverified=unverified)
-    base, seen_until = evaluating.own_settings(candidates)
+    strategies = find_strategies(names, as_seeds=len(names) > 1, unverified=unverified)
+    base, seen_until = evaluating.own_settings(strategies)
     plan = resolved(
         evaluating.EvaluateConfig,
         settings,
@@ -94,25 +94,25 @@ def evaluate(
     known = evaluating.known_results(names, [Path(each) for each in known_optimum])
     windows = () if walk_forward is None else evaluating.windows_of(Path(walk_forward), plan.env)
     limits = _limits(gates, stage)
-    for each in candidates:
+    for each in strategies:
         each.open()
-    missing = [each for each in candidates[0].unasked if each not in plan.options.experts]
+    missing = [each for each in strategies[0].unasked if each not in plan.options.experts]
     if missing:
         told.note(
             f"not compared with {', '.join(missing)}, which the model names: its code is imported "
             "only if you name it among the experts"
         )
-    name = candidates[0].name if len(candidates) == 1 else study_name(names)
+    name = strategies[0].name if len(strategies) == 1 else study_name(names)
     folder = evaluation_folder(name, plan.env) if output is None else Path(output)
     shown: dict[str, Any] = {"known_optimum": known, "windows": windows}
     with claimed_folder(folder, overwrite=overwrite):
-        if len(candidates) > 1:
+        if len(strategies) > 1:
             found = evaluating.evaluate_seeds(
-                names, candidates, plan, folder, told, limits, **shown
+                names, strategies, plan, folder, told, limits, **shown
             )
         else:
-            found = evaluating.evaluate_candidate(
-                candidates[0], plan, folder, told, limits, **shown
+            found = evaluating.evaluate_strategy(
+                strategies[0], plan, folder, told, limits, **shown
             )
     return Report(found, folder)
 
