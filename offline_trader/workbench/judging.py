@@ -111,9 +111,7 @@ def evaluate(
                 names, strategies, plan, folder, told, limits, **shown
             )
         else:
-            found = evaluating.evaluate_strategy(
-                strategies[0], plan, folder, told, limits, **shown
-            )
+            found = evaluating.evaluate_strategy(strategies[0], plan, folder, told, limits, **shown)
     return Report(found, folder)
 
 
