@@ -253,8 +253,7 @@ def run_seed(name: str, budget: Budget, seed: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     from offline_trader.datasets import CollectConfig, collect, load_transitions
-    from offline_trader.datasets.catalog import own_metadata
-    from offline_trader.features import FeatureScaler
+    from offline_trader.datasets.catalog import dataset_facts
     from offline_trader.pipeline.validation import ValidationConfig, Validator, whole_range
 
     task, root = TASKS[name], HOME / "datasets"
@@ -267,7 +266,7 @@ def run_seed(name: str, budget: Budget, seed: int) -> dict[str, Any]:
     )
     collect(plan, root=root, resume=True)
     data = load_transitions(plan.dataset_id, root)
-    scaler = FeatureScaler.from_dict(own_metadata(plan.dataset_id, root)["scaler"])
+    scaler = dataset_facts(plan.dataset_id, root).scaler
     config = ValidationConfig(end=task.validation_end, min_trades_per_1000=0.0)
     validator = Validator(config.env(env), config)
     first_test_day = str(np.datetime64(task.validation_end) + 1)

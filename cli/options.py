@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -10,6 +9,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.codec import to_json
 from offline_trader.config import config_hash, load_config, to_dict, to_yaml
 from offline_trader.errors import ConfigError
 
@@ -152,7 +152,7 @@ def resolve(
 
 def listed(values: Sequence[str] | None) -> str | None:
     """A repeated option as the text of a list setting; None stays None."""
-    return json.dumps(list(values)) if values else None
+    return to_json(values) if values else None
 
 
 def show_settings(terminal: Terminal, config: object) -> None:

@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 
 from offline_trader.codec import parse_json
 from offline_trader.datasets import checksums
-from offline_trader.datasets.own_facts import METADATA_KEY, check_facts, check_kinds
+from offline_trader.datasets.facts import METADATA_KEY, DatasetFacts, check_kinds, read_facts
 from offline_trader.datasets.replacing import comes_back, identity
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, did_you_mean
 
 __all__ = [
     "Catalog",
     "check_dataset_id",
+    "dataset_facts",
     "dataset_metadata",
     "dataset_path",
     "datasets_root",
     "list_datasets",
-    "own_metadata",
     "read_metadata",
     "read_whole",
     "scan_datasets",
@@ -190,7 +190,7 @@ def dataset_metadata(dataset_id: str, root: Path | str | None = None) -> dict[st
     return read_whole(dataset_id, root, read_metadata)
 
 
-def own_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, Any]:
+def dataset_facts(dataset_id: str, root: Path | str | None = None) -> DatasetFacts:
     """What this toolkit stored with a dataset: layout, scaler, market, experts, seeds, scores.
 
     Raises:
@@ -199,14 +199,14 @@ def own_metadata(dataset_id: str, root: Path | str | None = None) -> dict[str, A
             other types or contradict each other.
     """
 
-    def read(data: Path) -> dict[str, Any]:
+    def read(data: Path) -> DatasetFacts:
         metadata = read_metadata(data)
         if METADATA_KEY not in metadata:
             raise DataError(
                 f"dataset {dataset_id!r} has no {METADATA_KEY!r} metadata",
                 expected="a dataset made by offline-trader collect",
             )
-        return check_facts(metadata[METADATA_KEY], data / _METADATA_FILE)
+        return read_facts(metadata[METADATA_KEY], data / _METADATA_FILE)
 
     return read_whole(dataset_id, root, read)
 

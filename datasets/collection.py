@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from offline_trader.codec import from_json, read_object, to_json
-from offline_trader.datasets.catalog import datasets_root, own_metadata
+from offline_trader.datasets.catalog import dataset_facts, datasets_root
 from offline_trader.datasets.disk import NO_ROOM, naming
 from offline_trader.datasets.metadata import describe
 from offline_trader.datasets.minari_files import DatasetWriter
@@ -112,7 +112,7 @@ def _no_room(error: OSError, base: Path, stage: Stage) -> DataError:
 def _existing(base: Path, stage: Stage, store: PartStore, *, resume: bool) -> CollectSummary:
     """The summary of a finished collection of the same settings, if it may be taken as it is."""
     dataset_id = stage.config.dataset_id
-    if resume and own_metadata(dataset_id, base).get("identity") == stage.identity:
+    if resume and dataset_facts(dataset_id, base).identity == stage.identity:
         file = base / dataset_id / _SUMMARY
         if file.is_file():
             store.remove()  # what a kill left behind after the dataset had appeared

@@ -10,7 +10,7 @@ import numpy as np
 
 from offline_trader.datasets.catalog import read_metadata, read_whole
 from offline_trader.datasets.episodes import Array, Episode, read_episodes
-from offline_trader.datasets.own_facts import METADATA_KEY, check_kinds
+from offline_trader.datasets.facts import METADATA_KEY
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.types import ObservationLayout
 
@@ -96,8 +96,8 @@ def load_info(
 
 
 def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, verify: bool) -> None:
-    own = read_metadata(data, verify=verify).get(METADATA_KEY)
-    stored = own.get("layout_hash") if isinstance(own, dict) else None
+    own = read_metadata(data, verify=verify).get(METADATA_KEY, {})
+    stored = own.get("layout_hash")
     if stored == layout.hash:
         return
     if stored is None:
@@ -106,7 +106,7 @@ def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, ver
             expected=f"layout {layout.hash}",
             hint="collect it with this toolkit",
         )
-    kept = check_kinds(own, data / "metadata.json")["layout"]
+    kept = own["layout"]
     lists = (kept.get(key) for key in ("features", "portfolio"))
     theirs = [str(name) for names in lists if isinstance(names, list) for name in names]
     pairs = zip(theirs, layout.names, strict=False)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from offline_trader import __version__
-from offline_trader.datasets.own_facts import METADATA_KEY
+from offline_trader.codec import plain
+from offline_trader.datasets.facts import METADATA_KEY, DatasetFacts
 from offline_trader.datasets.scores import reference_range
 from offline_trader.datasets.stage import Stage
 from offline_trader.features import FeatureScaler
@@ -27,27 +28,26 @@ def describe(stage: Stage, scores: dict[str, float]) -> dict[str, Any]:
     """
     config, layout = stage.config, stage.layout
     low, high = reference_range(scores, privileged=stage.mixture.privileged)
-    behaviours = stage.mixture.to_dict()
-    own = {
-        "layout": layout.to_dict(),
-        "layout_hash": layout.hash,
-        "feature_hash": layout.feature_hash,
-        "scaler": _scaler(stage).to_dict(),
-        "env_config": stage.env_kwargs,
-        "market": list(config.env.market),
-        "market_sha256": stage.market_sha256,
-        "train_range": _ranges(stage),
-        "experts": behaviours,
-        "seeds": {"collection": config.seed},
-        "versions": package_versions(),
-        "ref_min_score": low,
-        "ref_max_score": high,
-        "expert_scores": scores,
-        "privileged": stage.mixture.privileged,
-        "identity": stage.identity,
-    }
+    own = DatasetFacts(
+        layout=layout,
+        layout_hash=layout.hash,
+        feature_hash=layout.feature_hash,
+        scaler=_scaler(stage),
+        env_config=stage.stored_env,
+        market=config.env.market,
+        market_sha256=stage.market_sha256,
+        train_range=_ranges(stage),
+        experts=tuple(stage.mixture.to_dict()),
+        seeds={"collection": config.seed},
+        versions=package_versions(),
+        ref_min_score=low,
+        ref_max_score=high,
+        expert_scores=scores,
+        privileged=stage.mixture.privileged,
+        identity=stage.identity,
+    )
     metadata: dict[str, Any] = {
-        METADATA_KEY: own,
+        METADATA_KEY: plain(own),
         "algorithm_name": " + ".join(stage.labels),
         "description": config.description or _description(stage),
         "requirements": [f"offline-trader>={__version__}"],

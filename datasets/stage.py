@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
@@ -11,7 +11,7 @@ from offline_trader.config import to_dict
 from offline_trader.datasets.plan import CollectConfig, PartPlan, plan_parts
 from offline_trader.datasets.rollout import Part, roll
 from offline_trader.datasets.scores import expert_scores
-from offline_trader.envs import ENV_ID, TradingEnv, make_market, make_simulator
+from offline_trader.envs import ENV_ID, EnvConfig, TradingEnv, make_market, make_simulator
 from offline_trader.experts import Mixture, MixtureActor
 from offline_trader.experts.draws import stream_seed
 from offline_trader.markets import absolute_source, load_markets
@@ -99,17 +99,16 @@ class Stage:
         }
 
     @property
-    def env_kwargs(self) -> dict[str, Any]:
-        """Arguments of the environment; files by their full path, so that it opens anywhere."""
-        kwargs = self.config.env.to_kwargs()
-        kwargs["market"] = [absolute_source(source) for source in self.config.env.market]
-        return kwargs
+    def stored_env(self) -> EnvConfig:
+        """The environment, files by their full path, so that it opens anywhere."""
+        env = self.config.env
+        return replace(env, market=tuple(absolute_source(source) for source in env.market))
 
     def environment(self) -> tuple[EnvSpec, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]]:
         """What Minari stores to rebuild the environment, and its two spaces."""
         import gymnasium
 
-        env = gymnasium.make(ENV_ID, **self.env_kwargs)
+        env = gymnasium.make(ENV_ID, **self.stored_env.to_kwargs())
         assert isinstance(env.unwrapped, TradingEnv)
         assert env.spec is not None
         spaces = (env.observation_space, env.action_space)

@@ -4,7 +4,7 @@ What is read may be damaged or made by hand. Python's own reader takes what our 
 NaN and infinities, numbers beyond the range of a float, integers of any length, objects nested
 deeper than it can follow. Here each of these is refused like a missing bracket, so that no later
 line has to expect them. Settings that a person writes are read by :mod:`offline_trader.config`,
-which forgives more: ``1e-4`` as text, a date, a part of the settings.
+which forgives more: ``1e-4`` as text, a date, and names the nearest key to a wrong one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from offline_trader.errors import DataError
+from offline_trader.errors import DataError, OfflineTraderError
 
 __all__ = [
     "LARGEST",
+    "Facts",
     "from_json",
     "parse_json",
     "plain",
@@ -39,6 +40,7 @@ _T = TypeVar("_T")
 LARGEST = 1e50
 _INTEGER_BITS = 64
 _DIGITS_SHOWN = 24
+_AGAIN = "it was changed, or written by another version: make it again"
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -155,7 +157,11 @@ def require_types(
             raise DataError(f"{where}: {key!r} is {_kind(value)}", expected=expected, hint=hint)
 
 
-def from_json(cls: type[_T], payload: object, where: str, *, extra: bool = False) -> _T:
+class Facts:
+    """Base of dataclasses that a later version may add to: unknown keys are passed over."""
+
+
+def from_json(cls: type[_T], payload: object, where: str) -> _T:
     """A dataclass from the JSON form of its fields, each read by its type alone.
 
     Null is NaN where a number must be (JSON has no NaN) and in arrays.
@@ -164,21 +170,26 @@ def from_json(cls: type[_T], payload: object, where: str, *, extra: bool = False
         cls: a dataclass of scalars, tuples, mappings, float arrays and further dataclasses.
         payload: what :func:`parse_json` returned.
         where: what messages call it, such as the file.
-        extra: keys that ``cls`` itself does not know, of a later version, are passed over.
 
     Raises:
-        DataError: a field is missing, unknown, or of another type; names it.
+        DataError: a field is missing, unknown (but in :class:`Facts`), of another type or refused
+            by its class; names it.
     """
+    try:
+        return _made(cls, payload, where)
+    except OfflineTraderError as error:
+        hint = error.hint or _AGAIN
+        raise DataError(error.found, expected=error.expected, hint=hint) from error
+
+
+def _made(cls: type[_T], payload: object, where: str) -> _T:
     if not isinstance(payload, dict):
         raise DataError(f"{where} is {_kind(payload)}", expected=f"the fields of {cls.__name__}")
     known: type = cls
     hints = _hints(known)
     unknown = sorted(set(payload) - set(hints))
-    if unknown and not extra:
-        raise DataError(
-            f"{where} has unknown fields {_cut(', '.join(unknown))}",
-            hint="it may be of another version",
-        )
+    if unknown and not issubclass(cls, Facts):
+        raise DataError(f"{where} has unknown fields {_cut(', '.join(unknown))}")
     values = {
         name: _converted(hints[name], item, f"{where}: {name}")
         for name, item in payload.items()
@@ -189,7 +200,12 @@ def from_json(cls: type[_T], payload: object, where: str, *, extra: bool = False
         optional = field.default is not missing or field.default_factory is not missing
         if field.name not in values and not optional:
             raise DataError(f"{where} lacks {field.name!r}")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except OfflineTraderError as error:
+        raise DataError(
+            f"{where}: {error.found}", expected=error.expected, hint=error.hint
+        ) from error
 
 
 @lru_cache(maxsize=64)
@@ -213,11 +229,16 @@ def _converted(hint: Any, value: Any, where: str) -> Any:
         return _tuple(args, value, where)
     if origin is list:
         return list(_tuple((args[0], ...), value, where))
-    if origin is dict:
+    if origin is typing.Literal:
+        if value not in args:
+            expected = f"one of {', '.join(map(str, args))}"
+            raise DataError(f"{where} is {_cut(repr(value))}", expected=expected)
+        return value
+    if origin in (dict, Mapping):
         _require(dict, value, where)
         return {key: _converted(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return from_json(hint, value, where)
+        return _made(hint, value, where)
     if hint is float and value is None:
         return math.nan
     _require(hint, value, where)

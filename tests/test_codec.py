@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from offline_trader.codec import (
+    Facts,
     from_json,
     parse_json,
     plain,
@@ -21,6 +23,7 @@ from offline_trader.codec import (
     to_json,
 )
 from offline_trader.errors import DataError
+from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray
 
 
@@ -101,8 +104,26 @@ def test_a_field_of_another_type_is_named(change: dict[str, Any], reason: str) -
         from_json(Trip, payload, "it")
 
 
-def test_keys_of_a_later_version_are_passed_over_where_asked() -> None:
-    assert from_json(Leg, {"price": 2, "later": 1}, "it", extra=True) == Leg(2.0)
+@dataclass(frozen=True)
+class Stated(Facts):
+    kind: Literal["buy", "sell"]
+    order: Mapping[str, Any] = field(default_factory=dict)
+    leg: Leg | None = None
+
+
+def test_keys_of_a_later_version_are_passed_over_in_facts_alone() -> None:
+    assert from_json(Stated, {"kind": "buy", "later": 1}, "it") == Stated("buy")
+    with pytest.raises(DataError, match="it: leg has unknown fields later"):
+        from_json(Stated, {"kind": "buy", "leg": {"price": 2, "later": 1}}, "it")
+
+
+def test_one_of_several_words_and_what_a_class_refuses_are_named() -> None:
+    with pytest.raises(DataError, match="it: kind is 'hold'") as refused:
+        from_json(Stated, {"kind": "hold"}, "it")
+    assert refused.value.expected == "one of buy, sell"
+    with pytest.raises(DataError, match=r"it: simulator\.min_notional is -1\.0") as refused:
+        from_json(SimulatorConfig, {"min_notional": -1}, "it")
+    assert refused.value.hint == "it was changed, or written by another version: make it again"
 
 
 def test_a_file_that_is_no_object_is_named(tmp_path: Path) -> None:

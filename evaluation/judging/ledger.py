@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from offline_trader.codec import from_json, parse_json, to_json
+from offline_trader.codec import Facts, from_json, parse_json, to_json
 from offline_trader.errors import DataError
 from offline_trader.locks import locked
 from offline_trader.types import FloatArray, digest
@@ -52,7 +52,7 @@ def trial_key(config: Mapping[str, Any], seed: int, data_hash: str) -> str:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Facts):
     """One evaluated configuration and seed.
 
     Attributes:
@@ -295,7 +295,7 @@ def _parsed(line: bytes) -> Trial:
     payload = parse_json(line)
     if not isinstance(payload, dict):
         raise ValueError("no trial")
-    trial = from_json(Trial, payload, "the trial", extra=True)
+    trial = from_json(Trial, payload, "the trial")
     sharpe, years = trial.sharpe, trial.periods_per_year
     if sharpe is not None and abs(sharpe) > MAX_SHARPE:
         raise ValueError(f"a Sharpe ratio of {float(sharpe):.3g} a bar")

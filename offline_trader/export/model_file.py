@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_trader.codec import parse_json
+from offline_trader.codec import from_json, parse_json
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.export.manifest import EXPORT_KIND, described, load_json
 from offline_trader.hashing import bytes_sha256
@@ -241,10 +241,8 @@ def _mapping(path: Path, properties: Mapping[str, str], name: str) -> dict[str, 
 
 
 def _layout(path: Path, properties: Mapping[str, str]) -> ObservationLayout:
-    try:
-        layout = ObservationLayout.from_dict(_mapping(path, properties, "offline_trader.layout"))
-    except DataError as error:
-        raise DataError(f"{path}: {error.found}", expected=error.expected or _FOREIGN) from error
+    tree = _mapping(path, properties, "offline_trader.layout")
+    layout = from_json(ObservationLayout, tree, f"{path}: the observation layout")
     stated = properties.get("offline_trader.layout_hash", "")
     if stated != layout.hash:
         raise SchemaMismatch(

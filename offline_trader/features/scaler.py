@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -63,12 +62,3 @@ class FeatureScaler:
         """Scaled observations [..., F + P] float32."""
         scaled = (observations - self.mean.astype(np.float32)) / self.scale.astype(np.float32)
         return np.asarray(scaled, dtype=np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form, exact to the last bit."""
-        return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
-
-    @classmethod
-    def from_dict(cls, payload: dict[str, Any]) -> FeatureScaler:
-        """Scaler from :meth:`to_dict`'s form."""
-        return cls(np.asarray(payload["mean"]), np.asarray(payload["scale"]))

@@ -85,12 +85,11 @@ def export_run(
         refuse_taken_place,
         write_manifest,
     )
-    from offline_trader.types import ObservationLayout
 
     refuse_taken_place(target)
     finished = finished_run(run)
     facts = finished.facts
-    layout = ObservationLayout.from_dict(dict(facts.layout))
+    layout = facts.layout
     learner = trained_policy(finished, unverified=unverified)
     env = facts.validation_env or facts.env
     backtests = EvaluationRange.from_env(env).account(learner, env.simulator).backtests

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from offline_trader.codec import from_json
 from offline_trader.errors import DataError
 from offline_trader.hashing import file_sha256
 from offline_trader.pipeline.progress import Advance, Progress
-from offline_trader.pipeline.run_facts import CloneFacts, StageFacts, read_facts
+from offline_trader.pipeline.run_facts import CloneFacts, StageFacts
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 from offline_trader.runs import Run, atomic_write
 
@@ -154,7 +155,7 @@ class Phases:
     def stated(self) -> dict[str, Any]:
         """The phases' facts, typed, by name."""
         return {
-            name: read_facts(name, CloneFacts if name == "clone" else StageFacts, tree)
+            name: from_json(CloneFacts if name == "clone" else StageFacts, tree, name)
             for name, tree in self.facts.items()
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.config import from_dict
+from offline_trader.codec import plain
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.pipeline.derived_seeds import stage_seeds
@@ -18,6 +18,7 @@ from offline_trader.runs import Run
 from offline_trader.types import digest
 
 if TYPE_CHECKING:
+    from offline_trader.datasets.facts import DatasetFacts
     from offline_trader.learning.stages.direct import BarMarket
 
 __all__ = ["check_device", "check_inputs", "data_hash", "pretrain"]
@@ -41,14 +42,14 @@ def pretrain(
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
-    own, env, validation_env = check_inputs(config, root)
+    own, validation_env = check_inputs(config, root)
     run = Run.create(
         path,
         to_dict(config),
         command="pretrain",
         seed=config.seed,
         parents=[dataset_path(config.dataset, root) / "data"],
-        data_hash=data_hash(own["market_sha256"]),
+        data_hash=data_hash(own.market_sha256),
         resume=resume,
     )
     with run:
@@ -61,12 +62,12 @@ def pretrain(
             return run
         stated = TrainingFacts(
             dataset=config.dataset,
-            layout=own["layout"],
-            layout_hash=own["layout_hash"],
-            env=env,
+            layout=own.layout,
+            layout_hash=own.layout_hash,
+            env=own.env_config,
             validation_env=validation_env,
-            experts=tuple(own["experts"]),
-            privileged=bool(own.get("privileged")),
+            experts=own.experts,
+            privileged=own.privileged,
             **facts,
         )
         run.finish(**stated.to_dict())
@@ -81,25 +82,24 @@ def data_hash(instruments: Mapping[str, str]) -> str:
 
 def check_inputs(
     config: PretrainConfig, root: Path | None
-) -> tuple[Mapping[str, Any], EnvConfig, EnvConfig | None]:
-    """The dataset's own metadata, its environment, and the one to validate in.
+) -> tuple[DatasetFacts, EnvConfig | None]:
+    """The dataset's facts, and the environment to validate in.
 
     Raises:
         ConfigError, DataError: no such dataset, device, or a range that cannot validate.
         SchemaMismatch: the dataset was made with another layout than this version makes.
     """
     check_device(config.learner.device)
-    from offline_trader.datasets.catalog import own_metadata
+    from offline_trader.datasets.catalog import dataset_facts
     from offline_trader.datasets.loading import check_layout
 
-    own = own_metadata(config.dataset, root)
-    env = from_dict(EnvConfig, own["env_config"])
-    check_layout(config.dataset, env.layout, root)
-    return own, env, config.validation.env(env)
+    own = dataset_facts(config.dataset, root)
+    check_layout(config.dataset, own.env_config.layout, root)
+    return own, config.validation.env(own.env_config)
 
 
-def _require_unchanged(dataset: str, own: Mapping[str, Any], root: Path | None) -> None:
-    """Nothing if the dataset, whose transitions were read by now, still has the metadata ``own``.
+def _require_unchanged(dataset: str, own: DatasetFacts, root: Path | None) -> None:
+    """Nothing if the dataset, whose transitions were read by now, still has the facts ``own``.
 
     Layout, scaler and seeds are among them: transitions of another dataset under the same id would
     be scaled by numbers that are not theirs.
@@ -107,9 +107,9 @@ def _require_unchanged(dataset: str, own: Mapping[str, Any], root: Path | None) 
     Raises:
         DataError: it was replaced in between.
     """
-    from offline_trader.datasets.catalog import own_metadata
+    from offline_trader.datasets.catalog import dataset_facts
 
-    if own_metadata(dataset, root) != own:
+    if plain(dataset_facts(dataset, root)) != plain(own):
         raise DataError(
             f"dataset {dataset!r} was replaced while the training began",
             expected="one dataset from the first to the last that is read of it",
@@ -121,14 +121,13 @@ def _train(
     config: PretrainConfig,
     run: Run,
     progress: Progress,
-    own: Mapping[str, Any],
+    own: DatasetFacts,
     validation_env: EnvConfig | None,
     root: Path | None,
     only_clone: bool,
 ) -> dict[str, Any] | None:
     """Facts of the training; None where it stops at the clone's last checkpoint."""
     from offline_trader.datasets import load_transitions
-    from offline_trader.features import FeatureScaler
     from offline_trader.learning.agents import make_learner
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
@@ -136,9 +135,8 @@ def _train(
 
     transitions = load_transitions(config.dataset, root)
     _require_unchanged(config.dataset, own, root)
-    scaler = FeatureScaler.from_dict(own["scaler"])
     learner_seed, clone_seed, offline_seed, direct_seed = stage_seeds(config.seed, 4)
-    learner = make_learner(config.learner, transitions.observation_size, scaler, learner_seed)
+    learner = make_learner(config.learner, transitions.observation_size, own.scaler, learner_seed)
     if transitions.action_size != 1:
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
     engine = EngineFacts.of(learner.engine)
@@ -181,13 +179,12 @@ def _train(
     return {**phases.stated(), **stated}
 
 
-def _logged_bars(own: Mapping[str, Any]) -> BarMarket:
+def _logged_bars(own: DatasetFacts) -> BarMarket:
     """The bars that the dataset was collected on, under its rules."""
     from offline_trader.envs import make_market
     from offline_trader.learning.stages.direct import BarMarket
 
-    env = from_dict(EnvConfig, own["env_config"])
-    return BarMarket(make_market(env), env.simulator)
+    return BarMarket(make_market(own.env_config), own.env_config.simulator)
 
 
 def check_device(name: str) -> None:

@@ -8,31 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal
 
-from offline_trader.config import from_dict, require_seed, to_dict
+from offline_trader.codec import Facts
+from offline_trader.config import require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.simulator import SimulatorConfig
+from offline_trader.types import ObservationLayout
 
 __all__ = [
     "CloneFacts",
-    "Facts",
     "ModelFacts",
     "PassedOn",
     "StageFacts",
     "TrainingFacts",
     "TrainingManifest",
     "latest_day",
-    "read_facts",
 ]
-
-_T = TypeVar("_T")
-
-
-class Facts:
-    """Dataclasses of which unknown keys are let be when they are read."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class TrainingFacts(Facts):
 
     Attributes:
         dataset: id of the dataset that it learned from; empty: none.
-        layout: of its observations, as :meth:`ObservationLayout.to_dict` gives it.
+        layout: of its observations.
         layout_hash: of the layout.
         env: the environment that it learned in, or that its dataset was collected in.
         validation_env: the one that its policy was chosen in, if there was one.
@@ -77,7 +71,7 @@ class TrainingFacts(Facts):
     """
 
     dataset: str
-    layout: Mapping[str, Any]
+    layout: ObservationLayout
     layout_hash: str
     env: EnvConfig
     validation_env: EnvConfig | None
@@ -193,27 +187,6 @@ class PassedOn(Facts):
     threads: int = 1
 
 
-def read_facts(place: str, kind: type[_T], tree: object) -> _T:
-    """A ``kind`` from its JSON form; keys that it does not have are let be.
-
-    Args:
-        place: what messages call the tree, such as the file.
-
-    Raises:
-        DataError: a key that is missing or of another type; ``place`` and key are named.
-    """
-    if not isinstance(tree, Mapping):
-        raise DataError(f"{place} is {str(tree)[:60]!r}", expected="a JSON object")
-    try:
-        return from_dict(kind, _known(kind, tree))
-    except ConfigError as error:
-        raise DataError(
-            f"{place}: {error.found}",
-            expected=error.expected,
-            hint="it was changed, or written by another version: make it again",
-        ) from error
-
-
 def latest_day(*ranges: Sequence[str | None] | None) -> str:
     """The last day, ISO, of the ranges' ends; empty where none has one.
 
@@ -228,22 +201,3 @@ def latest_day(*ranges: Sequence[str | None] | None) -> str:
     if not moments:
         return ""
     return str((max(moments) - np.timedelta64(1, "ns")).astype("datetime64[D]"))
-
-
-def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of ``tree`` that ``kind``, and the facts in it, have fields for."""
-    hints = get_type_hints(kind)
-    return {str(key): _within(hints[key], value) for key, value in tree.items() if key in hints}
-
-
-def _within(hint: Any, value: Any) -> Any:
-    inner = next((each for each in (hint, *get_args(hint)) if _is_facts(each)), None)
-    if inner is None:
-        return value
-    if isinstance(value, list):
-        return [_within(inner, each) for each in value]
-    return _known(inner, value) if isinstance(value, Mapping) else value
-
-
-def _is_facts(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, Facts)

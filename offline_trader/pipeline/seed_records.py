@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from offline_trader.codec import read_object, to_json
+from offline_trader.codec import Facts, from_json, read_object, to_json
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.statistics import SeedSummary
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.run_facts import Facts, read_facts
 from offline_trader.runs import atomic_write
 
 __all__ = ["SEEDS_FILE", "SeedRow", "SeedsRecord", "chosen_run", "read_seeds"]
@@ -83,7 +82,7 @@ def read_seeds(folder: Path) -> SeedsRecord:
     """
     file = folder / SEEDS_FILE
     record = read_object(file, what="the record of a folder of seeds")
-    return read_facts(str(file), SeedsRecord, record)
+    return from_json(SeedsRecord, record, str(file))
 
 
 def chosen_run(path: Path, progress: Progress = Silent()) -> Path:

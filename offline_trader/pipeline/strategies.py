@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offline_trader.codec import from_json
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.hashing import file_sha256
@@ -16,7 +17,6 @@ from offline_trader.pipeline.run_facts import (
     ModelFacts,
     TrainingManifest,
     latest_day,
-    read_facts,
 )
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
@@ -113,7 +113,7 @@ def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:
     from offline_trader.export import OnnxPolicy, read_model
 
     file = read_model(path, unverified=unverified)
-    facts = read_facts(f"{path}: metadata", ModelFacts, file.metadata)
+    facts = from_json(ModelFacts, file.metadata, f"{path}: metadata")
     experts, unasked = _asked(facts.experts)
     return FoundStrategy(
         name=model_name(path),

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offline_trader.codec import from_json
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.hashing import file_sha256
 from offline_trader.pipeline.run_facts import (
     PassedOn,
     TrainingFacts,
     TrainingManifest,
-    read_facts,
 )
 from offline_trader.runs import Run
 
@@ -77,8 +77,8 @@ def finished_run(path: Path) -> TrainedRun:
             hint="finish it with --resume first",
         )
     place = str(path / "manifest.json")
-    manifest = read_facts(place, TrainingManifest, run.manifest)
-    facts = read_facts(f"{place}: facts", TrainingFacts, run.facts)
+    manifest = from_json(TrainingManifest, run.manifest, place)
+    facts = from_json(TrainingFacts, run.facts, f"{place}: facts")
     layout = facts.env.layout
     if facts.layout_hash != layout.hash:
         raise SchemaMismatch(
@@ -86,7 +86,7 @@ def finished_run(path: Path) -> TrainedRun:
             expected=f"layout {layout.hash}, which this version makes",
             hint="train it again, or use the version that made it",
         )
-    if facts.layout != layout.to_dict():
+    if facts.layout != layout:
         raise DataError(
             f"{place}: facts: layout has other columns than its hash says",
             hint="the manifest was changed: take it from a copy, or train again",
@@ -100,7 +100,7 @@ def passed_on(run: TrainedRun) -> PassedOn:
     Raises:
         DataError: its config.yaml is broken, or lacks one of them.
     """
-    return read_facts(str(run.path / "config.yaml"), PassedOn, run.config())
+    return from_json(PassedOn, run.config(), str(run.path / "config.yaml"))
 
 
 def policy_hash(run: TrainedRun, *, unverified: bool = False) -> str | None:
@@ -141,11 +141,10 @@ def trained_policy(run: TrainedRun, *, unverified: bool = False) -> Learner:
             observations than the run states.
     """
     from offline_trader.learning.agents import load_learner
-    from offline_trader.types import ObservationLayout
 
     file = run.path / POLICY_FILE
     learner = load_learner(file, sha256=policy_hash(run, unverified=unverified))
-    width = ObservationLayout.from_dict(dict(run.facts.layout)).size
+    width = run.facts.layout.size
     found = (len(learner.preprocessing.mean), learner.action_size)
     if found != (width, 1):
         raise DataError(

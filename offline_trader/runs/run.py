@@ -29,7 +29,7 @@ from platform import python_version
 from typing import Any
 
 from offline_trader import __version__
-from offline_trader.codec import from_json, parse_json, read_object, require_types, to_json
+from offline_trader.codec import Facts, from_json, parse_json, read_object, require_types, to_json
 from offline_trader.config import portable, require_seed, to_yaml
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.hashing import content_sha256
@@ -207,7 +207,7 @@ class Run:
                 f"{path / MANIFEST} is not the manifest of a run",
                 expected="the directory of a run, such as runs/finetune",
             )
-        from_json(_Manifest, manifest, str(path / MANIFEST), extra=True)
+        from_json(_Manifest, manifest, str(path / MANIFEST))
         return cls(path, manifest)
 
     @property
@@ -369,7 +369,7 @@ class _Parent:
 
 
 @dataclass(frozen=True)
-class _Manifest:
+class _Manifest(Facts):
     """What a manifest has of the following is of these types."""
 
     status: str

@@ -15,7 +15,7 @@ import minari
 import numpy as np
 import pytest
 
-from offline_trader.codec import from_json
+from offline_trader.codec import from_json, plain
 from offline_trader.datasets import (
     CollectConfig,
     CollectSummary,
@@ -24,14 +24,14 @@ from offline_trader.datasets import (
     dataset_metadata,
     load_transitions,
 )
+from offline_trader.datasets.catalog import dataset_facts
 from offline_trader.datasets.loading import load_info
 from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.rollout import INFO_NAMES
 from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
-from offline_trader.features import FeatureScaler, observation_layout
+from offline_trader.features import observation_layout
 from offline_trader.simulator import SimulatorConfig, simulate_actions
-from offline_trader.types import ObservationLayout
 
 ENV = EnvConfig(start="2003-01-01", end="2006-12-31", episode_bars=60)
 CONFIG = CollectConfig(
@@ -168,7 +168,9 @@ def test_metadata(summary: CollectSummary, root: Path) -> None:
     metadata = dataset_metadata(CONFIG.dataset_id, root)
     own = metadata["offline_trader"]
     layout = observation_layout()
-    assert ObservationLayout.from_dict(own["layout"]) == layout
+    facts = dataset_facts(CONFIG.dataset_id, root)
+    assert facts.layout == layout
+    assert plain(facts) == own
     assert own["layout_hash"] == layout.hash
     assert own["feature_hash"] == layout.feature_hash
     assert own["market"] == ["sp500"]
@@ -180,7 +182,7 @@ def test_metadata(summary: CollectSummary, root: Path) -> None:
     assert own["seeds"] == {"collection": 3}
     assert own["ref_min_score"] < own["ref_max_score"] < own["expert_scores"]["oracle"]
     assert metadata["author"] == ["Someone"]
-    scaler = FeatureScaler.from_dict(own["scaler"])
+    scaler = facts.scaler
     values = np.asarray(make_market(ENV).features, dtype=np.float64)
     np.testing.assert_allclose(scaler.mean[:32], values.mean(axis=0))
     dataset = minari.MinariDataset(root / CONFIG.dataset_id / "data")

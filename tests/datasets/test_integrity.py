@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 
+from offline_trader.codec import plain
 from offline_trader.datasets import (
     check_layout,
     dataset_metadata,
@@ -25,7 +26,7 @@ from offline_trader.datasets import (
     scan_datasets,
     seal,
 )
-from offline_trader.datasets.catalog import own_metadata
+from offline_trader.datasets.catalog import dataset_facts
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.rollout import Part
 from offline_trader.errors import DataError, OfflineTraderError, SchemaMismatch
@@ -87,7 +88,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_refused_or_changes_nothing(root: Path, name: str) -> None:
     """800 faults at random places: equal numbers and facts, or a DataError; nothing else."""
-    before, facts = load_transitions(ID, root), own_metadata(ID, root)
+    before, facts = load_transitions(ID, root), dataset_facts(ID, root)
     labels = load_info(ID, "expert_action", root)
     file = folder(root) / name
     content = file.read_bytes()
@@ -98,13 +99,13 @@ def test_a_damaged_file_is_refused_or_changes_nothing(root: Path, name: str) -> 
         if file.read_bytes() == content:
             continue
         try:
-            loaded, own = load_transitions(ID, root), own_metadata(ID, root)
+            loaded, own = load_transitions(ID, root), dataset_facts(ID, root)
             info = load_info(ID, "expert_action", root)
         except DataError as error:
             refused.append(error.found)
             continue
         assert same(loaded, before)
-        assert own == facts
+        assert plain(own) == plain(facts)
         assert np.array_equal(info, labels)
     assert all(str(folder(root)) in found for found in refused)
     assert len(refused) > (150 if name != "SHA256SUMS" else 50)
@@ -249,7 +250,7 @@ ODD_FACTS: dict[str, Callable[[dict[str, Any]], None]] = {
 def test_facts_that_do_not_fit_are_refused(root: Path, name: str) -> None:
     rewrite(root, lambda metadata: ODD_FACTS[name](metadata["offline_trader"]))
     with pytest.raises(DataError) as refused:
-        own_metadata(ID, root)
+        dataset_facts(ID, root)
     assert str(folder(root)) in refused.value.found
 
 

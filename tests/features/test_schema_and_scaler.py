@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offline_trader.codec import from_json, parse_json, to_json
 from offline_trader.errors import DataError
 from offline_trader.features import (
     FEATURE_NAMES,
@@ -90,7 +90,7 @@ def test_the_scaler_sees_the_training_rows_only(make_bars: Callable[..., Bars]) 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3))
 def test_to_json_and_back_is_the_identity(mean: list[float]) -> None:
     scaler = FeatureScaler(np.array(mean), np.array([0.1, 1e-12, 3.3]))
-    copy = FeatureScaler.from_dict(json.loads(json.dumps(scaler.to_dict())))
+    copy = from_json(FeatureScaler, parse_json(to_json(scaler)), "the scaler")
     assert copy.mean.tobytes() == scaler.mean.tobytes()
     assert copy.scale.tobytes() == scaler.scale.tobytes()
 
