@@ -73,6 +73,14 @@ class ObservationLayout:
     feature_hash: str
     portfolio: tuple[str, ...] = PORTFOLIO_FIELDS
 
+    def __post_init__(self) -> None:
+        names = self.names
+        if not names or len(set(names)) < len(names):
+            raise DataError(
+                f"the observation layout has {len(names)} columns of {len(set(names))} names",
+                expected="one or more columns, each with its own name",
+            )
+
     @property
     def size(self) -> int:
         """F + P, the length of one observation."""
@@ -97,36 +105,12 @@ class ObservationLayout:
         return digest(self.to_dict())
 
     def to_dict(self) -> dict[str, object]:
-        """JSON form; :meth:`from_dict` is its inverse."""
+        """JSON form, which the hash is of."""
         return {
             "features": list(self.features),
             "feature_hash": self.feature_hash,
             "portfolio": list(self.portfolio),
         }
-
-    @classmethod
-    def from_dict(cls, payload: dict[str, object]) -> ObservationLayout:
-        """Layout from :meth:`to_dict`'s form.
-
-        Raises:
-            DataError: names that are missing or no texts, none at all, or one twice.
-        """
-        names: list[tuple[str, ...]] = []
-        for key in ("features", "portfolio"):
-            given = payload.get(key)
-            if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-                raise DataError(f"the observation layout has no {key}", expected="a list of names")
-            names.append(tuple(given))
-        feature_hash = payload.get("feature_hash")
-        if not isinstance(feature_hash, str):
-            raise DataError("the observation layout has no feature_hash", expected="a text")
-        both = names[0] + names[1]
-        if not both or len(set(both)) < len(both):
-            raise DataError(
-                f"the observation layout has {len(both)} columns of {len(set(both))} names",
-                expected="one or more columns, each with its own name",
-            )
-        return cls(names[0], feature_hash, names[1])
 
 
 class Policy(Protocol):
