@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from offline_trader.types import FloatArray
 
-__all__ = ["CALENDAR_NAMES", "calendar_features", "calendar_phases"]
+__all__ = ["CALENDAR_NAMES", "Calendar", "calendar_features", "calendar_phases"]
 
 CALENDAR_NAMES = ("day_sin", "day_cos", "week_sin", "week_cos", "year_sin", "year_cos")
 
@@ -38,3 +38,24 @@ def calendar_features(timestamps: NDArray[np.datetime64]) -> dict[str, FloatArra
     sine, cosine = np.sin(angle), np.cos(angle)
     columns = [wave[i] for i in range(3) for wave in (sine, cosine)]
     return dict(zip(CALENDAR_NAMES, columns, strict=True))
+
+
+class Calendar:
+    """The phases of one moment after the other: the year's ends are looked up once a year."""
+
+    def __init__(self) -> None:
+        self._year = (0, 0)
+
+    def angles(self, timestamp: np.datetime64) -> list[float]:
+        """2π · :func:`calendar_phases` of a moment, to the same bit."""
+        moment = timestamp.astype("datetime64[ns]")
+        ns = int(moment.astype(np.int64))
+        first, following = self._year
+        if not first <= ns < following:
+            year = moment.astype("datetime64[Y]")
+            ends = (each.astype("datetime64[ns]").astype(np.int64) for each in (year, year + 1))
+            first, following = self._year = tuple(map(int, ends))
+        # numpy rounds both to float64 before it divides; Python would divide the integers exactly
+        passed = float(ns - first) / float(following - first)
+        phases = ((ns % _DAY_NS) / _DAY_NS, ((ns + _MONDAY_NS) % _WEEK_NS) / _WEEK_NS, passed)
+        return [2.0 * np.pi * phase for phase in phases]

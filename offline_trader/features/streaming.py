@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from offline_trader.errors import DataError
-from offline_trader.features.calendar import CALENDAR_NAMES, calendar_phases
+from offline_trader.features.calendar import CALENDAR_NAMES, Calendar
 from offline_trader.features.recursions import RECURSIVE_NAMES, RecursiveState
 from offline_trader.features.schema import FEATURE_NAMES, RETURN_BARS, WARMUP_BARS, FeatureSchema
 from offline_trader.features.windows import DONCHIAN_LIMITS, FLAT
@@ -46,14 +46,9 @@ _ORDER = np.array(
 )
 
 
-def _sum(x: FloatArray) -> float:
-    """Sum, oldest value first, as the batch adds them (``np.sum`` adds in pairs)."""
-    return float(x.cumsum()[-1])
-
-
-def _deviation(x: FloatArray) -> float:
-    part = x - _sum(x) / len(x)
-    return float(np.sqrt(_sum(part * part) / len(x)))
+# Row by row, oldest value first, as the batch adds them (``np.sum`` adds in pairs).
+_running_sums = np.add.accumulate
+_highest, _lowest = np.maximum.reduce, np.minimum.reduce
 
 
 def _quotient(numerator: float, denominator: float, otherwise: float) -> float:
@@ -80,6 +75,7 @@ class StreamingFeatures:
         self._end = 0
         self._last_time: np.datetime64 | None = None
         self._recursions = RecursiveState()
+        self._calendar = Calendar()
 
     @classmethod
     def after(cls, bars: Bars) -> StreamingFeatures:
@@ -115,10 +111,10 @@ class StreamingFeatures:
         if self.count <= WARMUP_BARS:
             return np.full(len(FEATURE_NAMES), np.nan)
         window = self._rows[:, self._end - _WINDOW : self._end]
-        ratios, plain = self._window_features(window)
-        angle = 2.0 * np.pi * calendar_phases(np.array([bar.timestamp]))[:, 0]
-        calendar = np.stack([np.sin(angle), np.cos(angle)], axis=1).ravel()
-        values: FloatArray = np.concatenate([np.log(ratios), plain, recursive, calendar])[_ORDER]
+        ratios, plain = _window_features(window)
+        angles = np.array(self._calendar.angles(bar.timestamp))
+        calendar = np.array([np.sin(angles), np.cos(angles)]).T.ravel()
+        values: FloatArray = np.concatenate((np.log(ratios), plain, recursive, calendar))[_ORDER]
         return values
 
     def _push(self, bar: Bar) -> None:
@@ -127,7 +123,7 @@ class StreamingFeatures:
             self._rows[:, : _WINDOW - 1] = self._rows[:, _WINDOW + 1 :]
             self._end = _WINDOW - 1
         column = self._rows[:, self._end]
-        column[:5] = bar[1:]
+        column[:5] = bar[1:6]
         if self.count:
             before = self._rows[_CLOSE, self._end - 1 : self._end]
             column[_RETURN] = np.log(bar.close / before)[0]
@@ -135,29 +131,39 @@ class StreamingFeatures:
         self.count += 1
         self._last_time = bar.timestamp
 
-    @staticmethod
-    def _window_features(window: FloatArray) -> tuple[list[float], list[float]]:
-        """Arguments of the logarithms, and the features without one, from [6, 253] rows."""
-        high, low, close, volume = (window[i] for i in (_HIGH, _LOW, _CLOSE, _VOLUME))
-        last = float(close[-1])
-        sma20, sma50, sma200 = (_sum(close[-w:]) / w for w in (20, 50, 200))
-        vol20, vol60 = (_deviation(window[_RETURN, -w:]) for w in (20, 60))
-        moves = vol20 > FLAT and vol60 > FLAT
-        half = 2.0 * _deviation(close[-20:])
-        half = 0.0 if half <= FLAT * sma20 else half
-        mean_volume = _sum(volume[-20:]) / 20
-        ratios = [last / float(close[-1 - k]) for k in RETURN_BARS]
-        ratios += [last / sma20, last / sma50, last / sma200, sma50 / sma200]
-        ratios += [last / float(high[-252:].max()), float(window[_OPEN, -1]) / float(close[-2])]
-        ratios.append(vol20 / vol60 if moves else 1.0)
-        plain = [vol20, vol60]
-        plain.append(_quotient(last - (sma20 - half), 2.0 * half, 0.5))
-        plain.append(2.0 * half / sma20)
-        for bars in (20, 55):
-            bottom, top = float(low[-1 - bars : -1].min()), float(high[-1 - bars : -1].max())
-            floor, ceiling = DONCHIAN_LIMITS
-            position = _quotient(last - bottom, top - bottom, 0.5)
-            plain.append(min(max(position, floor), ceiling))
-        plain.append(_quotient(float(volume[-1]), mean_volume, 1.0))
-        plain.append(_quotient(last - float(low[-1]), float(high[-1] - low[-1]), 0.5))
-        return ratios, plain
+
+def _window_features(window: FloatArray) -> tuple[list[float], list[float]]:
+    """Arguments of the logarithms, and the features without one, from [6, 253] rows.
+
+    Sums over the same bars are taken in one call: what counts here is the number of calls.
+    """
+    _, high, low, close, volume, log_return = window
+    closes = close[-61:].tolist()
+    last = closes[-1]
+    recent = window[_CLOSE:, -20:]  # close, volume and log return
+    total = _running_sums(recent, axis=1)[:, -1:]
+    spread = recent - total / 20.0
+    dev_close, _, vol20 = np.sqrt(_running_sums(spread * spread, axis=1)[:, -1] / 20.0).tolist()
+    returns = log_return[-60:]
+    spread = returns - _running_sums(returns)[-1] / 60.0
+    vol60 = math.sqrt(_running_sums(spread * spread)[-1] / 60.0)
+    sma20, mean_volume = float(total[0, 0]) / 20, float(total[1, 0]) / 20
+    sma50, sma200 = (float(_running_sums(close[-w:])[-1]) / w for w in (50, 200))
+    half = 2.0 * dev_close
+    half = 0.0 if half <= FLAT * sma20 else half
+    ratios = [last / (closes[-1 - k] if k <= 60 else float(close[-1 - k])) for k in RETURN_BARS]
+    ratios += [last / sma20, last / sma50, last / sma200, sma50 / sma200]
+    ratios += [last / float(_highest(high[-252:])), float(window[_OPEN, -1]) / closes[-2]]
+    ratios.append(vol20 / vol60 if vol20 > FLAT and vol60 > FLAT else 1.0)
+    plain = [vol20, vol60]
+    plain.append(_quotient(last - (sma20 - half), 2.0 * half, 0.5))
+    plain.append(2.0 * half / sma20)
+    for bars in (20, 55):
+        bottom, top = float(_lowest(low[-1 - bars : -1])), float(_highest(high[-1 - bars : -1]))
+        floor, ceiling = DONCHIAN_LIMITS
+        position = _quotient(last - bottom, top - bottom, 0.5)
+        plain.append(min(max(position, floor), ceiling))
+    now_high, now_low = float(high[-1]), float(low[-1])
+    plain.append(_quotient(float(volume[-1]), mean_volume, 1.0))
+    plain.append(_quotient(last - now_low, now_high - now_low, 0.5))
+    return ratios, plain

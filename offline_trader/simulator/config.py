@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from offline_trader.errors import ConfigError
 from offline_trader.types import FloatArray
 
-__all__ = ["ActionMode", "Fill", "SimulatorConfig", "Sizing"]
+__all__ = ["ActionMode", "Fill", "SimulatorConfig", "Sizing", "Terms"]
 
 ActionMode = Literal["order", "target_long", "target_long_short"]
 Fill = Literal["next_open", "close"]
@@ -34,6 +34,27 @@ _NON_NEGATIVE = (
     "impact_bps",
     "ruin_fraction",
 )
+
+
+class Terms(NamedTuple):
+    """``SimulatorConfig.terms()`` with names; rates are fractions."""
+
+    mode: float
+    at_close: float
+    post_fee: float
+    commission: float
+    friction: float
+    min_notional: float
+    lot: float
+    max_position: float
+    hold: float
+    rebalance: float
+    dust: float
+    alpha: float
+    volume_cap: float
+    impact: float
+    initial_cash: float
+    ruin_equity: float
 
 
 @dataclass(frozen=True)

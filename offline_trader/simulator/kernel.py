@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import carray, njit, types
@@ -36,6 +36,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from offline_trader.compiled_code import can_be_kept
+from offline_trader.simulator.config import Terms
+from offline_trader.simulator.observed import log_single
 from offline_trader.splitmix import GOLDEN, mix
 
 __all__ = [
@@ -106,27 +108,6 @@ def _apart(function: _F) -> _F:
     return cast(_F, njit(nogil=True, error_model="numpy")(function))
 
 
-class _Terms(NamedTuple):
-    """``SimulatorConfig.terms()`` with names; rates are fractions."""
-
-    mode: float
-    at_close: float
-    post_fee: float
-    commission: float
-    friction: float
-    min_notional: float
-    lot: float
-    max_position: float
-    hold: float
-    rebalance: float
-    dust: float
-    alpha: float
-    volume_cap: float
-    impact: float
-    initial_cash: float
-    ruin_equity: float
-
-
 def blocks(n_lanes: int) -> int:
     """Blocks that hold so many lanes."""
     return -(-n_lanes // L)
@@ -134,7 +115,7 @@ def blocks(n_lanes: int) -> int:
 
 @_inline
 def _read_terms(v: Any) -> Any:
-    return _Terms(
+    return Terms(
         v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7],
         v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15],
     )  # fmt: skip
@@ -157,13 +138,14 @@ def _is_plain(t: Any) -> Any:
 @_inline
 def _plain(t: Any) -> Any:
     """Plain rules (:func:`_is_plain`) with their fixed terms as constants for the compiler."""
-    return _Terms(
+    return Terms(
         0.0, 0.0, 0.0, t.commission, t.friction, t.min_notional, 0.0, t.max_position,
         t.hold, 0.0, t.dust, 1.0, 0.0, 0.0, t.initial_cash, t.ruin_equity,
     )  # fmt: skip
 
 
 _mix = _inline(mix)
+_log_single = _inline(log_single)
 
 
 @_inline
@@ -193,20 +175,6 @@ def _log(x: Any) -> Any:
     tail = (1 / 7 + z * (1 / 9)) + w * ((1 / 11 + z * (1 / 13)) + w * tail)
     tail = (1 / 3 + z * (1 / 5)) + w * tail
     return np.float64(k) * 0.6931471805599453 + (2.0 * s + 2.0 * s * (z * tail))
-
-
-@_inline
-def _log_single(x: Any) -> Any:
-    """As :func:`_log` to single precision, for what an observation shows."""
-    bits = np.float64(x).view(np.int64)
-    k = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
-    m = np.int64(bits - (k << np.int64(52))).view(np.float64)
-    excess = np.float32(m - 1.0)
-    s = excess / (excess + np.float32(2.0))
-    z = s * s
-    tail = np.float32(1 / 5) + z * (np.float32(1 / 7) + z * np.float32(1 / 9))
-    tail = z * (np.float32(1 / 3) + z * tail)
-    return np.float64(k) * 0.6931471805599453 + np.float64(s + s + (s + s) * tail)
 
 
 @_inline

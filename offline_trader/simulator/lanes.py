@@ -13,17 +13,12 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.simulator import kernel as k
 from offline_trader.simulator.config import SimulatorConfig
 from offline_trader.simulator.market_tensor import MarketTensor
+from offline_trader.simulator.observed import hold_scale
 from offline_trader.types import BoolArray, FloatArray, IntArray, Observations
 
-__all__ = ["LARGEST_SEED", "Simulator", "StepResult", "hold_scale"]
+__all__ = ["LARGEST_SEED", "Simulator", "StepResult"]
 
 LARGEST_SEED = 2**63 - 1
-_HOLD_TABLE = 4096
-
-
-def hold_scale() -> FloatArray:
-    """[4096] float64: ``log(1 + h) / log(253)`` for h bars held; longer holds read as 4,095."""
-    return np.asarray(np.log1p(np.arange(_HOLD_TABLE)) / np.log(253.0))
 
 
 @dataclass(frozen=True)

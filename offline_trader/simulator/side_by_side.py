@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.simulator import kernel as k
 from offline_trader.simulator.config import SimulatorConfig
-from offline_trader.simulator.lanes import hold_scale
 from offline_trader.simulator.market_tensor import MarketTensor
+from offline_trader.simulator.observed import hold_scale
 from offline_trader.types import FloatArray, IntArray, Observations
 
 __all__ = ["LONGEST_WINDOW", "SideBySide", "SideRun"]

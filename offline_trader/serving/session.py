@@ -1,0 +1,409 @@
+"""A policy in production: a bar comes, a decision goes.
+
+One :class:`Session` is one instrument. At every bar it carries its account from the last close to
+this one, computes the features with the code of training, asks the model, and says what order the
+action comes to. Fed with the bars of a market, it has the observations, actions, fills and equity
+of ``offline-trader evaluate`` over that market.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline_trader.errors import ConfigError, DataError, SchemaMismatch
+from offline_trader.features import FEATURE_SETS, FeatureSet
+from offline_trader.markets import Bar, Bars, check_bar
+from offline_trader.serving import account
+from offline_trader.serving.account import FLAT, Fill, Hold, Portfolio
+from offline_trader.serving.model_rules import stated_rules
+from offline_trader.simulator import SimulatorConfig
+from offline_trader.simulator.config import Terms
+from offline_trader.types import PORTFOLIO_FIELDS, FloatArray, ObservationLayout, Observations
+
+if TYPE_CHECKING:
+    from offline_trader.export import OnnxPolicy
+    from offline_trader.simulator.config import Fill as FillRule
+
+__all__ = ["Decision", "Holdings", "Order", "Session"]
+
+
+class Decider(Protocol):
+    """A model that knows the columns it reads; :class:`~offline_trader.export.OnnxPolicy` is one."""
+
+    layout: ObservationLayout
+
+    def __call__(self, observations: Observations, /) -> NDArray[np.float32]:
+        """Actions [N, 1] for observations [N, F + P]."""
+
+
+class Order(NamedTuple):
+    """What a decision asks the market for.
+
+    Attributes:
+        units: signed: bought above 0, sold below.
+        reference_price: the close that they were sized at; the paper account sizes at the fill.
+        fill: when the simulator fills it: at the open of the next bar, or at this close.
+    """
+
+    units: float
+    reference_price: float
+    fill: FillRule
+
+    @property
+    def side(self) -> str:
+        """``buy`` or ``sell``."""
+        return "buy" if self.units > 0.0 else "sell"
+
+    @property
+    def notional(self) -> float:
+        """Value at the reference price, quote currency, not negative."""
+        return abs(self.units) * self.reference_price
+
+
+class Holdings(NamedTuple):
+    """What a broker says is held.
+
+    Attributes:
+        cash: quote currency, not negative.
+        units: signed.
+        entry_price: average price of the open position; 0 when flat.
+    """
+
+    cash: float
+    units: float
+    entry_price: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What a session says at a bar.
+
+    Attributes:
+        timestamp: of the bar.
+        action: the model's answer in [−1, 1]; None: it was not asked.
+        executed: the action after smoothing; None with it.
+        order: what to do; None: hold.
+        hold: why there is no order; None with one.
+        because: the same in words with numbers; empty with an order.
+        portfolio: at this close, before the order.
+        fill: what the order before came to between the last bar and this one.
+        observation: [F + P] float32 that the model decided on; None: it was not asked.
+    """
+
+    timestamp: np.datetime64
+    action: float | None
+    executed: float | None
+    order: Order | None
+    hold: Hold | None
+    because: str
+    portfolio: Portfolio
+    fill: Fill
+    observation: Observations | None
+
+
+class Session:
+    """Decisions of one model for one instrument, bar by bar.
+
+    Args:
+        model: the exported policy, or the path of its file.
+        rules: the trading rules; by default those that the model states.
+        features: name of the feature set, or the set; by default the known one that the model was
+            trained on.
+        bars_per_year: of the instrument, for the cost of borrowing; by default that of the bars
+            given to :meth:`warm_up`.
+        max_gap: longest time between two bars; after a longer one the decision is to hold.
+            None: the bars that come are taken for all that there are, as in training.
+        max_age: longest time from a bar's time stamp to the moment given with it.
+
+    Raises:
+        ConfigError: no rules and none stated, or an unknown feature set.
+        SchemaMismatch: the model reads other columns than the features have.
+        DataError: the model cannot be opened, or states rules that are none.
+    """
+
+    def __init__(
+        self,
+        model: OnnxPolicy | Decider | Path | str,
+        rules: SimulatorConfig | None = None,
+        *,
+        features: FeatureSet | str | None = None,
+        bars_per_year: float | None = None,
+        max_gap: np.timedelta64 | None = None,
+        max_age: np.timedelta64 | None = None,
+    ) -> None:
+        self.model = _opened(model)
+        self.rules = rules or stated_rules(self.model)
+        self.features = _feature_set(self.model.layout, features)
+        self._terms = Terms(*self.rules.terms().tolist())
+        self._stream = self.features.stream()
+        self._bars_per_year = bars_per_year
+        self._max_gap, self._max_age = max_gap, max_age
+        self._portfolio = account.start(self.rules)
+        self._ruin_equity, self._ruined = self._terms.ruin_equity, False
+        self._observation = np.zeros((1, self.model.layout.size), dtype=np.float32)
+        self._width = len(self.model.layout.features)
+        self._last: Bar | None = None
+        self._seen = 0
+        self._pending: float | None = None
+        self._account_runs = False
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """At the last close."""
+        return self._portfolio
+
+    @property
+    def bars_seen(self) -> int:
+        """Bars that the features know."""
+        return self._seen
+
+    def warm_up(self, bars: Bars | Iterable[Bar]) -> Session:
+        """Show the features past bars, oldest first; nothing is decided. Returns the session.
+
+        Averages after Wilder remember their first bar: after the first bar of training they are
+        those of training to the bit, after 250 others to 1e-8 or so.
+
+        Raises:
+            ConfigError: something has been decided already.
+            DataError: a bar that is none, or not later than the one before; those before it
+                have been seen.
+        """
+        if self._account_runs:
+            raise ConfigError("a session is warmed up before its first decision")
+        if isinstance(bars, Bars) and self._bars_per_year is None:
+            self._bars_per_year = bars.periods_per_year
+        for bar in bars:
+            self._require_next(bar)
+            self._features_after(bar)
+        return self
+
+    def on_bar(
+        self,
+        bar: Bar,
+        *,
+        holdings: Holdings | None = None,
+        now: np.datetime64 | None = None,
+    ) -> Decision:
+        """The decision at the close of ``bar``.
+
+        Args:
+            bar: the next one. The last one once more is answered with a hold and changes nothing.
+            holdings: what the broker says is held now; None: the session's own account fills its
+                order by the rules of the simulator.
+            now: the moment of the decision, for ``max_age``.
+
+        Raises:
+            DataError: a bar that is none (a price that is missing, not finite or not above 0, a
+                high below the close …), or one that comes after a later one, or the last one with
+                other prices. The session is as it was; the message says what is wrong.
+            ConfigError: holdings that cannot be, or a short position without ``bars_per_year``.
+        """
+        if self._last is not None and bar == self._last:
+            return self._held(bar, Hold.REPEATED, "this bar was decided on already", FLAT)
+        self._require_next(bar)
+        borrow = self._borrow()
+        if holdings is not None:
+            _check(holdings)
+        before = self._last
+        row = self._features_after(bar)
+        fill = self._settle(before, bar, holdings, borrow)
+        hold = self._reason_to_hold(before, bar, row, now)
+        if hold is not None:
+            return self._held(bar, *hold, fill)
+        return self._decide(bar, row, fill)
+
+    def cancel(self) -> None:
+        """The last decision's order was not sent: the own account does not fill it."""
+        self._pending = None
+
+    def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
+        observation = self._observation
+        observation[0, : self._width] = row
+        account.observe(self._portfolio, observation[0, self._width :])
+        try:
+            action = float(self.model(observation)[0, 0])
+        except DataError as error:
+            return self._held(bar, Hold.NO_ACTION, error.found, fill)
+        if not math.isfinite(action):
+            return self._held(bar, Hold.NO_ACTION, f"the model answers {action}", fill)
+        self._pending = action
+        p, close = self._portfolio, bar.close
+        planned = account.plan(self._terms, p, action, close, bar.volume)
+        order, because = None, ""
+        if planned.hold is None:
+            order = Order(planned.units, close, self.rules.fill)
+        else:
+            because = _in_words(planned.hold, planned.executed, p, self.rules)
+        return Decision(
+            bar.timestamp, action, planned.executed, order, planned.hold, because, p, fill,
+            observation[0].copy(),
+        )  # fmt: skip
+
+    def _held(self, bar: Bar, hold: Hold, because: str, fill: Fill) -> Decision:
+        """A decision without the model. After a repeated bar the order that is out stays."""
+        if hold is not Hold.REPEATED:
+            self._pending = None
+        return Decision(
+            bar.timestamp, None, None, None, hold, because, self._portfolio, fill, None
+        )
+
+    def _require_next(self, bar: Bar) -> None:
+        last = None if self._last is None else self._last.timestamp
+        check_bar(bar, last, f"bar {self._seen}")
+
+    def _features_after(self, bar: Bar) -> FloatArray | str:
+        """[F] after ``bar``, or why there are none."""
+        self._last = bar
+        self._seen += 1
+        try:
+            row = self._stream.update(bar)
+        except DataError as error:
+            return error.found
+        if self._seen > self.features.warmup and not np.isfinite(row).all():
+            name = self.model.layout.features[int(np.argmin(np.isfinite(row)))]
+            return f"{name} has no value"
+        return row
+
+    def _settle(
+        self, before: Bar | None, bar: Bar, holdings: Holdings | None, borrow: float
+    ) -> Fill:
+        """Carry the account from the last close to this one; what was filled on the way."""
+        p, action = self._portfolio, self._pending
+        begins, self._account_runs = not self._account_runs, True
+        if holdings is not None:
+            cash, units, entry = holdings
+            if begins:  # what the broker holds now, and not the rules' initial cash, is the start
+                equity = cash + units * bar.close
+                self._ruin_equity = self.rules.ruin_fraction * equity
+                p = p._replace(equity=equity, peak=equity)
+            self._portfolio = account.adopt(
+                self._terms, p, action, cash=cash, units=units, entry=entry, close=bar.close
+            )
+            return FLAT
+        if begins:
+            return FLAT
+        assert before is not None
+        self._portfolio, fill = account.carry(
+            self._terms,
+            p,
+            action,
+            price=before.close if self._terms.at_close else bar.open,
+            close=bar.close,
+            volume=before.volume,
+            borrow=borrow,
+        )
+        return fill
+
+    def _reason_to_hold(
+        self, before: Bar | None, bar: Bar, row: FloatArray | str, now: np.datetime64 | None
+    ) -> tuple[Hold, str] | None:
+        if self._portfolio.equity <= self._ruin_equity:
+            self._ruined = True
+        if self._ruined:
+            return Hold.RUINED, f"equity fell to {self._ruin_equity:.6g} or below"
+        if self._seen <= self.features.warmup:
+            needed = self.features.warmup + 1
+            return Hold.WARMING_UP, f"{self._seen} of {needed} bars that the features need"
+        if isinstance(row, str):
+            return Hold.NO_FEATURES, row
+        if self._max_gap is not None and before is not None:
+            gap = bar.timestamp - before.timestamp
+            if gap > self._max_gap:
+                return Hold.GAP, f"{_span(gap)} after the bar before, {_span(self._max_gap)} at most"
+        if self._max_age is not None and now is not None:
+            age = now - bar.timestamp
+            if age > self._max_age:
+                return Hold.STALE, f"the bar is {_span(age)} old, {_span(self._max_age)} at most"
+        return None
+
+    def _borrow(self) -> float:
+        """Cost of a short position a bar, as a fraction."""
+        yearly = self.rules.borrow_bps_per_year
+        if self.rules.action_mode != "target_long_short" or yearly == 0.0:
+            return 0.0
+        if self._bars_per_year is None:
+            raise ConfigError(
+                "the session does not know how many bars a year has, so a short position has no "
+                "cost",
+                expected="bars_per_year, or warm_up with Bars",
+                hint="give bars_per_year, such as 252 for daily bars",
+            )
+        return yearly * 1e-4 / self._bars_per_year
+
+
+def _opened(model: OnnxPolicy | Decider | Path | str) -> Decider:
+    if not isinstance(model, Path | str):
+        return model
+    from offline_trader.export import OnnxPolicy
+
+    return OnnxPolicy(model)
+
+
+def _feature_set(layout: ObservationLayout, features: FeatureSet | str | None) -> FeatureSet:
+    """The set that gives the layout's columns.
+
+    Raises:
+        ConfigError: an unknown name.
+        SchemaMismatch: another set, or none that is known, or a portfolio of other columns.
+    """
+    if layout.portfolio != PORTFOLIO_FIELDS:
+        raise SchemaMismatch(
+            f"the model reads the portfolio as {', '.join(layout.portfolio)}",
+            expected=", ".join(PORTFOLIO_FIELDS),
+        )
+    if features is None:
+        known = {FEATURE_SETS[name].schema.hash: FEATURE_SETS[name] for name in FEATURE_SETS}
+        if layout.feature_hash in known:
+            return known[layout.feature_hash]
+        raise SchemaMismatch(
+            f"the model reads features {layout.feature_hash[:12]} "
+            f"({', '.join(layout.features[:3])}, …), which no feature set gives",
+            expected=f"those of {', '.join(FEATURE_SETS)}",
+            hint="give the session the features that the model was trained on",
+        )
+    found = FEATURE_SETS[features] if isinstance(features, str) else features
+    if found.schema.hash != layout.feature_hash:
+        raise SchemaMismatch(
+            f"the model reads features {layout.feature_hash[:12]}, "
+            f"the set given has {found.schema.hash[:12]}",
+            expected="the features that the model was trained on",
+        )
+    return found
+
+
+def _check(holdings: Holdings) -> None:
+    cash, units, entry = holdings
+    good = 0.0 <= cash < np.inf and abs(units) < np.inf
+    if not good or not (0.0 < entry < np.inf or units == 0.0):
+        raise ConfigError(
+            f"holdings of {cash} in cash and {units} units bought at {entry}",
+            expected="cash of 0 or more, units that are a number, and their average price",
+        )
+
+
+def _span(span: np.timedelta64) -> str:
+    return str(span.astype("timedelta64[s]").item())
+
+
+def _in_words(hold: Hold, executed: float, p: Portfolio, rules: SimulatorConfig) -> str:
+    """Why an action comes to nothing, with the numbers that decided it."""
+    if hold is Hold.HOLD_ZONE:
+        return f"|{executed:.4g}| is below {rules.hold_threshold:.4g}"
+    if hold is Hold.AT_TARGET:
+        return f"a target of {executed:.4g} is what is held ({p.exposure:.4g} of equity)"
+    if hold is Hold.NOTHING_HELD:
+        return f"{executed:.4g} sells, and nothing is held"
+    if hold is Hold.NO_CASH:
+        return f"{executed:.4g} buys, and {p.cash:.6g} in cash do not suffice"
+    if hold is Hold.NO_VOLUME:
+        return "nothing was traded at this bar, and fills depend on volume"
+    if hold is Hold.BELOW_LOT:
+        return f"less than a lot of {rules.lot_size:.6g}"
+    return f"worth less than {rules.min_notional:.6g}"
