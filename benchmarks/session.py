@@ -1,8 +1,8 @@
 """What a bar costs in production: features, account, the model and the order, in one process.
 
 Every bar of S&P 500 after the warm-up goes through a session of a model with two layers of 64
-units, as ``offline-trader export`` writes it. Beside it, in the same alternating rounds: the features
-alone, and the model alone.
+units, as ``offline-trader export`` writes it. Beside it, in the same alternating rounds: the
+features alone, and the model alone.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ def model_file(folder: Path, layout: ObservationLayout, rules: SimulatorConfig, 
     """A policy of the usual shape that trades by ``rules``."""
     torch.manual_seed(0)
     values = compute_features(bars).values[252:]
-    mean, scale = np.zeros(layout.size), np.ones(layout.size)
-    mean[: values.shape[1]], scale[: values.shape[1]] = values.mean(axis=0), values.std(axis=0)
+    scaler = FeatureScaler.fit(values, layout)
     path = folder / "policy.onnx"
     facts = {"simulator": to_dict(rules)}
-    export_onnx(Actor(layout.size, UNITS), FeatureScaler(mean, scale), layout, path, facts)
+    export_onnx(Actor(layout.size, UNITS), scaler, layout, path, facts)
     return path
 
 

@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None) -> list[Decision]:
     for bar in bars.slice(first, len(bars)):
         decision = session.on_bar(bar)
         order = decision.order
-        said = f"hold: {decision.because}" if order is None else f"{order.side} {abs(order.units):.4f}"
+        said = (
+            f"hold: {decision.because}" if order is None else f"{order.side} {abs(order.units):.4f}"
+        )
         day = np.datetime_as_string(bar.timestamp, unit="D")
         print(f"{day}  equity {decision.portfolio.equity:10.2f}  {said}")
         decisions.append(decision)

@@ -7,6 +7,7 @@ binding preallocated inputs saves about 2 of them, and checking the input costs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -110,9 +111,12 @@ class OnnxPolicy:
                 f"observations of shape {batch.shape}",
                 expected=f"(N, {self._width}), the columns of layout {self.layout.hash[:12]}",
             )
-        if not np.isfinite(batch).all():
+        # A product of rows takes a fifth of the time; squares that overflow are looked at closely.
+        if not math.isfinite(np.vdot(batch, batch)) and not np.isfinite(batch).all():
             self._name_first_bad(batch)
         result: NDArray[np.float32] = self._run(_OUTPUTS, {"observation": batch})[0]
+        if result.shape == (1, 1) == (len(batch), 1) and -1.0 <= result[0, 0] <= 1.0:
+            return result
         if result.shape != (len(batch), 1):
             raise DataError(
                 f"{self.path} answers {len(batch)} observations with shape {result.shape}",

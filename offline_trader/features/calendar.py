@@ -53,8 +53,10 @@ class Calendar:
         first, following = self._year
         if not first <= ns < following:
             year = moment.astype("datetime64[Y]")
-            ends = (each.astype("datetime64[ns]").astype(np.int64) for each in (year, year + 1))
-            first, following = self._year = tuple(map(int, ends))
+            first, following = (
+                int(each.astype("datetime64[ns]").astype(np.int64)) for each in (year, year + 1)
+            )
+            self._year = (first, following)
         # numpy rounds both to float64 before it divides; Python would divide the integers exactly
         passed = float(ns - first) / float(following - first)
         phases = ((ns % _DAY_NS) / _DAY_NS, ((ns + _MONDAY_NS) % _WEEK_NS) / _WEEK_NS, passed)

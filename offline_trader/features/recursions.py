@@ -65,17 +65,17 @@ class _Exponential:
     total: float = 0.0
 
     def update(self, x: float) -> float:
-        self.count += 1
-        if self.count > self.bars:
-            self.value = self.after(x)
-        else:
-            self.total += x
-            if self.count == self.bars:
-                self.value = self.total / self.bars
+        if self.count < self.bars:
+            return self.begin(x)
+        self.value = (x - self.value) * (2.0 / (self.bars + 1.0)) + self.value
         return self.value
 
-    def after(self, x: float) -> float:
-        return (x - self.value) * (2.0 / (self.bars + 1.0)) + self.value
+    def begin(self, x: float) -> float:
+        self.count += 1
+        self.total += x
+        if self.count == self.bars:
+            self.value = self.total / self.bars
+        return self.value
 
 
 @dataclass
@@ -84,8 +84,11 @@ class _Wilder(_Exponential):
 
     bars: int = 14
 
-    def after(self, x: float) -> float:
-        return (self.value * (self.bars - 1) + x) / self.bars
+    def update(self, x: float) -> float:
+        if self.count < self.bars:
+            return self.begin(x)
+        self.value = (self.value * (self.bars - 1) + x) / self.bars
+        return self.value
 
 
 @dataclass

@@ -1,14 +1,21 @@
-"""The same features bar by bar, for serving: equal to the batch to 1e-9."""
+"""The same features bar by bar, for serving: equal to the batch to 1e-9.
+
+A window is summed oldest bar first, as the batch sums it, so that both have the same bits; a
+running sum would not. What counts for one bar is the number of calls: plain loops over a window's
+floats take less time than numpy needs to begin.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from offline_trader.errors import DataError
-from offline_trader.features.calendar import CALENDAR_NAMES, Calendar
-from offline_trader.features.recursions import RECURSIVE_NAMES, RecursiveState
+from offline_trader.features.calendar import Calendar
+from offline_trader.features.recursions import RecursiveState
 from offline_trader.features.schema import FEATURE_NAMES, RETURN_BARS, WARMUP_BARS, FeatureSchema
 from offline_trader.features.windows import DONCHIAN_LIMITS, FLAT
 from offline_trader.markets import Bar, Bars, check_bar
@@ -17,38 +24,28 @@ from offline_trader.types import FloatArray
 __all__ = ["StreamingFeatures"]
 
 _WINDOW = WARMUP_BARS + 1
-_OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _RETURN = range(6)
-
-# The logarithms of one bar, taken in one call; the ratios in this order.
-_LOG_NAMES = (
-    *(f"return_{k}" for k in RETURN_BARS),
-    *(f"sma_distance_{w}" for w in (20, 50, 200)),
-    "sma_cross_50_200",
-    "high_distance_252",
-    "gap",
-    "volatility_ratio",
-)
-_PLAIN_NAMES = (
-    "volatility_20",
-    "volatility_60",
-    "bollinger_position",
-    "bollinger_width",
-    "donchian_position_20",
-    "donchian_position_55",
-    "volume_ratio_20",
-    "close_location",
-)
-_ORDER = np.array(
-    [
-        (*_LOG_NAMES, *_PLAIN_NAMES, *RECURSIVE_NAMES, *CALENDAR_NAMES).index(name)
-        for name in FEATURE_NAMES
-    ]
-)
 
 
-# Row by row, oldest value first, as the batch adds them (``np.sum`` adds in pairs).
-_running_sums = np.add.accumulate
-_highest, _lowest = np.maximum.reduce, np.minimum.reduce
+def _sum(values: list[float]) -> float:
+    """Oldest value first (``sum`` of newer Pythons compensates for rounding)."""
+    total = 0.0
+    for x in values:
+        total += x
+    return total
+
+
+def _deviation(values: list[float], mean: float) -> float:
+    total = 0.0
+    for x in values:
+        part = x - mean
+        total += part * part
+    return math.sqrt(total / len(values))
+
+
+def _logs(ratios: list[float]) -> list[float]:
+    """Logarithms of ratios that are not negative; of 0, to which prices far apart round, NaN."""
+    found: list[float] = np.log([x if x > 0.0 else math.nan for x in ratios]).tolist()
+    return found
 
 
 def _quotient(numerator: float, denominator: float, otherwise: float) -> float:
@@ -57,8 +54,38 @@ def _quotient(numerator: float, denominator: float, otherwise: float) -> float:
     return numerator / denominator if denominator > 0.0 else otherwise
 
 
+def _position(last: float, bottom: float, top: float) -> float:
+    """Where a close lies in a channel, within its limits; the middle of one without height."""
+    floor, ceiling = DONCHIAN_LIMITS
+    return min(max(_quotient(last - bottom, top - bottom, 0.5), floor), ceiling)
+
+
+@dataclass
+class _Highest:
+    """The highest of the last ``window`` values.
+
+    Attributes:
+        best: number and value of those that may become the highest, falling.
+    """
+
+    window: int
+    best: deque[tuple[int, float]] = field(default_factory=deque)
+
+    def push(self, number: int, value: float) -> None:
+        best = self.best
+        while best and best[-1][1] <= value:
+            best.pop()
+        best.append((number, value))
+        if best[0][0] <= number - self.window:
+            best.popleft()
+
+    @property
+    def value(self) -> float:
+        return self.best[0][1]
+
+
 class StreamingFeatures:
-    """Features of the latest bar, from a buffer of the last 253 bars and the recursions' state.
+    """Features of the latest bar, from the last 253 bars and the recursions' state.
 
     Feed it from the same first bar as the batch: averages after Wilder remember their seed (the
     difference decays by 13/14 a bar). An object holds one instrument; it can be copied and pickled.
@@ -71,9 +98,12 @@ class StreamingFeatures:
     def __init__(self) -> None:
         self.schema = FeatureSchema()
         self.count = 0
-        self._rows = np.zeros((6, 2 * _WINDOW))
-        self._end = 0
         self._last_time: np.datetime64 | None = None
+        self._closes: list[float] = []
+        self._volumes: list[float] = []
+        self._returns: list[float] = []
+        self._top_252 = _Highest(252)
+        self._channels = tuple((_Highest(bars), _Highest(bars)) for bars in (20, 55))
         self._recursions = RecursiveState()
         self._calendar = Calendar()
 
@@ -95,75 +125,67 @@ class StreamingFeatures:
                 not later than the bar before, or one without finite features.
         """
         check_bar(bar, self._last_time, f"streamed bar {self.count}")
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            values = self._next_row(bar)
-        if self.count > WARMUP_BARS and not np.isfinite(values).all():
-            name = FEATURE_NAMES[int(np.flatnonzero(~np.isfinite(values))[0])]
+        self._push(bar)
+        positions = self._channel_positions(bar)
+        recursive = self._recursions.update(bar.high, bar.low, bar.close)
+        if self.count <= WARMUP_BARS:
+            return np.full(len(FEATURE_NAMES), np.nan)
+        row = self._row(bar, recursive, positions)
+        if not math.isfinite(sum(row)) and not all(map(math.isfinite, row)):
+            name = next(n for n, x in zip(FEATURE_NAMES, row, strict=True) if not math.isfinite(x))
             raise DataError(
                 f"streamed bar {self.count - 1}: {name} has no value",
                 expected="prices and volumes whose ratios and sums are finite numbers",
             )
-        return values
-
-    def _next_row(self, bar: Bar) -> FloatArray:
-        self._push(bar)
-        recursive = self._recursions.update(bar.high, bar.low, bar.close)
-        if self.count <= WARMUP_BARS:
-            return np.full(len(FEATURE_NAMES), np.nan)
-        window = self._rows[:, self._end - _WINDOW : self._end]
-        ratios, plain = _window_features(window)
-        angles = np.array(self._calendar.angles(bar.timestamp))
-        calendar = np.array([np.sin(angles), np.cos(angles)]).T.ravel()
-        values: FloatArray = np.concatenate((np.log(ratios), plain, recursive, calendar))[_ORDER]
-        return values
+        return np.array(row)
 
     def _push(self, bar: Bar) -> None:
-        """Append a bar and its log return; when the buffer is full its second half moves down."""
-        if self._end == 2 * _WINDOW:
-            self._rows[:, : _WINDOW - 1] = self._rows[:, _WINDOW + 1 :]
-            self._end = _WINDOW - 1
-        column = self._rows[:, self._end]
-        column[:5] = bar[1:6]
+        """Append a bar and its log return; what no window reads any more goes now and then."""
         if self.count:
-            before = self._rows[_CLOSE, self._end - 1 : self._end]
-            column[_RETURN] = np.log(bar.close / before)[0]
-        self._end += 1
-        self.count += 1
+            self._returns += _logs([bar.close / self._closes[-1]])
+        self._closes.append(bar.close)
+        self._volumes.append(bar.volume)
         self._last_time = bar.timestamp
+        self.count += 1
+        if len(self._closes) > 2 * _WINDOW:
+            for values in (self._closes, self._volumes, self._returns):
+                del values[:-_WINDOW]
 
+    def _channel_positions(self, bar: Bar) -> list[float]:
+        """The close in the channels of the bars before, which this bar then joins."""
+        found = []
+        for top, bottom in self._channels:
+            if top.best:
+                found.append(_position(bar.close, -bottom.value, top.value))
+            top.push(self.count, bar.high)
+            bottom.push(self.count, -bar.low)
+        self._top_252.push(self.count, bar.high)
+        return found
 
-def _window_features(window: FloatArray) -> tuple[list[float], list[float]]:
-    """Arguments of the logarithms, and the features without one, from [6, 253] rows.
-
-    Sums over the same bars are taken in one call: what counts here is the number of calls.
-    """
-    _, high, low, close, volume, log_return = window
-    closes = close[-61:].tolist()
-    last = closes[-1]
-    recent = window[_CLOSE:, -20:]  # close, volume and log return
-    total = _running_sums(recent, axis=1)[:, -1:]
-    spread = recent - total / 20.0
-    dev_close, _, vol20 = np.sqrt(_running_sums(spread * spread, axis=1)[:, -1] / 20.0).tolist()
-    returns = log_return[-60:]
-    spread = returns - _running_sums(returns)[-1] / 60.0
-    vol60 = math.sqrt(_running_sums(spread * spread)[-1] / 60.0)
-    sma20, mean_volume = float(total[0, 0]) / 20, float(total[1, 0]) / 20
-    sma50, sma200 = (float(_running_sums(close[-w:])[-1]) / w for w in (50, 200))
-    half = 2.0 * dev_close
-    half = 0.0 if half <= FLAT * sma20 else half
-    ratios = [last / (closes[-1 - k] if k <= 60 else float(close[-1 - k])) for k in RETURN_BARS]
-    ratios += [last / sma20, last / sma50, last / sma200, sma50 / sma200]
-    ratios += [last / float(_highest(high[-252:])), float(window[_OPEN, -1]) / closes[-2]]
-    ratios.append(vol20 / vol60 if vol20 > FLAT and vol60 > FLAT else 1.0)
-    plain = [vol20, vol60]
-    plain.append(_quotient(last - (sma20 - half), 2.0 * half, 0.5))
-    plain.append(2.0 * half / sma20)
-    for bars in (20, 55):
-        bottom, top = float(_lowest(low[-1 - bars : -1])), float(_highest(high[-1 - bars : -1]))
-        floor, ceiling = DONCHIAN_LIMITS
-        position = _quotient(last - bottom, top - bottom, 0.5)
-        plain.append(min(max(position, floor), ceiling))
-    now_high, now_low = float(high[-1]), float(low[-1])
-    plain.append(_quotient(float(volume[-1]), mean_volume, 1.0))
-    plain.append(_quotient(last - now_low, now_high - now_low, 0.5))
-    return ratios, plain
+    def _row(self, bar: Bar, recursive: tuple[float, ...], channels: list[float]) -> list[float]:
+        """[F] in the order of ``FEATURE_NAMES``."""
+        closes, close = self._closes, bar.close
+        closes_20, returns_60 = closes[-20:], self._returns[-60:]
+        returns_20 = returns_60[-20:]
+        sma20, sma50 = _sum(closes_20) / 20, _sum(closes[-50:]) / 50
+        sma200, mean_volume = _sum(closes[-200:]) / 200, _sum(self._volumes[-20:]) / 20
+        vol20 = _deviation(returns_20, _sum(returns_20) / 20)
+        vol60 = _deviation(returns_60, _sum(returns_60) / 60)
+        half = 2.0 * _deviation(closes_20, sma20)
+        half = 0.0 if half <= FLAT * sma20 else half
+        ratios = [close / closes[-1 - k] for k in RETURN_BARS]
+        ratios.append(vol20 / vol60 if vol20 > FLAT and vol60 > FLAT else 1.0)
+        ratios += (close / sma20, close / sma50, close / sma200, sma50 / sma200)
+        ratios += (close / self._top_252.value, bar.open / closes[-2])
+        *returns, vol_ratio, to_20, to_50, to_200, cross, to_top, gap = _logs(ratios)
+        rsi, macd, macd_hist, atr, adx = recursive
+        angles = np.array(self._calendar.angles(bar.timestamp))
+        day_sin, week_sin, year_sin = np.sin(angles).tolist()
+        day_cos, week_cos, year_cos = np.cos(angles).tolist()
+        return [
+            *returns, vol20, vol60, vol_ratio, rsi, macd, macd_hist,
+            _quotient(close - (sma20 - half), 2.0 * half, 0.5), 2.0 * half / sma20, atr, adx,
+            _quotient(bar.volume, mean_volume, 1.0), to_20, to_50, to_200, cross, *channels,
+            to_top, _quotient(close - bar.low, bar.high - bar.low, 0.5), gap,
+            day_sin, day_cos, week_sin, week_cos, year_sin, year_cos,
+        ]  # fmt: skip

@@ -168,8 +168,7 @@ def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
         0.0 < low <= bar.open <= high < math.inf
         and low <= bar.close <= high
         and 0.0 <= volume < math.inf
-        and not np.isnat(bar.timestamp)
-        and (previous is None or bar.timestamp > previous)
+        and (not np.isnat(bar.timestamp) if previous is None else bar.timestamp > previous)
     )
     if good:
         return

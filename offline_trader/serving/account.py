@@ -15,7 +15,7 @@ from typing import NamedTuple
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
 from offline_trader.simulator.observed import hold_scale, log_single
-from offline_trader.types import Observations, PortfolioField
+from offline_trader.types import Observations
 
 __all__ = ["FLAT", "Fill", "Hold", "Plan", "Portfolio", "adopt", "carry", "observe", "plan"]
 
@@ -204,12 +204,14 @@ def adopt(
 
 
 def observe(p: Portfolio, out: Observations) -> None:
-    """Write the portfolio's columns of an observation into ``out`` [P] float32."""
-    out[PortfolioField.EXPOSURE] = p.exposure
-    out[PortfolioField.UNREALISED_RETURN] = log_single(p.gain) if p.units != 0.0 else 0.0
-    out[PortfolioField.HOLD_TIME] = _HOLD_SCALE[min(int(p.bars_held), len(_HOLD_SCALE) - 1)]
-    out[PortfolioField.DRAWDOWN] = p.drawdown
-    out[PortfolioField.SMOOTHED_ACTION] = p.smoothed
+    """Write the portfolio into ``out`` [P] float32, as ``PortfolioField`` orders it."""
+    out[:] = (
+        p.exposure,
+        log_single(p.gain) if p.units != 0.0 else 0.0,
+        _HOLD_SCALE[min(int(p.bars_held), len(_HOLD_SCALE) - 1)],
+        p.drawdown,
+        p.smoothed,
+    )
 
 
 def _marked(

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from offline_trader.compiled_code import can_be_kept
 from offline_trader.simulator.config import Terms
-from offline_trader.simulator.observed import log_single
+from offline_trader.simulator.observed import single_series
 from offline_trader.splitmix import GOLDEN, mix
 
 __all__ = [
@@ -145,7 +145,7 @@ def _plain(t: Any) -> Any:
 
 
 _mix = _inline(mix)
-_log_single = _inline(log_single)
+_single_series = _inline(single_series)
 
 
 @_inline
@@ -175,6 +175,15 @@ def _log(x: Any) -> Any:
     tail = (1 / 7 + z * (1 / 9)) + w * ((1 / 11 + z * (1 / 13)) + w * tail)
     tail = (1 / 3 + z * (1 / 5)) + w * tail
     return np.float64(k) * 0.6931471805599453 + (2.0 * s + 2.0 * s * (z * tail))
+
+
+@_inline
+def _log_single(x: Any) -> Any:
+    """As :func:`_log` to single precision, for what an observation shows."""
+    bits = np.float64(x).view(np.int64)
+    k = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
+    m = np.int64(bits - (k << np.int64(52))).view(np.float64)
+    return _single_series(np.float64(k), m)
 
 
 @_inline

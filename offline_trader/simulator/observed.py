@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from offline_trader.types import FloatArray
 
-__all__ = ["hold_scale", "log_single"]
+__all__ = ["hold_scale", "log_single", "single_series"]
 
 _HOLD_TABLE = 4096
+_ROOT_OF_HALF = math.sqrt(0.5)
+_TWO, _THIRD, _FIFTH = np.float32(2.0), np.float32(1 / 3), np.float32(1 / 5)
+_SEVENTH, _NINTH = np.float32(1 / 7), np.float32(1 / 9)
 
 
 def hold_scale() -> FloatArray:
@@ -18,19 +22,23 @@ def hold_scale() -> FloatArray:
     return np.asarray(np.log1p(np.arange(_HOLD_TABLE)) / np.log(253.0))
 
 
-def log_single(x: Any) -> Any:
-    """Natural logarithm of a positive normal number to single precision.
+def single_series(k: Any, m: Any) -> Any:
+    """Natural logarithm of m · 2^k, m in [√½, √2), to single precision.
 
-    x = m · 2^k with m in [√½, √2), log x = k·log 2 + 2·artanh((m − 1)/(m + 1)), the series cut
-    where its terms fall below half a unit. Plain arithmetic of numpy scalars, so that the kernel,
-    which compiles it, and code without a compiler have the same bits.
+    log x = k·log 2 + 2·artanh((m − 1)/(m + 1)), the series cut where its terms fall below half a
+    unit. Plain arithmetic, so that the kernel, which compiles it, and code without a compiler have
+    the same bits.
     """
-    bits = np.float64(x).view(np.int64)
-    k = (bits - np.int64(0x3FE6A09E667F3BCD)) >> np.int64(52)
-    m = np.int64(bits - (k << np.int64(52))).view(np.float64)
     excess = np.float32(m - 1.0)
-    s = excess / (excess + np.float32(2.0))
+    s = excess / (excess + _TWO)
     z = s * s
-    tail = np.float32(1 / 5) + z * (np.float32(1 / 7) + z * np.float32(1 / 9))
-    tail = z * (np.float32(1 / 3) + z * tail)
-    return np.float64(k) * 0.6931471805599453 + np.float64(s + s + (s + s) * tail)
+    tail = z * (_THIRD + z * (_FIFTH + z * (_SEVENTH + z * _NINTH)))
+    return k * 0.6931471805599453 + np.float64(s + s + (s + s) * tail)
+
+
+def log_single(x: float) -> float:
+    """Natural logarithm of a positive normal number to single precision, as the kernel has it."""
+    m, k = math.frexp(x)
+    if m < _ROOT_OF_HALF:
+        m, k = 2.0 * m, k - 1
+    return float(single_series(float(k), m))

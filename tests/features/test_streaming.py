@@ -51,6 +51,15 @@ def test_random_bars_that_may_stand_still_or_not_trade(
     compare(make_bars(800, seed, sigma=sigma, level=level, flat_share=flat, silent_share=silent))
 
 
+@pytest.mark.parametrize(("history", "tolerance"), [(253, 1e-6), (500, 1e-9)])
+def test_a_history_that_begins_later_comes_near(history: int, tolerance: float) -> None:
+    bars = load_market("sp500")
+    for end in (1_900, 3_300, 4_700):
+        whole = StreamingFeatures.after(bars.slice(0, end)).update(bars[end])
+        part = StreamingFeatures.after(bars.slice(end - history, end)).update(bars[end])
+        np.testing.assert_allclose(part, whole, rtol=0.0, atol=tolerance)
+
+
 def test_intraday_bars(make_bars: MakeBars) -> None:
     compare(make_bars(1200, seed=9, sigma=1e-3, step=np.timedelta64(300_000_000_000, "ns")))
 

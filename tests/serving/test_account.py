@@ -26,7 +26,7 @@ def market_of(prices: FloatArray, periods: float) -> MarketTensor:
     n = len(prices)
     return MarketTensor(
         prices=prices,
-        features=np.zeros((n, 1)),
+        features=np.zeros((n, 1), dtype=np.float32),
         start=np.array([0]),
         stop=np.array([n]),
         periods_per_year=np.array([periods]),

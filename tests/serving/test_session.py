@@ -291,15 +291,16 @@ class Closes:
     schema = FeatureSchema(("move_3",), formulas=("log(close_t / close_{t-3})",))
     warmup = 3
 
+    def __init__(self) -> None:
+        self.closes: list[float] = []
+
     def compute(self, bars: Bars) -> FloatArray:
         values = np.zeros((len(bars), 1))
         values[3:, 0] = np.log(bars.close[3:] / bars.close[:-3])
         return values
 
     def stream(self) -> Closes:
-        fresh = Closes()
-        fresh.closes: list[float] = []  # type: ignore[misc]
-        return fresh
+        return Closes()
 
     def update(self, bar: Bar) -> FloatArray:
         self.closes = [*self.closes[-3:], bar.close]
