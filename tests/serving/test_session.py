@@ -70,7 +70,7 @@ def test_a_session_over_a_market_is_its_evaluation(
     model = make_model(rules)
     env = EnvConfig(market=(source,), simulator=rules)
     found = EvaluationRange.from_env(env)
-    ((run,),) = found.legs(OnnxPolicy(model), [Scenario(rules)])
+    ((run,),) = found.backtests(OnnxPolicy(model), [Scenario(rules)])
     bars = load_market(source)
     decisions = walk(Session(model), bars, found.instruments[0].range.start)
     assert len(decisions) == len(run.equity) > 300
@@ -315,7 +315,7 @@ def test_features_of_ones_own_plug_in(make_model: MakeModel, bars: Bars) -> None
     FEATURE_SETS.register("closes", Closes())
     try:
         env = EnvConfig(market=("synthetic:ou?bars=400&seed=7",), features="closes")
-        run = EvaluationRange.from_env(env).account(OnnxPolicy(model), env.simulator).legs[0]
+        run = EvaluationRange.from_env(env).account(OnnxPolicy(model), env.simulator).backtests[0]
         found = walk(Session(model), bars, 3)
     finally:
         FEATURE_SETS.remove("closes")
