@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,7 +37,7 @@ from offline_trader.learning.settings import (
     OfflineConfig,
     OnlineConfig,
 )
-from offline_trader.learning.stages import STAGES, Stage, StageData, StageResult
+from offline_trader.learning.stages import STAGES, Stage, StageData, StageResult, train_offline
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log
 from offline_trader.markets import BarRange, Bars, load_market
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
@@ -392,6 +393,88 @@ def test_a_transform_of_the_offline_data_is_packed(uniform_data: Transitions) ->
     np.testing.assert_array_equal(rows.values[:, where["timeouts"]][:, 0], data.timeouts)
     assert set(rows.values[:, where["number"]].flatten().tolist()) == {-1.0}
     assert not np.array_equal(rows.values[:, where["rewards"]][:, 0], data.rewards)
+
+
+class Replayed:
+    """Replays every transition of the offline data ``times`` over with other actions, whose
+    rewards it knows: the bandit of :class:`tests.learning.conftest.TargetLanes`."""
+
+    columns: tuple[tuple[str, int], ...] = ()
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self.rows: set[int] = set()
+
+    def stored(self, columns: Columns, *, online: bool) -> Columns:
+        again = {name: np.concatenate([column] * self._times) for name, column in columns.items()}
+        drawn = np.random.default_rng(0).uniform(-1.0, 1.0, again["actions"].shape)
+        rewards = -((drawn - 0.8 * again["observations"][:, :1]) ** 2)[:, 0]
+        count = len(drawn)
+        return {
+            **again,
+            "actions": drawn.astype(np.float32),
+            "rewards": rewards,
+            "raw_rewards": rewards,
+            "episode_ids": np.arange(count),
+        }
+
+    def sampled(self, batch: Batch) -> Batch:
+        self.rows |= {part.source.count for part in batch.drawn}
+        return batch
+
+    def metrics(self) -> Mapping[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def test_offline_training_learns_from_replays_that_the_data_lack(uniform_data: Transitions) -> None:
+    idle = replace(
+        uniform_data,
+        actions=np.zeros_like(uniform_data.actions),
+        rewards=-((0.8 * uniform_data.observations[:, 0]) ** 2),
+    )
+    config = OfflineConfig(critic_updates=0, updates=400, evaluate_interval=0)
+    found = {}
+    for times in (0, 3):
+        learner = make_learner(
+            LearnerConfig(
+                algorithm="sac", hidden=(32, 32), batch_size=64, actor_lr=3e-3, critic_lr=3e-3
+            ),
+            2,
+        )
+        replayed = Replayed(times)
+        train_offline(learner, idle, config, transforms=[replayed] if times else [])
+        found[times] = regret(learner.act)
+        assert replayed.rows == ({3 * len(idle)} if times else set())
+    assert found[3] < 0.05 < found[0]
+
+
+def test_an_offline_transform_is_named_logged_and_resumed(uniform_data: Transitions) -> None:
+    config = OfflineConfig(
+        critic_updates=4, updates=8, transforms=("doubled",), checkpoint_interval=6, log_interval=4
+    )
+    rows: list[Mapping[str, Any]] = []
+    states: dict[int, dict[str, Any]] = {}
+
+    def fit(**further: Any) -> Learner:
+        learner = make_learner(LearnerConfig(hidden=(8, 8), batch_size=32), 2)
+        STAGES["offline"](config).fit(learner, StageData(transitions=uniform_data), **further)
+        return learner
+
+    def keep(step: int, state: dict[str, Any]) -> None:
+        states[step] = copy.deepcopy(state)
+
+    whole = fit(log=lambda _, values: rows.append(values), checkpoint=keep)
+    assert [row["offline/number"] for row in rows] == [0.0, 0.0, 0.0]
+    assert states[6]["transforms"] == [{"steps": 0}]
+    assert np.array_equal(whole.act(GRID), fit(resume=states[6]).act(GRID))
+    with pytest.raises(ConfigError, match="a checkpoint with 0 transforms"):
+        fit(resume={**states[6], "transforms": []})
 
 
 def test_a_resumed_agent_and_transform_go_on_to_the_same_bytes(

@@ -7,7 +7,7 @@ applied in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +24,7 @@ __all__ = ["TRANSFORMS", "Columns", "Transform", "TransformChain"]
 Columns = Mapping[str, NDArray[Any]]
 """Raw columns of rows by name: [n, w], or [n] of one number a row."""
 
-_CHANGEABLE = ("observations", "actions", "rewards", "next_observations")
+_CHANGEABLE = tuple(each.name for each in fields(Transitions))
 
 
 class Transform(Protocol):
@@ -38,7 +38,9 @@ class Transform(Protocol):
     def stored(self, columns: Columns, *, online: bool) -> Columns:
         """The columns to be stored, given those that were to be: ``observations``, ``actions``,
         ``rewards``, ``next_observations``, ``terminals``, all raw, ``raw_rewards``, ``timeouts``
-        and what agent and earlier transforms added.
+        and what agent and earlier transforms added. Offline ``episode_ids`` are there, too, and
+        a change may give more rows or fewer, as replays of one episode under other decisions: of
+        every column then, whole episodes one after another in order of their ids.
 
         Args:
             columns: of one step of the N lanes, or of all M rows of the offline data.
@@ -64,7 +66,8 @@ class Transform(Protocol):
 
 
 TRANSFORMS: Registry[Callable[[Any, Any], Transform]] = Registry("transform")
-"""Makers of transforms by name; each gets the agent and the lanes that it is to serve."""
+"""Makers of transforms by name; each gets the agent that it is to serve, and its lanes: None in
+offline training."""
 
 
 class TransformChain:
@@ -82,6 +85,9 @@ class TransformChain:
         added = (column for each in self._transforms for column in each.columns)
         self.further: tuple[tuple[str, int], ...] = (*FACTS, *further, *added)
 
+    def __bool__(self) -> bool:
+        return bool(self._transforms)
+
     def stored(self, columns: Columns) -> Columns:
         """One step of the lanes as it is to be stored."""
         for each in self._transforms:
@@ -93,11 +99,10 @@ class TransformChain:
 
         Raises:
             ConfigError: a column that the rows of the lanes have and the data lack.
+            DataError: columns of a transform that are no transitions.
         """
         columns: Columns = {
             **{name: getattr(data, name) for name in _CHANGEABLE},
-            "terminals": data.terminals,
-            "timeouts": data.timeouts,
             "raw_rewards": data.rewards,
         }
         before = columns

@@ -17,6 +17,7 @@ class OfflineConfig:
         critic_updates: first, updates of the critics alone, which fits them to the warm policy.
         updates: then, updates of critics and actor.
         n_steps: rewards summed before bootstrapping, 1 or more.
+        transforms: names of registered transforms of what is stored and sampled, in order.
         evaluate_interval: updates between validations (and at the end); 0 validates only the end.
         log_interval, checkpoint_interval: updates between rows of metrics, between checkpoints.
     """
@@ -24,6 +25,7 @@ class OfflineConfig:
     critic_updates: int = 1_000
     updates: int = 5_000
     n_steps: int = 1
+    transforms: tuple[str, ...] = ()
     evaluate_interval: int = 1_000
     log_interval: int = 500
     checkpoint_interval: int = 1_000

@@ -8,13 +8,20 @@ critics then estimate the value of the cloned policy (Nakamoto et al. 2023, Cal-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from offline_trader.learning.agents import Agent, Learner
-from offline_trader.learning.data import Sampler, Transitions, pack
+from offline_trader.learning.data import (
+    TRANSFORMS,
+    Sampler,
+    Transform,
+    TransformChain,
+    Transitions,
+    pack,
+)
 from offline_trader.learning.settings import OfflineConfig
 from offline_trader.learning.stages.selection import (
     Checkpoint,
@@ -41,6 +48,7 @@ def train_offline(
     seed: int = 0,
     resume: Mapping[str, Any] | None = None,
     scratch: Path | None = None,
+    transforms: Sequence[Transform] = (),
 ) -> TrainResult:
     """Train critics and actor on a dataset, starting from the learner's present policy.
 
@@ -58,17 +66,23 @@ def train_offline(
         seed: of the mini-batches.
         resume: such a state: go on from it, to the same bytes as without the interruption.
         scratch: folder of the memory-mapped file of a dataset that is too large to be held.
+        transforms: of what is stored and sampled; those that ``config`` names come before them.
 
     Raises:
+        ConfigError: an unknown transform.
         OfflineTraderError: a loss is not finite any more.
     """
-    learner.fit_reward_scale(transitions.rewards)
+    named = [TRANSFORMS[name](learner, None) for name in config.transforms]
+    chain = TransformChain([*named, *transforms])
+    data, further = chain.dataset(transitions) if chain else (transitions, {})
+    learner.fit_reward_scale(data.rewards)
     rows = pack(
-        transitions,
+        data,
         learner.preprocessing,
         n_steps=config.n_steps,
         device=learner.config.device,
         directory=scratch,
+        further=further,
     )
     sampler = Sampler(rows, batch_size=learner.config.batch_size, seed=seed)
     selection = Selection(evaluate, log)
@@ -77,16 +91,17 @@ def train_offline(
         step = int(resume["step"])
         learner.load_state_dict(resume["learner"])
         sampler.load_state_dict(resume["sampler"])
+        chain.load_state_dict(resume.get("transforms", []))
         selection.load_state_dict(resume["selection"])
     elif config.critic_updates == 0:
         selection.consider(0, learner)
     while step < total:
         stop = _next_stop(step, config)
         with naming_divergence(step):
-            _update(learner, sampler, stop - step, train_actor=step >= config.critic_updates)
+            _update(learner, sampler, chain, stop - step, train_actor=step >= config.critic_updates)
         step = stop
         if step % config.log_interval == 0 or step == total:
-            _log_losses(step, learner, log)
+            _log_losses(step, learner, chain, log)
         if _validates(step, config):
             selection.consider(step if step > config.critic_updates else 0, learner)
         if checkpoint is not None and step % config.checkpoint_interval == 0:
@@ -96,17 +111,21 @@ def train_offline(
                     "step": step,
                     "learner": learner.state_dict(),
                     "sampler": sampler.state_dict(),
+                    "transforms": chain.state_dict(),
                     "selection": selection.state_dict(),
                 },
             )
     return selection.finish(step, step, learner)
 
 
-def _update(learner: Learner, sampler: Sampler, updates: int, *, train_actor: bool) -> None:
+def _update(
+    learner: Learner, sampler: Sampler, chain: TransformChain, updates: int, *, train_actor: bool
+) -> None:
     engine = learner.engine
     with learner.randomness():
         for _ in range(updates):
-            engine.update(sampler.sample(), train_actor=train_actor)
+            batch = chain.sampled(sampler.draw())
+            engine.update(batch.minibatch(), train_actor=train_actor)
 
 
 def _next_stop(step: int, config: OfflineConfig) -> int:
@@ -125,8 +144,8 @@ def _validates(step: int, config: OfflineConfig) -> bool:
     return at_interval or step == config.critic_updates + config.updates
 
 
-def _log_losses(step: int, learner: Learner, log: Log | None) -> None:
-    losses = learner.engine.metrics()
+def _log_losses(step: int, learner: Learner, chain: TransformChain, log: Log | None) -> None:
+    losses = {**learner.engine.metrics(), **chain.metrics()}
     require_finite(step, losses)
     if log is not None:
         log(step, {f"offline/{name}": value for name, value in losses.items()})
