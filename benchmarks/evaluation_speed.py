@@ -1,9 +1,10 @@
-"""Processor time of ``evaluate expert:technical`` on long files, from the command to the report.
+"""Time of ``evaluate expert:technical`` on long files, from the command to the report.
 
 Two files are made (seeded random walks with sessions and a U-shaped volatility): 20,000 hourly and
 280,000 one-minute bars. Each is evaluated by the command line in a process of its own, with its
 cost sweep, delay, noise, bootstrap, oracle, page and PNG files. The compiled kernels are on disk
-already; their first compilation is paid once an installation.
+already; their first compilation is paid once an installation. The limits are for the elapsed time
+on two cores; processor time is stated beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FILES: dict[str, tuple[int, int, float]] = {
 SESSION_MINUTES = 390
 STEPS = 4
 """Draws a bar, of which high and low are the extremes."""
-REPEATS = 2
+REPEATS = 3
 
 
 def write_bars(path: Path, n_bars: int, minutes: int, rng: np.random.Generator) -> None:
@@ -81,13 +82,13 @@ def main() -> None:
             page = (home / f"{label}-0" / "report.html").stat().st_size / 1e6
             figures += [
                 Figure(
-                    f"{bars:,} {label} bars, processor time",
-                    least[label],
+                    f"{bars:,} {label} bars, elapsed",
+                    wall,
                     "s",
                     target=f"≤ {limit:.0f}",
-                    holds=least[label] <= limit,
+                    holds=wall <= limit,
                 ),
-                Figure(f"{bars:,} {label} bars, elapsed", wall, "s"),
+                Figure(f"{bars:,} {label} bars, processor time", least[label], "s"),
                 Figure(f"{bars:,} {label} bars, page", page, "MB"),
             ]
     bars = FILES["one-minute"][0] / FILES["hourly"][0]

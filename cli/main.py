@@ -31,7 +31,7 @@ __all__ = ["COMMANDS", "main"]
 # Name → what the list of commands says; the module is offline_trader.cli.NAME with - as _.
 COMMANDS: dict[str, str] = {
     "demo": "S&P 500 prices to an ONNX policy with a report, in one command.",
-    "markets": "List the built-in markets, or check bar files of one's own.",
+    "markets": "List the built-in markets, check bar files of one's own, or make synthetic bars.",
     "experts": "List the experts with their parameters, and their score on a market.",
     "datasets": "List and inspect the collected datasets.",
     "collect": "Let experts trade in the simulator and store it as a Minari dataset.",
@@ -101,17 +101,19 @@ def _application(argv: Sequence[str]) -> typer.Typer:
     for name, summary in COMMANDS.items():
         if name == chosen or completing:
             module = importlib.import_module(f"offline_trader.cli.{name.replace('-', '_')}")
-            _add(app, name, module)
+            _add(app, name, module, [word for word in argv if not word.startswith("-")][1:])
         else:
             app.command(name, help=summary)(_not_loaded)
     return app
 
 
-def _add(app: typer.Typer, name: str, module: Any) -> None:
-    """Register a command module: ``command`` is its function, ``commands`` its sub-commands."""
-    if hasattr(module, "commands"):
+def _add(app: typer.Typer, name: str, module: Any, words: Sequence[str]) -> None:
+    """Register a command module: ``command`` is its function, ``commands`` its sub-commands; where
+    it has both, the next of ``words`` decides."""
+    subs = getattr(module, "commands", {})
+    if subs and (not hasattr(module, "command") or (words and words[0] in subs)):
         group = typer.Typer(help=COMMANDS[name], no_args_is_help=True)
-        for sub, function in module.commands.items():
+        for sub, function in subs.items():
             group.command(sub, epilog=module.EXAMPLES)(_guarded(function))
         app.add_typer(group, name=name)
     else:

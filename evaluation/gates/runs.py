@@ -33,7 +33,7 @@ from offline_trader.evaluation.measures import (
 from offline_trader.experts import get_expert
 from offline_trader.export import OnnxPolicy, read_manifest
 from offline_trader.markets import parse_source
-from offline_trader.markets.synthetic import synthetic_law
+from offline_trader.markets.synthetic import OuMarket, synthetic_law
 from offline_trader.simulator import Simulator, SimulatorConfig, simulate_actions
 from offline_trader.types import FloatArray, IntArray, PortfolioField
 
@@ -163,7 +163,11 @@ def _optimal_sharpe(span: EvaluationRange, env: EnvConfig) -> float | None:
     if kind != "synthetic" or len(env.market) > 1:
         return None
     law = synthetic_law(name, parameters)
-    if law.k <= 0 or env.simulator.action_mode != "target_long_short":
+    if (
+        not isinstance(law, OuMarket)
+        or law.k <= 0
+        or env.simulator.action_mode != "target_long_short"
+    ):
         return None
     rules, market = env.simulator, span.markets[0]
     cost = rules.commission_bps + rules.half_spread_bps + rules.slippage_bps
