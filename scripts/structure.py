@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import statistics
 import subprocess
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = ("cli", "evaluation", "datasets", "experts")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_T = TypeVar("_T")
 
 
 def modules(root: Path) -> dict[str, ast.Module]:
@@ -92,7 +95,7 @@ def shape(root: Path) -> dict[str, str]:
     for name, count in lines.items():
         rooms[_room(name)] += count
     functions = [n for tree in trees.values() for n in ast.walk(tree) if isinstance(n, Function)]
-    public = [f for f in functions if not f.name.startswith("_")]
+    documented = [told for tree in trees.values() for told in _public(tree)]
     arrows: dict[str, set[str]] = defaultdict(set)
     for name, tree in trees.items():
         arrows[name] |= {each for each in imports(tree, trees) if each and each != name}
@@ -106,7 +109,7 @@ def shape(root: Path) -> dict[str, str]:
         "modules": f"{len(trees)}",
         "lines a module, median / 90 %": _quantiles(sizes),
         "lines a function, median / 90 %": _quantiles(lengths),
-        "public functions with a docstring": _share(public, lambda f: bool(ast.get_docstring(f))),
+        "public functions with a docstring": _share(documented, bool),
         "functions with a return type": _share(functions, lambda f: f.returns is not None),
         "circles between modules": "; ".join(" ↔ ".join(group) for group in found) or "none",
         "arrows cli → learning": f"{between['cli', 'learning']}",
@@ -130,9 +133,22 @@ def _quantiles(values: list[int]) -> str:
     return f"{statistics.median(values):.0f} / {values[int(0.9 * len(values))]}"
 
 
-def _share(functions: list[Function], has: object) -> str:
-    assert callable(has)
-    return f"{sum(map(has, functions)) / len(functions):.1%}"
+def _public(node: ast.Module | ast.ClassDef) -> Iterator[bool]:
+    """Of each function that others call by its name, whether it is documented: by itself, or a
+    property under the ``Attributes:`` of its class. What a function defines inside is its own."""
+    attributes = (ast.get_docstring(node) or "").partition("Attributes:")[2]
+    for child in node.body:
+        if isinstance(child, Function | ast.ClassDef) and child.name.startswith("_"):
+            continue
+        if isinstance(child, ast.ClassDef):
+            yield from _public(child)
+        elif isinstance(child, Function):
+            named = re.search(rf"^ *(\w+, )*{child.name}(, \w+)*:", attributes, re.MULTILINE)
+            yield bool(ast.get_docstring(child) or (child.decorator_list and named))
+
+
+def _share(values: list[_T], has: Callable[[_T], bool]) -> str:
+    return f"{sum(map(has, values)) / len(values):.1%}"
 
 
 def _outside(root: Path) -> int:

@@ -98,11 +98,14 @@ def marked(values: list[float]) -> PackedRows:
 
 
 def test_a_mixed_batch_has_the_share_of_each_source() -> None:
-    sampler = Sampler(marked([1.0, 2.0]), marked([3.0]), batch_size=10, seed=0, shares=(0.3, 0.7))
+    sampler = Sampler(
+        marked([1.0, 2.0]), marked([3.0]), marked([4.0]),
+        batch_size=10, seed=0, shares=(0.3, 0.5, 0.2),
+    )  # fmt: skip
     rewards = sampler.sample().rewards
     assert rewards.shape == (10, 1)
     assert set(rewards[:3, 0].tolist()) <= {1.0, 2.0}
-    assert rewards[3:, 0].tolist() == [3.0] * 7
+    assert rewards[3:, 0].tolist() == [3.0] * 5 + [4.0] * 2
 
 
 def test_every_row_is_drawn_about_equally_often() -> None:
