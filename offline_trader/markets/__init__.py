@@ -5,6 +5,7 @@ from __future__ import annotations
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.builtin import BUILTIN_MARKETS
 from offline_trader.markets.checking import MarketFacts, check_market, list_markets
+from offline_trader.markets.frames import frame_bars
 from offline_trader.markets.loading import (
     absolute_source,
     load_market,
@@ -26,6 +27,7 @@ __all__ = [
     "absolute_source",
     "check_bar",
     "check_market",
+    "frame_bars",
     "infer_periods_per_year",
     "list_markets",
     "load_market",

@@ -82,41 +82,16 @@ class Bars:
         if self.periods_per_year <= 0.0:
             object.__setattr__(self, "periods_per_year", infer_periods_per_year(stamps))
 
-    @classmethod
-    def from_frame(
-        cls,
-        frame: pd.DataFrame,
-        *,
-        symbol: str | None = None,
-        tz: str | None = None,
-        adjust: bool = False,
-    ) -> Bars:
-        """The bars in a pandas frame, read by the rules of a file of prices.
-
-        Args:
-            frame: a row a bar, its times in a column or in the index; the usual spellings of open,
-                high, low, close and volume. It may hold several instruments, in a column
-                ``symbol`` or as the second level of its columns.
-            symbol: which of several instruments; a name for the one that has none.
-            tz: time zone of times that carry none; UTC by default.
-            adjust: scale prices by the frame's adjusted close ÷ close.
-
-        Raises:
-            DataError: no bars, with row and reason, or several instruments and no ``symbol``.
-            ConfigError: an unknown time zone.
-        """
-        from offline_trader.markets.frames import from_frame
-
-        return from_frame(frame, symbol=symbol, tz=tz, adjust=adjust)
-
     def to_frame(self) -> pd.DataFrame:
         """Frame [T] with columns open, high, low, close, volume and the times (UTC) as index.
 
-        :meth:`from_frame` with the same symbol gives equal bars back.
+        :func:`~offline_trader.markets.frame_bars` with the same symbol gives equal bars back.
         """
-        from offline_trader.markets.frames import frame_of
+        import pandas as pd
 
-        return frame_of(self)
+        names = ("open", "high", "low", "close", "volume")
+        index = pd.DatetimeIndex(self.timestamps, tz="UTC", name="timestamp")
+        return pd.DataFrame({name: getattr(self, name).copy() for name in names}, index=index)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The closes over time, on a logarithmic axis.

@@ -1,4 +1,4 @@
-"""Bars from and to pandas frames."""
+"""Bars from pandas frames; :meth:`Bars.to_frame` is the way back."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from offline_trader.markets.price_tables import frame_prices
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["frame_of", "from_frame"]
+__all__ = ["frame_bars"]
 
 _UNNAMED = "bars"
 
 
-def from_frame(
+def frame_bars(
     frame: pd.DataFrame, *, symbol: str | None = None, tz: str | None = None, adjust: bool = False
 ) -> Bars:
-    """One instrument's bars in a frame; see :meth:`Bars.from_frame`."""
+    """One instrument's bars in a pandas frame, read by the rules of a file of prices.
+
+    Args:
+        frame: a row a bar, its times in a column or in the index; the usual spellings of open,
+            high, low, close and volume. It may hold several instruments, in a column ``symbol``
+            or as the second level of its columns.
+        symbol: which of several instruments; a name for the one that has none.
+        tz: time zone of times that carry none; UTC by default.
+        adjust: scale prices by the frame's adjusted close ÷ close.
+
+    Raises:
+        DataError: no bars, with row and reason, or several instruments and no ``symbol``.
+        ConfigError: an unknown time zone.
+    """
     import pandas as pd
 
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"a {type(frame).__name__}", expected="a pandas DataFrame with a row a bar")
     found = bars_of(frame_prices(frame, symbol or _UNNAMED), tz, adjust)
     return one_of(found, "the frame", symbol)
-
-
-def frame_of(bars: Bars) -> pd.DataFrame:
-    """Frame [T] of the bars; see :meth:`Bars.to_frame`."""
-    import pandas as pd
-
-    names = ("open", "high", "low", "close", "volume")
-    index = pd.DatetimeIndex(bars.timestamps, tz="UTC", name="timestamp")
-    return pd.DataFrame({name: getattr(bars, name).copy() for name in names}, index=index)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union, cast
 
 from offline_trader.errors import ConfigError, OfflineTraderError
-from offline_trader.markets import Bars, load_market
+from offline_trader.markets import Bars, frame_bars, load_market
 from offline_trader.runs import atomic_write
 from offline_trader.workbench.wording import in_python
 
@@ -62,7 +62,7 @@ def load_bars(
         return market.between(first, last)
     if isinstance(market, str | Path):
         return load_market(market, symbol=symbol, tz=tz, start=first, end=last, adjust=adjust)
-    return Bars.from_frame(market, symbol=symbol, tz=tz, adjust=adjust).between(first, last)
+    return frame_bars(market, symbol=symbol, tz=tz, adjust=adjust).between(first, last)
 
 
 def day_text(day: Day | None) -> str | None:
@@ -97,7 +97,7 @@ def sources_of(markets: MarketLike | Sequence[MarketLike] | None) -> list[str] |
 def _source(market: MarketLike) -> str:
     if isinstance(market, str | Path):
         return str(market)
-    bars = market if isinstance(market, Bars) else Bars.from_frame(market)
+    bars = market if isinstance(market, Bars) else frame_bars(market)
     return bars.source if _is_there(bars, bars.source) else _kept(bars)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from offline_trader.errors import DataError
-from offline_trader.markets import Bars, load_market
+from offline_trader.markets import frame_bars, load_market
 
 BARS = load_market("sp500", end="2000")
 
@@ -19,7 +19,7 @@ def test_a_frame_and_back_are_equal_bars() -> None:
     frame = BARS.to_frame()
     assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
     assert str(frame.index.dtype) == "datetime64[ns, UTC]"
-    again = Bars.from_frame(frame, symbol="sp500")
+    again = frame_bars(frame, symbol="sp500")
     assert again.sha256 == BARS.sha256
     frame.iloc[0, 0] = 0.0
     assert BARS.open[0] != 0.0
@@ -31,7 +31,7 @@ def test_spellings_zones_and_columns_of_times_are_those_of_files(tmp_path: Path)
     other = frame.rename(columns={"timestamp": "Date", "close": "Close*", "volume": "Vol."})
     frame.to_parquet(tmp_path / "sp500.parquet")
     for each in (frame, other, other.set_index("Date")):
-        found = Bars.from_frame(each, symbol="sp500", tz="America/New_York")
+        found = frame_bars(each, symbol="sp500", tz="America/New_York")
         assert found.sha256 == load_market(tmp_path / "sp500.parquet", tz="America/New_York").sha256
 
 
@@ -40,12 +40,12 @@ def test_one_of_several_instruments_is_asked_for() -> None:
     beside = pd.concat({"AAA": one, "BBB": two}, axis=1)
     below = pd.concat([one.assign(symbol="AAA"), two.assign(symbol="BBB")])
     for frame in (beside, beside.swaplevel(axis=1), below):
-        found = Bars.from_frame(frame, symbol="BBB")
+        found = frame_bars(frame, symbol="BBB")
         np.testing.assert_array_equal(found.close, 2.0 * BARS.close)
         with pytest.raises(DataError, match="2 instruments"):
-            Bars.from_frame(frame)
+            frame_bars(frame)
         with pytest.raises(DataError, match="no instrument 'CCC'"):
-            Bars.from_frame(frame, symbol="CCC")
+            frame_bars(frame, symbol="CCC")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_one_of_several_instruments_is_asked_for() -> None:
 )
 def test_what_is_no_frame_of_bars_is_refused(changed: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Bars.from_frame(changed(BARS.to_frame()))  # type: ignore[operator]
+        frame_bars(changed(BARS.to_frame()))  # type: ignore[operator]
 
 
 def test_bars_show_themselves() -> None:
