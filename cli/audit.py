@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sources
+from offline_trader.cli.options import (
+    Closes,
+    Json,
+    Quiet,
+    Unverified,
+    examples,
+    market_sources,
+)
 from offline_trader.errors import GateFailed
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ EXAMPLES = examples(
     "offline-trader audit my_features.py:momentum --market prices.csv",
     "offline-trader audit my_package.rules:decide --market nasdaq --json",
     "offline-trader audit expert:ma_cross",
+    "offline-trader audit policy:my_policies.py:act",
 )
 
 
@@ -29,8 +37,8 @@ def command(
         str,
         typer.Argument(
             help="module:function or file.py:function (a frame of bars in, an array or frame "
-            "with a row for each bar out; or an expert of yours), 'features' for our own, or "
-            "expert:NAME."
+            "with a row for each bar out; or an expert of yours), 'features' for our own, "
+            "expert:NAME, or policy:NAME of what evaluate takes."
         ),
     ],
     market: Annotated[
@@ -40,6 +48,7 @@ def command(
     cuts: Annotated[int, typer.Option("--cuts", help="Places in time to cut at.")] = 6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of cuts and changes.")] = 0,
     closes: Closes = False,
+    unverified: Unverified = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,7 +69,14 @@ def command(
     (source,) = market_sources([market], closes) or [market]
     loaded = load_market(source)
     frame = bars_frame(loaded.slice(0, min(bars, len(loaded))))
-    function = audited(subject)
+    if subject.startswith("policy:"):
+        from offline_trader.pipeline import find_strategy
+        from offline_trader.pipeline.foreign_strategies import strategy_walk
+
+        name = subject.removeprefix("policy:")
+        function = strategy_walk(find_strategy(name, unverified=unverified))
+    else:
+        function = audited(subject)
     config = AuditConfig(cuts=cuts, seed=seed)
     result = audit_function(function, frame, config)
     if result.leaks:

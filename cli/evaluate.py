@@ -49,6 +49,7 @@ EXAMPLES = examples(
     "offline-trader evaluate runs/finetune --market nasdaq --json",
     "offline-trader evaluate expert:technical --market sp500 --start 2015-01-01",
     "offline-trader evaluate policy.onnx --gates default --walk-forward runs/walk-forward",
+    "offline-trader evaluate my_policies.py:act --market prices.csv",
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
@@ -58,8 +59,9 @@ def command(
     policy: Annotated[
         list[str],
         typer.Argument(
-            help="An ONNX file, a run directory, or expert:NAME; a folder of seed-0, seed-1, … or "
-            "several with --as-seeds for the seeds of one configuration."
+            help="An ONNX file, a run directory, expert:NAME, or file.py:function (a policy, or "
+            "what returns a model); a folder of seed-0, seed-1, … or several with --as-seeds for "
+            "the seeds of one configuration."
         ),
     ],
     market: Annotated[

@@ -8,8 +8,29 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.options import DryRun, Json, Quiet, Unverified, examples
-from offline_trader.pipeline.exporting import check_export, export_run
+from offline_trader.cli.options import (
+    Config,
+    DryRun,
+    Json,
+    Quiet,
+    Seed,
+    Settings,
+    Unverified,
+    examples,
+    listed,
+    resolve,
+    show_settings,
+)
+from offline_trader.config import to_dict
+from offline_trader.errors import ConfigError
+from offline_trader.pipeline.exporting import Exported, check_export, export_run
+from offline_trader.pipeline.foreign_export import (
+    ForeignExportConfig,
+    export_foreign,
+    place_of,
+    require_market,
+)
+from offline_trader.pipeline.foreign_strategies import foreign_policy
 from offline_trader.pipeline.seed_records import chosen_run
 
 __all__ = ["EXAMPLES", "command"]
@@ -18,15 +39,38 @@ EXAMPLES = examples(
     "offline-trader export runs/finetune",
     "offline-trader export runs/finetune --output policy/sp500.onnx",
     "offline-trader export runs/finetune --force",
+    "offline-trader export my_policies.py:ppo --market sp500 --end 2012-12-31 -o ppo/policy.onnx",
 )
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A finished run, as runs/finetune.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A finished run, as runs/finetune; or a policy from elsewhere: file.py:function "
+            "that returns a model, a plain ONNX or TorchScript file."
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The ONNX file; by default RUN/export/policy.onnx."),
     ] = None,
+    market: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--market",
+            help="What a policy from elsewhere was trained on; a run knows it. Repeatable.",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", help="First date that it was trained on.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", help="Last date that it was trained on.")
+    ] = None,
+    config: Config = None,
+    settings: Settings = None,
+    seed: Seed = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export a COLLAPSED policy, too; the manifest says so.")
     ] = False,
@@ -40,14 +84,41 @@ def command(
     A policy with the verdict COLLAPSED is refused (exit code 4) unless --force is given.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    run = chosen_run(run, terminal)
-    target = output or run / "export" / "policy.onnx"
-    if dry_run:
-        check_export(run, unverified=unverified)
-        terminal.line(f"{run} would be exported to {target}; nothing was done (--dry-run)")
-        terminal.result({"run": str(run), "model": str(target)})
+    foreign = foreign_policy(run, unverified=unverified)
+    if foreign is not None:
+        plan = resolve(
+            ForeignExportConfig,
+            config,
+            settings,
+            None if foreign.env is None else {"env": to_dict(foreign.env)},
+            env__market=listed(market),
+            env__start=start,
+            env__end=end,
+            seed=seed,
+        )
+        require_market(foreign, plan, market)
+        target = output or place_of(foreign)
+        if dry_run:
+            show_settings(terminal, plan)
+            return
+        _print(terminal, export_foreign(foreign, plan, target, force=force))
         return
-    exported = export_run(run, target, force=force, unverified=unverified)
+    if market or start or end or config or settings or seed is not None:
+        raise ConfigError(
+            f"{run} with --market, dates, --seed or settings",
+            expected="none of them: a run knows what it was trained on",
+        )
+    source = chosen_run(Path(run), terminal)
+    target = output or source / "export" / "policy.onnx"
+    if dry_run:
+        check_export(source, unverified=unverified)
+        terminal.line(f"{source} would be exported to {target}; nothing was done (--dry-run)")
+        terminal.result({"run": str(source), "model": str(target)})
+        return
+    _print(terminal, export_run(source, target, force=force, unverified=unverified))
+
+
+def _print(terminal: Terminal, exported: Exported) -> None:
     if exported.verdicts:
         for verdict, reason in exported.collapse["reasons"].items():
             terminal.line(f"verdict: {verdict}, {reason}")

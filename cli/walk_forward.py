@@ -39,6 +39,7 @@ EXAMPLES = examples(
     "offline-trader walk-forward --market sp500 --gates default",
     "offline-trader walk-forward --market nasdaq --set windows.anchored=true "
     "--set windows.retrain_every=2",
+    "offline-trader walk-forward --market prices.csv --train my_policies.py:train --workers 2",
 )
 SHARES = ("return", "max_drawdown")
 
@@ -51,6 +52,14 @@ def command(
     workers: Annotated[
         int, typer.Option("--workers", help="Folds at once, each in a process of its own.")
     ] = 1,
+    train: Annotated[
+        str | None,
+        typer.Option(
+            "--train",
+            help="Train by file.py:function instead of the line: a window (env, validation, seed, "
+            "folder) in, a policy or model out.",
+        ),
+    ] = None,
     gates: Gates = None,
     stage: Stage = None,
     run: RunName = Path("runs/walk-forward"),
@@ -87,7 +96,9 @@ def command(
         terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.env.market[0]}")
         show_settings(terminal, plan)
         return
-    payload, evaluation = walk_market(plan, run, terminal, workers=workers, gates=limits)
+    payload, evaluation = walk_market(
+        plan, run, terminal, workers=workers, gates=limits, factory=train
+    )
     _print(terminal, payload)
     print_gates(terminal, evaluation.gates)
     terminal.line(f"report: {run / 'report.html'}")

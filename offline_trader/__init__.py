@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from offline_trader.datasets import load_transitions
     from offline_trader.export import OnnxPolicy
     from offline_trader.markets import Bars
+    from offline_trader.pipeline import Window
+    from offline_trader.policies import adapt
     from offline_trader.workbench import (
         Dataset,
         Model,
         Report,
         Trained,
+        audit,
         collect,
         evaluate,
         export_policy,
         finetune,
+        known_optimum,
         load_bars,
         pretrain,
         walk_forward,
@@ -45,11 +49,15 @@ __all__ = [
     "OnnxPolicy",
     "Report",
     "Trained",
+    "Window",
     "__version__",
+    "adapt",
+    "audit",
     "collect",
     "evaluate",
     "export_policy",
     "finetune",
+    "known_optimum",
     "load_bars",
     "load_transitions",
     "pretrain",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +27,28 @@ def tail(n: int) -> MarketTensor:
 def test_the_rules_trade(name: str) -> None:
     run = backtest(get_expert(f"{EXAMPLES / 'my_rules.py'}:{name}"), tail(1_000), SimulatorConfig())
     assert np.count_nonzero(run.traded) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train_with_stable_baselines3", "--steps 1024"),
+        ("train_with_d3rlpy", "--steps 60 --transitions 2000"),
+    ],
+)
+def test_libraries_train_here_and_are_judged(
+    name: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
+    report = main(words.split())
+    assert report.evaluation.start.startswith("2015")
+    assert report.path.is_file()
+    shown = capsys.readouterr().out
+    assert "Sharpe ratio" in shown or "COLLAPSED" in shown

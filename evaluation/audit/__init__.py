@@ -5,15 +5,24 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.audit.leaks import AuditConfig, Leak, audit_function, bars_frame
-    from offline_trader.evaluation.audit.subjects import audited
+    from offline_trader.evaluation.audit.leaks import (
+        AuditConfig,
+        AuditResult,
+        Leak,
+        audit_function,
+        bars_frame,
+    )
+    from offline_trader.evaluation.audit.subjects import audited, walked, walked_policy
 
 __all__ = [
     "AuditConfig",
+    "AuditResult",
     "Leak",
     "audit_function",
     "audited",
     "bars_frame",
+    "walked",
+    "walked_policy",
 ]
 
 __getattr__ = lazy_names(__name__)

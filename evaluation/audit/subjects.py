@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from offline_trader.experts.own import own_expert
+from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+from offline_trader.types import IntArray, LanePolicy, Observations, Policy
 from offline_trader.user_code import find_function
 
 if TYPE_CHECKING:
@@ -14,7 +18,9 @@ if TYPE_CHECKING:
 
     from offline_trader.experts import Behaviour, Expert
 
-__all__ = ["audited"]
+__all__ = ["audited", "walked", "walked_policy"]
+
+Decider: TypeAlias = Callable[[Observations, IntArray], Any]
 
 
 def audited(subject: str) -> Callable[[pd.DataFrame], Any]:
@@ -31,7 +37,7 @@ def audited(subject: str) -> Callable[[pd.DataFrame], Any]:
     if subject.startswith("expert:"):
         from offline_trader.experts import parse_behaviour
 
-        return _walk(parse_behaviour(subject.removeprefix("expert:"))[0])
+        return walked(parse_behaviour(subject.removeprefix("expert:"))[0])
     return _own(subject)
 
 
@@ -41,8 +47,8 @@ def _own(path: str) -> Callable[[pd.DataFrame], Any]:
 
     found = find_function(path)
     if isinstance(found, Expert | Behaviour):
-        return _walk(found)
-    return _walk(own_expert(path)) if _takes_columns(found) else found
+        return walked(found)
+    return walked(own_expert(path)) if _takes_columns(found) else found
 
 
 def _takes_columns(function: Callable[..., Any]) -> bool:
@@ -82,30 +88,51 @@ def _own_features(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(features.values, index=index, columns=list(features.schema.names))
 
 
-def _walk(expert: Expert | Behaviour) -> Callable[[pd.DataFrame], Any]:
+def walked(expert: Expert | Behaviour) -> Callable[[pd.DataFrame], Any]:
     """The expert's actions and the equity they led to, on a walk through the frame."""
     from offline_trader.experts import ExpertPolicy
 
+    def decider(market: MarketTensor, rules: SimulatorConfig) -> Decider:
+        return ExpertPolicy(expert, market.layout, rules, market=market).decide
+
+    return _walked(decider, SimulatorConfig())
+
+
+def walked_policy(policy: Policy, rules: SimulatorConfig) -> Callable[[pd.DataFrame], Any]:
+    """The policy's actions and the equity they led to under ``rules``, on a walk through a frame.
+
+    What a policy is given reads the past only; one that looks elsewhere, or at what it was given
+    before, may read more.
+    """
+
+    def decider(market: MarketTensor, _: SimulatorConfig) -> Decider:
+        if isinstance(policy, LanePolicy):
+            policy.restart(np.ones(1, np.bool_))
+        return lambda seen, _: policy(seen)[:, 0]
+
+    return _walked(decider, rules)
+
+
+def _walked(
+    decider: Callable[[MarketTensor, SimulatorConfig], Decider], rules: SimulatorConfig
+) -> Callable[[pd.DataFrame], Any]:
     def walk(frame: pd.DataFrame) -> pd.DataFrame:
-        import numpy as np
         import pandas as pd
 
         from offline_trader.features import compute_features
         from offline_trader.markets import BarRange
-        from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 
         bars = _frame_bars(frame)
         features = compute_features(bars)
         part = BarRange(features.warmup, len(bars))
         market = MarketTensor.from_bars([bars], [features], [part])
-        rules = SimulatorConfig()
-        policy = ExpertPolicy(expert, market.layout, rules, market=market)
+        decide = decider(market, rules)
         simulator = Simulator(market, rules, auto_reset=False)
         seen = simulator.reset().copy()
         actions, equity = np.empty(len(market)), np.empty(len(market))
         for t in range(len(market)):
             equity[t] = simulator.equity[0]
-            actions[t] = policy.decide(seen, simulator.bar_index)[0]
+            actions[t] = decide(seen, simulator.bar_index)[0]
             if t + 1 < len(market):
                 seen = simulator.step(actions[t : t + 1]).observations.copy()
         index = pd.DatetimeIndex(market.timestamps, tz="UTC")

@@ -44,8 +44,9 @@ from offline_trader.evaluation.measures import (
 )
 from offline_trader.experts import Expert, get_expert, parse_behaviour
 from offline_trader.export import OnnxPolicy
+from offline_trader.policies import ForeignPolicy
 from offline_trader.simulator import SimulatorConfig
-from offline_trader.types import FloatArray, digest
+from offline_trader.types import FloatArray, ObservationLayout, digest
 
 __all__ = ["evaluate"]
 
@@ -61,8 +62,9 @@ def evaluate(
     """Everything that is to be known of ``strategy`` over ``env``'s bars.
 
     Args:
-        strategy: an :class:`~offline_trader.export.OnnxPolicy`, an expert, or any function from
-            raw observations [N, F + P] to actions [N, 1].
+        strategy: an :class:`~offline_trader.export.OnnxPolicy`, an expert, a policy from elsewhere
+            (:func:`offline_trader.policies.adapt`), or any function from raw observations
+            [N, F + P] to actions [N, 1].
         env: markets, dates and trading rules; ``episode_bars`` and ``random_start`` do not count.
         options: comparisons and robustness runs.
         ledger: counts this evaluation as a trial of the project.
@@ -79,8 +81,10 @@ def evaluate(
     layout = span.markets[0].layout
     if isinstance(strategy, OnnxPolicy):
         strategy.require_layout(layout, owner="this version's features")
+    if isinstance(strategy, ForeignPolicy):
+        strategy.require_layout(layout)
     rules, periods = env.simulator, span.periods_per_year
-    name, kind, fingerprint = _identity(strategy, options.name)
+    name, kind, fingerprint = _identity(strategy, options.name, layout)
     (backtests,) = span.backtests(strategy, [Scenario(rules)])
     (held,) = span.backtests(get_expert("buy_and_hold"), [Scenario(rules)], observe=False)
     account, holding = combine(backtests, periods), combine(held, periods)
@@ -147,8 +151,10 @@ def _rule(text: str) -> Expert:
     return parse_behaviour(text)[0].expert
 
 
-def _identity(strategy: Strategy, name: str) -> tuple[str, str, str]:
+def _identity(strategy: Strategy, name: str, layout: ObservationLayout) -> tuple[str, str, str]:
     """Name, kind and fingerprint."""
+    if isinstance(strategy, ForeignPolicy):
+        return name or strategy.name, "policy", strategy.fingerprint(layout.size)
     if isinstance(strategy, OnnxPolicy):
         return name or strategy.path.name, "policy", strategy.file.sha256
     if isinstance(strategy, Expert):

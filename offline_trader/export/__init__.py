@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.export.adopted import adopt_onnx
     from offline_trader.export.agreement import PARITY_TOLERANCE, ParityReport, parity
     from offline_trader.export.manifest import (
         ManifestFacts,
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
         verify_manifest,
         write_manifest,
     )
-    from offline_trader.export.model_file import ModelFile, read_model
+    from offline_trader.export.model_file import (
+        ModelFile,
+        is_foreign,
+        read_model,
+        read_plain_graph,
+    )
     from offline_trader.export.onnx_model import ExportResult, export_onnx, torch_policy
-    from offline_trader.export.runtime import OnnxPolicy
+    from offline_trader.export.runtime import ModelSession, OnnxPolicy
     from offline_trader.interrupts import stop_on_interrupt
 
 __all__ = [
@@ -31,12 +37,16 @@ __all__ = [
     "ExportResult",
     "ManifestFacts",
     "ModelFile",
+    "ModelSession",
     "OnnxPolicy",
     "ParityReport",
+    "adopt_onnx",
     "export_onnx",
+    "is_foreign",
     "parity",
     "read_manifest",
     "read_model",
+    "read_plain_graph",
     "record_gates",
     "refuse_collapsed",
     "refuse_taken_place",

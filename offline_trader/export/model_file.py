@@ -23,8 +23,17 @@ from offline_trader.export.manifest import EXPORT_KIND, described, load_json
 from offline_trader.hashing import bytes_sha256
 from offline_trader.types import ObservationLayout
 
-__all__ = ["CONTENT_HASH", "UNSTAMPED", "ModelFile", "read_model", "stamp"]
+__all__ = [
+    "CONTENT_HASH",
+    "UNSTAMPED",
+    "ModelFile",
+    "is_foreign",
+    "read_model",
+    "read_plain_graph",
+    "stamp",
+]
 
+_OWN = "offline_trader."
 CONTENT_HASH = "offline_trader.content_sha256"
 UNSTAMPED = "0" * 64
 _ENTRY = re.compile(re.escape(CONTENT_HASH.encode()) + rb"\x12\x40([0-9a-f]{64})")
@@ -89,11 +98,7 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
         SchemaMismatch: the columns do not give the layout hash that the file states.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(
-            f"no file {path}", expected="an ONNX policy", hint="run `offline-trader export` first"
-        )
-    payload = path.read_bytes()
+    payload = _payload(path)
     properties = _properties(path, payload)
     if _reads_outside(path, payload):
         raise DataError(
@@ -101,12 +106,7 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
         )
     stated = _compare_own(path, payload) | _compare_manifest(path, payload)
     if not stated and not unverified:
-        raise DataError(
-            f"{path} states no hash of its content, and no manifest beside it does",
-            expected=_FOREIGN,
-            hint="if you trust where it comes from, open it with --unverified "
-            "(OnnxPolicy: unverified=True)",
-        )
+        raise _no_hash(path)
     layout = _layout(path, properties)
     return ModelFile(
         path=path,
@@ -114,6 +114,53 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
         layout=layout,
         scaler=_scaler(path, properties, layout.size),
         metadata=_mapping(path, properties, "offline_trader.metadata"),
+    )
+
+
+def is_foreign(path: Path | str) -> bool:
+    """Whether the file is an ONNX model that says nothing that one of ours says.
+
+    Raises:
+        DataError: no file, or no ONNX model.
+    """
+    path = Path(path)
+    return not any(name.startswith(_OWN) for name in _properties(path, _payload(path)))
+
+
+def read_plain_graph(path: Path | str, *, unverified: bool = False) -> bytes:
+    """The bytes of another program's ONNX model.
+
+    Args:
+        path: the file.
+        unverified: the caller trusts where it is from, for it states no hash.
+
+    Raises:
+        DataError: no file, no ONNX model, weights in another file, or without ``unverified``.
+    """
+    path = Path(path)
+    payload = _payload(path)
+    _properties(path, payload)
+    if _reads_outside(path, payload):
+        raise DataError(f"{path} reads weights from another file", expected="a model in one file")
+    if not unverified:
+        raise _no_hash(path)
+    return payload
+
+
+def _payload(path: Path) -> bytes:
+    if not path.is_file():
+        raise DataError(
+            f"no file {path}", expected="an ONNX policy", hint="run `offline-trader export` first"
+        )
+    return path.read_bytes()
+
+
+def _no_hash(path: Path) -> DataError:
+    return DataError(
+        f"{path} states no hash of its content, and no manifest beside it does",
+        expected=_FOREIGN,
+        hint="if you trust where it comes from, open it with --unverified "
+        "(OnnxPolicy: unverified=True)",
     )
 
 

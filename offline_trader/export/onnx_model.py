@@ -36,7 +36,15 @@ from offline_trader.hashing import bytes_sha256
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, ObservationLayout, Policy, digest
 
-__all__ = ["FORMAT_VERSION", "ExportResult", "Scaler", "export_onnx", "torch_policy"]
+__all__ = [
+    "FORMAT_VERSION",
+    "OPSET",
+    "ExportResult",
+    "Scaler",
+    "export_onnx",
+    "torch_policy",
+    "write_proto",
+]
 
 FORMAT_VERSION = "2"
 OPSET = 18
@@ -114,13 +122,32 @@ def export_onnx(
         ConfigError: scaler and layout differ in width, a scale is not positive, the actor gives
             another shape or non-finite actions, or the metadata holds a path of this machine.
     """
-    path = Path(path)
     facts = dict(metadata or {})
-    _refuse_paths(facts, "metadata")
+    _refuse_paths(facts, "metadata")  # before the second that tracing takes
     model = _wrap(actor, scaler, layout)
-    proto = _trace(model, layout.size)
+    return write_proto(_trace(model, layout.size), scaler, layout, Path(path), facts)
+
+
+def write_proto(
+    proto: onnx.ModelProto,
+    scaler: Scaler,
+    layout: ObservationLayout,
+    path: Path,
+    facts: Mapping[str, Any],
+) -> ExportResult:
+    """Writes a graph from ``observation`` to ``action`` with all that it says of itself.
+
+    Args:
+        proto: the whole graph; what it knows of its making is removed.
+        scaler, layout, path: as for :func:`export_onnx`.
+        facts: the metadata.
+
+    Raises:
+        ConfigError: the metadata holds a path of this machine.
+    """
+    _refuse_paths(facts, "metadata")
     _strip(proto)
-    _describe(proto, scaler, layout, facts)
+    _describe(proto, scaler, layout, dict(facts))
     onnx.checker.check_model(proto, full_check=True)
     payload = stamp(proto.SerializeToString(deterministic=True))
     path.parent.mkdir(parents=True, exist_ok=True)

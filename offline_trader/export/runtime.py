@@ -220,6 +220,14 @@ class ModelSession:
             RUNNING.discard(self._options)
             self._options.terminate = False
 
+    def inputs(self) -> list[Any]:
+        """What the graph takes: name, type and shape of each."""
+        return list(self._session.get_inputs())
+
+    def outputs(self) -> list[Any]:
+        """What the graph answers: name, type and shape of each."""
+        return list(self._session.get_outputs())
+
     def require_signature(self, width: int) -> None:
         """Refuse a graph that is not observations [N, width] to actions [N, 1], both float32."""
         for kind, names, columns in (

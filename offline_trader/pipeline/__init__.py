@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from offline_trader.pipeline.exporting import Exported, export_run
     from offline_trader.pipeline.finetuning import finetune
     from offline_trader.pipeline.folds import LineJob
+    from offline_trader.pipeline.foreign_export import ForeignExportConfig, export_foreign
+    from offline_trader.pipeline.foreign_strategies import foreign_policy, foreign_strategy
     from offline_trader.pipeline.known_optimum import score_method, score_named
     from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig
+    from offline_trader.pipeline.policy_folds import PolicyJob, Window
     from offline_trader.pipeline.pretraining import pretrain
     from offline_trader.pipeline.progress import Advance, Progress, Silent
     from offline_trader.pipeline.seed_records import chosen_run
@@ -49,24 +52,30 @@ __all__ = [
     "EvaluateConfig",
     "Exported",
     "FinetuneConfig",
+    "ForeignExportConfig",
     "FoundStrategy",
     "KnownOptimumConfig",
     "LineConfig",
     "LineJob",
+    "PolicyJob",
     "PretrainConfig",
     "Progress",
     "Silent",
     "ValidationConfig",
     "Validator",
     "WalkForwardConfig",
+    "Window",
     "chosen_run",
     "collect",
     "evaluate_seeds",
     "evaluate_strategy",
+    "export_foreign",
     "export_run",
     "find_strategies",
     "find_strategy",
     "finetune",
+    "foreign_policy",
+    "foreign_strategy",
     "judge_imported",
     "pretrain",
     "pretrain_seeds",

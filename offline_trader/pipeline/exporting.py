@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,11 @@ from offline_trader.pipeline.trained_runs import (
 from offline_trader.runs import LOCK
 
 if TYPE_CHECKING:
+    from offline_trader.envs import EnvConfig
     from offline_trader.export import ExportResult, ParityReport
-    from offline_trader.learning.agents import Learner
-    from offline_trader.types import ObservationLayout, Observations
+    from offline_trader.types import ObservationLayout, Observations, Policy
 
-__all__ = ["Exported", "check_export", "export_run"]
+__all__ = ["Exported", "Exporting", "check_export", "export_run", "publish_model"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,60 @@ def export_run(
         SchemaMismatch: the run was trained with another observation layout.
         GateFailed: a collapsed policy without ``force``, or one that differs from torch.
     """
+    from offline_trader.export import export_onnx, refuse_taken_place, torch_policy
+    from offline_trader.learning.agents import DeterministicActor
+
+    refuse_taken_place(target)
+    finished = finished_run(run)
+    facts = finished.facts
+    layout = facts.layout
+    learner = trained_policy(finished, unverified=unverified)
+    scales, actor = learner.preprocessing, DeterministicActor(learner)
+    described = _description(finished)
+    exported = Exporting(
+        strategy=learner,
+        layout=layout,
+        env=facts.validation_env or facts.env,
+        write=lambda path: export_onnx(actor, scales, layout, path, to_dict(described)),
+        reference=torch_policy(actor, scales, layout),
+        exact=torch_policy(actor, scales, layout, exact=True),
+        facts=described,
+        parents={"policy": run / POLICY_FILE, **_parents(finished)},
+    )
+    return publish_model(exported, target, force=force)
+
+
+@dataclass(frozen=True, eq=False)
+class Exporting:
+    """A policy on its way into a file.
+
+    Attributes:
+        strategy: the policy, by whose actions on the bars of ``env`` a collapse is told.
+        layout: of its observations.
+        env: bars and rules.
+        write: writes the model to a path.
+        reference: what the file is compared with, here and in float64 (``exact``), where that is.
+        facts: what the model says of itself.
+        parents: files, or their hashes, by name.
+    """
+
+    strategy: Policy
+    layout: ObservationLayout
+    env: EnvConfig
+    write: Callable[[Path], ExportResult]
+    reference: Policy
+    exact: Policy | None
+    facts: ModelFacts
+    parents: Mapping[str, Path | str]
+
+
+def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
+    """Write the model and its manifest, unless the policy collapsed.
+
+    Raises:
+        ConfigError: the place belongs to another manifest, or another process exports to it.
+        GateFailed: a collapsed policy without ``force``, or a file that differs from the policy.
+    """
     import numpy as np
 
     from offline_trader.evaluation.backtest import EvaluationRange
@@ -86,32 +140,26 @@ def export_run(
         write_manifest,
     )
 
-    refuse_taken_place(target)
-    finished = finished_run(run)
-    facts = finished.facts
-    layout = facts.layout
-    learner = trained_policy(finished, unverified=unverified)
-    env = facts.validation_env or facts.env
-    backtests = EvaluationRange.from_env(env).account(learner, env.simulator).backtests
+    span = EvaluationRange.from_env(source.env)
+    backtests = span.account(source.strategy, source.env.simulator).backtests
     measures = collapse_of(backtests)
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
     refuse_collapsed(collapse, force=force)
-    described = to_dict(_description(finished))
-    observations = np.concatenate([backtest.observations for backtest in backtests])
+    observations = np.concatenate([each.observations for each in backtests])
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
-        result, report = _write_model(learner, layout, target, described, observations)
+        result, report = _write_model(source, target, observations)
         written = write_manifest(
             target,
             ManifestFacts(
-                layout_hash=layout.hash,
-                parents={"policy": run / POLICY_FILE, **_parents(finished)},
+                layout_hash=source.layout.hash,
+                parents=source.parents,
                 collapse=collapse,
                 parity=report,
                 force=force,
-                facts=described,
+                facts=to_dict(source.facts),
             ),
         )
     return Exported(
@@ -126,33 +174,27 @@ def export_run(
 
 
 def _write_model(
-    learner: Learner,
-    layout: ObservationLayout,
-    target: Path,
-    described: Mapping[str, Any],
-    observations: Observations,
+    source: Exporting, target: Path, observations: Observations
 ) -> tuple[ExportResult, ParityReport]:
-    """Write the model beside its place, compare it with torch, and put it there if they agree.
+    """Write the model beside its place, compare it, and put it there if the two agree.
 
     Raises:
         GateFailed: they differ; what was at ``target`` is still there.
     """
-    from offline_trader.export import OnnxPolicy, export_onnx, parity, torch_policy
-    from offline_trader.learning.agents import DeterministicActor
+    from offline_trader.export import OnnxPolicy, parity
 
-    scales, actor = learner.preprocessing, DeterministicActor(learner)
     candidate = target.with_name(f".{target.name}.tmp")
     try:
-        result = export_onnx(actor, scales, layout, candidate, described)
+        result = source.write(candidate)
         report = parity(
-            OnnxPolicy(candidate, expected_layout=layout),
-            torch_policy(actor, scales, layout),
-            exact=torch_policy(actor, scales, layout, exact=True),
+            OnnxPolicy(candidate, expected_layout=source.layout),
+            source.reference,
+            exact=source.exact,
             observations=observations,
         )
         if not report.holds:
             raise GateFailed(
-                f"the model differs from torch by {report.max_abs_difference:.2e}",
+                f"the model differs from the policy by {report.max_abs_difference:.2e}",
                 expected=f"at most {report.tolerance:.0e}",
             )
         candidate.replace(target)

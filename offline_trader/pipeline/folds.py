@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,8 +19,9 @@ from offline_trader.pipeline.finetuning import finetune
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
+from offline_trader.types import Policy
 
-__all__ = ["LineJob"]
+__all__ = ["LineJob", "judged_window", "window_env"]
 
 DATASETS, DATASET_ID = "datasets", "walk-forward/experts-v0"
 
@@ -59,10 +61,6 @@ class LineJob:
 
     def __call__(self, fold: Fold, directory: Path, policies: Path) -> FoldResult:
         """Result of ``fold``."""
-        from offline_trader.evaluation.backtest import EvaluationRange
-        from offline_trader.evaluation.measures import collapse_of
-        from offline_trader.experts import get_expert
-
         bars = self._bars()
         if fold.trained_by == fold.index:
             line = self._line(fold)
@@ -73,25 +71,9 @@ class LineJob:
                 _finetune(line, directory, self._parent(fold, directory, policies))
         home = fold_directory(policies, fold.trained_by)
         trained = _final_run(home, self.config.finetune)
-        # The first decision is taken at the close before the test range.
-        env = self._env(bars, BarRange(fold.test.start - 1, fold.test.stop), None)
-        span, rules = EvaluationRange.from_env(env), env.simulator
         learner = trained_policy(finished_run(trained), unverified=True)
-        own = span.account(learner.act, rules)
-        held = span.account(get_expert("buy_and_hold"), rules)
-        stamps = bars.timestamps[fold.test.start : fold.test.stop]
-        collapse = collapse_of(own.backtests)
-        return FoldResult(
-            timestamps=np.datetime_as_string(stamps.astype("datetime64[s]")).tolist(),
-            returns=own.returns.tolist(),
-            benchmark=held.returns.tolist(),
-            facts={
-                "trades": int(sum(backtest.traded.sum() for backtest in own.backtests)),
-                "hold_share": collapse.hold_share,
-                "verdicts": list(collapse.verdicts),
-                **_selection(trained, home, fold.warm_from is not None),
-            },
-        )
+        facts = _selection(trained, home, fold.warm_from is not None)
+        return judged_window(self.config.env, bars, fold, learner.act, facts)
 
     def _bars(self) -> Bars:
         (market,) = self.config.env.market
@@ -104,7 +86,7 @@ class LineJob:
         sections = {each.name: getattr(self.config, each.name) for each in fields(LineConfig)}
         return replace(
             LineConfig(**sections),
-            env=self._env(bars, fold.train, episode),
+            env=window_env(env, bars, fold.train, episode),
             validation=replace(
                 self.config.validation,
                 start=_moment(bars, fold.validation.start),
@@ -113,20 +95,52 @@ class LineJob:
             seed=fold_seed(self.config.seed, fold.index),
         )
 
-    def _env(self, bars: Bars, part: BarRange, episode_bars: int | None) -> EnvConfig:
-        return replace(
-            self.config.env,
-            start=_moment(bars, part.start),
-            end=_moment(bars, part.stop - 1),
-            episode_bars=episode_bars,
-            random_start=self.config.env.random_start and episode_bars is not None,
-        )
-
     def _parent(self, fold: Fold, directory: Path, policies: Path) -> Path:
         """The run that the fold's online training starts from."""
         if fold.warm_from is None:
             return directory / "pretrain"
         return _final_run(fold_directory(policies, fold.warm_from), finetune=True)
+
+
+def window_env(
+    env: EnvConfig, bars: Bars, part: BarRange, episode_bars: int | None = None
+) -> EnvConfig:
+    """``env`` on the bars ``part``; without ``episode_bars`` as one episode."""
+    return replace(
+        env,
+        start=_moment(bars, part.start),
+        end=_moment(bars, part.stop - 1),
+        episode_bars=episode_bars,
+        random_start=env.random_start and episode_bars is not None,
+    )
+
+
+def judged_window(
+    env: EnvConfig, bars: Bars, fold: Fold, policy: Policy, facts: Mapping[str, Any]
+) -> FoldResult:
+    """What ``policy`` earned on the test range of ``fold``, beside buy-and-hold; with ``facts``."""
+    from offline_trader.evaluation.backtest import EvaluationRange
+    from offline_trader.evaluation.measures import collapse_of
+    from offline_trader.experts import get_expert
+
+    # The first decision is taken at the close before the test range.
+    judged = window_env(env, bars, BarRange(fold.test.start - 1, fold.test.stop))
+    span, rules = EvaluationRange.from_env(judged), env.simulator
+    own = span.account(policy, rules)
+    held = span.account(get_expert("buy_and_hold"), rules)
+    stamps = bars.timestamps[fold.test.start : fold.test.stop]
+    collapse = collapse_of(own.backtests)
+    return FoldResult(
+        timestamps=np.datetime_as_string(stamps.astype("datetime64[s]")).tolist(),
+        returns=own.returns.tolist(),
+        benchmark=held.returns.tolist(),
+        facts={
+            "trades": int(sum(backtest.traded.sum() for backtest in own.backtests)),
+            "hold_share": collapse.hold_share,
+            "verdicts": list(collapse.verdicts),
+            **facts,
+        },
+    )
 
 
 def _collect(line: LineConfig, directory: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
+from offline_trader.features import observation_layout
+from offline_trader.pipeline.foreign_strategies import made_by
 from offline_trader.pipeline.known_optimum_training import (
     KnownOptimumConfig,
     market_of,
@@ -17,7 +20,8 @@ from offline_trader.pipeline.known_optimum_training import (
 )
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.strategies import find_strategy
-from offline_trader.user_code import find_function, guarded
+from offline_trader.policies import ForeignPolicy, adapt
+from offline_trader.user_code import guarded
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
@@ -31,7 +35,7 @@ ON_BARS = "M3-bars"
 
 def score_named(
     name: str,
-    policy: str,
+    policy: Any,
     config: KnownOptimumConfig,
     progress: Progress = Silent(),
     *,
@@ -42,23 +46,25 @@ def score_named(
 
     Args:
         name: a known market or dataset, or ``M3-bars``.
-        policy: ``optimal``, ``behaviour`` or ``module:function``; on ``M3-bars`` a model, a run or
-            an expert.
+        policy: ``optimal``, ``behaviour`` or ``module:function`` (a policy, or what returns a
+            model); on ``M3-bars`` a model, a run or an expert. Or a function or model itself, as
+            :func:`offline_trader.policies.adapt` takes them.
         config: size of the scoring run, and its seed.
         unverified: see :func:`offline_trader.pipeline.find_strategy`.
 
     Raises:
         ConfigError, DataError: no such market or policy.
     """
+    called = policy if isinstance(policy, str) else adapt(policy).name
     if name == ON_BARS:
         found = _score_on_bars(policy, config, progress, unverified=unverified)
-        return _result(name, policy, [found], config, trained=False), None
+        return _result(name, called, [found], config, trained=False), None
     market = market_of(name)
     made = _named(policy, market)
     result = _result(
-        name, policy, [_score(market, made, config, config.seed)], config, trained=False
+        name, called, [_score(market, made, config, config.seed)], config, trained=False
     )
-    return result, _off_policy(name, policy, made, config.seed, progress) if fqe else None
+    return result, _off_policy(name, called, made, config.seed, progress) if fqe else None
 
 
 def score_method(
@@ -145,7 +151,7 @@ def _off_policy(
 
 
 def _score_on_bars(
-    policy: str, plan: KnownOptimumConfig, progress: Progress, *, unverified: bool = False
+    policy: Any, plan: KnownOptimumConfig, progress: Progress, *, unverified: bool = False
 ) -> Score:
     """Score of ``policy`` on M3 as bars, through features and simulator.
 
@@ -161,8 +167,8 @@ def _score_on_bars(
             f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
             expected="an ONNX file, a run directory, expert:NAME or module:function",
         )
-    if ":" in policy and not policy.startswith("expert:"):
-        strategy = guarded(policy, find_function(policy))
+    if not isinstance(policy, str):
+        strategy = adapt(policy)
     else:
         found = find_strategy(policy, unverified=unverified)
         strategy = found.open()
@@ -173,15 +179,17 @@ def _score_on_bars(
                 f"{policy} was trained in mode {mode}; here its actions are target weights "
                 f"({wanted})"
             )
+    if isinstance(strategy, ForeignPolicy):
+        strategy.require_layout(observation_layout())
     law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
     return ou_bars.score_on_bars(strategy, law, n_paths=plan.paths)
 
 
-def _named(policy: str, market: KnownMarket) -> KnownPolicy:
-    """The optimal or the behaviour policy, or the user's function ``module:function``.
+def _named(policy: Any, market: KnownMarket) -> KnownPolicy:
+    """The optimal or the behaviour policy, what ``module:function`` is or returns, or a model.
 
     Raises:
-        ConfigError: no such function.
+        ConfigError: no such function, or a model that is no policy.
     """
     from offline_trader.evaluation.known_optimum import behaviour_policy, optimal_policy
 
@@ -189,7 +197,10 @@ def _named(policy: str, market: KnownMarket) -> KnownPolicy:
         return optimal_policy(market)
     if policy == "behaviour":
         return behaviour_policy(market)
-    return guarded(policy, find_function(policy))
+    made = made_by(policy) if isinstance(policy, str) else policy
+    if isinstance(policy, str) and inspect.isfunction(made):
+        return guarded(policy, made)
+    return adapt(made, name=policy if isinstance(policy, str) else "")
 
 
 def _score(market: KnownMarket, policy: KnownPolicy, plan: KnownOptimumConfig, seed: int) -> Score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from offline_trader.learning.settings import (
     OfflineConfig,
     OnlineConfig,
 )
+from offline_trader.policies import adapt
 from offline_trader.user_code import find_function, guarded
 
 if TYPE_CHECKING:
@@ -159,9 +161,13 @@ def train_own(
     """
     function = guarded(path, find_function(path))
     policy = function(_experience(name, config, realised), config.seed)
-    if not callable(policy):
+    if inspect.isfunction(policy):
+        return guarded(f"the policy of {path}", policy)
+    try:
+        return adapt(policy, name=f"the policy of {path}")
+    except ConfigError as error:
         raise ConfigError(
-            f"{path} returned a {type(policy).__name__}",
-            expected="a policy: a function of observations [N, O] that returns actions [N]",
-        )
-    return guarded(f"the policy of {path}", policy)
+            f"{path} returned a {type(policy).__name__}: {error.found}",
+            expected="a policy: a function of observations [N, O] that returns actions [N], or a "
+            "model of stable-baselines3, d3rlpy or torch",
+        ) from error

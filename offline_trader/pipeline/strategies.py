@@ -1,4 +1,4 @@
-"""What ``evaluate`` can judge: an ONNX file, a run directory, or ``expert:NAME``."""
+"""What ``evaluate`` can judge: a model, a run directory, ``expert:NAME``, a user's function."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from offline_trader.pipeline.trained_runs import (
     policy_hash,
     trained_policy,
 )
+from offline_trader.policies import MODEL_ENDINGS, PICKLE_ENDINGS
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
@@ -78,11 +79,13 @@ def find_strategy(source: str, *, unverified: bool = False) -> FoundStrategy:
     """The strategy that ``source`` names. A model is read and compared, and not yet opened.
 
     Args:
-        source: an ONNX file, a run directory, or ``expert:NAME``.
-        unverified: accept a model of which neither itself nor a manifest states a hash.
+        source: an ONNX file, a run directory, ``expert:NAME``, TorchScript, or ``file.py:function``
+            (a policy, or what returns a model), which is imported.
+        unverified: accept a model of which neither itself nor a manifest states a hash, as those
+            of other programs.
 
     Raises:
-        ConfigError: an unknown expert, or nothing of the three kinds.
+        ConfigError: an unknown expert or function, or nothing of these kinds.
         DataError: a model or run that cannot be read, or whose bytes are others than stated.
         SchemaMismatch: a run of another observation layout.
     """
@@ -100,13 +103,30 @@ def find_strategy(source: str, *, unverified: bool = False) -> FoundStrategy:
         from offline_trader.pipeline.seed_records import chosen_run
 
         return _from_run(chosen_run(path), unverified)
-    if path.suffix == ".onnx" or path.is_file():
-        return _from_onnx(path, unverified)
+    if path.is_file() or path.suffix.lower() in (*MODEL_ENDINGS, *PICKLE_ENDINGS):
+        return _from_file(path, unverified)
+    if ":" in source:
+        from offline_trader.pipeline.foreign_strategies import foreign_strategy, named_policy
+
+        return foreign_strategy(named_policy(source))
     raise ConfigError(
         f"{source} is not there",
-        expected="an ONNX file, a run directory, or expert:NAME",
+        expected="an ONNX file, a run directory, expert:NAME, or file.py:function",
         hint="offline-trader experts lists the experts",
     )
+
+
+def _from_file(path: Path, unverified: bool) -> FoundStrategy:
+    """A model: one of ours, or, where the user trusts it, one of another program."""
+    from offline_trader.export import is_foreign
+
+    others = {*MODEL_ENDINGS, *PICKLE_ENDINGS} - {".onnx"}
+    foreign = path.suffix.lower() in others or (unverified and is_foreign(path))
+    if not foreign:
+        return _from_onnx(path, unverified)
+    from offline_trader.pipeline.foreign_strategies import actor_file
+
+    return actor_file(path, unverified=unverified)
 
 
 def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:

@@ -14,6 +14,7 @@ from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import (
     Fold,
+    FoldJob,
     WalkForwardResult,
     make_folds,
     walk_forward,
@@ -21,6 +22,7 @@ from offline_trader.evaluation.walk_forward import (
 from offline_trader.features import WARMUP_BARS
 from offline_trader.markets import Bars, load_market
 from offline_trader.pipeline.folds import LineJob
+from offline_trader.pipeline.policy_folds import PolicyFactory, PolicyJob
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
 from offline_trader.pipeline.settings import WalkForwardConfig
@@ -52,15 +54,18 @@ def walk_market(
     *,
     workers: int = 1,
     gates: GateSet | None = None,
+    factory: PolicyFactory | str | None = None,
 ) -> tuple[dict[str, Any], Evaluation]:
-    """Run the line on every window; the content of ``walk_forward.json`` and the joined test
-    ranges as one evaluation, with its gates.
+    """Run the line, or ``factory``, on every window; the content of ``walk_forward.json`` and the
+    joined test ranges as one evaluation, with its gates.
 
     Args:
         plan: windows and line.
         run: the run directory; finished windows of the same settings are kept.
         workers: windows at once.
         gates: limits that the joined ranges are held against.
+        factory: trains a policy on a window instead of the line; with several workers it is named
+            as ``file.py:function``.
 
     Raises:
         ConfigError, DataError: settings or bars that cannot be used, or a folder of another walk.
@@ -68,10 +73,17 @@ def walk_market(
     """
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")
+    if workers > 1 and callable(factory):
+        raise ConfigError(
+            f"{workers} workers with a function of this process",
+            expected="file.py:function, by which a worker process finds it",
+        )
     bars, folds = walk_plan(plan)
+    job: FoldJob = LineJob(plan) if factory is None else PolicyJob(plan, factory)
+    settings = to_dict(plan) if factory is None else job.to_dict()
     walk = Run.create(
         run,
-        to_dict(plan),
+        settings,
         command="walk-forward",
         seed=plan.seed,
         data_hash=bars.sha256,
@@ -80,14 +92,14 @@ def walk_market(
     with walk, progress.task("walking forward", len(folds)) as advance:
         result = walk_forward(
             folds,
-            LineJob(plan),
+            job,
             run,
             periods_per_year=bars.periods_per_year,
             workers=workers,
             on_progress=advance,
             meanwhile=_load_report,
         )
-        payload, evaluation = _published(plan, bars, result, run, gates)
+        payload, evaluation = _published(plan, settings, bars, result, run, gates)
         walk.finish(**payload["summary"])
     return payload, evaluation
 
@@ -109,6 +121,7 @@ def _load_report() -> None:
 
 def _published(
     plan: WalkForwardConfig,
+    settings: dict[str, Any],
     bars: Bars,
     result: WalkForwardResult,
     run: Path,
@@ -119,7 +132,6 @@ def _published(
     from offline_trader.evaluation.judging import LEDGER_FOLDER, TrialLedger
     from offline_trader.evaluation.walk_forward import joined_evaluation
 
-    settings = to_dict(plan)
     payload = {"market": plan.env.market[0], "config": settings, **result.to_dict(plan.seed)}
     evaluation = joined_evaluation(
         result,

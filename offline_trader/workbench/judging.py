@@ -6,25 +6,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from offline_trader.errors import ConfigError
 from offline_trader.pipeline.progress import Progress
-from offline_trader.workbench.market_sources import Day, MarketLike, day_text, sources_of
+from offline_trader.workbench.market_sources import (
+    Day,
+    MarketLike,
+    day_text,
+    load_bars,
+    sources_of,
+)
 from offline_trader.workbench.progress_bars import progress_for
 from offline_trader.workbench.results import Model, Report, Trained
 from offline_trader.workbench.training import Rule, expert_texts, resolved
 from offline_trader.workbench.wording import in_python
 
 if TYPE_CHECKING:
+    from offline_trader.evaluation.audit import AuditResult
     from offline_trader.evaluation.gates import GateSet
+    from offline_trader.evaluation.known_optimum.results import KnownResult
+    from offline_trader.pipeline import FoundStrategy
+    from offline_trader.pipeline.policy_folds import PolicyFactory
 
-__all__ = ["Judged", "evaluate", "walk_forward"]
+__all__ = ["Judged", "audit", "evaluate", "known_optimum", "walk_forward"]
 
 Judged: TypeAlias = Model | Trained | str | Path
-"""What can be judged: a model, a training, an ONNX file, a run directory, ``expert:NAME``."""
+"""What is judged by name: model, training, file, ``expert:NAME``, ``file.py:function``."""
 
 
 @in_python
 def evaluate(
-    policy: Judged | Sequence[Judged],
+    policy: Judged | Sequence[Judged] | object,
     market: MarketLike | Sequence[MarketLike] | None = None,
     *,
     start: Day | None = None,
@@ -48,8 +59,11 @@ def evaluate(
 
     Args:
         policy: what :func:`export_policy`, :func:`finetune` or :func:`pretrain` returned, an ONNX
-            file, a run directory, or ``expert:NAME``; several are seeds of one configuration.
-        market: bars to judge on; by default those of the training.
+            file, a run directory, or ``expert:NAME``; several are seeds of one configuration. Or a
+            policy from elsewhere: a function of observations [N, F + P] to actions [N], a
+            stable-baselines3 or d3rlpy model, a torch module, a TorchScript or plain ONNX file,
+            ``file.py:function`` that is or returns one of these.
+        market: bars to judge on; by default those of the training, where they are known.
         start: first date; by default the first that training did not see.
         end: last date, included.
         experts: compare with these; by default with those that taught it.
@@ -70,14 +84,18 @@ def evaluate(
         DataError: a policy or bars that cannot be used, or no bars after those of the training.
         SchemaMismatch: a model for another observation layout.
     """
-    from offline_trader.pipeline import evaluating, find_strategies
+    from offline_trader.pipeline import evaluating
     from offline_trader.pipeline.report_folder import claimed_folder, evaluation_folder
     from offline_trader.pipeline.seed_strategies import study_name
     from offline_trader.pipeline.strategies import require_bars
 
     told = progress_for(progress)
-    names = _names_of(policy)
-    strategies = find_strategies(names, as_seeds=len(names) > 1, unverified=unverified)
+    names, strategies = _found(policy, unverified=unverified)
+    if market is None and not (strategies[0].env.get("market") or names[0].startswith("expert:")):
+        raise ConfigError(
+            f"{strategies[0].name} does not say what it was trained on",
+            expected="--market: the bars to judge it on",
+        )
     base, seen_until = evaluating.own_settings(strategies)
     plan = resolved(
         evaluating.EvaluateConfig,
@@ -129,9 +147,10 @@ def walk_forward(
     run: str | Path = "runs/walk-forward",
     settings: Mapping[str, Any] | None = None,
     workers: int = 1,
+    train: PolicyFactory | str | None = None,
     progress: bool | Progress = True,
 ) -> Report:
-    """Train the line on windows that move through time, judge each on the bars after it.
+    """Train on windows that move through time, judge each policy on the bars after its window.
 
     Args:
         market: one instrument's bars.
@@ -142,6 +161,9 @@ def walk_forward(
         run: the run directory; finished windows of the same settings are kept.
         settings: others by dotted key, such as ``{"windows.train_bars": 1000}``.
         workers: windows at once.
+        train: makes the policy of a window, instead of the line: a function of a
+            :class:`~offline_trader.pipeline.Window` (environment settings, validation, seed) that
+            returns whatever :func:`evaluate` takes; with several workers ``file.py:function``.
         progress: show a bar; False: silent; or what is told instead.
 
     Raises:
@@ -162,14 +184,133 @@ def walk_forward(
         seed=seed,
     )
     place, told = Path(run), progress_for(progress)
-    _, found = walk_market(plan, place, told, workers=workers, gates=_limits(gates, stage))
+    limits = _limits(gates, stage)
+    _, found = walk_market(plan, place, told, workers=workers, gates=limits, factory=train)
     return Report(found, place)
 
 
-def _names_of(policy: Judged | Sequence[Judged]) -> list[str]:
-    if isinstance(policy, list | tuple):
-        return [name for each in policy for name in _names_of(each)]
-    return [str(policy.path if isinstance(policy, Model | Trained) else policy)]
+@in_python
+def audit(
+    thing: Any,
+    market: MarketLike = "sp500",
+    *,
+    bars: int = 1_000,
+    cuts: int = 6,
+    seed: int = 0,
+    policy: bool = False,
+    unverified: bool = False,
+) -> AuditResult:
+    """Look for leaks: change the bars after a cut, and see which outputs up to it moved.
+
+    Args:
+        thing: a function of a frame of bars (open, high, low, close, volume; index of times) that
+            returns a row a bar; ``features``, ``expert:NAME`` or ``file.py:function``; with
+            ``policy`` whatever :func:`evaluate` takes.
+        market: bars to look at.
+        bars: use the first so many.
+        cuts: places in time to cut at.
+        seed: of cuts and changes.
+        policy: it is a policy: its actions are looked at, on a walk through the bars.
+        unverified: as for :func:`evaluate`.
+
+    Raises:
+        ConfigError: the function fails, or returns no numbers.
+        DataError: too few bars.
+    """
+    from offline_trader.evaluation import audit
+    from offline_trader.pipeline.foreign_strategies import strategy_walk
+
+    if policy:
+        function = strategy_walk(_found(thing, unverified=unverified)[1][0])
+    else:
+        function = audit.audited(thing) if isinstance(thing, str) else thing
+    loaded = load_bars(market)
+    frame = loaded.slice(0, min(bars, len(loaded))).to_frame()
+    return audit.audit_function(function, frame, audit.AuditConfig(cuts=cuts, seed=seed))
+
+
+@in_python
+def known_optimum(
+    name: str,
+    policy: object = None,
+    *,
+    train: str | None = None,
+    seeds: int = 1,
+    seed: int | None = None,
+    realised: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    run: str | Path | None = None,
+    unverified: bool = False,
+    progress: bool | Progress = True,
+) -> KnownResult:
+    """Score a policy, or a method by what it learns, on a market whose best policy is known: 100.
+
+    Args:
+        name: ``M0`` to ``M4``, one of the datasets (``M1-wide`` …), or ``M3-bars``: M3 as a market
+            through features and simulator.
+        policy: ``optimal``, ``behaviour``, a function of the market's observations [N, O] to
+            actions [N], a stable-baselines3, d3rlpy or torch model of them; on ``M3-bars``
+            whatever :func:`evaluate` takes.
+        train: or a method: an algorithm's name, ``direct``, or ``file.py:function`` of (data,
+            seed) that returns a policy.
+        seeds: trainings.
+        seed: of the scoring run, and the first of the trainings.
+        realised: learn from rewards as they were realised instead of expected.
+        settings: others by dotted key, such as ``{"score_lanes": 256}``.
+        run: keep the result in this folder, where :func:`evaluate` finds it.
+        unverified: as for :func:`evaluate`.
+        progress: show a bar; False: silent; or what is told instead.
+
+    Raises:
+        ConfigError: no such market, policy or method, or both a policy and a method.
+        DataError: a policy that cannot be opened.
+    """
+    from offline_trader.pipeline import KnownOptimumConfig, score_method, score_named
+
+    if (policy is None) == (train is None):
+        raise ConfigError("both policy and train" if train else "neither policy nor train",
+                          expected="one of the two: what is to be scored")  # fmt: skip
+    own = train is not None and (":" in train or train == "direct")
+    plan = resolved(
+        KnownOptimumConfig, settings, learner__algorithm=None if own else train, seed=seed
+    )
+    told = progress_for(progress)
+    if train is None:
+        if isinstance(policy, Model | Trained):
+            policy = str(policy.path)
+        found, _ = score_named(name, policy, plan, told, unverified=unverified)
+    else:
+        method = train if own else None
+        found, _ = score_method(name, method, plan, told, seeds=seeds, realised=realised)
+    if run is not None:
+        found.save(Path(run))
+    return found
+
+
+def _found(policy: object, *, unverified: bool) -> tuple[list[str], list[FoundStrategy]]:
+    """What was named, and the strategies that it is."""
+    from offline_trader.experts import Expert
+    from offline_trader.export import OnnxPolicy
+    from offline_trader.pipeline import FoundStrategy, find_strategies, foreign_strategy
+    from offline_trader.policies import adapt
+
+    given = list(policy) if isinstance(policy, list | tuple) else [policy]
+    if all(isinstance(each, Model | Trained | OnnxPolicy | str | Path) for each in given):
+        names = [
+            str(each.path if isinstance(each, Model | Trained | OnnxPolicy) else each)
+            for each in given
+        ]
+        return names, find_strategies(names, as_seeds=len(names) > 1, unverified=unverified)
+    if len(given) > 1:
+        raise ConfigError(
+            f"{len(given)} policies, not all of them by name",
+            expected="one; or several runs or models as seeds of one configuration",
+        )
+    if isinstance(given[0], Expert):
+        name, expert = f"expert:{given[0].name}", given[0]
+        return [name], [FoundStrategy(expert.name, lambda: expert)]
+    found = foreign_strategy(adapt(given[0]))
+    return [found.name], [found]
 
 
 def _limits(gates: str | Path | None, stage: int | None) -> GateSet | None:

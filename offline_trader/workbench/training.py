@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from offline_trader.config import load_config, with_settings
 from offline_trader.errors import ConfigError
@@ -14,6 +14,9 @@ from offline_trader.workbench.market_sources import Day, MarketLike, day_text, s
 from offline_trader.workbench.progress_bars import progress_for
 from offline_trader.workbench.results import Dataset, Model, Trained
 from offline_trader.workbench.wording import in_python
+
+if TYPE_CHECKING:
+    from offline_trader.policies import ForeignPolicy
 
 __all__ = ["collect", "expert_texts", "export_policy", "finetune", "pretrain", "resolved"]
 
@@ -195,32 +198,86 @@ def finetune(
 
 @in_python
 def export_policy(
-    run: Trained | str | Path,
+    policy: Trained | str | Path | object,
     target: str | Path | None = None,
     *,
+    market: MarketLike | Sequence[MarketLike] | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     force: bool = False,
     unverified: bool = False,
     progress: bool | Progress = True,
 ) -> Model:
-    """Write a policy with its scaler as one ONNX file and a manifest, compared with torch.
+    """Write a policy with its scaler as one ONNX file and a manifest, compared with the policy.
 
     Args:
-        run: what :func:`pretrain` or :func:`finetune` returned, or a run directory.
-        target: the ONNX file; by default ``RUN/export/policy.onnx``.
+        policy: what :func:`pretrain` or :func:`finetune` returned, or a run directory; or a policy
+            from elsewhere with a graph: a stable-baselines3 or d3rlpy model, a torch module, an
+            ONNX or TorchScript file, or ``file.py:function`` that returns one of these.
+        target: the ONNX file; by default ``RUN/export/policy.onnx``, of a policy from elsewhere
+            ``runs/NAME/export/policy.onnx``.
+        market, start, end, seed, settings: what a policy from elsewhere was trained on (a run
+            knows it, and so does a model whose environment is ours); on these bars a collapse is
+            told, and the file states them.
         force: export a COLLAPSED policy, too; the manifest says so.
-        unverified: take a run of another version, whose manifest states no hash.
+        unverified: take a run of another version, or a file of another program.
         progress: say which of several seeds is taken; False: silent.
 
     Raises:
-        GateFailed: the policy has collapsed, or the file differs from torch.
-        DataError: a run that is not finished or damaged.
-        ConfigError: the place belongs to something else.
+        GateFailed: the policy has collapsed, or the file differs from it.
+        SchemaMismatch: a policy of other observations than the market's.
+        DataError: a run that is not finished, or a damaged file.
+        ConfigError: no graph, no market, or a place that belongs to something else.
     """
-    from offline_trader.pipeline import chosen_run, export_run
+    from offline_trader.pipeline import chosen_run, export_run, foreign_policy
+    from offline_trader.policies import adapt
 
-    source = chosen_run(_path_of(run), progress_for(progress))
+    if isinstance(policy, Trained):
+        policy = policy.path
+    named = isinstance(policy, str | Path)
+    foreign = foreign_policy(str(policy), unverified=unverified) if named else adapt(policy)
+    if foreign is not None:
+        about = {
+            "env__market": sources_of(market),
+            "env__start": day_text(start),
+            "env__end": day_text(end),
+            "seed": seed,
+        }
+        return _adopted(foreign, target, settings, about, force=force)
+    if market is not None or start is not None or end is not None or settings or seed is not None:
+        raise ConfigError(
+            f"{policy} with a market, dates, a seed or settings",
+            expected="none of them: a run knows what it was trained on",
+        )
+    source = chosen_run(Path(str(policy)), progress_for(progress))
     place = source / "export" / "policy.onnx" if target is None else Path(target)
     return Model(export_run(source, place, force=force, unverified=unverified))
+
+
+def _adopted(
+    policy: ForeignPolicy,
+    target: str | Path | None,
+    settings: Mapping[str, Any] | None,
+    about: Mapping[str, object],
+    *,
+    force: bool,
+) -> Model:
+    """The model of a policy from elsewhere, with what is known ``about`` its training."""
+    from offline_trader.config import to_dict
+    from offline_trader.pipeline.foreign_export import (
+        ForeignExportConfig,
+        export_foreign,
+        place_of,
+        require_market,
+    )
+
+    known = {} if policy.env is None else {"env": to_dict(policy.env)}
+    config = resolved(ForeignExportConfig, settings, known, **about)
+    require_market(policy, config, about["env__market"])
+    place = place_of(policy) if target is None else Path(target)
+    return Model(export_foreign(policy, config, place, force=force))
 
 
 def resolved(
