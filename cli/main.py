@@ -13,6 +13,7 @@ import errno
 import functools
 import gc
 import importlib
+import inspect
 import io
 import os
 import sys
@@ -43,10 +44,14 @@ COMMANDS: dict[str, str] = {
     "compare": "Put two or more evaluations side by side.",
     "judge": "Judge returns, an equity curve or trades that were made elsewhere.",
     "known-optimum": "Score a policy or a learner where the best policy is known.",
+    "doctor": "Look whether this installation works, and say what to do where it does not.",
     "audit": "Find outputs of a feature or rule that read the future.",
 }
 
 _INTERRUPTED = 130
+_INTERRUPTION = "interrupted"
+_GO_ON = "\n  what to do: the same command with --resume goes on where it stopped"
+_COMPLETING = "_OFFLINE_TRADER_COMPLETE"
 _LONGEST = 2_000
 _THE_PLACE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR),
@@ -75,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with stop_on_interrupt():
             _application(argv)(args=argv, prog_name="offline-trader")
     except KeyboardInterrupt:
-        _stop("interrupted", _INTERRUPTED)
+        _stop(_INTERRUPTION, _INTERRUPTED)
     except OfflineTraderError as error:
         _refuse(error)
     except OSError as error:
@@ -96,15 +101,23 @@ def _application(argv: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback()(_global_options)
-    completing = "_OFFLINE_TRADER_COMPLETE" in os.environ
-    chosen = next((word for word in argv if not word.startswith("-")), None)
+    words = [word for word in _words(argv) if not word.startswith("-")]
+    chosen = words[0] if words else None
     for name, summary in COMMANDS.items():
-        if name == chosen or completing:
+        if name == chosen:
             module = importlib.import_module(f"offline_trader.cli.{name.replace('-', '_')}")
-            _add(app, name, module, [word for word in argv if not word.startswith("-")][1:])
+            _add(app, name, module, words[1:])
         else:
             app.command(name, help=summary)(_not_loaded)
     return app
+
+
+def _words(argv: Sequence[str]) -> Sequence[str]:
+    """The words of the command line, also of one that a shell wants completed (Typer's names)."""
+    if _COMPLETING not in os.environ:
+        return argv
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return typed.split()[1:]
 
 
 def _add(app: typer.Typer, name: str, module: Any, words: Sequence[str]) -> None:
@@ -151,7 +164,8 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except KeyboardInterrupt:
-            _stop("interrupted", _INTERRUPTED)
+            further = "resume" in inspect.signature(function).parameters
+            _stop(_INTERRUPTION + (_GO_ON if further else ""), _INTERRUPTED)
         except BrokenPipeError:  # the reader of our output, such as head, has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None

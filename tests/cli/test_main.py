@@ -214,3 +214,21 @@ def test_a_seed_that_no_generator_takes_is_refused(
     code, _, err = run(capsys, *line.split())
     assert code == 2
     assert "seed = -1" in err
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_an_interrupted_command_says_how_it_goes_on(
+    resumable: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trains(resume: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    def judges() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        entry._guarded(trains if resumable else judges)()
+    assert stop.value.code == 130
+    told = capsys.readouterr().err
+    assert told.startswith("interrupted\n")
+    assert ("the same command with --resume goes on" in told) == resumable
