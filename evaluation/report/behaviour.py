@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from offline_trader.evaluation.judging import Evaluation, TradeRow
@@ -17,7 +19,7 @@ from offline_trader.evaluation.report.charts import (
     format_number,
 )
 
-__all__ = ["behaviour_sections"]
+__all__ = ["behaviour_sections", "collapse_rows"]
 
 COLLAPSE_LIMITS: dict[str, tuple[str, NumberFormat, str]] = {
     "n": ("Actions", "money", ""),
@@ -175,13 +177,10 @@ def _collapse(evaluation: Evaluation) -> Section:
     )
     if evaluation.collapse is None:
         return Section("collapse", title, lead, (), _unknown(evaluation))
-    rows = []
-    for name, (text, unit, limit) in COLLAPSE_LIMITS.items():
-        if name not in evaluation.collapse:
-            continue
-        value = format_number(evaluation.collapse[name], unit)
-        rows.append((Cell(text, numeric=False), Cell(value), Cell(limit, numeric=False)))
-    rows += _network_rows(evaluation.collapse)
+    rows = [
+        (Cell(text, numeric=False), Cell(value), Cell(limit, numeric=False))
+        for text, value, limit in collapse_rows(evaluation.collapse)
+    ]
     reasons = evaluation.verdict_reasons.items()
     verdict = "; ".join(f"{name} ({why})" if why else name for name, why in reasons)
     verdict = verdict or "none of COLLAPSED, STATE-BLIND, SATURATED"
@@ -189,7 +188,19 @@ def _collapse(evaluation: Evaluation) -> Section:
     return Section("collapse", title, lead, (table,))
 
 
-def _network_rows(collapse: dict[str, float | None]) -> list[tuple[Cell, Cell, Cell]]:
+def collapse_rows(
+    collapse: Mapping[str, float | None], names: Sequence[str] = tuple(COLLAPSE_LIMITS)
+) -> list[tuple[str, str, str]]:
+    """(measure, value, limit) of the measures in ``names``, and of the actor's hidden layers."""
+    rows = []
+    for name in names:
+        if name in collapse:
+            text, unit, limit = COLLAPSE_LIMITS[name]
+            rows.append((text, format_number(collapse[name], unit), limit))
+    return rows + _network_rows(collapse)
+
+
+def _network_rows(collapse: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
     """Dormant units and effective rank of the actor's hidden layers."""
     if "dormant_ratio" not in collapse:
         return []
@@ -207,7 +218,4 @@ def _network_rows(collapse: dict[str, float | None]) -> list[tuple[Cell, Cell, C
         "Dormant hidden units (mean activation ≤ 2.5 % of their layer's)",
         "Effective rank of what the output layer reads (99 % of the singular values' sum)",
     )
-    return [
-        (Cell(text, numeric=False), Cell(value), Cell(limit, numeric=False))
-        for text, value in zip(texts, shown, strict=True)
-    ]
+    return [(text, value, limit) for text, value in zip(texts, shown, strict=True)]

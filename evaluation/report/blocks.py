@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from offline_trader.evaluation.report.charts import Chart
+from offline_trader.evaluation.report.charts import DASH, Chart
 
 __all__ = ["Block", "Cell", "Figure", "Pairs", "Section", "Table", "Tile", "Tiles", "Tone"]
 
@@ -84,6 +84,19 @@ class Section:
     blocks: tuple[Block, ...]
     missing: str = ""
     command: str = ""
+
+    @property
+    def dashed(self) -> bool:
+        """Whether a value of it is a dash."""
+        texts: list[str] = []
+        for block in self.blocks:
+            if isinstance(block, Table):
+                texts += [cell.text for row in block.rows for cell in row]
+            elif isinstance(block, Tiles):
+                texts += [tile.value for tile in block.tiles]
+            elif isinstance(block, Pairs):
+                texts += [value for _, value in block.pairs]
+        return DASH in texts
 
     @property
     def charts(self) -> tuple[Chart, ...]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from offline_trader.types import FloatArray
 
 __all__ = [
+    "DASH",
     "MANY_DOTS",
     "Band",
     "BarChart",
@@ -52,6 +53,8 @@ NumberFormat: TypeAlias = Literal[
 ]
 
 
+DASH = "–"
+"""Where there is no number."""
 MANY_DOTS = 60
 """Marks of one kind above which they are drawn small."""
 
@@ -183,9 +186,9 @@ Chart: TypeAlias = LineChart | BarChart | IntervalChart | HeatMap
 
 
 def format_number(value: float | None, unit: NumberFormat) -> str:
-    """Short text of a number; an en dash where there is none."""
+    """Short text of a number; :data:`DASH` where there is none."""
     if value is None or not np.isfinite(value):
-        return "–"
+        return DASH
     if unit in ("bp", "p", "percent_cell", "ratio_cell"):
         return _special(value, unit)
     if unit == "percent":
@@ -201,7 +204,9 @@ def format_number(value: float | None, unit: NumberFormat) -> str:
         return "0"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.095 else 4
     text = f"{value:,.{digits}f}"
-    return (text.rstrip("0") if digits == 4 else text).replace("-", "−")
+    if digits == 4:
+        text = text.rstrip("0") if abs(value) >= 5e-5 else f"{value:.1e}"
+    return text.replace("-", "−")
 
 
 def _special(value: float, unit: NumberFormat) -> str:

@@ -12,11 +12,10 @@ from offline_trader.evaluation.report.charts import (
     IntervalChart,
     Line,
     LineChart,
-    NumberFormat,
     Role,
     format_number,
 )
-from offline_trader.evaluation.report.evidence import STATISTICS
+from offline_trader.evaluation.report.evidence import statistic_label
 from offline_trader.evaluation.report.labels import label_of, value_text
 from offline_trader.evaluation.report.page import render_page
 from offline_trader.evaluation.report.verdict import banner
@@ -75,7 +74,7 @@ def _measures(comparison: SideBySide) -> Section:
         tones: list[Tone] = ["good" if i == best else "plain" for i in range(len(values))]
         cells = [Cell(value_text(name, v), tone) for v, tone in zip(values, tones, strict=True)]
         rows.append((Cell(label.text, numeric=False), *cells))
-    verdicts = [Cell(", ".join(each) or "–") for each in comparison.verdicts]
+    verdicts = [Cell(", ".join(each) or "none") for each in comparison.verdicts]
     rows.append((Cell("Collapse verdict", numeric=False), *verdicts))
     return Section(
         "measures",
@@ -167,8 +166,7 @@ def _differences(comparison: SideBySide) -> Section:
 def _statistics(comparison: SideBySide) -> Section:
     rows = []
     for name, values in comparison.statistics.items():
-        unit: NumberFormat
-        text, unit = STATISTICS.get(name, (name.replace("_", " "), "number"))
+        text, unit = statistic_label(name)
         cells = (Cell(format_number(value, unit)) for value in values)
         rows.append((Cell(text, numeric=False), *cells))
     return Section(

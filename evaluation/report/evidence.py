@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from offline_trader.evaluation.judging import Evaluation, RegimeRow, ScoreRow
+from offline_trader.evaluation.judging import Evaluation, GateRow, RegimeRow, ScoreRow
 from offline_trader.evaluation.report.blocks import Cell, Figure, Section, Table, Tone
 from offline_trader.evaluation.report.charts import (
+    DASH,
     Line,
     LineChart,
     NumberFormat,
@@ -23,7 +24,7 @@ from offline_trader.evaluation.report.repeated import (
 )
 from offline_trader.types import FloatArray
 
-__all__ = ["evidence_sections"]
+__all__ = ["GATE_HEAD", "evidence_sections", "gate_cells", "statistic_label"]
 
 STATISTICS: dict[str, tuple[str, NumberFormat]] = {
     "sharpe": ("Sharpe ratio a bar, not annualised", "number"),
@@ -35,7 +36,13 @@ STATISTICS: dict[str, tuple[str, NumberFormat]] = {
     "min_track_record_years": ("Years needed to tell this Sharpe ratio from 0 (MinTRL)", "number"),
     "min_backtest_years": ("Years needed for this many trials (MinBTL)", "number"),
 }
+GATE_HEAD = ("Gate", "Verdict", "Value", "95 % interval", "n", "Limit", "What it is (unit)")
 GATE_TONES: dict[str, Tone] = {"pass": "good", "fail": "bad", "not evaluable": "warn"}
+
+
+def statistic_label(name: str) -> tuple[str, NumberFormat]:
+    """Name and number format of a statistic; an unknown one is shown by its own name."""
+    return STATISTICS.get(name, (name.replace("_", " ").capitalize(), "number"))
 
 
 def evidence_sections(evaluation: Evaluation) -> list[Section]:
@@ -67,7 +74,7 @@ def _statistics(evaluation: Evaluation) -> Section:
     )
     rows = []
     for name, value in evaluation.statistics.items():
-        text, unit = STATISTICS.get(name, (name.replace("_", " ").capitalize(), "number"))
+        text, unit = statistic_label(name)
         rows.append((Cell(text, numeric=False), Cell(format_number(value, unit))))
     if not rows:
         return Section("statistics", title, lead, (), "The statistics were not computed.")
@@ -272,20 +279,29 @@ def _gates(evaluation: Evaluation) -> Section:
         return Section("gates", title, lead, (), missing, command)
     rows = []
     for gate in evaluation.gates:
-        interval = "–"
-        if gate.interval is not None:
-            low, high = (format_number(value, "number") for value in gate.interval)
-            interval = f"{low} to {high}"
+        name, verdict, *numbers, meaning = gate_cells(gate)
         rows.append(
             (
-                Cell(gate.name.replace("_", " "), numeric=False),
-                Cell(gate.verdict, GATE_TONES.get(gate.verdict, "plain"), numeric=False),
-                Cell(format_number(gate.value, "number")),
-                Cell(interval),
-                Cell("–" if gate.n is None else f"{gate.n:,}"),
-                Cell(gate.threshold.replace(">=", "≥").replace("<=", "≤")),
-                Cell(gate.explained, numeric=False),
+                Cell(name, numeric=False),
+                Cell(verdict, GATE_TONES.get(verdict, "plain"), numeric=False),
+                *map(Cell, numbers),
+                Cell(meaning, numeric=False),
             )
         )
-    head = ("Gate", "Verdict", "Value", "95 %", "n", "Threshold", "What it is")
-    return Section("gates", title, lead, (Table(head, tuple(rows)),))
+    return Section("gates", title, lead, (Table(GATE_HEAD, tuple(rows)),))
+
+
+def gate_cells(gate: GateRow) -> tuple[str, ...]:
+    """Texts of a gate's row under :data:`GATE_HEAD`."""
+    interval = DASH
+    if gate.interval is not None:
+        interval = " to ".join(format_number(end, "number") for end in gate.interval)
+    return (
+        gate.name.replace("_", " "),
+        gate.verdict,
+        format_number(gate.value, "number"),
+        interval,
+        DASH if gate.n is None else f"{gate.n:,}",
+        gate.threshold.replace(">=", "≥").replace("<=", "≤"),
+        gate.explained,
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from offline_trader.evaluation.report.charts import NumberFormat, format_number
 
-__all__ = ["LABELS", "Label", "label_of", "short_names", "value_text"]
+__all__ = ["LABELS", "Label", "label_of", "named", "short_names", "value_text"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def label_of(name: str) -> Label:
 def value_text(name: str, value: float | None) -> str:
     """Text of a measure's value in its format."""
     return format_number(value, label_of(name).unit)
+
+
+def named(name: str) -> str:
+    """A policy's or an expert's name as words."""
+    return name.replace("_", " ").replace("buy and hold", "buy-and-hold")
 
 
 def short_names(names: Sequence[str]) -> list[str]:

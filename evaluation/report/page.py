@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from offline_trader import __version__
@@ -12,6 +12,7 @@ from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.report.behaviour import behaviour_sections
 from offline_trader.evaluation.report.blocks import Section
 from offline_trader.evaluation.report.evidence import evidence_sections
+from offline_trader.evaluation.report.labels import named
 from offline_trader.evaluation.report.performance import performance_sections
 from offline_trader.evaluation.report.png import write_pngs
 from offline_trader.evaluation.report.svg import draw
@@ -29,7 +30,10 @@ def report_sections(evaluation: Evaluation) -> list[Section]:
 
 
 def render_report(evaluation: Evaluation) -> str:
-    """The report as HTML text: no script, nothing loaded, light and dark, desk and phone."""
+    """The report as HTML text: nothing loaded, light and dark, desk and phone.
+
+    Its one script is part of it and shows the values under the pointer.
+    """
     return render_page(
         f"Evaluation of {evaluation.name.replace('_', ' ')}",
         _years(evaluation),
@@ -63,6 +67,7 @@ def render_page(
         "notes": list(notes),
         "version": __version__,
         "style": Markup(here.joinpath("style.css").read_text(encoding="utf-8")),
+        "script": Markup(here.joinpath("hover.js").read_text(encoding="utf-8")),
         "draw": lambda chart: Markup(draw(chart)),
     }
     return template.render(facts)
@@ -74,9 +79,9 @@ def write_report(evaluation: Evaluation, path: Path, *, png_directory: Path | No
     atomic_write(path, render_report(evaluation).encode("utf-8"))
     if png_directory is not None:
         charts = [chart for section in report_sections(evaluation) for chart in section.charts]
-        markets = ", ".join(evaluation.market)
-        owner = f"{evaluation.name}{' on ' + markets if markets else ''}, {_years(evaluation)}"
-        write_pngs(charts, png_directory, owner)
+        markets = ", ".join(PurePath(source).name for source in evaluation.market)
+        owner = f"{named(evaluation.name)}{' on ' + markets if markets else ''}"
+        write_pngs(charts, png_directory, f"{owner}, {_years(evaluation)}")
 
 
 def _years(evaluation: Evaluation) -> str:

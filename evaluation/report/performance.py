@@ -23,7 +23,7 @@ from offline_trader.evaluation.report.charts import (
     Role,
     format_number,
 )
-from offline_trader.evaluation.report.labels import label_of, short_names, value_text
+from offline_trader.evaluation.report.labels import label_of, named, short_names, value_text
 from offline_trader.types import FloatArray
 
 __all__ = ["performance_sections", "rolling_sharpe"]
@@ -98,20 +98,16 @@ def _role(comparator: Comparator, index: int) -> Role:
     return EXPERT_ROLES[index % len(EXPERT_ROLES)]
 
 
-def _named(name: str) -> str:
-    return name.replace("_", " ").replace("buy and hold", "buy-and-hold")
-
-
 def _equity(evaluation: Evaluation) -> Section:
     curve = evaluation.curve
     start = curve.equity[0]
-    lines = [Line(_named(evaluation.name), curve.equity / start, "policy")]
+    lines = [Line(named(evaluation.name), curve.equity / start, "policy")]
     experts = 0
     names = short_names([each.name for each in evaluation.comparators])
     for name, comparator in zip(names, evaluation.comparators, strict=True):
         lines.append(
             Line(
-                _named(name),
+                named(name),
                 comparator.equity / comparator.equity[0],
                 _role(comparator, experts),
             )
@@ -142,9 +138,9 @@ def _drawdown(equity: FloatArray) -> FloatArray:
 
 
 def _underwater(evaluation: Evaluation) -> Section:
-    lines = [Line(_named(evaluation.name), _drawdown(evaluation.curve.equity), "policy", fill=True)]
+    lines = [Line(named(evaluation.name), _drawdown(evaluation.curve.equity), "policy", fill=True)]
     lines += [
-        Line(_named(each.name), _drawdown(each.equity), "benchmark")
+        Line(named(each.name), _drawdown(each.equity), "benchmark")
         for each in evaluation.comparators
         if each.role == "benchmark"
     ]
@@ -264,7 +260,7 @@ def _comparison(evaluation: Evaluation) -> Section:
     shown = [n for n in COMPARED if n in evaluation.measures]
     head = ("", *(label_of(n).short or label_of(n).text for n in shown), "Δ Sharpe", "p")
     policy = tuple(Cell(value_text(n, evaluation.measures[n])) for n in shown)
-    rows = [(Cell(_named(evaluation.name), numeric=False), *policy, Cell("–"), Cell("–"))]
+    rows = [(Cell(named(evaluation.name), numeric=False), *policy, Cell(""), Cell(""))]
     names = short_names([each.name for each in evaluation.comparators])
     for name, each in zip(names, evaluation.comparators, strict=True):
         text = format_number(each.sharpe_difference, "ratio")
@@ -273,7 +269,7 @@ def _comparison(evaluation: Evaluation) -> Section:
             text += f" [{low}, {high}]"
         p_value = format_number(each.spa_p_value, "p")
         values = tuple(Cell(value_text(n, each.measures.get(n))) for n in shown)
-        rows.append((Cell(_named(name), numeric=False), *values, Cell(text), Cell(p_value)))
+        rows.append((Cell(named(name), numeric=False), *values, Cell(text), Cell(p_value)))
     caption = ""
     if evaluation.spa_p_value is not None:
         caption = (

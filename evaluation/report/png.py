@@ -38,16 +38,16 @@ __all__ = ["COLOURS", "picture", "png_bytes", "write_pngs"]
 
 COLOURS: dict[Role, str] = {
     "policy": "#2563eb",
-    "benchmark": "#64748b",
+    "benchmark": "#7c8694",
     "expert": "#d97706",
     "muted": "#94a3b8",
     "good": "#0f8a5f",
     "bad": "#c8324a",
-    "extra": "#7c3aed",
-    "extra2": "#0d9488",
+    "extra": "#9333ea",
+    "extra2": "#0a785a",
     "extra3": "#db2777",
-    "extra4": "#8a6d1b",
-    "extra5": "#4d7c0f",
+    "extra4": "#1f2937",
+    "extra5": "#65a30d",
 }
 INK, SOFT, GRID = "#16202e", "#566375", "#e8ecf1"
 POSITIVE, NEGATIVE = (59, 130, 246), (224, 86, 63)

@@ -68,13 +68,23 @@ def draw(chart: Chart) -> str:
         plot = line_plot(chart) if isinstance(chart, LineChart) else bar_plot(chart)
         svg = _svg(chart.title, plot.parts)
         body = _legend(plot.legend) + _named(chart.y_label)
-        body += _plot(svg, plot.y_axis, plot.x_axis, chart.x_label)
+        read = _readable(chart, plot) if isinstance(chart, LineChart) else ""
+        body += _plot(svg, plot.y_axis, plot.x_axis, chart.x_label, read)
     elif isinstance(chart, IntervalChart):
         body = _interval_chart(chart)
     else:
         body = _heat_map(chart)
     caption = f"<figcaption>{escape(chart.title)}</figcaption>"
     return f'<figure class="chart" id="fig-{escape(chart.name)}">{caption}{body}</figure>'
+
+
+def _readable(chart: LineChart, plot: Plot) -> str:
+    """Attributes by which ``hover.js`` reads values back from coordinates."""
+    x, y = plot.x_axis, plot.y_axis
+    flags = (' data-dates="1"' if chart.dates else "") + (' data-log="1"' if y.log else "")
+    ends = {"x0": x.lower, "x1": x.upper, "y0": y.lower, "y1": y.upper}
+    numbers = " ".join(f'data-{name}="{float(value)}"' for name, value in ends.items())
+    return f' {numbers} data-unit="{chart.unit}"{flags}'
 
 
 def line_plot(chart: LineChart) -> Plot:
@@ -99,7 +109,8 @@ def line_plot(chart: LineChart) -> Plot:
         if line.fill:
             base = HEIGHT * (1 - float(y_axis(0.0)))
             parts.append(f'<path class="fill {line.role}" d="{_area(x, y, base)}"/>')
-        parts.append(f'<path class="line {line.role}" d="{_path(x, y)}"/>')
+        name = escape(line.label)
+        parts.append(f'<path class="line {line.role}" data-name="{name}" d="{_path(x, y)}"/>')
     for dots in chart.dots:
         many = " many" if len(dots.x) > MANY_DOTS else ""
         at_x, at_y = x_axis(dots.x) * WIDTH, HEIGHT * (1 - y_axis(dots.y))
@@ -228,7 +239,7 @@ def _grid(y_axis: Axis, x_axis: Axis | None) -> str:
     return f'<path class="grid" d="{"".join(lines)}"/>'
 
 
-def _plot(svg: str, y_axis: Axis, x_axis: Axis, x_label: str) -> str:
+def _plot(svg: str, y_axis: Axis, x_axis: Axis, x_label: str, read: str = "") -> str:
     y = "".join(
         f'<span style="top:{100 * (1 - float(y_axis(value))):.2f}%">{text}</span>'
         for value, text in y_axis.ticks
@@ -240,7 +251,7 @@ def _plot(svg: str, y_axis: Axis, x_axis: Axis, x_label: str) -> str:
     )
     label = f'<div class="xname">{escape(x_label)}</div>' if x_label else ""
     return (
-        f'<div class="plot"><div class="ylabels">{y}</div><div class="area">{svg}</div>'
+        f'<div class="plot"><div class="ylabels">{y}</div><div class="area"{read}>{svg}</div>'
         f'<div class="xlabels">{x}</div>{label}</div>'
     )
 

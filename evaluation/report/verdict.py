@@ -122,7 +122,7 @@ def _facts(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
     facts = [
         ("Evaluated", f"{evaluation.name} ({evaluation.kind})"),
         ("Range", f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars"),
-        ("Instruments", ", ".join(row.symbol for row in evaluation.instruments) or "–"),
+        ("Instruments", ", ".join(row.symbol for row in evaluation.instruments) or "not known"),
         (
             "Trials",
             f"{evaluation.trials:,}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from offline_trader.evaluation import report
 from offline_trader.evaluation.judging import (
@@ -26,6 +29,7 @@ from offline_trader.evaluation.judging import (
     TradeRow,
     WindowRow,
 )
+from offline_trader.evaluation.report import page as report_page
 from offline_trader.evaluation.report import png, render_report, svg, write_report
 from offline_trader.evaluation.report.axes import date_axis, linear_axis, log_axis
 from offline_trader.evaluation.report.charts import (
@@ -400,7 +404,7 @@ def test_a_picture_says_whose_it_is_and_shows_what_the_page_shows(tmp_path: Path
     (growth,) = (chart for chart in charts if chart.name == "equity")
     drawn = png.picture(growth, "<mine> on prices & more.csv")
     assert "&lt;mine&gt; on prices &amp; more.csv" in drawn
-    curves = re.findall(r'<path class="line [^"]*" d="([^"]*)"/>', svg.draw(growth))
+    curves = re.findall(r'<path class="line [^>]* d="([^"]*)"/>', svg.draw(growth))
     assert curves
     assert all(curve in drawn for curve in curves)
     write_report(found, tmp_path / "report.html", png_directory=tmp_path)
@@ -539,3 +543,86 @@ def test_ticks_are_round_and_cover_the_data() -> None:
 )
 def test_numbers_are_written_short(value: float | None, unit: str, text: str) -> None:
     assert format_number(value, unit) == text  # type: ignore[arg-type]
+
+
+def test_sections_without_data_are_folded_and_dashes_explained() -> None:
+    page, whole = Page(render_report(bare())), Page(render_report(full()))
+    empty = [section for section in report_sections(bare()) if not section.blocks]
+    assert page.tags.count("details") == len(empty) > 0
+    assert whole.tags.count("details") == 0
+    dashed = [section.key for section in report_sections(full()) if section.dashed]
+    assert {"regimes", "gates"} <= set(dashed)
+    assert whole.text.count("– : not defined here, or not measured.") == len(dashed)
+
+
+def test_values_under_the_pointer_are_those_of_the_curves() -> None:
+    """What the script reads back: a coordinate between the ends of the axes that it is given."""
+    html = render_report(full())
+    assert html.count("<script>") == 1
+    assert not re.search(r"<script[^>]*src|fetch\(|XMLHttp|import\(|https?:", html)
+    for chart in [each for section in report_sections(full()) for each in section.charts]:
+        if not isinstance(chart, LineChart):
+            continue
+        body = svg.draw(chart)
+        ends = {key: float(value) for key, value in re.findall(r'data-(\w\d)="([^"]+)"', body)}
+        named = dict(re.findall(r'data-name="([^"]*)" d="([^"]+)"', body))
+        assert set(named) == {line.label for line in chart.lines}
+        for line in chart.lines:
+            last = np.array(
+                re.findall(r"(-?[\d.]+) (-?[\d.]+)", named[line.label])[-1], dtype=float
+            )
+            x = ends["x0"] + last[0] / 1000.0 * (ends["x1"] - ends["x0"])
+            share = 1.0 - last[1] / 300.0
+            low, high = (np.log(ends[k]) if chart.log_y else ends[k] for k in ("y0", "y1"))
+            y = low + share * (high - low)
+            wanted = np.log(line.y[-1]) if chart.log_y else line.y[-1]
+            assert ('data-log="1"' in body) == chart.log_y
+            assert x == pytest.approx(chart.x[-1], abs=1e-4 * (ends["x1"] - ends["x0"]))
+            assert y == pytest.approx(wanted, abs=(high - low) / 3000.0)
+
+
+def test_figures_name_policy_and_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside every title, without the folder that the prices lay in."""
+    owners = []
+    monkeypatch.setattr(
+        report_page, "write_pngs", lambda charts, folder, owner: owners.append(owner)
+    )
+    found = replace(full(), name="first_try", market=("prices/own.csv",))
+    write_report(found, tmp_path / "report.html", png_directory=tmp_path)
+    assert owners == [f"first try on own.csv, {found.start[:10]} to {found.end[:10]}"]
+
+
+def oklab(colour: str) -> NDArray[np.float64]:
+    """Ottosson (2020): distances are those that an eye sees."""
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    cone = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    mixed = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return np.asarray(mixed @ np.cbrt(cone @ linear))
+
+
+def test_curves_of_one_figure_can_be_told_apart() -> None:
+    """In light and dark; orange and brown had a distance of 0.06 and 0.10."""
+    style = files("offline_trader.evaluation.report").joinpath("style.css").read_text("utf-8")
+    light, dark = re.findall(r":root\{(.*?)\}", style, flags=re.DOTALL)
+    curves = ["policy", "benchmark", "expert", *(f"extra{n}" for n in ("", 2, 3, 4, 5))]
+    for theme in (light, dark):
+        colours = dict(re.findall(r"--(\w+):(#[0-9a-f]{6})", theme))
+        for one, other in itertools.combinations(curves, 2):
+            assert np.linalg.norm(oklab(colours[one]) - oklab(colours[other])) > 0.11, (one, other)
+        if theme is light:
+            assert {role: colours[role] for role in curves} == {
+                role: colour for role, colour in COLOURS.items() if role in curves
+            }
