@@ -17,10 +17,12 @@ from offline_trader.cli.options import (
     Root,
     Seed,
     Settings,
+    Tz,
     examples,
     listed,
     market_sources,
     resolve,
+    rooted,
     show_settings,
 )
 
@@ -46,6 +48,7 @@ def command(
         list[str] | None,
         typer.Option("--market", help="Built-in market, CSV or Parquet file; repeatable."),
     ] = None,
+    tz: Tz = None,
     start: Annotated[str | None, typer.Option("--start", help="First date.")] = None,
     end: Annotated[
         str | None, typer.Option("--end", help="Last date, included; later bars stay unseen.")
@@ -97,6 +100,7 @@ def command(
         settings,
         dataset_id=dataset_id,
         env__market=listed(market_sources(market, closes)),
+        env__tz=tz,
         env__start=start,
         env__end=end,
         experts=listed([*(expert or []), *(f"log:{name}" for name in log or [])]),
@@ -113,6 +117,7 @@ def command(
     with terminal.task("collecting", plan.transitions) as advance:
         summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
     print_summary(terminal, summary)
+    terminal.next_step("pretrain", "--dataset", summary.dataset_id, *rooted(root))
     terminal.result(to_dict(summary))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from offline_trader.cli.console import Terminal
+from offline_trader.cli.console import Figure, Terminal
 from offline_trader.cli.options import Json, Quiet, examples
 from offline_trader.pipeline.report_folder import read_evaluation
 from offline_trader.runs import atomic_write
@@ -22,7 +22,6 @@ EXAMPLES = examples(
     "offline-trader compare a/evaluation.json b/evaluation.json -o comparison.html",
 )
 _MEASURES = ("total_return", "cagr", "sharpe", "sortino", "max_drawdown", "volatility", "turnover")
-_NAMES = {"sharpe": "sharpe_a_bar"}  # not to be taken for the annual one
 
 
 def command(
@@ -44,14 +43,23 @@ def command(
     from offline_trader.config import to_dict
     from offline_trader.evaluation.judging import side_by_side
     from offline_trader.evaluation.report import render_comparison
+    from offline_trader.evaluation.report.charts import format_number
+    from offline_trader.evaluation.report.evidence import statistic_label
+    from offline_trader.evaluation.report.labels import label_of, value_text
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     read = [read_evaluation(path) for path in evaluations]
     compared = side_by_side(read, seed=seed)
     output.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(output, render_comparison(read, compared).encode())
-    rows = [[name, *compared.measures[name]] for name in _MEASURES if name in compared.measures]
-    rows += [[_NAMES.get(name, name), *values] for name, values in compared.statistics.items()]
+    rows: list[list[object]] = []
+    for name in _MEASURES:
+        if name in compared.measures:
+            shown = (value_text(name, value) for value in compared.measures[name])
+            rows.append([label_of(name).text, *map(Figure, shown)])
+    for name, values in compared.statistics.items():
+        text, unit = statistic_label(name)
+        rows.append([text, *(Figure(format_number(value, unit)) for value in values)])
     terminal.table("", ["", *compared.names], rows)
     for each in compared.differences:
         terminal.line(f"Sharpe ratio of {each.name} minus {compared.names[0]}: {_said(each)}")

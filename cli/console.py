@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from offline_trader.pipeline import Advance
 
-__all__ = ["Percent", "Terminal", "number"]
+__all__ = ["Figure", "Percent", "Terminal", "number"]
 
+DASH = "–"
 _NEVER_WRAPPED = 16
 _EDGES, _PADDING = 1, 2  # of a table: at its left, and after each column
 _FILE_WIDTH = 120
@@ -68,11 +70,25 @@ class Terminal:
         if not self.as_json:
             self._out.print(visible(text))
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def next_step(self, *words: object) -> None:
+        """The command to go on with, on stderr."""
+        if not self.as_json:
+            text = f"next: offline-trader {shlex.join(map(str, words))}"
+            self._err.print(visible(text), soft_wrap=True)  # in one piece, to be copied
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        dash: str = "not defined here, or not measured",
+    ) -> None:
         """A table on stdout; columns of numbers are set to the right.
 
         Nothing is cut: headings and long texts are wrapped, and columns that do not fit beside
-        the others follow below, after the first column once more.
+        the others follow below, after the first column once more. Where a cell is a dash, ``dash``
+        says below the table what that means.
         """
         if self.as_json:
             return
@@ -80,6 +96,8 @@ class Terminal:
         room = self._out.width - _EDGES
         for count, block in enumerate(_blocks(made, room)):
             self._block("" if count else title, block, room)
+        if any(DASH in column.cells for column in made):
+            self.line(f" {DASH}: {dash}")
 
     def _block(self, title: str, columns: Sequence[_Column], room: int) -> None:
         """One table of columns that fit beside each other."""
@@ -132,7 +150,7 @@ class _Column:
         cells = tuple(visible(number(value)).replace("\n", "\\n") for value in values)
         words, widths = map(cell_len, heading.split()), [cell_len(cell) for cell in cells]
         least = max([1, *words, *(min(width, _NEVER_WRAPPED) for width in widths)])
-        numeric = all(isinstance(value, int | float | Percent | None) for value in values)
+        numeric = all(isinstance(value, int | float | Figure | Percent | None) for value in values)
         return cls(heading, cells, numeric, least, max([least, cell_len(heading), *widths]))
 
 
@@ -162,6 +180,13 @@ def _given(columns: Sequence[_Column], room: int) -> list[int]:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A number with its unit, written as the report writes it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Percent:
     """A share (0.05) that a table shows in per cent (5.00 %)."""
 
@@ -175,17 +200,19 @@ def _escaped_json(text: str) -> str:
 
 def number(value: object) -> str:
     """A table cell: numbers to four significant digits, None as a dash."""
+    if isinstance(value, Figure):
+        return value.text
     if isinstance(value, Percent):
         share = value.share
-        return "–" if share is None or not math.isfinite(share) else f"{100 * share:.2f} %"
+        return DASH if share is None or not math.isfinite(share) else f"{100 * share:.2f} %"
     if value is None:
-        return "–"
+        return DASH
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
     if not math.isfinite(value):
-        return "–"
+        return DASH
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value) or 1)))}f}"
     return f"{value:.3g}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from offline_trader.cli.console import Terminal
+from offline_trader.cli.console import Terminal, number
 from offline_trader.cli.options import Json, Quiet, Root, examples
 
 __all__ = ["EXAMPLES", "commands", "inspect_dataset", "list_all", "seal_dataset"]
@@ -53,12 +53,81 @@ def inspect_dataset(
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     metadata = dataset_metadata(dataset, root)
-    rows: list[list[object]] = [["path", str(dataset_path(dataset, root))]]
-    rows += [[key, metadata.get(key)] for key in ("total_episodes", "total_steps", "dataset_size")]
     own = metadata.get("offline_trader") or {}
-    rows += [[key, _brief(value)] for key, value in own.items() if key not in ("layout", "scaler")]
-    terminal.table(dataset, ["", "value"], [[name, _brief(value)] for name, value in rows])
+    terminal.line(
+        f"{dataset}: {metadata.get('total_steps', 0):,} steps in "
+        f"{metadata.get('total_episodes', 0):,} episodes, {number(metadata.get('dataset_size'))} MB"
+    )
+    _print_bars(terminal, own)
+    _print_experts(terminal, own)
+    _print_settings(terminal, own)
+    terminal.line(f"path: {dataset_path(dataset, root)}")
     terminal.result({"dataset": dataset, "metadata": metadata})
+
+
+def _print_bars(terminal: Terminal, own: Mapping[str, Any]) -> None:
+    """Which bars the steps are of."""
+    hashes = own.get("market_sha256") or {}
+    rows = [
+        [
+            symbol,
+            _day(span.get("start")),
+            _day(span.get("end")),
+            span.get("bars"),
+            str(hashes.get(symbol, ""))[:12] or None,
+        ]
+        for symbol, span in (own.get("train_range") or {}).items()
+        if isinstance(span, Mapping)
+    ]
+    if rows:
+        market = ", ".join(map(str, own.get("market") or []))
+        terminal.table(f"bars of {market}", ["instrument", "from", "to", "bars", "sha256"], rows)
+
+
+def _print_experts(terminal: Terminal, own: Mapping[str, Any]) -> None:
+    """Who acted, with which noise, and what each earns an episode."""
+    scores = own.get("expert_scores") or {}
+    rows = [
+        [
+            one.get("label"),
+            _named(rule.get("params")),
+            ", ".join(_named(noise) for noise in one.get("noise") or []) or "none",
+            scores.get(rule.get("name")),
+        ]
+        for one in own.get("experts") or []
+        if isinstance(rule := one.get("expert"), Mapping)
+    ]
+    if rows:
+        head = ["expert", "parameters", "noise", "mean log return an episode"]
+        terminal.table("experts", head, rows)
+    if own.get("privileged"):
+        terminal.line("privileged: a teacher that reads the future took part")
+
+
+def _print_settings(terminal: Terminal, own: Mapping[str, Any]) -> None:
+    """The trading rules and episodes by the keys that --set takes; what made it."""
+    from offline_trader.config import flat
+
+    env = flat({"env": own.get("env_config") or {}})
+    rows = [[key, _brief(value)] for key, value in env.items() if key != "env.market"]
+    if rows:
+        terminal.table("settings", ["key", "value"], rows, dash="not set")
+    for key in ("seeds", "versions"):
+        if own.get(key):
+            terminal.line(f"{key}: {_named(own[key])}")
+    if own.get("layout_hash"):
+        terminal.line(f"observation layout: {own['layout_hash']}")
+
+
+def _day(moment: object) -> object:
+    return moment[:10] if isinstance(moment, str) else moment
+
+
+def _named(values: object) -> str:
+    """``key=value, …`` of a mapping; anything else as it is."""
+    if not isinstance(values, Mapping):
+        return str(_brief(values))
+    return ", ".join(f"{key}={_brief(value)}" for key, value in values.items()) or "none"
 
 
 def seal_dataset(
@@ -91,18 +160,18 @@ def _row(name: str, metadata: Mapping[str, Any]) -> list[object]:
         metadata.get("total_episodes"),
         metadata.get("total_steps"),
         size,
-        _brief(own.get("market", "–")),
-        experts or "–",
+        _brief(own.get("market")),
+        experts or None,
     ]
 
 
 def _brief(value: object) -> object:
-    """A cell: mappings as ``key=value`` lines, hashes as they are."""
+    """A cell: what is in a list or mapping, in one line."""
     if isinstance(value, Mapping):
-        return "\n".join(f"{key}={_brief(item)}" for key, item in value.items())
+        return ", ".join(f"{key}={_brief(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(str(_brief(item)) for item in value)
-    return value
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 commands = {"list": list_all, "inspect": inspect_dataset, "seal": seal_dataset}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.evaluation_tables import print_evaluation
 from offline_trader.cli.options import (
+    Closes,
     Config,
     DryRun,
     Json,
@@ -16,12 +20,15 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Tz,
     examples,
+    listed,
+    market_sources,
     resolve,
     show_settings,
 )
 from offline_trader.config import to_dict
-from offline_trader.pipeline.demo import require_active, run_demo
+from offline_trader.pipeline.demo import UNDATED, dated, on_builtin, require_active, run_demo
 from offline_trader.pipeline.settings import DEMO, DemoConfig
 
 __all__ = ["EXAMPLES", "command"]
@@ -29,12 +36,33 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader demo",
     "offline-trader demo --seed 3 --run runs/demo-3",
-    "offline-trader demo --set env.market=prices.csv --set env.end=2019-12-31 "
-    "--set validation.end=2021-12-31",
+    "offline-trader demo --market prices.csv --tz America/New_York",
+    "offline-trader demo --set env.simulator.commission_bps=5 "
+    "--set env.simulator.action_mode=target_long",
 )
 
 
 def command(
+    market: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--market",
+            help="CSV or Parquet file, or built-in market, instead of sp500; repeatable.",
+        ),
+    ] = None,
+    closes: Closes = False,
+    tz: Tz = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--end", help="Last date of the training; of a file after 70 % of its bars."),
+    ] = None,
+    validate_until: Annotated[
+        str | None,
+        typer.Option(
+            "--validate-until",
+            help="Last date of the bars that choose the policy; of a file after 80 % of its bars.",
+        ),
+    ] = None,
     run: RunName = Path("runs/demo"),
     config: Config = None,
     settings: Settings = None,
@@ -44,13 +72,27 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run collect, pretrain, finetune, export and evaluate on S&P 500 prices.
+    """Run collect, pretrain, finetune, export and evaluate on S&P 500 prices, or on your own.
 
-    Training ends in 2012, the policy is chosen on 2013 and 2014, and judged on what follows.
+    Training ends in 2012, the policy is chosen on 2013 and 2014, and judged on what follows; of
+    other prices 70, 10 and 20 % of the bars. Costs and mode are settings as in every command.
     What an earlier demo left in the folder is replaced, unless --resume is given.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    plan = resolve(DemoConfig, config, settings, to_dict(DEMO), seed=seed)
+    options = {
+        "env__market": listed(market_sources(market, closes)),
+        "env__tz": tz,
+        "env__end": end,
+        "validation__end": validate_until,
+        "seed": seed,
+    }
+    plan = resolve(DemoConfig, config, settings, to_dict(DEMO), **options)
+    if not on_builtin(plan.env.market):
+        plan = dated(resolve(DemoConfig, config, settings, to_dict(UNDATED), **options))
+        terminal.note(
+            f"{', '.join(plan.env.market)}: training ends on {plan.env.end}, the policy is chosen "
+            f"on the bars until {plan.validation.end}, and judged on what follows"
+        )
     plan.require_bars()
     if dry_run:
         show_settings(terminal, plan)
@@ -59,14 +101,15 @@ def command(
     exported, evaluation = run_demo(plan, run, terminal, resume=resume)
     report = run / "evaluation" / "report.html"
     print_evaluation(terminal, evaluation)
-    terminal.line(f"model:  {exported.model}")
+    if exported is not None:
+        terminal.line(f"model:  {exported.model}")
     terminal.line(f"report: {report}")
     terminal.line(f"time:   {(time.perf_counter() - begun) / 60:.1f} minutes")
     terminal.result(
         {
-            "model": str(exported.model),
+            "model": None if exported is None else str(exported.model),
             "report": str(report),
-            "sha256": exported.sha256,
+            "sha256": None if exported is None else exported.sha256,
             "measures": evaluation.measures,
             "intervals": evaluation.intervals,
             "collapse": evaluation.collapse,
@@ -74,4 +117,4 @@ def command(
             "comparators": {c.name: c.measures for c in evaluation.comparators},
         }
     )
-    require_active(evaluation)
+    require_active(evaluation, exported)

@@ -19,6 +19,7 @@ from offline_trader.cli.options import (
     Quiet,
     Seed,
     Settings,
+    Tz,
     Unverified,
     examples,
     listed,
@@ -68,6 +69,7 @@ def command(
         list[str] | None,
         typer.Option("--market", help="Built-in market, CSV or Parquet file; repeatable."),
     ] = None,
+    tz: Tz = None,
     start: Annotated[
         str | None,
         typer.Option("--start", help="First date; by default the first that training did not see."),
@@ -137,11 +139,15 @@ def command(
         settings,
         base,
         env__market=listed(market_sources(market, closes)),
+        env__tz=tz,
         env__start=start,
         env__end=end,
         options__experts=listed(expert),
         options__seed=seed,
     )
+    named = (settings or []) if config is None else ["env.market"]
+    if strategy.is_rule and market is None and not any("env.market" in text for text in named):
+        terminal.note(f"note: no --market was given; judged on {', '.join(plan.env.market)}")
     note_seen_bars(terminal, plan.env, seen_until)
     require_bars(plan.env, seen_until)
     limits = read_limits(gates, stage)

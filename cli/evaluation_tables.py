@@ -1,37 +1,55 @@
-"""The short tables of an evaluation on the terminal."""
+"""The short tables of an evaluation on the terminal, in the report's words and units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from offline_trader.cli.console import Percent, Terminal, number
+from offline_trader.cli.console import Figure, Terminal
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.judging import Evaluation, GateRow, ScoreRow
 
-__all__ = ["print_evaluation", "print_gates"]
+__all__ = ["measure_heads", "measured", "print_evaluation", "print_gates"]
+
+_SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "volatility")
+_EVIDENCE = ("psr", "dsr", "hurdle", "min_track_record_years")
+_BEHAVIOUR = ("n_effective", "mi_norm", "hold_share", "saturation", "trades_per_1000")
+
+
+def measure_heads(names: Sequence[str]) -> list[str]:
+    """What the report calls these measures."""
+    from offline_trader.evaluation.report.labels import label_of
+
+    return [label_of(name).text for name in names]
+
+
+def measured(names: Sequence[str], found: Mapping[str, float | None]) -> list[object]:
+    """Cells of these measures, in the report's units."""
+    from offline_trader.evaluation.report.labels import value_text
+
+    return [Figure(value_text(name, found.get(name))) for name in names]
 
 
 def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
     """The short table: the policy, buy-and-hold and the experts; verdicts and evidence."""
-    from offline_trader.evaluation.report.labels import short_names
+    from offline_trader.evaluation.report.labels import label_of, named, short_names, value_text
 
-    rows = [_row(evaluation.name, evaluation.measures)]
+    rows: list[list[object]] = [[named(evaluation.name), *measured(_SHOWN, evaluation.measures)]]
     names = short_names([each.name for each in evaluation.comparators])
     rivals = zip(names, evaluation.comparators, strict=True)
-    rows += [_row(name, each.measures) for name, each in rivals]
+    rows += [[named(name), *measured(_SHOWN, each.measures)] for name, each in rivals]
     terminal.table(
-        f"{evaluation.start[:10]} to {evaluation.end[:10]}, {evaluation.n_bars:,} bars",
-        ["", "total return", "a year", "Sharpe", "max drawdown", "volatility"],
+        f"{', '.join(evaluation.market) or evaluation.name}, {evaluation.start[:10]} to "
+        f"{evaluation.end[:10]}, {evaluation.n_bars:,} bars, net of costs",
+        ["", *measure_heads(_SHOWN)],
         rows,
     )
-    for name, label in (("sharpe", "Sharpe ratio"), ("cagr", "return a year")):
+    for name in ("sharpe", "cagr"):
         value, interval = evaluation.measures.get(name), evaluation.intervals.get(name)
         if value is not None and interval is not None:
-            found = (value, *interval)
-            texts = [f"{v:.2f}" if name == "sharpe" else f"{100 * v:.1f} %" for v in found]
-            terminal.line(f"{label}: {texts[0]}, 95 % interval {texts[1]} to {texts[2]}")
+            shown, low, high = (value_text(name, each) for each in (value, *interval))
+            terminal.line(f"{label_of(name).text}: {shown}, 95 % interval {low} to {high}")
     _print_evidence(terminal, evaluation)
     _print_robustness(terminal, evaluation)
     _print_trades(terminal, evaluation)
@@ -61,37 +79,40 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
 
 def print_gates(terminal: Terminal, gates: Sequence[GateRow]) -> None:
     """A row for each gate that was checked; nothing where none was."""
+    from offline_trader.evaluation.report.evidence import GATE_HEAD, gate_cells
+
     if gates:
         terminal.table(
             "gates",
-            ["", "verdict", "value", "95 % interval", "limit", "n", "what it is"],
+            GATE_HEAD,
             [
-                [g.name, g.verdict, g.value, _ends(g.interval), g.threshold, g.n, g.explained]
-                for g in gates
+                [name, verdict, *map(Figure, numbers), meaning]
+                for name, verdict, *numbers, meaning in map(gate_cells, gates)
             ],
+            dash="there is none; the last column says why",
         )
 
 
 def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
     """How much of it may be luck; nothing where no Sharpe ratio is defined."""
-    found = evaluation.statistics
-    shares = [
-        f"{name.upper()} {100 * value:.1f} %"
-        for name in ("psr", "dsr")
-        if (value := found.get(name)) is not None
-    ]
-    if not shares:
-        return
-    if (hurdle := found.get("hurdle")) and found.get("dsr") is not None:
-        shares[-1] += f" against a hurdle of {hurdle:.2f}"
-    needed, p_value = found.get("min_track_record_years"), evaluation.spa_p_value
-    years = "no length would do" if needed is None else f"{needed:,.1f} years"
-    shares.append(f"MinTRL {years}")
-    if p_value is not None:
+    from offline_trader.evaluation.report.charts import format_number
+    from offline_trader.evaluation.report.evidence import statistic_label
+
+    found, p_value = evaluation.statistics, evaluation.spa_p_value
+    rows: list[list[object]] = []
+    for name in _EVIDENCE:
+        text, unit = statistic_label(name)
+        if (value := found.get(name)) is not None:
+            rows.append([text, Figure(format_number(value, unit))])
+    if rows and found.get("min_track_record_years") is None:
+        rows.append([statistic_label("min_track_record_years")[0], "no length would do"])
+    if rows and p_value is not None:
         rivals = len(evaluation.comparators)
         against = f"every one of {rivals} rivals" if rivals > 1 else "buy-and-hold"
-        shares.append(f"SPA p-value {p_value:.3f} against {against}")
-    terminal.line("; ".join(shares))
+        text = f"p-value of Hansen's test (SPA) against {against}"
+        rows.append([text, Figure(format_number(p_value, "p"))])
+    if rows:
+        terminal.table("against self-deception", ["Statistic", "Value"], rows)
 
 
 def _print_robustness(terminal: Terminal, evaluation: Evaluation) -> None:
@@ -104,95 +125,66 @@ def _print_robustness(terminal: Terminal, evaluation: Evaluation) -> None:
             + (found.break_even_note if level is None else f"{level:.1f} bp a side")
         )
     if found is not None and found.delay is not None:
-        parts.append(f"Sharpe ratio with late orders {number(found.delay.get('sharpe'))}")
+        parts.append(f"Sharpe ratio, one bar later {_ratio(found.delay.get('sharpe'))}")
     noisy = [] if found is None else [each for each in found.noise if each is not None]
-    if noisy:
-        ends = [number(each) for each in sorted({min(noisy), max(noisy)})]
-        parts.append(f"on noisy prices {' to '.join(ends)}")
+    if found is not None and noisy:
+        ends = [_ratio(each) for each in sorted({min(noisy), max(noisy)})]
+        parts.append(f"with {found.noise_bps:g} bp of price noise {' to '.join(ends)}")
     if evaluation.oracle and evaluation.oracle[0].value is not None:
         parts.append(f"{100 * evaluation.oracle[0].value:.1f} % of perfect foresight's log growth")
     if parts:
         terminal.line("; ".join(parts))
 
 
-def _ends(interval: tuple[float, float] | None) -> str:
-    return "–" if interval is None else "{:.3g} to {:.3g}".format(*interval)
+def _ratio(value: float | None) -> str:
+    from offline_trader.evaluation.report.labels import value_text
+
+    return value_text("sharpe", value)
 
 
 def _print_behaviour(terminal: Terminal, evaluation: Evaluation) -> None:
     """What the actions and the actor's hidden layers show; nothing for an imported result."""
-    found = evaluation.collapse
-    if found is None:
-        return
-    rank, width = found.get("effective_rank"), found.get("feature_units")
-    terminal.table(
-        "",
-        ["effective actions", "MI_norm", "holds", "saturated", "dormant units", "effective rank"],
-        [
-            [
-                found.get("n_effective"),
-                found.get("mi_norm"),
-                Percent(found.get("hold_share")),
-                Percent(found.get("saturation")),
-                Percent(found.get("dormant_ratio")),
-                None if rank is None or width is None else f"{rank:.0f} of {width:.0f}",
-            ]
-        ],
-    )
+    from offline_trader.evaluation.report.behaviour import collapse_rows
+
+    if evaluation.collapse is not None:
+        shown = collapse_rows(evaluation.collapse, _BEHAVIOUR)
+        rows = [[text, Figure(value), limit] for text, value, limit in shown]
+        terminal.table("collapse", ["Measure", "Value", "Limit"], rows)
 
 
 def _print_trades(terminal: Terminal, evaluation: Evaluation) -> None:
     """Both views of the closed trades; nothing where no trade is known."""
     found = evaluation.measures
     views = (
-        ("position round trips", "trades", "", "mean_duration_bars"),
+        ("round trips", "trades", "", "mean_duration_bars"),
         ("FIFO lots", "lots", "lot_", "mean_lot_bars"),
     )
-    rows = [
-        [
-            name,
-            f"{found[count]:,.0f}",
-            Percent(found.get(f"{prefix}win_rate")),
-            found.get(f"{prefix}payoff_ratio"),
-            found.get(f"{prefix}profit_factor"),
-            found.get(bars),
-        ]
-        for name, count, prefix, bars in views
-        if found.get(count) is not None
-    ]
+    rows: list[list[object]] = []
+    for name, count, prefix, bars in views:
+        if found.get(count) is not None:
+            parts = ("win_rate", "payoff_ratio", "profit_factor")
+            rows.append([name, *measured([count, *(prefix + p for p in parts), bars], found)])
     if rows:
-        head = ["closed", "n", "won", "pay-off ratio", "profit factor", "mean bars"]
+        head = [
+            "closed",
+            "n",
+            "winning",
+            "average win ÷ average loss",
+            "profit factor",
+            "bars each",
+        ]
         terminal.table("", head, rows)
 
 
 def _print_seeds(terminal: Terminal, seeds: Sequence[ScoreRow]) -> None:
     if not seeds:
         return
-    rows = []
+    shown = ("cagr", "max_drawdown")
+    rows: list[list[object]] = []
     for row in seeds:
         low, high = row.interval or (None, None)
-        found = row.measures
-        rows.append(
-            [
-                row.name,
-                row.value,
-                low,
-                high,
-                Percent(found.get("cagr")),
-                Percent(found.get("max_drawdown")),
-                row.note,
-            ]
-        )
-    head = ["", "Sharpe", "95 % from", "to", "a year", "max drawdown", ""]
+        ends = {"sharpe": row.value}, {"sharpe": low}, {"sharpe": high}
+        sharpe = [cell for each in ends for cell in measured(["sharpe"], each)]
+        rows.append([row.name, *sharpe, *measured(shown, row.measures), row.note])
+    head = ["", *measure_heads(["sharpe"]), "95 % from", "to", *measure_heads(shown), ""]
     terminal.table("seeds", head, rows)
-
-
-def _row(name: str, measures: Mapping[str, float | None]) -> list[object]:
-    return [
-        name,
-        Percent(measures.get("total_return")),
-        Percent(measures.get("cagr")),
-        measures.get("sharpe"),
-        Percent(measures.get("max_drawdown")),
-        Percent(measures.get("volatility")),
-    ]

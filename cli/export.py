@@ -128,4 +128,5 @@ def _print(terminal: Terminal, exported: Exported) -> None:
     )
     terminal.line(f"model: {exported.model}")
     terminal.line(f"manifest: {exported.manifest}")
+    terminal.next_step("evaluate", exported.model)
     terminal.result({**vars(exported), "verdicts": list(exported.verdicts)})

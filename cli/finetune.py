@@ -89,4 +89,5 @@ def command(
         plan, parent, run, terminal, root=root, resume=resume, unverified=unverified
     )
     print_training(terminal, finished_run(finished.path))
+    terminal.next_step("export", finished.path)
     terminal.result({"run": str(finished.path), **finished.facts})

@@ -19,6 +19,7 @@ from offline_trader.cli.options import (
     examples,
     resolve,
 )
+from offline_trader.errors import ConfigError
 from offline_trader.pipeline.evaluating import judge_imported
 from offline_trader.pipeline.report_folder import claimed_folder
 
@@ -85,6 +86,12 @@ def command(
     from offline_trader.evaluation.imported import ImportOptions
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    if any(text.strip().startswith("env.") for text in settings or []):
+        raise ConfigError(
+            "trading rules are set for a result that was traded elsewhere",
+            expected="settings of how the file is read",
+            hint="its costs are what the file says: --profit net or gross, columns of fees",
+        )
     options = resolve(
         ImportOptions,
         config,

@@ -93,6 +93,12 @@ class Request:
         elif self.policy is None and not self.own:
             used |= {"learner", "online" if on_lanes else "offline"}
         known = {each.name for each in fields(KnownOptimumConfig)}
+        if any(text.strip().startswith("env.") for text in settings):
+            raise ConfigError(
+                f"{name} has rules of its own: its optimum was computed for them",
+                expected="settings of " + ", ".join(sorted(used)),
+                hint="costs of real markets are set in collect, finetune, evaluate, walk-forward",
+            )
         for text in settings:
             section = text.partition("=")[0].partition(".")[0].strip()
             if section in known - used:

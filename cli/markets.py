@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.options import Closes, Json, Quiet, examples, market_sources
+from offline_trader.cli.options import Closes, Json, Quiet, Tz, examples, market_sources
 
 __all__ = ["EXAMPLES", "command", "commands", "synth"]
 
@@ -26,9 +26,7 @@ def command(
         list[str] | None,
         typer.Argument(help="Built-in names or CSV and Parquet files; all built-ins by default."),
     ] = None,
-    tz: Annotated[
-        str | None, typer.Option("--tz", help="Time zone of timestamps that name none.")
-    ] = None,
+    tz: Tz = None,
     start: Annotated[str | None, typer.Option("--start", help="First date, as 2005-01-31.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="Last date, included.")] = None,
     closes: Closes = False,

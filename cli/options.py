@@ -27,12 +27,14 @@ __all__ = [
     "Seed",
     "Settings",
     "Threads",
+    "Tz",
     "Unverified",
     "Workers",
     "examples",
     "listed",
     "market_sources",
     "resolve",
+    "rooted",
     "show_settings",
 ]
 
@@ -47,7 +49,8 @@ Settings: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One setting over defaults and file, as in simulator.commission_bps=2; repeatable.",
+        help="One setting over defaults and file, as in env.simulator.commission_bps=2; "
+        "the same key in every command; repeatable.",
     ),
 ]
 Seed: TypeAlias = Annotated[
@@ -78,6 +81,10 @@ Root: TypeAlias = Annotated[
     ),
 ]
 
+Tz: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--tz", help="Time zone of timestamps that name none, as America/New_York."),
+]
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Threads of a training; more help wide networks only."),
@@ -148,6 +155,11 @@ def resolve(
     ]
     given += settings or []
     return load_config(cls, config, given, base)
+
+
+def rooted(root: Path | None) -> list[str]:
+    """``--root`` again, for the command that is to go on with what lies there."""
+    return [] if root is None else ["--root", str(root)]
 
 
 def listed(values: Sequence[str] | None) -> str | None:

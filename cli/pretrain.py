@@ -23,13 +23,14 @@ from offline_trader.cli.options import (
     Workers,
     examples,
     resolve,
+    rooted,
     show_settings,
 )
 from offline_trader.cli.training_tables import print_seeds, print_training
 from offline_trader.config import to_dict
+from offline_trader.pipeline.dataset_rules import PretrainRequest, collected_settings
 from offline_trader.pipeline.pretraining import check_inputs, pretrain
 from offline_trader.pipeline.seeds import pretrain_seeds
-from offline_trader.pipeline.settings import PretrainConfig
 from offline_trader.pipeline.trained_runs import finished_run
 
 __all__ = ["EXAMPLES", "command"]
@@ -82,17 +83,18 @@ def command(
     seeds.json names the best by validation, which finetune, export and evaluate take.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    plan = resolve(
-        PretrainConfig,
-        config,
-        settings,
-        dataset=dataset,
-        learner__algorithm=algorithm,
-        learner__device=device,
-        validation__end=validate_until,
-        threads=threads,
-        seed=seed,
-    )
+    options = {
+        "dataset": dataset,
+        "learner__algorithm": algorithm,
+        "learner__device": device,
+        "validation__end": validate_until,
+        "threads": threads,
+        "seed": seed,
+    }
+    named = resolve(PretrainRequest, config, settings, None, **options).dataset
+    collected = collected_settings(named, root)
+    request = resolve(PretrainRequest, config, settings, {"env": collected}, **options)
+    plan = request.plan(collected)
     if dry_run:
         check_inputs(plan, root)
         show_settings(terminal, plan)
@@ -102,8 +104,11 @@ def command(
             plan, run, seeds, terminal, root=root, resume=resume, workers=workers
         )
         print_seeds(terminal, run, record)
+        if record.best is not None:
+            terminal.next_step("finetune", run, *rooted(root))
         terminal.result({"run": str(run), **to_dict(record)})
         return
     finished = pretrain(plan, run, terminal, root=root, resume=resume)
     print_training(terminal, finished_run(finished.path))
+    terminal.next_step("finetune", finished.path, *rooted(root))
     terminal.result({"run": str(finished.path), **finished.facts})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from offline_trader.cli.console import Terminal
+from offline_trader.pipeline.run_facts import StageFacts
 from offline_trader.pipeline.seed_records import SeedsRecord
 from offline_trader.pipeline.trained_runs import TrainedRun
 
@@ -21,16 +22,33 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
             f"{cloned.holdout_transitions:,} held-out transitions "
             f"(best constant action: {cloned.holdout_mean_mse:.4f})"
         )
+    env = facts.validation_env
+    # without a validation only the direct stage chooses, by its own bars
+    told = "by validation" if env is not None else "on the bars trained on"
     for name, stage in facts.stages.items():
-        # without a validation only the direct stage chooses, by its own bars
-        told = "by validation" if facts.validation_env is not None else "on the bars trained on"
         chosen = {
             "best": f"policy of step {stage.kept_step:,} kept, the best {told}",
             "warm_start": f"no policy was better {told} than the one it began with",
             "last": "last policy kept (no validation)",
         }[stage.kept]
-        terminal.line(f"{name}: {stage.updates:,} updates; {chosen}")
+        terminal.line(f"{name}: {stage.updates:,} updates; {chosen}{_scored(stage)}")
+    if env is not None:
+        terminal.line(
+            f"the score is the net Sharpe ratio a year on {', '.join(env.market)}, {env.start} to "
+            f"{env.end}; a policy that is COLLAPSED or STATE-BLIND or hardly trades has none"
+        )
     terminal.line(f"run: {run.path}")
+
+
+def _scored(stage: StageFacts) -> str:
+    """The scores that a stage chose by, where it chose."""
+    if stage.kept == "last":
+        return ""
+    kept, begun, last = (
+        "none" if score is None else f"{score:.3f}"
+        for score in (stage.kept_score, stage.warm_score, stage.last_score)
+    )
+    return f" (score {kept}; of the one it began with {begun}, of the last {last})"
 
 
 def print_seeds(terminal: Terminal, folder: Path, record: SeedsRecord) -> None:
@@ -39,7 +57,7 @@ def print_seeds(terminal: Terminal, folder: Path, record: SeedsRecord) -> None:
         "",
         ["run", "validation of the clone", "of the kept policy", "kept", "of update"],
         [
-            [row.run, row.warm_score, row.kept_score, (row.kept or "–").replace("_", " "),
+            [row.run, row.warm_score, row.kept_score, (row.kept or "not known").replace("_", " "),
              row.kept_step]
             for row in record.seeds
         ],

@@ -20,6 +20,7 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Tz,
     examples,
     listed,
     market_sources,
@@ -48,6 +49,7 @@ def command(
     market: Annotated[
         str | None, typer.Option("--market", help="Built-in market, CSV or Parquet file.")
     ] = None,
+    tz: Tz = None,
     closes: Closes = False,
     workers: Annotated[
         int, typer.Option("--workers", help="Folds at once, each in a process of its own.")
@@ -84,6 +86,7 @@ def command(
         settings,
         to_dict(WALK_FORWARD),
         env__market=listed(sources),
+        env__tz=tz,
         seed=seed,
     )
     if workers < 1:
@@ -96,9 +99,13 @@ def command(
         terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.env.market[0]}")
         show_settings(terminal, plan)
         return
-    payload, evaluation = walk_market(
-        plan, run, terminal, workers=workers, gates=limits, factory=train
-    )
+    try:
+        payload, evaluation = walk_market(
+            plan, run, terminal, workers=workers, gates=limits, factory=train
+        )
+    except KeyboardInterrupt:
+        terminal.note("finished windows are kept: the same command goes on")
+        raise
     _print(terminal, payload)
     print_gates(terminal, evaluation.gates)
     terminal.line(f"report: {run / 'report.html'}")
@@ -111,15 +118,16 @@ def command(
 
 def _print(terminal: Terminal, payload: Mapping[str, Any]) -> None:
     columns = ("window", "start", "end", "return", "sharpe", "max_drawdown", "trades", "kept")
+    named = ("Window", "From", "To", "Return", "Sharpe", "Drawdown", "Orders", "Kept")
     terminal.table(
         "",
-        [*columns, "buy and hold", "its Sharpe", "verdict"],
+        [*named, "Buy-and-hold", "Its Sharpe", "Collapse verdict"],
         [
             [
                 *(Percent(row[name]) if name in SHARES else row[name] for name in columns),
                 Percent(row["hold_return"]),
                 row["hold_sharpe"],
-                ", ".join(row["verdicts"]) or "–",
+                ", ".join(row["verdicts"]) or "none",
             ]
             for row in payload["table"]
         ],

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from offline_trader.errors import ConfigError, OfflineTraderError
+from offline_trader.errors import ConfigError, OfflineTraderError, did_you_mean
 from offline_trader.hashing import file_sha256
 
 __all__ = ["code_sha256", "find_function", "guarded"]
@@ -40,11 +40,24 @@ def find_function(path: str) -> Callable[..., Any]:
         raise ConfigError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if not callable(function):
-        public = [n for n in vars(module) if not n.startswith("_") and callable(getattr(module, n))]
+        own = _functions_of(module)
         raise ConfigError(
-            f"{place} has no function {name!r}", expected=", ".join(public) or "a function"
+            f"{place} has no function {name!r}",
+            expected=", ".join(own) or "a function that is defined there",
+            hint=did_you_mean(name, own),
         )
     return function  # type: ignore[no-any-return]
+
+
+def _functions_of(module: ModuleType) -> list[str]:
+    """Names of the functions that are defined in ``module``; what it imports is not its own."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and not name.startswith("_")
+        and value.__module__ == module.__name__
+    ]
 
 
 def _loaded(file: Path) -> ModuleType:

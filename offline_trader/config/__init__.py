@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from offline_trader.config.foreign_code import names_code
     from offline_trader.config.loading import (
         config_hash,
+        flat,
         load_config,
         portable,
         read_yaml,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CommandText",
     "config_hash",
+    "flat",
     "from_dict",
     "load_config",
     "names_code",

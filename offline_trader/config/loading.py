@@ -23,6 +23,7 @@ from offline_trader.types import digest
 
 __all__ = [
     "config_hash",
+    "flat",
     "from_dict",
     "known_keys",
     "load_config",
@@ -82,6 +83,15 @@ def to_yaml(config: object) -> str:
     """YAML text that :func:`load_config` reads back to an equal config."""
     tree = config if isinstance(config, Mapping) else to_dict(config)
     return yaml.safe_dump(plain(tree), sort_keys=False)
+
+
+def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The values of nested mappings by dotted key, as ``--set`` takes them."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        place = f"{path}.{key}" if path else str(key)
+        found.update(flat(value, place) if isinstance(value, Mapping) else {place: value})
+    return found
 
 
 def config_hash(config: object) -> str:

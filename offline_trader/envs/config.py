@@ -52,7 +52,11 @@ class EnvConfig:
         if isinstance(self.simulator, dict):
             object.__setattr__(self, "simulator", from_dict(SimulatorConfig, self.simulator))
         if not self.market:
-            raise ConfigError("env.market is empty", expected="at least one source of bars")
+            raise ConfigError(
+                "env.market names no market",
+                expected="at least one source of bars",
+                hint="--market with a file of bars, or sp500 or nasdaq",
+            )
         if self.episode_bars is not None and self.episode_bars < 1:
             raise ConfigError(f"env.episode_bars = {self.episode_bars}", expected="1 or more")
 

@@ -27,7 +27,7 @@ class VectorTradingEnv(gymnasium.vector.VectorEnv):
     Args:
         num_envs: N.
         max_episode_steps: Gymnasium's name for ``episode_bars``; goes before it when given.
-        Others: as :class:`~offline_trader.envs.single.TradingEnv`.
+        **settings: the others, as of :class:`~offline_trader.envs.single.TradingEnv`.
     """
 
     def __init__(

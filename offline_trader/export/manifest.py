@@ -79,7 +79,8 @@ def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool
         raise GateFailed(
             f"the policy's verdict is {', '.join(known)}",
             expected="a policy whose deterministic actions differ from state to state",
-            hint="train it again, or export with --force; the manifest will say so",
+            hint="offline-trader evaluate of the run writes a report that shows it; train it "
+            "again, or export with --force, and the manifest will say so",
         )
     return True
 

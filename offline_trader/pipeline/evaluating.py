@@ -50,14 +50,16 @@ def own_settings(strategies: Sequence[FoundStrategy]) -> tuple[dict[str, Any], s
     """The settings that strategies bring along, and the last day that one of them saw.
 
     Market and rules are those of the training, the range begins after the bars that were seen, and
-    they are compared with their source experts.
+    they are compared with their source experts. A policy that states no market has none: it has
+    to be named. A rule belongs to no market and is judged on the default one.
     """
     import numpy as np
 
     first = strategies[0]
     seen_until = max(each.seen_until for each in strategies)
     start = str(np.datetime64(seen_until, "D") + 1) if seen_until else None
-    env = {**first.env, "start": start, "end": None}
+    market: dict[str, Any] = {} if first.is_rule else {"market": []}
+    env = {**market, **first.env, "start": start, "end": None}
     options = {"experts": list(first.experts), "seed": first.seed}
     return {"env": env, "options": options}, seen_until
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.backtest import EvaluationRange, Scenario
 from offline_trader.evaluation.measures import performance
 from offline_trader.experts import Expert
 
-__all__ = ["score_expert"]
+__all__ = ["ScoreConfig", "score_expert"]
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """What experts are scored on.
+
+    Attributes:
+        env: market, dates and trading rules.
+    """
+
+    env: EnvConfig = field(default_factory=EnvConfig)
 
 
 def score_expert(expert: Expert, env: EnvConfig) -> dict[str, float | None]:

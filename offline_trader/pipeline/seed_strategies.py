@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_trader.config import to_dict
+from offline_trader.config import flat, to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.pipeline.seed_records import SEEDS_FILE, read_seeds
 from offline_trader.pipeline.strategies import FoundStrategy, find_strategy
@@ -110,19 +110,9 @@ def _settings(path: str, strategy: FoundStrategy) -> dict[str, Any]:
     if not Path(path).is_dir():
         facts = {} if strategy.facts is None else to_dict(strategy.facts)
         kept = ("command", "market", "simulator", "train_range", "experts")
-        return _flat({name: facts.get(name) for name in kept})
+        return flat({name: facts.get(name) for name in kept})
     from offline_trader.runs import Run
 
     run = Run.open(Path(path))
     settings = {k: v for k, v in run.config().items() if k not in _OWN}
-    return {"command": run.manifest["command"], **_flat(settings)}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return {"command": run.manifest["command"], **flat(settings)}

@@ -66,6 +66,11 @@ class FoundStrategy:
     seed: int = 0
     facts: ModelFacts | None = None
 
+    @property
+    def is_rule(self) -> bool:
+        """Whether it is an expert, which nothing was trained on."""
+        return "expert" in self.trial
+
     def open(self) -> Strategy:
         """What is evaluated, opened at the first call.
 

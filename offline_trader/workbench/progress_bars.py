@@ -61,7 +61,11 @@ def terminal_bar(
             else:
                 bars.update(task, completed=done, total=of)
 
-        yield advance
+        try:
+            yield advance
+        except Exception:
+            bars.live.transient = True  # a message stands alone, without a bar of nothing
+            raise
 
 
 class _Stderr:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from offline_trader.cli.console import Percent, Terminal
 from offline_trader.cli.main import main
-from offline_trader.errors import visible
+from offline_trader.errors import ConfigError, visible
 
 COLUMNS = ("window", "start", "max_drawdown", "its Sharpe", "kept", "trades", "verdict")
 ROWS = [
@@ -128,6 +128,35 @@ def test_a_width_that_is_none_is_passed_over(
         with pytest.raises(SystemExit):
             main(words)
         assert part in capsys.readouterr().out
+
+
+def test_a_dash_is_explained_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().table("", ["", "Sharpe ratio"], [["a", None], ["b", 0.5]])
+    assert " –: not defined here, or not measured" in capsys.readouterr().out
+    Terminal().table("", ["", "Sharpe ratio"], [["b", 0.5]])
+    assert "not measured" not in capsys.readouterr().out
+
+
+def test_a_failure_is_told_without_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with Terminal().task("collecting", 10) as advance:
+            advance(3)
+            raise ConfigError("no such expert")
+
+    with pytest.raises(ConfigError):
+        fail()
+    assert "collecting" not in capsys.readouterr().err
+    with Terminal().task("collecting", 10) as advance:
+        advance(10)
+    assert "collecting" in capsys.readouterr().err
+
+
+def test_the_next_command_is_one_that_a_shell_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().next_step("export", Path("my runs/a"))
+    assert capsys.readouterr().err == "next: offline-trader export 'my runs/a'\n"
+    Terminal(as_json=True).next_step("export", "a")
+    Terminal(quiet=True).next_step("export", "a")
+    assert capsys.readouterr().err == ""
 
 
 def test_colons_in_names_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,8 +69,13 @@ def test_the_models_manifest_gets_every_gate(capsys: pytest.CaptureFixture[str])
     model = Path("policy.onnx")
     export_onnx(_Actor(), scaler, observation_layout(), model)
     write_manifest(model, ManifestFacts("ab" * 32))
+    command = ["evaluate", str(model), "--start", "2016-01-01", "--gates", "default", *BRIEF]
     with pytest.raises(SystemExit) as stop:
-        main(["evaluate", str(model), "--start", "2016-01-01", "--gates", "default", *BRIEF])
+        main(command)
+    assert stop.value.code == 2  # the model states no market, and none is guessed
+    assert "names no market" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--market", "sp500"])
     assert stop.value.code == 4
     noted = read_manifest(model)["gates"]
     saved = Evaluation.load(

@@ -216,7 +216,7 @@ def test_the_gates_judge_the_windows_of_a_walk(
     gate = rows["walk_forward"]
     assert (gate.verdict, gate.n) == ("fail", 5)
     assert gate.value == pytest.approx(0.6)
-    assert "walk_forward" in shown.out
+    assert "walk forward" in shown.out
     assert "walk_forward" in shown.err
     assert rows["action_entropy"].verdict == "not evaluable"
     written = json.loads((walked / "walk_forward.json").read_text())["gates"]
