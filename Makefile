@@ -5,7 +5,7 @@
 #   SLOW=1                       `make test` runs the slow tests too, SLOW_MINUTES (15) at most
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-peers clean
+.PHONY: help setup demo test lint docs bench-peers clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,8 +42,12 @@ test: $(STAMP) ## every check: format, lint, types, import directions, tests, wh
 lint: $(STAMP) ## the checks without the tests
 	scripts/check --lint
 
+docs: $(STAMP) ## the documents with the API reference as pages, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html"
+
 bench-peers: $(STAMP) ## environments with the packages that the benchmarks compare with
 	PIP_ARGS="$(PIP_ARGS)" scripts/bench-peers
 
 clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -85,6 +86,29 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_document_is_a_page_that_is_found() -> None:
+    """``mkdocs build --strict`` (of ``scripts/check``) refuses what is listed and not there."""
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    beside = {"contributing.md", "changelog.md"}
+    there = {file.relative_to(ROOT / "docs").as_posix() for file in (ROOT / "docs").rglob("*.md")}
+    assert there == listed - beside
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in there - {"index.md"}:
+        if not page.startswith("api/"):
+            assert f"]({page}" in index, f"index.md does not lead to {page}"
+
+
+def test_the_reference_covers_every_package() -> None:
+    pages = "".join(file.read_text("utf-8") for file in (ROOT / "docs" / "api").glob("*.md"))
+    shown = set(re.findall(r"^::: ([\w.]+)$", pages, flags=re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = set(project["tool"]["setuptools"]["packages"])
+    inner = {"offline_trader.cli"}  # commands are documented as commands
+    inner |= {name for name in packages if name.startswith("offline_trader.learning.engines")}
+    inner |= {"offline_trader.learning.d3rlpy", "offline_trader.learning.stages.direct"}
+    assert packages - inner <= shown
 
 
 def test_every_command_has_a_section() -> None:
