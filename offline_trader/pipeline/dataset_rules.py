@@ -55,6 +55,6 @@ def collected_settings(dataset: str, root: Path | None) -> dict[str, Any]:
     Raises:
         ConfigError, DataError: no such dataset, or one that was not made by this toolkit.
     """
-    from offline_trader.datasets.catalog import own_metadata
+    from offline_trader.datasets.catalog import dataset_facts
 
-    return dict(own_metadata(dataset, root)["env_config"])
+    return to_dict(dataset_facts(dataset, root).env_config)
