@@ -83,9 +83,16 @@ def test_a_figure_without_a_source_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+    linked = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    for target in [*linked, *re.findall(r'<img src="([^"]+)"', text)]:
         if "://" not in target:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_readme_shows_what_comes_out_on_its_first_screen() -> None:
+    first = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:30]
+    (picture,) = re.findall(r'<img src="([^"]+)"', "\n".join(first))
+    assert (ROOT / picture).stat().st_size < 150_000
 
 
 def test_every_document_is_a_page_that_is_found() -> None:
