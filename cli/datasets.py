@@ -1,8 +1,10 @@
-"""``offline-trader datasets``: list the datasets, show what one holds, take one as it is."""
+"""``offline-trader datasets``: list, show, check, filter and merge the datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +12,16 @@ import typer
 from offline_trader.cli.console import Terminal, number
 from offline_trader.cli.options import Json, Quiet, Root, examples
 
-__all__ = ["EXAMPLES", "commands", "inspect_dataset", "list_all", "seal_dataset"]
+__all__ = ["EXAMPLES", "commands", "inspect_dataset", "list_all", "seal_dataset", "show_dataset"]
 
 EXAMPLES = examples(
     "offline-trader datasets list",
     "offline-trader datasets inspect sp500/experts-v0",
     "offline-trader datasets inspect sp500/experts-v0 --json",
+    "offline-trader datasets show sp500/experts-v0 --plots pictures",
+    "offline-trader datasets check sp500/experts-v0",
+    "offline-trader datasets filter sp500/experts-v0 sp500/best-v0 --top 0.5 --without inactive",
+    "offline-trader datasets merge sp500/best-v0 sp500/more-v0 --to sp500/both-v0",
     "offline-trader datasets seal own/changed-v0",
 )
 
@@ -149,6 +155,116 @@ def seal_dataset(
     terminal.result({"dataset": dataset, "sealed": changed})
 
 
+def show_dataset(
+    dataset: Annotated[str, typer.Argument(help="Id, as in sp500/experts-v0.")],
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for actions, returns and coverage.")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the episodes by expert: returns, trades, and how many hardly act; and draw them."""
+    from offline_trader.pipeline.curating import expert_rows, plot_dataset
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    rows = expert_rows(dataset, root)
+    heads = ["expert", "episodes", "steps", "mean return", "least", "most", "trades / 1,000 steps"]
+    terminal.table(
+        "",
+        [*heads, "verdicts"],
+        [
+            [row.label, row.episodes, row.steps]
+            + [f"{value:.3f}" for value in (row.mean_return, row.min_return, row.max_return)]
+            + [f"{row.trades_per_1000_steps:.1f}"]
+            + [", ".join(f"{count} {name}" for name, count in row.verdicts.items()) or "–"]
+            for row in rows
+        ],
+    )
+    files = plot_dataset(dataset, plots, root) if plots is not None else []
+    for path in files:
+        terminal.line(f"written: {path}")
+    terminal.result(
+        {
+            "dataset": dataset,
+            "experts": [asdict(row) for row in rows],
+            "files": [str(path) for path in files],
+        }
+    )
+
+
+def check(
+    dataset: Annotated[str, typer.Argument(help="Id, as in sp500/experts-v0.")],
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read all of a dataset and compare it with its checksums and its metadata (exit code 3)."""
+    from offline_trader.pipeline.curating import check_dataset
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    found = check_dataset(dataset, root)
+    terminal.line(
+        f"{dataset} is sound: {found['episodes']:,} episodes, {found['steps']:,} steps of "
+        f"{found['columns']} columns"
+    )
+    terminal.result(found)
+
+
+def filter_episodes(
+    dataset: Annotated[str, typer.Argument(help="Id of the dataset to choose from.")],
+    target: Annotated[str, typer.Argument(help="Id of the new dataset.")],
+    experts: Annotated[
+        list[str] | None, typer.Option("--expert", help="Label, as show lists it; repeatable.")
+    ] = None,
+    min_return: Annotated[
+        float | None, typer.Option("--min-return", help="Least sum of rewards of an episode.")
+    ] = None,
+    top: Annotated[
+        float | None, typer.Option("--top", help="Share of the best episodes, in (0, 1].")
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="Verdict to leave out: inactive, rare, SATURATED."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the new one.")] = False,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a dataset of some episodes of another: by expert, by return, by verdict."""
+    from offline_trader.pipeline.curating import Conditions, filtered
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    conditions = Conditions(tuple(experts or ()), min_return, top, tuple(without or ()))
+    kept, total = filtered(dataset, target, conditions, root=root, overwrite=overwrite)
+    terminal.line(f"{target}: {kept:,} of {total:,} episodes of {dataset}")
+    terminal.line(f"next: offline-trader pretrain {target}")
+    terminal.result({"dataset": target, "source": dataset, "kept": kept, "episodes": total})
+
+
+def merge(
+    datasets: Annotated[list[str], typer.Argument(help="Ids, two or more.")],
+    target: Annotated[str, typer.Option("--to", help="Id of the new dataset.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the new one.")] = False,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make one dataset of several that were collected on the same bars under the same rules."""
+    from offline_trader.datasets import dataset_metadata, merge_datasets
+
+    terminal = Terminal(as_json=as_json, quiet=quiet)
+    merge_datasets(datasets, target, root=root, overwrite=overwrite)
+    metadata = dataset_metadata(target, root)
+    counts = {key: metadata[key] for key in ("total_episodes", "total_steps")}
+    terminal.line(
+        f"{target}: {counts['total_episodes']:,} episodes, {counts['total_steps']:,} steps"
+    )
+    terminal.line(f"next: offline-trader pretrain {target}")
+    terminal.result({"dataset": target, "sources": datasets, **counts})
+
+
 def _row(name: str, metadata: Mapping[str, Any]) -> list[object]:
     own = metadata.get("offline_trader") or {}
     experts = ", ".join(str(one.get("label", "?")) for one in own.get("experts", []))
@@ -174,4 +290,12 @@ def _brief(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-commands = {"list": list_all, "inspect": inspect_dataset, "seal": seal_dataset}
+commands = {
+    "list": list_all,
+    "inspect": inspect_dataset,
+    "show": show_dataset,
+    "check": check,
+    "filter": filter_episodes,
+    "merge": merge,
+    "seal": seal_dataset,
+}

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
         scan_datasets,
     )
     from offline_trader.datasets.collection import collect
+    from offline_trader.datasets.curation import (
+        EpisodeTable,
+        episode_table,
+        filter_dataset,
+        merge_datasets,
+    )
     from offline_trader.datasets.loading import check_layout, load_info, load_transitions
     from offline_trader.datasets.plan import CollectConfig
     from offline_trader.datasets.sealing import seal
@@ -46,14 +52,18 @@ if TYPE_CHECKING:
 __all__ = [
     "CollectConfig",
     "CollectSummary",
+    "EpisodeTable",
     "check_layout",
     "collect",
     "dataset_metadata",
     "dataset_path",
     "datasets_root",
+    "episode_table",
+    "filter_dataset",
     "list_datasets",
     "load_info",
     "load_transitions",
+    "merge_datasets",
     "plot_summary",
     "scan_datasets",
     "seal",

@@ -1,0 +1,142 @@
+"""Datasets out of datasets: what is kept is what the rule says, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offline_trader.cli.main import main
+from offline_trader.datasets import (
+    CollectConfig,
+    collect,
+    dataset_metadata,
+    episode_table,
+    load_info,
+    load_transitions,
+    merge_datasets,
+)
+from offline_trader.datasets.catalog import dataset_facts
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.pipeline.curating import Conditions, filtered
+
+WALK = "synthetic:walk?bars=900&seed=1"
+
+
+def make(root: Path, name: str, experts: str, seed: int = 0, market: str = WALK) -> None:
+    env = EnvConfig(market=(market,), episode_bars=100)
+    rules = tuple(experts.split())
+    config = CollectConfig(name, env, rules, transitions=2_000, seed=seed, score_episodes=2)
+    collect(config, root=root)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("datasets")
+    idle = folder / "idle.py"
+    idle.write_text("def wait(features, portfolio):\n    return 0.0 * portfolio['exposure']\n")
+    make(folder, "own/mixed-v0", f"technical ma_cross {idle}:wait")
+    make(folder, "own/more-v0", "ma_cross buy_and_hold", seed=5)
+    make(folder, "own/other-v0", "technical", market="synthetic:walk?bars=900&seed=2")
+    return folder
+
+
+def run(root: Path, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["datasets", *arguments, "--root", str(root)])
+    return int(stopped.value.code or 0)
+
+
+def test_the_kept_episodes_are_the_old_ones_bit_for_bit(root: Path) -> None:
+    table = episode_table("own/mixed-v0", root)
+    conditions = Conditions(experts=("technical", "ma_cross"), top=0.5)
+    kept, total = filtered("own/mixed-v0", "own/best-v0", conditions, root=root)
+    assert total == len(table.returns)
+    chosen = conditions.kept(table)
+    assert 0 < kept == chosen.sum() < total
+    assert table.returns[chosen].min() >= np.median(table.returns[table.behaviours < 2])
+    old, new = (load_transitions(f"own/{name}-v0", root) for name in ("mixed", "best"))
+    rows = np.isin(old.episode_ids, np.flatnonzero(chosen))
+    for name in ("observations", "next_observations", "actions", "rewards", "terminals"):
+        np.testing.assert_array_equal(getattr(new, name), getattr(old, name)[rows])
+    own = load_info("own/best-v0", "expert_action", root)
+    np.testing.assert_array_equal(own, load_info("own/mixed-v0", "expert_action", root)[rows])
+    again = episode_table("own/best-v0", root)
+    np.testing.assert_array_equal(again.behaviours, table.behaviours[chosen])
+    identity = dataset_facts("own/best-v0", root).identity
+    assert identity["filtered"]["dataset"] == "own/mixed-v0"
+    assert identity["rule"] == {"experts": ["technical", "ma_cross"], "top": 0.5}
+
+
+def test_merged_datasets_hold_all_episodes_under_one_list_of_experts(root: Path) -> None:
+    merge_datasets(["own/mixed-v0", "own/more-v0"], "own/both-v0", root=root)
+    parts = [episode_table(f"own/{name}-v0", root) for name in ("mixed", "more")]
+    both = episode_table("own/both-v0", root)
+    assert both.labels == (*parts[0].labels, "buy_and_hold")
+    owners = [part.labels[i] for part in parts for i in part.behaviours]
+    assert [both.labels[i] for i in both.behaviours] == owners
+    rewards = [load_transitions(f"own/{name}-v0", root).rewards for name in ("mixed", "more")]
+    np.testing.assert_array_equal(
+        load_transitions("own/both-v0", root).rewards, np.concatenate(rewards)
+    )
+
+
+def test_what_does_not_fit_is_not_merged(root: Path) -> None:
+    with pytest.raises(DataError, match=r"own/other-v0 and own/mixed-v0 differ in bars"):
+        merge_datasets(["own/mixed-v0", "own/other-v0"], "own/x-v0", root=root)
+    with pytest.raises(ConfigError, match="merging"):
+        merge_datasets(["own/mixed-v0"], "own/x-v0", root=root)
+    assert not (root / "own" / "x-v0").exists()
+
+
+def test_verdicts_leave_out_who_never_acts(
+    root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(root, "show", "own/mixed-v0", "--json", "--plots", str(tmp_path)) == 0
+    found = {row["label"]: row for row in json.loads(capsys.readouterr().out)["experts"]}
+    (idle,) = (row for label, row in found.items() if label.endswith(":wait"))
+    assert idle["verdicts"] == {"inactive": idle["episodes"]}
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    arguments = ["own/mixed-v0", "own/active-v0", "--without", "inactive", "--quiet"]
+    assert run(root, "filter", *arguments) == 0
+    active = episode_table("own/active-v0", root)
+    assert (active.trades > 0).all()
+    before = dataset_metadata("own/active-v0", root)
+    assert run(root, "filter", *arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert dataset_metadata("own/active-v0", root) == before
+
+
+def test_a_sound_dataset_is_told_from_a_damaged_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(root, "check", "own/more-v0") == 0
+    assert "is sound" in capsys.readouterr().out
+    make(root, "own/damaged-v0", "ma_cross")
+    file = root / "own" / "damaged-v0" / "data" / "main_data.hdf5"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert run(root, "check", "own/damaged-v0") == 3
+    assert "main_data.hdf5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("filter", "own/mixed-v0", "own/y-v0"), "no condition is given"),
+        (("filter", "own/mixed-v0", "own/y-v0", "--expert", "tecnical"), "did you mean 'tech"),
+        (("filter", "own/mixed-v0", "own/y-v0", "--without", "lazy"), "unknown verdict 'lazy'"),
+        (("filter", "own/mixed-v0", "own/y-v0", "--min-return", "99"), "no episode of own/mixed"),
+        (("filter", "own/mixed-v0", "own/y-v0", "--top", "2"), "a share in"),
+        (("filter", "own/mixed-v0", "own/mixed-v0", "--top", "0.5", "--overwrite"), "an id of"),
+    ],
+)
+def test_mistakes_are_named(
+    root: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(root, *arguments) == 2
+    assert message in capsys.readouterr().err
