@@ -12,6 +12,7 @@ from offline_trader.workbench.market_sources import (
     Day,
     MarketLike,
     day_text,
+    found_again,
     load_bars,
     sources_of,
 )
@@ -97,6 +98,8 @@ def evaluate(
             expected="--market: the bars to judge it on",
         )
     base, seen_until = evaluating.own_settings(strategies)
+    if market is None and "market" in base["env"]:
+        base["env"]["market"] = found_again(base["env"]["market"])
     plan = resolved(
         evaluating.EvaluateConfig,
         settings,

@@ -22,7 +22,7 @@ from offline_trader.workbench.wording import in_python
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KEPT_BARS", "Day", "MarketLike", "day_text", "load_bars", "sources_of"]
+__all__ = ["KEPT_BARS", "Day", "MarketLike", "day_text", "found_again", "load_bars", "sources_of"]
 
 MarketLike: TypeAlias = Union[Bars, "pd.DataFrame", str, Path]
 """Bars, a frame of them, or a source: a built-in name, a file, ``synthetic:…``."""
@@ -92,6 +92,17 @@ def sources_of(markets: MarketLike | Sequence[MarketLike] | None) -> list[str] |
     if isinstance(markets, list | tuple):
         return [_source(each) for each in markets]
     return [_source(cast(MarketLike, markets))]
+
+
+def found_again(sources: Sequence[str]) -> list[str]:
+    """The sources that a model names, which has the names of its files alone: those of kept bars
+    with their place."""
+    return [each if Path(each).exists() else _place_of_kept(each) for each in sources]
+
+
+def _place_of_kept(source: str) -> str:
+    kept = KEPT_BARS / source
+    return str(kept) if kept.is_file() else source
 
 
 def _source(market: MarketLike) -> str:

@@ -8,11 +8,15 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from offline_trader.pipeline.run_facts import StageFacts
     from offline_trader.workbench.results import Dataset, Model, Trained
 
 __all__ = ["dataset_html", "model_html", "stage_sentences", "trained_html"]
+
+_SCORE = "validation/score"
 
 
 def dataset_html(dataset: Dataset) -> str:
@@ -32,14 +36,37 @@ def dataset_html(dataset: Dataset) -> str:
         ]
         for each in found.behaviours
     ]
+    plot = Path(found.plot).read_bytes() if Path(found.plot).is_file() else b""
     columns = ["expert", "episodes", "steps", "mean log return", "trades per 1,000 steps"]
-    return f"<div>{head}</div>{_table(columns, rows)}{_picture(Path(found.plot))}"
+    return f"<div>{head}</div>{_table(columns, rows)}{_image(plot)}"
 
 
 def trained_html(trained: Trained) -> str:
-    """What each stage did, and which policy was kept."""
+    """What each stage did, which policy was kept, and how the validation score moved."""
     lines = "".join(f"<li>{escape(line)}</li>" for line in stage_sentences(trained))
-    return f"<div><strong>{escape(str(trained.path))}</strong><ul>{lines}</ul></div>"
+    head = f"<div><strong>{escape(str(trained.path))}</strong><ul>{lines}</ul></div>"
+    return head + _image(_validation(trained))
+
+
+def _validation(trained: Trained) -> bytes:
+    """The validation score over the steps of the run as a picture; nothing where it has no two."""
+    from offline_trader.evaluation.report import Line, LineChart, png_bytes
+    from offline_trader.runs import Run
+
+    rows = [row for row in Run.open(trained.run.path).metrics() if _SCORE in row]
+    scores = np.array([row[_SCORE] for row in rows], dtype=np.float64)
+    if np.isfinite(scores).sum() < 2:
+        return b""
+    steps = np.array([row["step"] for row in rows], dtype=np.float64)
+    chart = LineChart(
+        "validation",
+        "Sharpe ratio on the validation range (gaps: no candidate)",
+        steps,
+        (Line("validation", scores, "policy"),),
+        dates=False,
+        x_label="step of the run",
+    )
+    return png_bytes(chart)
 
 
 def stage_sentences(trained: Trained) -> list[str]:
@@ -96,10 +123,10 @@ def _table(columns: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _picture(png: Path) -> str:
-    if not png.is_file():
+def _image(png: bytes) -> str:
+    if not png:
         return ""
-    data = base64.b64encode(png.read_bytes()).decode()
+    data = base64.b64encode(png).decode()
     return f'<img alt="" style="max-width:100%" src="data:image/png;base64,{data}">'
 
 

@@ -108,6 +108,7 @@ def test_results_show_themselves(both: tuple[Path, Path, tuple[Any, ...]]) -> No
     assert "data:image/png" in data._repr_html_()
     assert "clone: 120 updates" in repr(trained)
     assert "offline: 90 updates; " in trained._repr_html_()
+    assert "data:image/png" in trained._repr_html_()
     assert "online: " in repr(tuned)
     assert "policy.onnx" in repr(model)
     assert model.exported.sha256[:16] in model._repr_html_()
@@ -245,7 +246,7 @@ def test_a_frame_is_a_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_bars_that_a_source_gives_are_known_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offline_trader.workbench.market_sources import sources_of
+    from offline_trader.workbench.market_sources import found_again, sources_of
 
     monkeypatch.chdir(tmp_path)
     bars = ot.load_bars("sp500")
@@ -257,3 +258,4 @@ def test_bars_that_a_source_gives_are_known_by_it(
     (part,) = named
     assert Path(part).parent == Path("runs/bars")
     assert ot.load_bars(part).sha256 == bars.between("2010").sha256
+    assert found_again([Path(part).name, "own.csv", "sp500"]) == [part, "own.csv", "sp500"]
