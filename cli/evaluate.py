@@ -118,7 +118,7 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge a policy or an expert: measures with intervals, collapse verdict, rivals, report.
+    """Judge a policy or an expert: measures with intervals, collapse verdict, comparators, report.
 
     The policy runs deterministically with the trading rules of its training. The report is one
     HTML page (report.html); its figures lie beside it as PNG, the numbers in evaluation.json. A

@@ -37,8 +37,8 @@ def print_evaluation(terminal: Terminal, evaluation: Evaluation) -> None:
 
     rows: list[list[object]] = [[named(evaluation.name), *measured(_SHOWN, evaluation.measures)]]
     names = short_names([each.name for each in evaluation.comparators])
-    rivals = zip(names, evaluation.comparators, strict=True)
-    rows += [[named(name), *measured(_SHOWN, each.measures)] for name, each in rivals]
+    comparators = zip(names, evaluation.comparators, strict=True)
+    rows += [[named(name), *measured(_SHOWN, each.measures)] for name, each in comparators]
     terminal.table(
         f"{', '.join(evaluation.market) or evaluation.name}, {evaluation.start[:10]} to "
         f"{evaluation.end[:10]}, {evaluation.n_bars:,} bars, net of costs",
@@ -107,8 +107,8 @@ def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
     if rows and found.get("min_track_record_years") is None:
         rows.append([statistic_label("min_track_record_years")[0], "no length would do"])
     if rows and p_value is not None:
-        rivals = len(evaluation.comparators)
-        against = f"every one of {rivals} rivals" if rivals > 1 else "buy-and-hold"
+        comparators = len(evaluation.comparators)
+        against = f"every one of {comparators} comparators" if comparators > 1 else "buy-and-hold"
         text = f"p-value of Hansen's test (SPA) against {against}"
         rows.append([text, Figure(format_number(p_value, "p"))])
     if rows:

@@ -14,9 +14,9 @@ from offline_trader.datasets.metadata import describe
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.parts import PartStore
 from offline_trader.datasets.plan import CollectConfig, PartPlan
+from offline_trader.datasets.prepared import Collection
 from offline_trader.datasets.replacing import dataset_lock, put_back
 from offline_trader.datasets.rollout import Part
-from offline_trader.datasets.stage import Stage
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.runs import atomic_write
@@ -60,23 +60,25 @@ def collect(
     """
     begun = time.perf_counter()
     base = datasets_root(root)
-    stage = Stage.build(config)
+    collection = Collection.build(config)
     with dataset_lock(base, config.dataset_id):
         put_back(base, config.dataset_id)
         store = PartStore(base, config.dataset_id)
         if (base / config.dataset_id / "data").exists() and not overwrite:
-            return _existing(base, stage, store, resume=resume)
+            return _existing(base, collection, store, resume=resume)
         try:
-            return _collect(stage, store, base, begun, progress, resume=resume, overwrite=overwrite)
+            return _collect(
+                collection, store, base, begun, progress, resume=resume, overwrite=overwrite
+            )
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             store.remove()
-            raise _no_room(error, base, stage) from error
+            raise _no_room(error, base, collection) from error
 
 
 def _collect(
-    stage: Stage,
+    collection: Collection,
     store: PartStore,
     base: Path,
     begun: float,
@@ -85,34 +87,36 @@ def _collect(
     resume: bool,
     overwrite: bool,
 ) -> CollectSummary:
-    spec, spaces = stage.environment()
+    spec, spaces = collection.environment()
     if overwrite and not resume:
         store.remove()
-    store.open(stage.identity, resume=resume)
-    tally = Tally(stage.labels)
-    with DatasetWriter(base, stage.config.dataset_id, spaces, spec) as writer:
-        for part in _parts(stage, store, progress):
+    store.open(collection.identity, resume=resume)
+    tally = Tally(collection.labels)
+    with DatasetWriter(base, collection.config.dataset_id, spaces, spec) as writer:
+        for part in _parts(collection, store, progress):
             writer.append(part)
             tally.add(part)
             del part  # before the next one is made
-        summary = _publish(stage, writer, tally, base, begun, overwrite=overwrite)
+        summary = _publish(collection, writer, tally, base, begun, overwrite=overwrite)
     store.remove()
     return summary
 
 
-def _no_room(error: OSError, base: Path, stage: Stage) -> DataError:
+def _no_room(error: OSError, base: Path, collection: Collection) -> DataError:
     return DataError(
         f"{error.filename} cannot be written: {error.strerror}",
         expected=f"room for the dataset and, until it is whole, its parts: some "
-        f"{2 * stage.total * _BYTES_A_STEP / 1e6:,.0f} MB in {base}",
+        f"{2 * collection.total * _BYTES_A_STEP / 1e6:,.0f} MB in {base}",
         hint="nothing of it was kept: make room and collect it again, or choose another --root",
     )
 
 
-def _existing(base: Path, stage: Stage, store: PartStore, *, resume: bool) -> CollectSummary:
+def _existing(
+    base: Path, collection: Collection, store: PartStore, *, resume: bool
+) -> CollectSummary:
     """The summary of a finished collection of the same settings, if it may be taken as it is."""
-    dataset_id = stage.config.dataset_id
-    if resume and dataset_facts(dataset_id, base).identity == stage.identity:
+    dataset_id = collection.config.dataset_id
+    if resume and dataset_facts(dataset_id, base).identity == collection.identity:
         file = base / dataset_id / _SUMMARY
         if file.is_file():
             store.remove()  # what a kill left behind after the dataset had appeared
@@ -125,32 +129,34 @@ def _existing(base: Path, stage: Stage, store: PartStore, *, resume: bool) -> Co
     )
 
 
-def _parts(stage: Stage, store: PartStore, progress: Progress | None) -> Iterator[Part]:
+def _parts(collection: Collection, store: PartStore, progress: Progress | None) -> Iterator[Part]:
     """Every part in order; none is held on to after it was yielded."""
     done = 0
-    for plan in stage.parts:
+    for plan in collection.parts:
 
         def within(steps_done: int, before: int = done) -> None:
             if progress is not None:
-                progress(before + steps_done, stage.total)
+                progress(before + steps_done, collection.total)
 
-        yield _part(stage, store, plan, within)
-        done += plan.lanes * stage.episode_steps
+        yield _part(collection, store, plan, within)
+        done += plan.lanes * collection.episode_steps
 
 
-def _part(stage: Stage, store: PartStore, plan: PartPlan, progress: Callable[[int], None]) -> Part:
+def _part(
+    collection: Collection, store: PartStore, plan: PartPlan, progress: Callable[[int], None]
+) -> Part:
     """A part kept on disk, or collected, and kept but for the last."""
     part = store.load(plan.index)
     if part is None:
-        part = stage.collect(plan, progress)
-        if plan is not stage.parts[-1]:
+        part = collection.collect(plan, progress)
+        if plan is not collection.parts[-1]:
             store.save(plan.index, part)
-    progress(plan.lanes * stage.episode_steps)
+    progress(plan.lanes * collection.episode_steps)
     return part
 
 
 def _publish(
-    stage: Stage,
+    collection: Collection,
     writer: DatasetWriter,
     tally: Tally,
     base: Path,
@@ -159,8 +165,8 @@ def _publish(
     overwrite: bool,
 ) -> CollectSummary:
     """Finish the dataset with metadata, plot and summary; all of it appears at once."""
-    dataset_id = stage.config.dataset_id
-    metadata = describe(stage, stage.scores())
+    dataset_id = collection.config.dataset_id
+    metadata = describe(collection, collection.scores())
     facts = tally.facts()
     with naming(writer.folder / _PLOT):
         plot_summary(writer.folder / _PLOT, dataset_id, facts, tally.returns, tally.owners)

@@ -23,6 +23,7 @@ __all__ = [
     "ObservationLayout",
     "Policy",
     "PortfolioField",
+    "Scaler",
     "digest",
 ]
 
@@ -111,6 +112,20 @@ class ObservationLayout:
             "feature_hash": self.feature_hash,
             "portfolio": list(self.portfolio),
         }
+
+
+class Scaler(Protocol):
+    """An affine map of observations, column by column: ``(x − mean) / scale``."""
+
+    @property
+    def mean(self) -> FloatArray:
+        """[O] float64."""
+        ...
+
+    @property
+    def scale(self) -> FloatArray:
+        """[O] float64, positive."""
+        ...
 
 
 class Policy(Protocol):

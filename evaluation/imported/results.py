@@ -245,7 +245,7 @@ def _require_fitting(options: ImportOptions, kind: ResultKind) -> None:
 
 
 def _judged(result: Imported, options: ImportOptions, ledger: TrialLedger | None) -> Evaluation:
-    result, rivals, notes = _beside_benchmark(result, options)
+    result, comparators, notes = _beside_benchmark(result, options)
     if options.periods_per_year is not None:
         told = require_calendar(result.times, options.periods_per_year, result.label)
         notes = (*notes, *told)
@@ -262,7 +262,7 @@ def _judged(result: Imported, options: ImportOptions, ledger: TrialLedger | None
         # the same result whatever its file is called and whatever seed its bootstrap has
         markets = (options.market,) if options.market else ()
         trial = TrialRecord(ledger, {"imported": True}, 0, data_hash, name, markets)
-    judged = judge(curve.returns, periods, rivals, trial=trial, seed=options.seed)
+    judged = judge(curve.returns, periods, comparators, trial=trial, seed=options.seed)
     measures = dict(judged.measures)
     intervals = dict(judged.intervals)
     if result.trades:

@@ -94,11 +94,11 @@ def evaluate(
         seed = int(config.pop("seed", options.seed))
         markets, scope = tuple(each.bars.symbol for each in span.instruments), options.trial_scope
         record = TrialRecord(ledger, config, seed, span.data_hash, name, markets, scope)
-    rivals = [ComparatorCurve("buy_and_hold", "benchmark", holding.equity)]
+    comparators = [ComparatorCurve("buy_and_hold", "benchmark", holding.equity)]
     judged = judge(
         account.returns,
         periods,
-        rivals + _experts(span, rules, options.experts, name),
+        comparators + _experts(span, rules, options.experts, name),
         trial=record,
         seed=options.seed,
         replicates=options.replicates,

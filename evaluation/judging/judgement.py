@@ -1,4 +1,4 @@
-"""Judges a curve: measures, intervals, evidence against luck, and the rivals it is held against.
+"""Judges a curve: measures, intervals, evidence against luck, and its comparators.
 
 An evaluated policy and an imported result pass through the same function, so their numbers can
 stand side by side.
@@ -82,20 +82,20 @@ class Judgement:
 def judge(
     returns: FloatArray,
     periods_per_year: float,
-    rivals: Sequence[ComparatorCurve] = (),
+    comparators: Sequence[ComparatorCurve] = (),
     *,
     trial: TrialRecord | None = None,
     seed: int = 0,
     replicates: int = 1000,
 ) -> Judgement:
-    """Everything that follows from [T] simple returns and the rivals' curves.
+    """Everything that follows from [T] simple returns and the comparators' curves.
 
     The trial is recorded first, so that the count includes it. Which others count says
     :mod:`~offline_trader.evaluation.judging.ledger`.
 
     Args:
         returns: [T] net simple returns.
-        rivals: curves on the same bars.
+        comparators: curves on the same bars.
         trial: where to count this result; without it N is 1 and a note says so.
         seed: of the bootstrap.
         replicates: bootstrap samples.
@@ -125,8 +125,8 @@ def judge(
         for name, each in found.items()
         if isinstance(each, NoInterval) and measures[name] is not None
     }
-    compared = [_compared(returns, each, periods_per_year, rng, replicates) for each in rivals]
-    comparators = tuple(each for each, _ in compared)
+    compared = [_compared(returns, each, periods_per_year, rng, replicates) for each in comparators]
+    beside = tuple(each for each, _ in compared)
     absent |= {
         f"the difference of Sharpe ratios to {each.name}": reason
         for each, reason in compared
@@ -134,13 +134,13 @@ def judge(
     }
     missing = {label_of(name).text: reason for name, reason in missing.items()}
     notes += [*_reasons("Not defined:", missing), *_reasons("No interval of", absent)]
-    p_values = [each.spa_p_value for each in comparators]
+    p_values = [each.spa_p_value for each in beside]
     known = [p for p in p_values if p is not None]
     return Judgement(
         measures=measures,
         intervals={name: each.ends for name, each in found.items() if isinstance(each, Interval)},
         statistics=evidence.to_dict(),
-        comparators=comparators,
+        comparators=beside,
         # better than every one of them: the greatest p-value, as superior_to_all defines it
         spa_p_value=max(known) if known and len(known) == len(p_values) else None,
         trials=trials,
@@ -167,22 +167,22 @@ def _recorded(trial: TrialRecord, returns: FloatArray, periods_per_year: float) 
 
 def _compared(
     returns: FloatArray,
-    rival: ComparatorCurve,
+    comparator: ComparatorCurve,
     periods_per_year: float,
     rng: np.random.Generator,
     replicates: int,
 ) -> tuple[Comparator, str]:
-    """The rival beside the result, and why their difference has no interval, if it has none."""
-    theirs = rival.equity[1:] / rival.equity[:-1] - 1.0
+    """The comparator beside the result, and why their difference has no interval, if so."""
+    theirs = comparator.equity[1:] / comparator.equity[:-1] - 1.0
     difference = measured_difference(
         returns, theirs, periods_per_year, rng=rng, replicates=replicates
     )
     interval = difference if isinstance(difference, Interval) else None
     mine, its = (sharpe_ratio(each, periods_per_year) for each in (returns, theirs))
     comparator = Comparator(
-        name=rival.name,
-        role=rival.role,
-        equity=rival.equity,
+        name=comparator.name,
+        role=comparator.role,
+        equity=comparator.equity,
         measures=performance(theirs, periods_per_year),
         sharpe_difference=None if mine is None or its is None else mine - its,
         sharpe_difference_interval=None if interval is None else interval.ends,

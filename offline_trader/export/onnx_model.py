@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,13 +34,12 @@ from offline_trader.errors import ConfigError
 from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
 from offline_trader.hashing import bytes_sha256
 from offline_trader.runs import atomic_write
-from offline_trader.types import FloatArray, ObservationLayout, Policy, digest
+from offline_trader.types import FloatArray, ObservationLayout, Policy, Scaler, digest
 
 __all__ = [
     "FORMAT_VERSION",
     "OPSET",
     "ExportResult",
-    "Scaler",
     "export_onnx",
     "torch_policy",
     "write_proto",
@@ -48,18 +47,6 @@ __all__ = [
 
 FORMAT_VERSION = "2"
 OPSET = 18
-
-
-class Scaler(Protocol):
-    """What the graph needs of a scaler: ``scaled = (observation - mean) / scale``."""
-
-    @property
-    def mean(self) -> FloatArray:
-        """[F + P] float64."""
-
-    @property
-    def scale(self) -> FloatArray:
-        """[F + P] float64, positive."""
 
 
 @dataclass(frozen=True)

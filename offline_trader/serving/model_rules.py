@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from offline_trader.config import from_dict
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.codec import from_json
+from offline_trader.errors import ConfigError
 from offline_trader.simulator import SimulatorConfig
 
 __all__ = ["stated_rules"]
@@ -27,9 +27,4 @@ def stated_rules(model: object) -> SimulatorConfig:
             expected="a model written by `offline-trader export`, or rules given beside it",
             hint="give the rules that it was trained with: Session(model, SimulatorConfig(…))",
         )
-    if not isinstance(tree, Mapping):
-        raise DataError(f"{name}: simulator is {str(tree)[:60]!r}", expected="a JSON object")
-    try:
-        return from_dict(SimulatorConfig, dict(tree))
-    except ConfigError as error:
-        raise DataError(f"{name}: {error.found}", expected=error.expected) from error
+    return from_json(SimulatorConfig, tree, f"{name}: simulator")

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
-from offline_trader.types import FloatArray
+from offline_trader.types import FloatArray, Scaler
 
 __all__ = ["Preprocessing", "RewardScale", "Scaler", "fit_reward_scale"]
-
-
-class Scaler(Protocol):
-    """What a learner reads of a feature scaler: ``(x - mean) / scale`` a column."""
-
-    @property
-    def mean(self) -> FloatArray:
-        """[O] float64."""
-        ...
-
-    @property
-    def scale(self) -> FloatArray:
-        """[O] float64, positive."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import gymnasium
     from gymnasium.envs.registration import EnvSpec
 
-__all__ = ["Stage"]
+__all__ = ["Collection"]
 
 _STARTS, _ACTIONS, _SCORES = 1, 2, 3
 """Purposes of a collection's seed: streams of their own."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class Collection:
     """Everything that a collection needs, built once.
 
     Attributes:
@@ -49,7 +49,7 @@ class Stage:
     mixture: Mixture
 
     @classmethod
-    def build(cls, config: CollectConfig) -> Stage:
+    def build(cls, config: CollectConfig) -> Collection:
         """Load the market and plan the parts.
 
         Raises:
