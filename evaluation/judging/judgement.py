@@ -167,22 +167,22 @@ def _recorded(trial: TrialRecord, returns: FloatArray, periods_per_year: float) 
 
 def _compared(
     returns: FloatArray,
-    comparator: ComparatorCurve,
+    curve: ComparatorCurve,
     periods_per_year: float,
     rng: np.random.Generator,
     replicates: int,
 ) -> tuple[Comparator, str]:
     """The comparator beside the result, and why their difference has no interval, if so."""
-    theirs = comparator.equity[1:] / comparator.equity[:-1] - 1.0
+    theirs = curve.equity[1:] / curve.equity[:-1] - 1.0
     difference = measured_difference(
         returns, theirs, periods_per_year, rng=rng, replicates=replicates
     )
     interval = difference if isinstance(difference, Interval) else None
     mine, its = (sharpe_ratio(each, periods_per_year) for each in (returns, theirs))
     comparator = Comparator(
-        name=comparator.name,
-        role=comparator.role,
-        equity=comparator.equity,
+        name=curve.name,
+        role=curve.role,
+        equity=curve.equity,
         measures=performance(theirs, periods_per_year),
         sharpe_difference=None if mine is None or its is None else mine - its,
         sharpe_difference_interval=None if interval is None else interval.ends,
