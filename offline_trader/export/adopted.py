@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 from offline_trader.errors import ConfigError
-from offline_trader.export.onnx_model import OPSET, ExportResult, Scaler, write_proto
-from offline_trader.types import ObservationLayout
+from offline_trader.export.onnx_model import OPSET, ExportResult, write_proto
+from offline_trader.types import ObservationLayout, Scaler
 
 __all__ = ["adopt_onnx"]
 
