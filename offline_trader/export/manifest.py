@@ -49,6 +49,7 @@ class ManifestFacts:
         parity: the comparison with the policy in torch; None: not compared.
         force: the user asked for the export in spite of a COLLAPSED verdict.
         facts: anything else that is JSON (seeds, market hash, goal, action mode).
+        vectors: path within the model's folder → SHA-256 of the test vectors beside it.
     """
 
     layout_hash: str
@@ -58,6 +59,7 @@ class ManifestFacts:
     parity: ParityReport | None = None
     force: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    vectors: Mapping[str, str] = field(default_factory=dict)
 
 
 def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool:
@@ -140,6 +142,7 @@ def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
         "collapse_forced": forced,
         "parity": facts.parity,
         "facts": dict(facts.facts),
+        "vectors": dict(facts.vectors),
     }
     text = to_json(payload, indent=2, sort_keys=True) + "\n"
     atomic_write(target, text.encode())

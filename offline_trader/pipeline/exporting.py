@@ -24,7 +24,7 @@ from offline_trader.runs import LOCK
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
-    from offline_trader.export import ExportResult, ParityReport
+    from offline_trader.export import ExportResult, OnnxPolicy, ParityReport
     from offline_trader.types import ObservationLayout, Observations, Policy
 
 __all__ = ["Exported", "Exporting", "check_export", "export_run", "publish_model"]
@@ -139,6 +139,8 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
         refuse_taken_place,
         write_manifest,
     )
+    from offline_trader.features import FEATURE_SETS
+    from offline_trader.serving import write_vectors
 
     span = EvaluationRange.from_env(source.env)
     backtests = span.account(source.strategy, source.env.simulator).backtests
@@ -150,7 +152,8 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
-        result, report = _write_model(source, target, observations)
+        result, report, policy = _write_model(source, target, observations)
+        vectors = write_vectors(policy, FEATURE_SETS[source.env.features], target)
         written = write_manifest(
             target,
             ManifestFacts(
@@ -160,6 +163,7 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
                 parity=report,
                 force=force,
                 facts=to_dict(source.facts),
+                vectors=vectors,
             ),
         )
     return Exported(
@@ -175,7 +179,7 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
 
 def _write_model(
     source: Exporting, target: Path, observations: Observations
-) -> tuple[ExportResult, ParityReport]:
+) -> tuple[ExportResult, ParityReport, OnnxPolicy]:
     """Write the model beside its place, compare it, and put it there if the two agree.
 
     Raises:
@@ -186,8 +190,9 @@ def _write_model(
     candidate = target.with_name(f".{target.name}.tmp")
     try:
         result = source.write(candidate)
+        policy = OnnxPolicy(candidate, expected_layout=source.layout)
         report = parity(
-            OnnxPolicy(candidate, expected_layout=source.layout),
+            policy,
             source.reference,
             exact=source.exact,
             observations=observations,
@@ -200,7 +205,7 @@ def _write_model(
         candidate.replace(target)
     finally:
         candidate.unlink(missing_ok=True)
-    return result, report
+    return result, report, policy
 
 
 def _description(run: TrainedRun) -> ModelFacts:

@@ -12,7 +12,8 @@ from offline_trader.lazy import lazy_names
 if TYPE_CHECKING:
     from offline_trader.serving.account import Fill, Hold, Portfolio
     from offline_trader.serving.session import Decision, Holdings, Order, Session
+    from offline_trader.serving.vectors import write_vectors
 
-__all__ = ["Decision", "Fill", "Hold", "Holdings", "Order", "Portfolio", "Session"]
+__all__ = ["Decision", "Fill", "Hold", "Holdings", "Order", "Portfolio", "Session", "write_vectors"]
 
 __getattr__ = lazy_names(__name__)

@@ -124,6 +124,17 @@ def test_the_exported_policy_is_the_runs_policy(line: Path) -> None:
     assert onnx.experts == run.experts != ()
 
 
+def test_test_vectors_lie_beside_the_model_and_in_its_manifest(line: Path) -> None:
+    folder = line / "finetune" / "export"
+    stated = json.loads((folder / "manifest.json").read_text())["vectors"]
+    assert set(stated) == {
+        f"vectors/{name}" for name in ("bars.csv", "features.csv", "decisions.csv", "vectors.json")
+    }
+    assert {name: file_sha256(folder / name) for name in stated} == stated
+    about = json.loads((folder / "vectors" / "vectors.json").read_text())
+    assert about["model_sha256"] == file_sha256(folder / "policy.onnx")
+
+
 def test_one_seed_gives_one_model(line: Path, tmp_path: Path) -> None:
     data = ["--root", str(tmp_path / "data"), "-q"]
     assert code_of([*COLLECT, *data]) == 0

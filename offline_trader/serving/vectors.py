@@ -1,0 +1,168 @@
+"""Test vectors beside a model: bars, and what features, account and model make of them.
+
+Whoever computes the features in another language, or runs the model in another runtime, feeds it
+``bars.csv`` and compares with ``features.csv`` and ``decisions.csv``; ``vectors.json`` names the
+model's tensors, the rules and the tolerances. The bars are made up, so nothing of the training's
+market leaves with the model; they hold a stretch that stands still and a gap. They come from
+counters and plain arithmetic, so every machine makes the same ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offline_trader.codec import to_json
+from offline_trader.config import to_dict
+from offline_trader.features import FeatureSet
+from offline_trader.hashing import bytes_sha256
+from offline_trader.markets import Bars
+from offline_trader.runs import atomic_write
+from offline_trader.serving.session import Decision, Session
+from offline_trader.splitmix import GOLDEN, mix
+from offline_trader.types import PORTFOLIO_FIELDS, FloatArray
+
+if TYPE_CHECKING:
+    from offline_trader.export import OnnxPolicy
+
+__all__ = ["FEATURE_TOLERANCE", "FOLDER", "vector_bars", "write_vectors"]
+
+FOLDER = "vectors"
+FEATURE_TOLERANCE = 1e-9
+ACTION_TOLERANCE = 1e-5
+_DECISIONS = 64
+_STILL = range(20, 26)
+"""Of the decisions, those at bars that stand still and do not trade."""
+_GAP_AFTER, _GAP_BARS = 40, 60
+
+
+def vector_bars(warmup: int, signals: Sequence[str] = ()) -> Bars:
+    """[warmup + 64] hourly bars for a feature set of that warm-up.
+
+    Args:
+        warmup: bars without features at the start.
+        signals: further columns that the features read, filled with numbers in [−1, 1).
+    """
+    n = warmup + _DECISIONS
+    drawn = _uniform(n, 6 + len(signals))
+    still = np.isin(np.arange(n) - warmup, _STILL)
+    open_, high, low, close = np.zeros((4, n))
+    last = 100.0
+    for i in range(n):
+        first, second, third, up, down = drawn[i, :5].tolist()
+        open_[i] = last if still[i] else round(last * (1.0 + 0.004 * (first - 0.5)), 4)
+        move = 0.0 if still[i] else 0.03 * (first + second + third - 1.5)
+        close[i] = last = round(last * (1.0 + move), 4)
+        span = 0.0 if still[i] else 0.01
+        high[i] = round(max(open_[i], last) * (1.0 + span * up), 4)
+        low[i] = round(min(open_[i], last) * (1.0 - span * down), 4)
+    hours = np.arange(n) + np.where(np.arange(n) > warmup + _GAP_AFTER, _GAP_BARS, 0)
+    columns = {name: np.round(2.0 * drawn[:, 6 + i] - 1.0, 6) for i, name in enumerate(signals)}
+    further = {"signals": columns} if columns else {}
+    return Bars(
+        "VECTORS",
+        np.datetime64("2024-01-01T00:00", "ns") + hours * np.timedelta64(1, "h"),
+        open_,
+        high,
+        low,
+        close,
+        np.where(still, 0.0, np.floor(drawn[:, 5] * 10_000.0)),
+        **further,
+    )
+
+
+def write_vectors(
+    policy: OnnxPolicy, features: FeatureSet, model: Path, signals: Sequence[str] = ()
+) -> dict[str, str]:
+    """Write the vectors of ``policy`` beside ``model``; path within its folder → SHA-256.
+
+    Raises:
+        ConfigError: the policy states no trading rules.
+        SchemaMismatch: the features are not those of the policy.
+    """
+    bars = vector_bars(features.warmup, signals)
+    session = Session(policy, features=features, bars_per_year=bars.periods_per_year)
+    decisions = [session.on_bar(bar) for bar in bars][features.warmup :]
+    values = features.compute(bars)[features.warmup :]
+    rows = bars.slice(features.warmup, len(bars)).timestamps
+    about = {
+        "model": model.name,
+        "model_sha256": policy.file.sha256,
+        "input": {"name": "observation", "type": "float32", "shape": ["N", policy.layout.size]},
+        "output": {"name": "action", "type": "float32", "shape": ["N", 1]},
+        "columns": policy.layout.names,
+        "formulas": dict(zip(features.schema.names, features.schema.stated, strict=True)),
+        "warmup_bars": features.warmup,
+        "rules": to_dict(session.rules),
+        "bars_per_year": bars.periods_per_year,
+        "tolerance": {"features": FEATURE_TOLERANCE, "action": ACTION_TOLERANCE},
+    }
+    files = {
+        "bars.csv": _bars_table(bars, signals),
+        "features.csv": _table(["time", *features.schema.names], _stamped(rows, values)),
+        "decisions.csv": _decisions_table(decisions),
+        "vectors.json": to_json(about, indent=2) + "\n",
+    }
+    folder = model.parent / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        atomic_write(folder / name, text.encode())
+    return {f"{FOLDER}/{name}": bytes_sha256(text.encode()) for name, text in files.items()}
+
+
+def _uniform(rows: int, columns: int) -> FloatArray:
+    """[rows, columns] numbers in [0, 1)."""
+    with np.errstate(over="ignore"):
+        counters = np.arange(1, rows * columns + 1, dtype=np.uint64) * GOLDEN
+    return ((mix(counters) >> np.uint64(11)) * 2.0**-53).reshape(rows, columns)
+
+
+def _bars_table(bars: Bars, signals: Sequence[str]) -> str:
+    names = ["open", "high", "low", "close", "volume"]
+    columns = [getattr(bars, name) for name in names]
+    columns += [bars.signals[name] for name in signals] if signals else []
+    rows = np.stack(columns, axis=1)
+    return _table(["time", *names, *signals], _stamped(bars.timestamps, rows))
+
+
+def _decisions_table(decisions: Sequence[Decision]) -> str:
+    header = ["time", *PORTFOLIO_FIELDS, "action", "executed", "order_units", "hold"]
+    rows = []
+    for each in decisions:
+        assert each.observation is not None
+        seen = each.observation[-len(PORTFOLIO_FIELDS) :].tolist()
+        units = 0.0 if each.order is None else each.order.units
+        rows.append(
+            [
+                _time(each.timestamp),
+                *map(repr, seen),
+                repr(each.action),
+                repr(each.executed),
+                repr(units),
+                each.hold or "",
+                *(repr(x) for x in (each.portfolio.cash, each.portfolio.units)),
+                repr(each.portfolio.equity),
+            ]
+        )
+    return _table([*header, "cash", "units", "equity"], rows)
+
+
+def _stamped(times: Iterable[np.datetime64], values: FloatArray) -> list[list[str]]:
+    return [[_time(t), *map(repr, row)] for t, row in zip(times, values.tolist(), strict=True)]
+
+
+def _time(moment: np.datetime64) -> str:
+    return f"{np.datetime_as_string(moment, unit='s')}Z"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    return text.getvalue()
