@@ -41,15 +41,14 @@ _STILL = range(20, 26)
 _GAP_AFTER, _GAP_BARS = 40, 60
 
 
-def vector_bars(warmup: int, signals: Sequence[str] = ()) -> Bars:
+def vector_bars(warmup: int) -> Bars:
     """[warmup + 64] hourly bars for a feature set of that warm-up.
 
     Args:
         warmup: bars without features at the start.
-        signals: further columns that the features read, filled with numbers in [−1, 1).
     """
     n = warmup + _DECISIONS
-    drawn = _uniform(n, 6 + len(signals))
+    drawn = _uniform(n, 6)
     still = np.isin(np.arange(n) - warmup, _STILL)
     open_, high, low, close = np.zeros((4, n))
     last = 100.0
@@ -62,8 +61,6 @@ def vector_bars(warmup: int, signals: Sequence[str] = ()) -> Bars:
         high[i] = round(max(open_[i], last) * (1.0 + span * up), 4)
         low[i] = round(min(open_[i], last) * (1.0 - span * down), 4)
     hours = np.arange(n) + np.where(np.arange(n) > warmup + _GAP_AFTER, _GAP_BARS, 0)
-    columns = {name: np.round(2.0 * drawn[:, 6 + i] - 1.0, 6) for i, name in enumerate(signals)}
-    further = {"signals": columns} if columns else {}
     return Bars(
         "VECTORS",
         np.datetime64("2024-01-01T00:00", "ns") + hours * np.timedelta64(1, "h"),
@@ -72,20 +69,17 @@ def vector_bars(warmup: int, signals: Sequence[str] = ()) -> Bars:
         low,
         close,
         np.where(still, 0.0, np.floor(drawn[:, 5] * 10_000.0)),
-        **further,
     )
 
 
-def write_vectors(
-    policy: OnnxPolicy, features: FeatureSet, model: Path, signals: Sequence[str] = ()
-) -> dict[str, str]:
+def write_vectors(policy: OnnxPolicy, features: FeatureSet, model: Path) -> dict[str, str]:
     """Write the vectors of ``policy`` beside ``model``; path within its folder → SHA-256.
 
     Raises:
         ConfigError: the policy states no trading rules.
         SchemaMismatch: the features are not those of the policy.
     """
-    bars = vector_bars(features.warmup, signals)
+    bars = vector_bars(features.warmup)
     session = Session(policy, features=features, bars_per_year=bars.periods_per_year)
     decisions = [session.on_bar(bar) for bar in bars][features.warmup :]
     values = features.compute(bars)[features.warmup :]
@@ -103,7 +97,7 @@ def write_vectors(
         "tolerance": {"features": FEATURE_TOLERANCE, "action": ACTION_TOLERANCE},
     }
     files = {
-        "bars.csv": _bars_table(bars, signals),
+        "bars.csv": _bars_table(bars),
         "features.csv": _table(["time", *features.schema.names], _stamped(rows, values)),
         "decisions.csv": _decisions_table(decisions),
         "vectors.json": to_json(about, indent=2) + "\n",
@@ -119,15 +113,14 @@ def _uniform(rows: int, columns: int) -> FloatArray:
     """[rows, columns] numbers in [0, 1)."""
     with np.errstate(over="ignore"):
         counters = np.arange(1, rows * columns + 1, dtype=np.uint64) * GOLDEN
-    return ((mix(counters) >> np.uint64(11)) * 2.0**-53).reshape(rows, columns)
+    drawn: FloatArray = (mix(counters) >> np.uint64(11)) * 2.0**-53
+    return drawn.reshape(rows, columns)
 
 
-def _bars_table(bars: Bars, signals: Sequence[str]) -> str:
+def _bars_table(bars: Bars) -> str:
     names = ["open", "high", "low", "close", "volume"]
-    columns = [getattr(bars, name) for name in names]
-    columns += [bars.signals[name] for name in signals] if signals else []
-    rows = np.stack(columns, axis=1)
-    return _table(["time", *names, *signals], _stamped(bars.timestamps, rows))
+    rows = np.stack([getattr(bars, name) for name in names], axis=1)
+    return _table(["time", *names], _stamped(bars.timestamps, rows))
 
 
 def _decisions_table(decisions: Sequence[Decision]) -> str:
