@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,9 +82,10 @@ def write_vectors(policy: OnnxPolicy, features: FeatureSet, model: Path) -> dict
     """
     bars = vector_bars(features.warmup)
     session = Session(policy, features=features, bars_per_year=bars.periods_per_year)
-    decisions = [session.on_bar(bar) for bar in bars][features.warmup :]
-    values = features.compute(bars)[features.warmup :]
-    rows = bars.slice(features.warmup, len(bars)).timestamps
+    made = [session.on_bar(bar) for bar in bars][features.warmup :]
+    decisions = list(takewhile(lambda each: each.observation is not None, made))  # until ruin
+    rows = slice(features.warmup, features.warmup + len(decisions))
+    values, times = features.compute(bars)[rows], bars.timestamps[rows]
     about = {
         "model": model.name,
         "model_sha256": policy.file.sha256,
@@ -98,7 +100,7 @@ def write_vectors(policy: OnnxPolicy, features: FeatureSet, model: Path) -> dict
     }
     files = {
         "bars.csv": _bars_table(bars),
-        "features.csv": _table(["time", *features.schema.names], _stamped(rows, values)),
+        "features.csv": _table(["time", *features.schema.names], _stamped(times, values)),
         "decisions.csv": _decisions_table(decisions),
         "vectors.json": to_json(about, indent=2) + "\n",
     }

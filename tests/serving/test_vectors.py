@@ -62,6 +62,15 @@ def test_the_files_say_what_python_computes(model: Path) -> None:
     assert write_vectors(policy, FEATURE_SETS["builtin"], model) == hashes
 
 
+def test_vectors_end_at_ruin(make_model: MakeModel) -> None:
+    model = make_model(SimulatorConfig(ruin_fraction=0.99))
+    write_vectors(OnnxPolicy(model), FEATURE_SETS["builtin"], model)
+    folder = model.parent / "vectors"
+    decided = columns(folder / "decisions.csv", "equity")
+    assert 0 < len(decided) == len(columns(folder / "features.csv", "return_1")) < 64
+    assert (decided > 9_900.0).all()
+
+
 def test_the_bars_hold_what_is_hard_to_get_right() -> None:
     bars = vector_bars(252)
     still = (bars.high == bars.low) & (bars.volume == 0.0)
