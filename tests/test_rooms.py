@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,20 @@ def test_only_one_room_touches_what_d3rlpy_keeps_to_itself() -> None:
         if not name.startswith(room) and re.search(r"\.impl\b", path.read_text(encoding="utf-8"))
     ]
     assert touching == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    script = ROOT.parent / "scripts" / "structure.py"
+    spec = importlib.util.spec_from_file_location("structure", script)
+    assert spec is not None
+    assert spec.loader is not None
+    structure = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(structure)
+    trees = structure.modules(ROOT.parent)
+    arrows = {
+        name: {each for each in structure.imports(tree, trees) if each not in ("", name)}
+        for name, tree in trees.items()
+    }
+    assert structure.circles(defaultdict(set, arrows)) == []
+    looped = defaultdict(set, {"a": {"b"}, "b": {"c"}, "c": {"a"}})
+    assert structure.circles(looped) == [["a", "b", "c"]]

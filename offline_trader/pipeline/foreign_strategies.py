@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import to_dict
-from offline_trader.pipeline.strategies import FoundStrategy, last_day_seen
+from offline_trader.pipeline.found_strategy import FoundStrategy, last_day_seen
 from offline_trader.user_code import find_function, guarded
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from offline_trader.codec import from_json
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.hashing import file_sha256
+from offline_trader.pipeline.found_strategy import FoundStrategy, last_day_seen
 from offline_trader.pipeline.run_facts import (
     ModelFacts,
     TrainingManifest,
@@ -28,7 +28,6 @@ from offline_trader.policies import MODEL_ENDINGS, PICKLE_ENDINGS
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
-    from offline_trader.evaluation.backtest import Strategy
 
 __all__ = [
     "FoundStrategy",
@@ -38,46 +37,6 @@ __all__ = [
     "require_bars",
     "source_experts",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class FoundStrategy:
-    """A policy or an expert with what is known of its making.
-
-    Attributes:
-        name: for reports and folders.
-        opener: opens what is evaluated, once; until then nothing of it was.
-        env: settings of its environment that it was trained in; empty: not known.
-        seen_until: last day that its training or choice saw; empty: not known.
-        experts: source experts to compare with, without noise.
-        unasked: source experts that lie in files, which are not imported on a file's word.
-        trial: what was chosen to get it, for the trial ledger.
-        seed: of its training.
-        facts: what an ONNX file tells of its training.
-    """
-
-    name: str
-    opener: Callable[[], Strategy]
-    env: Mapping[str, Any] = field(default_factory=dict)
-    seen_until: str = ""
-    experts: tuple[str, ...] = ()
-    unasked: tuple[str, ...] = ()
-    trial: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    facts: ModelFacts | None = None
-
-    @property
-    def is_rule(self) -> bool:
-        """Whether it is an expert, which nothing was trained on."""
-        return "expert" in self.trial
-
-    def open(self) -> Strategy:
-        """What is evaluated, opened at the first call.
-
-        Raises:
-            DataError: a model that cannot be opened.
-        """
-        return self.opener()
 
 
 def find_strategy(source: str, *, unverified: bool = False) -> FoundStrategy:
@@ -226,25 +185,6 @@ def _plain(name: str) -> str:
     """An expert's name as that of a folder: ``rules/dips.py:decide`` → ``dips-decide``."""
     place, colon, rest = name.removeprefix("log:").rpartition(":")
     return f"{Path(place).stem}-{rest}" if colon else Path(rest).stem
-
-
-def last_day_seen(training: EnvConfig, validation: EnvConfig | None) -> str:
-    """Last day, ISO, that a training or the choice of its policy saw.
-
-    Args:
-        training: its environment; without an end it saw all bars of its market.
-        validation: the one that the policy was chosen in, if there was one.
-
-    Raises:
-        DataError: bars without an end that cannot be read.
-    """
-    from offline_trader.markets import load_markets
-
-    ends = [training.end, None if validation is None else validation.end]
-    if ends[0] is None:
-        bars = load_markets(training.market, tz=training.tz)
-        ends[0] = str(max(each.timestamps[-1] for each in bars).astype("datetime64[D]"))
-    return latest_day(*([None, end] for end in ends))
 
 
 def require_bars(env: EnvConfig, seen_until: str) -> None:
