@@ -1,4 +1,4 @@
-"""Serving: a policy bar by bar, with an account and the reason of every decision.
+"""Serving: a policy bar by bar, with an account, a risk gate and a log of every decision.
 
 Needs numpy and onnxruntime alone. Names load on first use.
 """
@@ -11,9 +11,29 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.serving.account import Fill, Hold, Portfolio
+    from offline_trader.serving.audit_log import AuditLog, Entry
+    from offline_trader.serving.desk import Answer, Desk, replay
+    from offline_trader.serving.risk import RiskLimits, RiskState, State
     from offline_trader.serving.session import Decision, Holdings, Order, Session
     from offline_trader.serving.vectors import write_vectors
 
-__all__ = ["Decision", "Fill", "Hold", "Holdings", "Order", "Portfolio", "Session", "write_vectors"]
+__all__ = [
+    "Answer",
+    "AuditLog",
+    "Decision",
+    "Desk",
+    "Entry",
+    "Fill",
+    "Hold",
+    "Holdings",
+    "Order",
+    "Portfolio",
+    "RiskLimits",
+    "RiskState",
+    "Session",
+    "State",
+    "replay",
+    "write_vectors",
+]
 
 __getattr__ = lazy_names(__name__)

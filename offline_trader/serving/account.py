@@ -141,6 +141,7 @@ def carry(
     close: float,
     volume: float,
     borrow: float,
+    units: float | None = None,
 ) -> tuple[Portfolio, Fill]:
     """``p`` from the close of its bar to the close of the next, and what was filled between them.
 
@@ -151,11 +152,18 @@ def carry(
         close: of the next bar.
         volume: of the bar that the action was decided on.
         borrow: cost of a short position a bar, as a fraction.
+        units: signed units that are traded, within what cash and limits allow, in place of what
+            the action comes to; the action moves the smoother all the same.
     """
     if action is None:
         done = Plan(p.smoothed, 0.0, p.units, None)
     else:
         done = plan(t, p, action, price, volume)
+        if units == 0.0:
+            done = done._replace(units=0.0, left=p.units)
+        elif units is not None:
+            traded, left, _ = _fillable_units(t, p, units, price, volume)
+            done = done._replace(units=traded, left=left)
     quantity, left = done.units, done.left
     friction = _friction(t, quantity, volume)
     fill = price * (1.0 + math.copysign(friction, quantity))

@@ -150,6 +150,7 @@ class Session:
         self._last: Bar | None = None
         self._seen = 0
         self._pending: float | None = None
+        self._amended: float | None = None
         self._account_runs = False
 
     @property
@@ -219,9 +220,13 @@ class Session:
             return self._held(bar, Hold.NO_FEATURES, row, fill)
         return self._decide(bar, row, fill)
 
-    def cancel(self) -> None:
-        """The last decision's order was not sent: the own account does not fill it."""
-        self._pending = None
+    def amend(self, units: float) -> None:
+        """Of the last decision's order only ``units`` (signed; 0: nothing) were sent.
+
+        The own account fills these, within what cash and the rules' limits allow. The smoother
+        moves by the action that was decided.
+        """
+        self._amended = units
 
     def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
         observation = self._observation
@@ -270,7 +275,8 @@ class Session:
         self, before: Bar | None, bar: Bar, holdings: Holdings | None, borrow: float
     ) -> Fill:
         """Carry the account from the last close to this one; what was filled on the way."""
-        p, action = self._portfolio, self._pending
+        p, action, amended = self._portfolio, self._pending, self._amended
+        self._amended = None
         begins, self._account_runs = not self._account_runs, True
         if holdings is not None:
             cash, units, entry = holdings
@@ -293,6 +299,7 @@ class Session:
             close=bar.close,
             volume=before.volume,
             borrow=borrow,
+            units=amended,
         )
         return fill
 

@@ -229,13 +229,26 @@ def test_ruin_is_final(make_model: MakeModel) -> None:
     assert all(ruined[ruined.index(True) :])
 
 
-def test_a_cancelled_order_is_not_filled(policy: OnnxPolicy, bars: Bars) -> None:
-    session = Session(policy).warm_up(bars.slice(0, 300))
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_of_an_amended_order_what_was_sent_is_filled(
+    share: float, make_model: MakeModel, bars: Bars
+) -> None:
+    model = make_model(SimulatorConfig(action_mode="target_long", smoothing_alpha=0.5))
+    amended, other = (Session(model).warm_up(bars.slice(0, 300)) for _ in range(2))
     rows = iter(bars.slice(300, 400))
-    while session.on_bar(next(rows)).order is None:
-        pass
-    session.cancel()
-    assert session.on_bar(next(rows)).fill.units == 0.0
+    while True:
+        bar = next(rows)
+        order = amended.on_bar(bar).order
+        other.on_bar(bar)
+        if order is not None:
+            break
+    amended.amend(share * order.units)
+    bar = next(rows)
+    after, unamended = amended.on_bar(bar), other.on_bar(bar)
+    assert after.fill.units == share * order.units
+    assert unamended.fill.units != 0.0
+    assert after.portfolio.smoothed == unamended.portfolio.smoothed
+    assert after.portfolio.cash >= 0.0
 
 
 def test_the_brokers_holdings_take_the_place_of_the_account(

@@ -1,0 +1,286 @@
+"""The risk gate: every order passes it, and what it does not know, it refuses.
+
+A pure function from limits, state and a proposal to a state and a verdict, so that a restart that
+reads its state back, and a replay of a log, decide the same. States only get worse by themselves::
+
+    NORMAL → REDUCE   orders towards zero alone, never through it
+           → HALT     no order
+
+and a person brings them back, with a reason (:func:`rearmed`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from offline_trader.errors import ConfigError
+
+__all__ = ["Proposal", "RiskLimits", "RiskState", "State", "Verdict", "halted", "rearmed", "review"]
+
+
+class State(StrEnum):
+    """What the gate lets through."""
+
+    NORMAL = "NORMAL"
+    REDUCE = "REDUCE"
+    HALT = "HALT"
+
+
+_SEVERITY = (State.NORMAL, State.REDUCE, State.HALT)
+
+
+@dataclass(frozen=True)
+class RiskLimits:
+    """What no order may pass.
+
+    Attributes:
+        max_exposure: largest |position value| / equity after an order.
+        max_order_notional: largest order at its reference price, quote currency; None: any.
+        max_position_notional: largest |position value| after an order, quote currency;
+            None: any.
+        max_daily_loss: loss since the day's first equity, as a share of it, at which the state
+            becomes REDUCE.
+        max_drawdown: fall from the highest equity, as a share of it, at which it becomes HALT.
+        max_orders_per_day: orders let through a day.
+        max_price_move: largest move of the price since the one before, as a share; beyond it the
+            price is not believed, and nothing is ordered.
+        max_price_age_s: age of the price, seconds from the bar's time stamp to the moment.
+        max_equal_actions: equal actions in a row after which the output counts as frozen, and the
+            state becomes REDUCE.
+        day_zone: time zone whose midnight begins a day.
+    """
+
+    max_exposure: float = 1.0
+    max_order_notional: float | None = None
+    max_position_notional: float | None = None
+    max_daily_loss: float = 0.05
+    max_drawdown: float = 0.2
+    max_orders_per_day: float = 100
+    max_price_move: float = 0.2
+    max_price_age_s: float = 3_600.0
+    max_equal_actions: float = 200
+    day_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            number = isinstance(value, int | float) and 0.0 <= value < math.inf
+            if each.name != "day_zone" and value is not None and not number:
+                raise ConfigError(f"risk.{each.name} is {value}", expected="a number of 0 or more")
+        try:
+            ZoneInfo(self.day_zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise ConfigError(
+                f"risk.day_zone is {self.day_zone!r}", expected="a zone such as America/New_York"
+            ) from error
+
+
+@dataclass(frozen=True)
+class RiskState:
+    """All that the gate remembers; it is written with every decision.
+
+    Attributes:
+        state: what is let through.
+        reason: why it is not NORMAL.
+        moment: of the last review, seconds since 1970.
+        day: the day of it, ISO.
+        day_equity: first equity of the day.
+        peak: highest equity.
+        orders_today: let through.
+        price: the last one that was believed, 0 before the first.
+        action: of the last review, and how many in a row were equal.
+        ordered_at: the bar's time of the last order that was let through.
+    """
+
+    state: State = State.NORMAL
+    reason: str = ""
+    moment: float = 0.0
+    day: str = ""
+    day_equity: float = 0.0
+    peak: float = 0.0
+    orders_today: int = 0
+    price: float = 0.0
+    action: float | None = None
+    equal_actions: int = 0
+    ordered_at: float = 0.0
+
+    def worse(self, state: State, reason: str) -> RiskState:
+        """At least as bad as ``state``; the reason of the first fall stays."""
+        if _SEVERITY.index(state) <= _SEVERITY.index(self.state):
+            return self
+        return replace(self, state=state, reason=reason)
+
+
+class Proposal(NamedTuple):
+    """What is to be reviewed.
+
+    Attributes:
+        units: signed units to order; 0: nothing.
+        price: that they are sized at, quote currency.
+        bar_time: time stamp of the bar, seconds since 1970.
+        now: the moment, seconds since 1970.
+        held: signed units held.
+        equity: at the price.
+        action: the model's; None: it was not asked.
+        lot: multiples that orders come in; 0: any.
+        min_notional: smaller orders are not sent, unless they close the position.
+    """
+
+    units: float
+    price: float
+    bar_time: float
+    now: float
+    held: float
+    equity: float
+    action: float | None = None
+    lot: float = 0.0
+    min_notional: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be sent.
+
+    Attributes:
+        units: signed; of the sign of what was proposed and never more; 0: nothing.
+        reasons: what was refused or cut and why.
+    """
+
+    units: float
+    reasons: tuple[str, ...] = field(default=())
+
+
+def halted(state: RiskState, reason: str) -> RiskState:
+    """The kill switch."""
+    return state.worse(State.HALT, reason)
+
+
+def rearmed(state: RiskState, reason: str) -> RiskState:
+    """Back to NORMAL by a person; losses count anew from the next equity on.
+
+    Raises:
+        ConfigError: no reason.
+    """
+    if not reason.strip():
+        raise ConfigError("no reason to re-arm", expected="who does it, and why")
+    return replace(
+        state, state=State.NORMAL, reason="", day="", peak=0.0, equal_actions=0, action=None
+    )
+
+
+def review(limits: RiskLimits, before: RiskState, asked: Proposal) -> tuple[RiskState, Verdict]:
+    """The state after a proposal, and what of it may be sent."""
+    doubt = _doubt(limits, before, asked)
+    state = _counted(limits, before, asked, believed=doubt is None)
+    if asked.units == 0.0:
+        return state, Verdict(0.0, () if doubt is None else (doubt,))
+    refusal = doubt or _refusal(limits, state, asked)
+    if refusal is not None:
+        return state, Verdict(0.0, (refusal,))
+    units, reasons = _cut(limits, state, asked)
+    if units != 0.0:
+        state = replace(state, orders_today=state.orders_today + 1, ordered_at=asked.bar_time)
+    return state, Verdict(units, reasons)
+
+
+def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal) -> str | None:
+    """Why the price, the clock or the account cannot be believed."""
+    numbers = (asked.units, asked.price, asked.bar_time, asked.now, asked.held, asked.equity)
+    if not all(map(math.isfinite, numbers)) or asked.price <= 0.0:
+        return "a number of the proposal is none"
+    if asked.now < before.moment:
+        return f"the clock went back by {before.moment - asked.now:.6g} s"
+    age = asked.now - asked.bar_time
+    if not 0.0 <= age <= limits.max_price_age_s:
+        return f"the price is {age:.6g} s old, 0 to {limits.max_price_age_s:.6g} are allowed"
+    if before.price > 0.0:
+        move = abs(asked.price / before.price - 1.0)
+        if move > limits.max_price_move:
+            return f"the price moved by {move:.2%}, {limits.max_price_move:.2%} are believed"
+    return None
+
+
+def _counted(
+    limits: RiskLimits, before: RiskState, asked: Proposal, *, believed: bool
+) -> RiskState:
+    """The state with this moment's day, equity, price and action in it."""
+    state = before
+    if math.isfinite(asked.price) and asked.price > 0.0:
+        # a price that is not believed once is the new level if the next one agrees with it
+        state = replace(state, price=asked.price)
+    if asked.action is not None:
+        equal = state.equal_actions + 1 if asked.action == state.action else 1
+        state = replace(state, action=asked.action, equal_actions=equal)
+        if equal > limits.max_equal_actions:
+            state = state.worse(State.REDUCE, f"{equal} equal actions in a row")
+    if math.isfinite(asked.now) and asked.now >= before.moment:
+        state = replace(state, moment=asked.now)
+    if not believed:
+        return state
+    day = datetime.fromtimestamp(asked.now, UTC).astimezone(ZoneInfo(limits.day_zone))
+    today = day.date().isoformat()
+    if today != state.day:
+        state = replace(state, day=today, day_equity=asked.equity, orders_today=0)
+    state = replace(state, peak=max(state.peak, asked.equity))
+    for loss, start, limit, worst, name in (
+        (state.day_equity - asked.equity, state.day_equity, limits.max_daily_loss, State.REDUCE,
+         "the day's loss"),
+        (state.peak - asked.equity, state.peak, limits.max_drawdown, State.HALT, "the drawdown"),
+    ):  # fmt: skip
+        if start <= 0.0 or loss > limit * start:
+            share = f"{loss / start:.2%}" if start > 0.0 else "everything"
+            state = state.worse(worst, f"{name} is {share}, {limit:.2%} are allowed")
+    return state
+
+
+def _refusal(limits: RiskLimits, state: RiskState, asked: Proposal) -> str | None:
+    """Why nothing at all may be ordered."""
+    if state.state is State.HALT:
+        return f"halted: {state.reason}"
+    if asked.bar_time <= state.ordered_at:
+        return "an order of this bar, or of a later one, was let through already"
+    if state.orders_today >= limits.max_orders_per_day:
+        return f"{state.orders_today} orders today, {limits.max_orders_per_day:.0f} are allowed"
+    if state.state is State.REDUCE and asked.units * asked.held >= 0.0:
+        return f"only towards zero: {state.reason}"
+    return None
+
+
+def _cut(limits: RiskLimits, state: RiskState, asked: Proposal) -> tuple[float, tuple[str, ...]]:
+    """The part of the proposal that every limit allows."""
+    sign = math.copysign(1.0, asked.units)
+    room: list[tuple[float, str]] = [
+        (_or_any(limits.max_order_notional) / asked.price, "the largest order"),
+    ]
+    if state.state is State.REDUCE:
+        room.append((abs(asked.held), f"only to zero: {state.reason}"))
+    towards = -sign * asked.held  # units until zero; negative: the position is on this side
+    for limit, name in (
+        (limits.max_exposure * max(asked.equity, 0.0), "the largest exposure"),
+        (_or_any(limits.max_position_notional), "the largest position"),
+    ):
+        # What leads towards zero is always allowed, also from a position beyond the limit.
+        room.append((max(limit / asked.price, 0.0) + towards, name))
+    size = abs(asked.units)
+    reasons = []
+    for most, name in room:
+        if size > max(most, 0.0):
+            size = max(most, 0.0)
+            reasons.append(f"cut to {size:.6g} units: {name}")
+    if not reasons:
+        return asked.units, ()
+    closes = size == towards
+    if asked.lot > 0.0 and not closes:
+        size = math.floor(size / asked.lot) * asked.lot
+    if size * asked.price < asked.min_notional and not closes:
+        size = 0.0
+    return sign * size if size > 0.0 else 0.0, tuple(reasons)
+
+
+def _or_any(limit: float | None) -> float:
+    return math.inf if limit is None else limit

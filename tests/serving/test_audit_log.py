@@ -1,0 +1,97 @@
+"""The audit log: a chain that shows every change, and rows that survive a kill."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from offline_trader.errors import DataError
+from offline_trader.serving import AuditLog
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    log = AuditLog(tmp_path / "audit.db")
+    for i in range(5):
+        log.append("bar", {"i": i, "x": 0.1 * i})
+    return log
+
+
+def test_rows_come_back_in_order_and_the_chain_holds(log: AuditLog) -> None:
+    log.append("halt", {"reason": "why"})
+    assert [each.content["i"] for each in log.entries("bar")] == list(range(5))
+    assert [each.number for each in log.entries()] == [1, 2, 3, 4, 5, 6]
+    assert log.verify() == log.last
+    again = AuditLog(log.path)
+    assert again.last == log.last
+    assert list(again.entries()) == list(log.entries())
+
+
+@pytest.mark.parametrize(
+    ("change", "row"),
+    [
+        ("UPDATE log SET content = replace(content, '2', '3') WHERE number = 3", 3),
+        ("UPDATE log SET kind = 'other' WHERE number = 1", 1),
+        ("DELETE FROM log WHERE number = 2", 3),
+        ("UPDATE log SET number = 9 WHERE number = 5", 9),
+        ("UPDATE log SET hash = '00' WHERE number = 4", 4),
+    ],
+)
+def test_every_change_breaks_the_chain_at_its_place(change: str, row: int, log: AuditLog) -> None:
+    log.close()
+    store = sqlite3.connect(log.path)
+    with pytest.raises(sqlite3.DatabaseError, match="only appended to"):
+        store.execute(change)
+    for trigger in ("no_update", "no_delete"):
+        store.execute(f"DROP TRIGGER {trigger}")
+    store.execute(change)
+    store.commit()
+    store.close()
+    with pytest.raises(DataError, match=rf"audit.db row {row} does not continue"):
+        AuditLog(log.path).verify()
+
+
+def test_two_writers_make_one_chain(log: AuditLog) -> None:
+    other = AuditLog(log.path)
+    for i in range(10):
+        (log, other)[i % 2].append("bar", {"i": i})
+    assert other.verify()[0] == 15
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.db"
+    path.write_text("not a database, but long enough to be looked at" * 30)
+    with pytest.raises(DataError, match=r"text\.db"):
+        AuditLog(path)
+    with pytest.raises(DataError, match="unable to open"):
+        AuditLog(tmp_path / "none" / "audit.db")
+
+
+WRITER = """
+import sys
+from offline_trader.serving import AuditLog
+log = AuditLog(sys.argv[1])
+while True:
+    print(log.append("bar", {"x": 1.5}).number, flush=True)
+"""
+
+
+def test_acknowledged_rows_survive_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    for attempt in range(4):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.05 + 0.03 * attempt)
+        process.send_signal(signal.SIGKILL)
+        lines = process.communicate()[0].splitlines(keepends=True)
+        acknowledged = [int(line) for line in lines if line.endswith("\n")]
+        number, _ = AuditLog(path).verify()
+        assert number >= max(acknowledged, default=1)

@@ -1,0 +1,194 @@
+"""A desk: limits before every order, everything on disk first, and a restart that goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offline_trader.errors import ConfigError, DataError, RiskHalt
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bars, load_market
+from offline_trader.serving import Answer, AuditLog, Desk, Holdings, RiskLimits, State, replay
+from offline_trader.simulator import SimulatorConfig
+
+MakeModel = Callable[..., Path]
+LIMITS = RiskLimits(max_exposure=0.5, max_orders_per_day=8, max_price_age_s=60.0)
+
+
+class Clock:
+    """The moment of the bar, or what is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=420&seed=7")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def policy(make_model: MakeModel) -> OnnxPolicy:
+    return OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long", smoothing_alpha=0.5)))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "audit.db"
+
+
+def walk(desk: Desk, bars: Bars, clock: Clock, start: int, stop: int) -> list[Answer]:
+    answers = []
+    for bar in bars.slice(start, stop):
+        clock.now = float(bar.timestamp.astype("datetime64[s]").astype(int)) + 1.0
+        answers.append(desk.on_bar(bar))
+    return answers
+
+
+def test_no_order_passes_a_limit_and_the_account_fills_what_was_let_through(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    answers = walk(desk, bars, clock, 300, 420)
+    cut = [each for each in answers if any("exposure" in reason for reason in each.reasons)]
+    assert cut
+    assert any("orders today" in reason for each in answers for reason in each.reasons)
+    for answer, after in pairwise(answers):
+        fill = after.decision.fill.units
+        if answer.reasons and answer.units == 0.0:
+            assert fill == 0.0
+        if answer in cut and answer.units:
+            assert fill == pytest.approx(answer.units)
+        exposure = answer.decision.portfolio.units + answer.units
+        close = answer.decision.order.reference_price if answer.decision.order else 0.0
+        assert exposure * close <= 0.5 * answer.decision.portfolio.equity * (1 + 1e-9) or (
+            answer.units <= 0.0
+        )
+    assert desk.log.verify()[0] == 1 + 1 + 120
+
+
+def test_a_restart_goes_on_as_if_nothing_had_been(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock, tmp_path: Path
+) -> None:
+    whole = Desk(policy, AuditLog(tmp_path / "whole.db"), LIMITS, clock=clock)
+    whole.warm_up(bars.slice(0, 300))
+    expected = walk(whole, bars, clock, 300, 400)
+    first = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    found = walk(first, bars, clock, 300, 350)
+    first.log.close()
+    second = Desk(policy, AuditLog(place), clock=clock)
+    assert second.limits == LIMITS
+    found += walk(second, bars, clock, 350, 400)
+    assert [each.units for each in found] == [each.units for each in expected]
+    assert [each.decision.action for each in found] == [each.decision.action for each in expected]
+    assert [each.state for each in found] == [each.state for each in expected]
+    assert second.log.last == whole.log.last  # the same bytes
+    assert replay(policy, AuditLog(place), clock=clock) == 100
+
+
+def test_a_halt_holds_over_a_restart_until_a_person_lifts_it(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    desk.halt("kill switch")
+    again = Desk(policy, AuditLog(place), clock=clock)
+    assert (again.state.state, again.state.reason) == (State.HALT, "kill switch")
+    assert all(each.units == 0.0 for each in walk(again, bars, clock, 300, 360))
+    with pytest.raises(ConfigError, match="no reason"):
+        again.rearm("")
+    again.rearm("the feed is right again; A. Person")
+    assert any(each.units for each in walk(again, bars, clock, 360, 420))
+    assert [each.kind for each in again.log.entries("halted", "re-armed")] == ["halted", "re-armed"]
+
+
+def test_what_is_refused_is_logged_and_orders_nothing(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    with pytest.raises(DataError, match="close is missing"):
+        desk.on_bar(bars[300]._replace(close=float("nan")))
+    (row,) = desk.log.entries("refused")
+    assert "close is missing" in row.content["why"]
+    clock.now = 0.0  # an hour and more before the bar
+    stale = desk.on_bar(bars[300])
+    assert stale.units == 0.0
+    assert "s old" in stale.reasons[0]
+    assert replay(policy, AuditLog(place)) == 1
+
+
+def test_a_log_that_cannot_be_written_stops_every_order(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    walk(desk, bars, clock, 300, 310)
+    blocker = sqlite3.connect(place)
+    blocker.execute("DROP TABLE log")
+    blocker.close()
+    with pytest.raises(RiskHalt, match="cannot be written") as caught:
+        walk(desk, bars, clock, 310, 311)
+    assert caught.value.exit_code == 5
+    with pytest.raises(RiskHalt, match="cannot be written"):
+        walk(desk, bars, clock, 311, 312)
+
+
+def test_a_brokers_holdings_are_replayed_too(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    held, cash, orders = 0.0, 10_000.0, 0
+    for bar in bars.slice(300, 340):
+        clock.now = float(bar.timestamp.astype("datetime64[s]").astype(int)) + 1.0
+        answer = desk.on_bar(bar, holdings=Holdings(cash, held, bar.close if held else 0.0))
+        held, cash = held + answer.units, cash - answer.units * bar.close
+        orders += answer.units != 0.0
+    assert orders > 5
+    assert replay(policy, AuditLog(place)) == 40
+
+
+@pytest.mark.parametrize("key", ["action", "units", "now", "close"])
+def test_a_log_that_was_changed_with_its_hashes_is_found_by_replaying(
+    key: str, policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock, tmp_path: Path
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    walk(desk, bars, clock, 300, 340)
+    forged = AuditLog(tmp_path / "forged.db")
+    for each in desk.log.entries():
+        content: dict[str, Any] = dict(each.content)
+        if each.number == 25:
+            if key == "close":
+                content["bar"] = [*content["bar"][:4], content["bar"][4] * 1.0001, 1000.0]
+                content["bar"][2] *= 1.01
+            else:
+                content[key] = (content[key] or 0.0) + 1e5
+        forged.append(each.kind, content)
+    forged.verify()
+    with pytest.raises(DataError, match=r"forged.db row 2[56] "):
+        replay(policy, forged)
+
+
+def test_a_log_of_something_else_is_refused(
+    policy: OnnxPolicy, make_model: MakeModel, place: Path, clock: Clock
+) -> None:
+    Desk(policy, AuditLog(place), LIMITS, clock=clock)
+    with pytest.raises(ConfigError, match="is of model_sha256"):
+        Desk(OnnxPolicy(make_model()), AuditLog(place), clock=clock)
+    with pytest.raises(ConfigError, match="is of limits"):
+        Desk(policy, AuditLog(place), RiskLimits(), clock=clock)
+    other = AuditLog(place.with_name("other.db"))
+    with pytest.raises(DataError, match="has no rows"):
+        replay(policy, other)
+    other.append("note", {})
+    with pytest.raises(DataError, match="does not begin with a desk"):
+        Desk(policy, other, clock=clock)
