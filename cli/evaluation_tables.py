@@ -117,6 +117,8 @@ def _print_evidence(terminal: Terminal, evaluation: Evaluation) -> None:
 
 def _print_robustness(terminal: Terminal, evaluation: Evaluation) -> None:
     """What is left at other costs, with late orders and on noisy prices, where it was run."""
+    from offline_trader.evaluation.report.charts import format_number
+
     found, parts = evaluation.robustness, []
     if found is not None and found.costs:
         level = found.break_even_bps
@@ -131,7 +133,8 @@ def _print_robustness(terminal: Terminal, evaluation: Evaluation) -> None:
         ends = [_ratio(each) for each in sorted({min(noisy), max(noisy)})]
         parts.append(f"with {found.noise_bps:g} bp of price noise {' to '.join(ends)}")
     if evaluation.oracle and evaluation.oracle[0].value is not None:
-        parts.append(f"{100 * evaluation.oracle[0].value:.1f} % of perfect foresight's log growth")
+        captured = format_number(evaluation.oracle[0].value, "percent")
+        parts.append(f"{captured} of perfect foresight's log growth")
     if parts:
         terminal.line("; ".join(parts))
 

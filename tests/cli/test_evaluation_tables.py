@@ -49,7 +49,8 @@ def test_luck_and_robustness_are_told(capsys: pytest.CaptureFixture[str]) -> Non
         for each in (min(n or 0.0 for n in found.noise), max(n or 0.0 for n in found.noise))
     )
     assert f"bp of price noise {low} to {high}" in shown
-    assert f"{100 * (saved.oracle[0].value or 0.0):.1f} % of perfect foresight" in shown
+    captured = format_number(saved.oracle[0].value, "percent")
+    assert f"{captured} of perfect foresight's log growth" in shown
 
 
 def test_terminal_and_report_use_the_same_words_and_units(
