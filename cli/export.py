@@ -22,7 +22,7 @@ from offline_trader.cli.options import (
     show_settings,
 )
 from offline_trader.config import to_dict
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, GateFailed
 from offline_trader.pipeline.exporting import Exported, check_export, export_run
 from offline_trader.pipeline.foreign_export import (
     ForeignExportConfig,
@@ -115,7 +115,12 @@ def command(
         terminal.line(f"{source} would be exported to {target}; nothing was done (--dry-run)")
         terminal.result({"run": str(source), "model": str(target)})
         return
-    _print(terminal, export_run(source, target, force=force, unverified=unverified))
+    try:
+        exported = export_run(source, target, force=force, unverified=unverified)
+    except GateFailed:
+        terminal.next_step("evaluate", source)  # whose report shows what is wrong with it
+        raise
+    _print(terminal, exported)
 
 
 def _print(terminal: Terminal, exported: Exported) -> None:

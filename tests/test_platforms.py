@@ -67,6 +67,22 @@ def test_no_module_uses_what_another_system_lacks() -> None:
         assert not forked, f"{file}: processes that are forked share threads and locks"
 
 
+def test_text_is_read_and_written_in_one_encoding_everywhere() -> None:
+    """Windows has another one by default."""
+    positional = {"read_text": 1, "write_text": 2}
+    for file in sources():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            told = any(keyword.arg == "encoding" for keyword in node.keywords)
+            where = f"{file}:{node.lineno}"
+            if name in positional:
+                assert told or len(node.args) >= positional[name], where
+            elif name == "open" and isinstance(node.func, ast.Name):
+                assert told or "b" in ast.unparse(node), where
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources as a system without links checks them out: a text file in each one's place."""

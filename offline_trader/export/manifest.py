@@ -81,8 +81,8 @@ def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool
         raise GateFailed(
             f"the policy's verdict is {', '.join(known)}",
             expected="a policy whose deterministic actions differ from state to state",
-            hint="offline-trader evaluate of the run writes a report that shows it; train it "
-            "again, or export with --force, and the manifest will say so",
+            hint="its evaluation shows it in a report; train it again, or export with --force, and "
+            "the manifest will say so",
         )
     return True
 

@@ -204,6 +204,8 @@ def test_a_policy_that_is_not_exported_gets_its_report(
     shown = capsys.readouterr()
     assert "not exported: the policy's verdict is COLLAPSED" in " ".join(shown.err.split())
     assert not (tmp_path / "mine" / "export" / "policy.onnx").exists()
+    assert code_of("export", "mine/finetune") == 4
+    assert "next: offline-trader evaluate mine/finetune\n" in capsys.readouterr().err
     page = (tmp_path / "mine" / "evaluation" / "report.html").read_text(encoding="utf-8")
     assert "Collapsed" in page
     assert "report: mine" in shown.out.replace("/", " ")
