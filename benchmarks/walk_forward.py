@@ -56,6 +56,8 @@ def walk(market: str, workers: int) -> Any:
 
 def table_figures(market: str, result: Any) -> list[Figure]:
     """What the windows and the joined curve show."""
+    from offline_trader.pipeline import WALK_FORWARD
+
     total, rows = result.summary(), result.table()
 
     def figure(name: str, label: str, unit: str = "", **more: Any) -> Figure:
@@ -85,6 +87,16 @@ def table_figures(market: str, result: Any) -> list[Figure]:
             figure(f"{prefix}return", f"{label} return"),
             figure(f"{prefix}max_drawdown", f"{label} drawdown"),
         ]
+    least = WALK_FORWARD.validation.min_trades_per_1000 * 1e-3
+    idle, label = sum(row["trades"] < least * row["bars"] for row in rows), "windows that hardly"
+    figures.append(
+        Figure(f"{market}: {label} trade", idle, "windows", target="≤ 1", holds=idle <= 1)
+    )
+    timid = sum(row["mean_exposure"] < WALK_FORWARD.validation.min_exposure for row in rows)
+    figures.append(Figure(f"{market}: {label} invest", timid, "windows"))
+    for kept in ("clone", "direct", "offline", "online"):
+        count = sum(row["kept"] == kept for row in rows)
+        figures.append(Figure(f"{market}: windows that kept {kept}", count, "windows"))
     for verdict in ("COLLAPSED", "STATE-BLIND", "SATURATED"):
         count = sum(verdict in row["verdicts"] for row in rows)
         figures.append(Figure(f"{market}: windows judged {verdict}", count, "windows"))

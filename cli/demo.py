@@ -20,12 +20,14 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Stages,
     Tz,
     examples,
     listed,
     market_sources,
     resolve,
     show_settings,
+    stages_option,
 )
 from offline_trader.config import to_dict
 from offline_trader.pipeline.demo import UNDATED, dated, on_builtin, require_active, run_demo
@@ -35,6 +37,7 @@ __all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader demo",
+    "offline-trader demo --stages bc,direct",
     "offline-trader demo --seed 3 --run runs/demo-3",
     "offline-trader demo --market prices.csv --tz America/New_York",
     "offline-trader demo --set env.simulator.commission_bps=5 "
@@ -64,6 +67,7 @@ def command(
         ),
     ] = None,
     run: RunName = Path("runs/demo"),
+    stages: Stages = None,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -85,6 +89,7 @@ def command(
         "env__end": end,
         "validation__end": validate_until,
         "seed": seed,
+        **stages_option(stages, None),
     }
     plan = resolve(DemoConfig, config, settings, to_dict(DEMO), **options)
     if not on_builtin(plan.env.market):

@@ -41,7 +41,8 @@ EXAMPLES = examples(
     "offline-trader known-optimum M3-bars --policy runs/finetune",
     "offline-trader known-optimum M1-wide --train my_method.py:learn --seeds 3",
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
-    "offline-trader known-optimum M3-narrow --train direct --realised --seeds 5",
+    "offline-trader known-optimum M3-narrow --train default --realised --seeds 5",
+    "offline-trader known-optimum M3-bars --train direct --seeds 5",
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
     "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
 )
@@ -68,9 +69,9 @@ def command(
         str | None,
         typer.Option(
             "--train",
-            help="Train cql, sac, cal_ql, iql, awac or td3_plus_bc, or direct (the gradient "
-            "through the portfolio), score it; or module:function of your own (data and seed in, "
-            "a policy out).",
+            help="Train default (the chain of pretrain), direct (the gradient through the "
+            "portfolio), cql, sac, cal_ql, iql, awac or td3_plus_bc, score it; or "
+            "module:function of your own (data and seed in, a policy out).",
         ),
     ] = None,
     seeds: Annotated[
@@ -121,21 +122,22 @@ def command(
         return
     request.require_possible(name)
     request.require_used(name, settings or [])
-    base = method_of(run) if run is not None and not (policy or algorithm) else None
+    base = KnownOptimumConfig.of_chain() if algorithm == "default" else None
+    if run is not None and not (policy or algorithm):
+        base = method_of(run)
     plan = resolve(
         KnownOptimumConfig,
         config,
         settings,
         base,
-        learner__algorithm=None if request.own or request.direct else algorithm,
+        learner__algorithm=None if request.method else algorithm,
         seed=seed,
     )
     if policy is not None:
         result, checked = score_named(name, policy, plan, terminal, unverified=unverified, fqe=fqe)
     else:
-        method = algorithm if request.own or request.direct else None
         result, checked = score_method(
-            name, method, plan, terminal, seeds=seeds, realised=realised, fqe=fqe
+            name, request.method, plan, terminal, seeds=seeds, realised=realised, fqe=fqe
         )
     kept = None if run is None else result.save(run)
     _print(terminal, market_of(name), result, kept, checked)

@@ -43,10 +43,11 @@ class Request:
             raise ConfigError(
                 f"unknown market or dataset {name!r}", expected="one of " + ", ".join(known)
             )
-        if name == ON_BARS and self.policy is None:
+        if name == ON_BARS and self.policy is None and not self.through_bars:
             raise ConfigError(
                 f"training on {ON_BARS}",
-                expected="--policy with a policy that was trained through the line",
+                expected="--train direct or default, or --policy with a policy that was trained "
+                "through the line",
                 hint="pretrain on a dataset of synthetic:ou, then score its run here",
             )
         neither = self.policy is None and self.algorithm is None
@@ -78,17 +79,25 @@ class Request:
         return self.algorithm is not None and ":" in self.algorithm
 
     @property
-    def direct(self) -> bool:
-        """Whether the policy is trained through the portfolio's gradient."""
-        return self.algorithm == "direct"
+    def through_bars(self) -> bool:
+        """Whether the policy is trained through the portfolio's gradient, alone or among the
+        stages of the default chain."""
+        return self.algorithm in ("direct", "default")
+
+    @property
+    def method(self) -> str | None:
+        """The method that is no algorithm of a learner, or None."""
+        return self.algorithm if self.own or self.through_bars else None
 
     def require_used(self, name: str, settings: Sequence[str]) -> None:
         """Raises ConfigError where one of the ``--set`` texts changes nothing on ``name``."""
         used = {"seed", *(("bars", "paths") if name == ON_BARS else ("score_lanes", "score_steps"))}
         on_lanes = self.policy is None and "-" not in name
-        if on_lanes and not self.direct:
+        if on_lanes and not self.through_bars:
             used.add("lanes")
-        if self.direct:
+        if self.algorithm == "default":
+            used |= {"learner", "stages", "clone", "direct", "offline"}
+        elif self.algorithm == "direct":
             used |= {"learner", "direct"}
         elif self.policy is None and not self.own:
             used |= {"learner", "online" if on_lanes else "offline"}

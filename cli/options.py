@@ -26,6 +26,7 @@ __all__ = [
     "RunName",
     "Seed",
     "Settings",
+    "Stages",
     "Threads",
     "Tz",
     "Unverified",
@@ -36,6 +37,7 @@ __all__ = [
     "resolve",
     "rooted",
     "show_settings",
+    "stages_option",
 ]
 
 T = TypeVar("T")
@@ -95,6 +97,15 @@ Workers: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[
     str | None, typer.Option("--device", help="cpu, or cuda where there is an NVIDIA GPU.")
+]
+Stages: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--stages",
+        metavar="LIST",
+        help="What the pretraining consists of, in this order: clone (or bc), direct, offline (or "
+        "an algorithm: cql, sac, iql …), separated by commas.",
+    ),
 ]
 Unverified: TypeAlias = Annotated[
     bool,
@@ -160,6 +171,17 @@ def resolve(
 def rooted(root: Path | None) -> list[str]:
     """``--root`` again, for the command that is to go on with what lies there."""
     return [] if root is None else ["--root", str(root)]
+
+
+def stages_option(stages: str | None, algorithm: str | None) -> dict[str, Any]:
+    """``--stages`` and ``--algorithm`` as settings; an algorithm among the stages is the
+    learner's."""
+    from offline_trader.learning.settings import ALGORITHMS
+
+    names = [name.strip() for name in (stages or "").split(",")]
+    named = next((name for name in names if name in ALGORITHMS), None)
+    given = None if stages is None else to_json(names)
+    return {"learner__algorithm": algorithm or named, "stages": given}
 
 
 def listed(values: Sequence[str] | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``offline-trader pretrain``: clone the experts of a dataset, then learn offline from it."""
+"""``offline-trader pretrain``: stages that learn from a dataset, one after another."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Stages,
     Threads,
     Workers,
     examples,
     resolve,
     rooted,
     show_settings,
+    stages_option,
 )
 from offline_trader.cli.training_tables import print_seeds, print_training
 from offline_trader.config import to_dict
@@ -39,7 +41,7 @@ EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31",
     "offline-trader pretrain --dataset sp500/experts-v0 --algorithm sac --run runs/sac",
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31 --seeds 5",
-    "offline-trader pretrain --dataset sp500/experts-v0 --set direct.updates=500",
+    "offline-trader pretrain --dataset sp500/experts-v0 --stages bc,direct,iql",
     "offline-trader pretrain --dataset sp500/experts-v0 --set learner.hidden=256,256 --resume",
 )
 
@@ -51,6 +53,7 @@ def command(
     algorithm: Annotated[
         str | None, typer.Option("--algorithm", help="cql, sac, cal_ql, iql, awac, td3_plus_bc.")
     ] = None,
+    stages: Stages = None,
     validate_until: Annotated[
         str | None,
         typer.Option(
@@ -75,17 +78,18 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Clone the experts of a dataset into an actor, then train actor and critics offline.
+    """Clone the experts of a dataset, train through the portfolio's gradient, then offline.
 
     The run directory holds settings, metrics, checkpoints and the policy (policy.d3, a d3rlpy
-    model). With --validate-until the best policy on those bars is kept, otherwise the last.
+    model). With --validate-until every stage's policy is held against the one that it began with
+    on those bars, otherwise on the bars of the training.
     With --seeds it holds a run directory a seed, with the bytes of as many single runs, and
     seeds.json names the best by validation, which finetune, export and evaluate take.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     options = {
         "dataset": dataset,
-        "learner__algorithm": algorithm,
+        **stages_option(stages, algorithm),
         "learner__device": device,
         "validation__end": validate_until,
         "threads": threads,

@@ -23,19 +23,25 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
             f"(best constant action: {cloned.holdout_mean_mse:.4f})"
         )
     env = facts.validation_env
-    # without a validation only the direct stage chooses, by its own bars
     told = "by validation" if env is not None else "on the bars trained on"
     for name, stage in facts.stages.items():
         chosen = {
-            "best": f"policy of step {stage.kept_step:,} kept, the best {told}",
-            "warm_start": f"no policy was better {told} than the one it began with",
+            "best": f"policy of step {stage.kept_step:,} kept {told}: {stage.reason}",
+            "warm_start": f"the policy that it began with kept {told}: {stage.reason}",
             "last": "last policy kept (no validation)",
         }[stage.kept]
         terminal.line(f"{name}: {stage.updates:,} updates; {chosen}{_scored(stage)}")
+        if stage.interval is not None and env is not None:
+            low, high = stage.interval
+            terminal.line(
+                f"{name}: net log growth a year {stage.difference:+.4f} beside the policy that it "
+                f"began with, 95 % interval {low:+.4f} to {high:+.4f}"
+            )
     if env is not None:
         terminal.line(
             f"the score is the net Sharpe ratio a year on {', '.join(env.market)}, {env.start} to "
-            f"{env.end}; a policy that is COLLAPSED or STATE-BLIND or hardly trades has none"
+            f"{env.end}; a policy that is COLLAPSED, STATE-BLIND, hardly trades or hardly invests "
+            "has none"
         )
     terminal.line(f"run: {run.path}")
 

@@ -20,12 +20,14 @@ from offline_trader.cli.options import (
     RunName,
     Seed,
     Settings,
+    Stages,
     Tz,
     examples,
     listed,
     market_sources,
     resolve,
     show_settings,
+    stages_option,
 )
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
@@ -65,6 +67,7 @@ def command(
     gates: Gates = None,
     stage: Stage = None,
     run: RunName = Path("runs/walk-forward"),
+    stages: Stages = None,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -88,6 +91,7 @@ def command(
         env__market=listed(sources),
         env__tz=tz,
         seed=seed,
+        **stages_option(stages, None),
     )
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")

@@ -25,8 +25,8 @@ SMALLER = {
     " --set offline.updates=50 --set online.steps=256 --set online.warmup_steps=64"
     " --set online.critic_updates=10 --set options.noise_draws=0 --set options.replicates=200",
     "collect": "--transitions 4000 --set score_episodes=2",
-    "pretrain": "--set clone.updates=100 --set offline.critic_updates=50 --set offline.updates=50"
-    " --set validation.min_trades_per_1000=0",
+    "pretrain": "--set clone.updates=100 --set direct.updates=4 --set offline.critic_updates=50 "
+    "--set offline.updates=50 --set validation.min_trades_per_1000=0",
     "finetune": "--steps 256 --set online.warmup_steps=64 --set online.critic_updates=10",
     "export": "--force",
     "evaluate": "--set options.noise_draws=0 --set options.replicates=200",

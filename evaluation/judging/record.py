@@ -232,7 +232,8 @@ class ScoreRow:
     """One score with its interval: a seed, a known-optimum market, an oracle capture.
 
     Attributes:
-        value, interval: a seed's is its Sharpe ratio.
+        value, interval: a seed's is its Sharpe ratio, a training stage's the net log growth a
+            year that it added on the validation range.
         note: what a reader must know of it.
         unit: of the value, where the section's own (Sharpe ratio, score, share) is not meant.
         summary: it summarises the other rows (interquartile mean).
@@ -298,7 +299,7 @@ class Evaluation:
         trades: closed position round trips, from flat to flat.
         lots: the best and the worst closed FIFO lots.
         instruments, regimes, robustness, action_map: see their classes.
-        gates, windows, seeds, oracle, known_optimum: attached where they were evaluated.
+        gates, windows, seeds, stages, oracle, known_optimum: attached where they were evaluated.
         notes: what a reader must know (short range, missing parts).
     """
 
@@ -329,6 +330,7 @@ class Evaluation:
     gates: tuple[GateRow, ...] = ()
     windows: tuple[WindowRow, ...] = ()
     seeds: tuple[ScoreRow, ...] = ()
+    stages: tuple[ScoreRow, ...] = ()
     oracle: tuple[ScoreRow, ...] = ()
     known_optimum: tuple[ScoreRow, ...] = ()
     notes: tuple[str, ...] = ()

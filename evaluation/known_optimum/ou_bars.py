@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.backtest import Strategy, backtest
+from offline_trader.evaluation.backtest import Strategy
+from offline_trader.evaluation.backtest.walk import backtests
 from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion, band_positions
 from offline_trader.evaluation.known_optimum.scoring import Score
 from offline_trader.export import OnnxPolicy
@@ -22,6 +23,7 @@ from offline_trader.features import compute_features
 from offline_trader.markets import BarRange
 from offline_trader.markets.synthetic import OuMarket, ou_market
 from offline_trader.simulator import MarketTensor, SimulatorConfig, simulate_actions
+from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import FloatArray
 
 __all__ = ["OU_RULES", "band_actions", "ou_tensor", "score_on_bars"]
@@ -86,22 +88,18 @@ def score_on_bars(
             f"{law.bars} bars on {n_paths} paths", expected="2 or more paths of 1,000 bars"
         )
     cost_bps = rules.commission_bps + rules.half_spread_bps + rules.slippage_bps
-    growth, best, n = np.zeros(n_paths), np.zeros(n_paths), 0
-    warmup = 0
-    for path in range(n_paths):
-        each = replace(law, bars=law.bars // n_paths + warmup, seed=law.seed + path)
-        tensor = ou_tensor(each)
-        if path == 0:  # every path is as long as asked for after the features' warm-up
-            warmup = each.bars - len(tensor)
-            each = replace(each, bars=each.bars + warmup)
-            tensor = ou_tensor(each)
-            if isinstance(strategy, OnnxPolicy):
-                strategy.require_layout(tensor.layout, owner="this version's features")
-        band = simulate_actions(tensor, rules, band_actions(tensor, each, cost_bps)[:-1])
-        best[path] = band.log_growth[0]
-        equity = backtest(strategy, tensor, rules).equity
-        growth[path] = np.log(equity[-1] / equity[0])
-        n += len(tensor) - 1
+    laws = _paths(law, n_paths)
+    tensors = [ou_tensor(each) for each in laws]
+    if isinstance(strategy, OnnxPolicy):
+        strategy.require_layout(tensors[0].layout, owner="this version's features")
+    bands = [
+        simulate_actions(tensor, rules, band_actions(tensor, each, cost_bps)[:-1])
+        for tensor, each in zip(tensors, laws, strict=True)
+    ]
+    best = np.array([band.log_growth[0] for band in bands])
+    runs = backtests(strategy, [SideRun(tensor, rules) for tensor in tensors], observe=False)
+    growth = np.array([np.log(run.equity[-1] / run.equity[0]) for run in runs])
+    n = sum(len(tensor) - 1 for tensor in tensors)
     value = 100.0 * growth.sum() / best.sum()
     left_out = 100.0 * (growth.sum() - growth) / (best.sum() - best)
     error = np.sqrt((n_paths - 1) / n_paths * np.sum((left_out - left_out.mean()) ** 2))
@@ -116,3 +114,10 @@ def score_on_bars(
         base=0.0,
         n=n,
     )
+
+
+def _paths(law: OuMarket, n_paths: int) -> list[OuMarket]:
+    """Laws of the paths: as long as asked for after the features' warm-up, a seed each."""
+    bars = law.bars // n_paths
+    warmup = bars - len(ou_tensor(replace(law, bars=bars)))
+    return [replace(law, bars=bars + warmup, seed=law.seed + path) for path in range(n_paths)]

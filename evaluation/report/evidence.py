@@ -21,6 +21,7 @@ from offline_trader.evaluation.report.repeated import (
     intervals_chart,
     known_optimum_section,
     seeds_section,
+    stages_section,
 )
 from offline_trader.types import FloatArray
 
@@ -52,6 +53,7 @@ def evidence_sections(evaluation: Evaluation) -> list[Section]:
         _regimes(evaluation),
         _costs(evaluation),
         _windows(evaluation),
+        stages_section(evaluation.stages),
         seeds_section(evaluation.seeds),
         _oracle(evaluation.oracle),
         known_optimum_section(evaluation.known_optimum),

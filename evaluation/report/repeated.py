@@ -1,4 +1,4 @@
-"""Sections about repeats of the training: its seeds, and markets whose optimum is known."""
+"""Sections about the training: its stages, its seeds, and markets whose optimum is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from offline_trader.evaluation.report.charts import (
 )
 from offline_trader.evaluation.report.labels import label_of
 
-__all__ = ["intervals_chart", "known_optimum_section", "seeds_section"]
+__all__ = ["intervals_chart", "known_optimum_section", "seeds_section", "stages_section"]
 
 SEED_COLUMNS: dict[str, tuple[str, NumberFormat]] = {
     "n_effective": ("e^H", "ratio"),
@@ -48,6 +48,39 @@ def intervals_chart(
         rule,
         x_label,
     )
+
+
+def stages_section(rows: tuple[ScoreRow, ...]) -> Section:
+    """What each stage of the training added to the policy of those before it."""
+    title = "Stages of the training"
+    lead = (
+        "Each stage begins with the policy of the one before. Its best policy is held against that "
+        "one on the validation bars: the difference of the net log growth a year, with its 95 % "
+        "interval. A stage whose policies are not kept added nothing."
+    )
+    if not rows:
+        missing = "Nothing is known of the training's stages."
+        return Section("stages", title, lead, (), missing)
+    compared = tuple(row for row in rows if row.value is not None)
+    blocks: list[Figure | Table] = []
+    if compared:
+        label = "net log growth a year beside the policy before, with its 95 % interval"
+        chart = intervals_chart("stages", "Added", compared, "percent", 0.0, x_label=label)
+        blocks.append(Figure(chart))
+    body = []
+    for row in rows:
+        ends = " to ".join(format_number(end, "percent") for end in row.interval or ())
+        body.append(
+            (
+                Cell(row.name, numeric=False),
+                Cell(format_number(row.measures.get("validation_sharpe"), "ratio")),
+                Cell(format_number(row.value, "percent")),
+                Cell(ends or "–"),
+                Cell(row.note, numeric=False),
+            )
+        )
+    head = ("Stage", "Validation Sharpe after it", "Added a year", "95 % interval", "Kept")
+    return Section("stages", title, lead, (*blocks, Table(head, tuple(body))))
 
 
 def seeds_section(rows: tuple[ScoreRow, ...]) -> Section:

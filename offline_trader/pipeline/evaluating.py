@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
     from offline_trader.evaluation.imported import ImportOptions
     from offline_trader.evaluation.judging import Evaluation, ScoreRow, WindowRow
+    from offline_trader.pipeline.run_facts import StageRow
 
 __all__ = [
     "EvaluateConfig",
@@ -202,6 +203,7 @@ def evaluate_strategy(
             known_optimum=known_optimum,
             seeds=seeds,
             windows=windows,
+            stages=tuple(stage_score(row) for row in strategy.history),
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:
@@ -209,6 +211,21 @@ def evaluate_strategy(
         advance(1, 1)
     publish(evaluation, folder)
     return evaluation
+
+
+def stage_score(row: StageRow) -> ScoreRow:
+    """A stage of the training as a row of the report."""
+    from offline_trader.evaluation.judging import ScoreRow
+
+    kept = {"warm_start": "the policy before it", "best": "its best policy", "last": "its last"}
+    note = ": ".join(text for text in (kept.get(row.kept, ""), row.reason) if text)
+    return ScoreRow(
+        name=row.stage,
+        value=row.difference,
+        interval=row.interval,
+        note=note or "its policy goes on",
+        measures={"validation_sharpe": row.validation_sharpe},
+    )
 
 
 def judge_imported(

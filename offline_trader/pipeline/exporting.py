@@ -226,6 +226,7 @@ def _description(run: TrainedRun) -> ModelFacts:
         privileged=facts.privileged,
         engine=facts.engine,
         direct_engine=None if facts.direct is None else facts.direct.engine,
+        history=facts.history,
     )
 
 

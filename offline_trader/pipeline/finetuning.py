@@ -106,7 +106,7 @@ def finetune(
             clone=None,
             direct=None,
             offline=None,
-            **trained,
+            **{**trained, "history": (*source.facts.history, *trained["history"])},
         )
         run.finish(**stated.to_dict())
     return run
@@ -144,7 +144,6 @@ def _train(
     stage = PlannedStage(
         "online",
         "online sac",
-        config.online.steps,
         config.online,
         lambda: StageData(transitions=offline, lanes=lanes),
         train_seed,
@@ -154,4 +153,5 @@ def _train(
     phases.state_engine(engine, progress)
     phases.train(learner, stage, progress)
     saved = phases.save_policy(learner.save)
-    return {**phases.stated(), "policy_sha256": saved, "engine": engine}
+    facts = phases.stated(validated=validator is not None)
+    return {**facts, "policy_sha256": saved, "engine": engine}

@@ -136,6 +136,7 @@ def judged_window(
         benchmark=held.returns.tolist(),
         facts={
             "trades": int(sum(backtest.traded.sum() for backtest in own.backtests)),
+            "mean_exposure": float(np.mean([np.abs(one.exposure).mean() for one in own.backtests])),
             "hold_share": collapse.hold_share,
             "verdicts": list(collapse.verdicts),
             **facts,
@@ -179,9 +180,10 @@ def _selection(trained: Path, home: Path, warm: bool) -> dict[str, Any]:
     """
     facts = finished_run(trained).facts
     kept = "online"
-    if facts.online is None or facts.chosen.kept == "warm_start":
+    if facts.online is None or facts.online.kept == "warm_start":
         kept = "previous window" if warm else _kept_by_pretraining(home)
-    return {"kept": kept, "validation_sharpe": facts.chosen.kept_score}
+    chosen = facts.chosen
+    return {"kept": kept, "validation_sharpe": None if chosen is None else chosen.kept_score}
 
 
 def _kept_by_pretraining(home: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.pipeline.run_facts import ModelFacts, latest_day
+from offline_trader.pipeline.run_facts import ModelFacts, StageRow, latest_day
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
@@ -29,6 +29,7 @@ class FoundStrategy:
         trial: what was chosen to get it, for the trial ledger.
         seed: of its training.
         facts: what an ONNX file tells of its training.
+        history: what each stage of its training added.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FoundStrategy:
     trial: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     facts: ModelFacts | None = None
+    history: tuple[StageRow, ...] = ()
 
     @property
     def is_rule(self) -> bool:

@@ -15,7 +15,9 @@ from offline_trader.pipeline.known_optimum_training import (
     KnownOptimumConfig,
     market_of,
     train,
+    train_default,
     train_directly,
+    train_on_bars,
     train_own,
 )
 from offline_trader.pipeline.progress import Progress, Silent
@@ -24,6 +26,7 @@ from offline_trader.policies import ForeignPolicy, adapt
 from offline_trader.user_code import guarded
 
 if TYPE_CHECKING:
+    from offline_trader.evaluation.backtest import Strategy
     from offline_trader.evaluation.known_optimum import KnownMarket, KnownPolicy, Score
     from offline_trader.evaluation.known_optimum.fqe import RankCheck
     from offline_trader.evaluation.known_optimum.results import KnownResult
@@ -80,8 +83,9 @@ def score_method(
     """Scores of what a method learns, one a seed; with ``fqe`` the last policy's estimate, too.
 
     Args:
-        name: a known market or dataset.
-        method: ``direct``, ``module:function`` of the user's own, or None: ``config.learner``.
+        name: a known market or dataset; ``M3-bars`` for ``direct`` and ``default``.
+        method: ``direct``, ``default`` (the stages of ``config``), ``module:function`` of the
+            user's own, or None: ``config.learner``.
         config: the method, the scoring run and the first seed.
         seeds: trainings.
         realised: learn from rewards as they were realised instead of expected.
@@ -91,11 +95,17 @@ def score_method(
     """
     trainer, subject = _trainer(method, config)
     market, scores = market_of(name), []
+    made: KnownPolicy
     with progress.task(f"training {subject}", seeds) as advance:
         for k in range(seeds):
             one = replace(config, seed=config.seed + k)
-            made = trainer(name, one, realised)
-            scores.append(_score(market, made, one, one.seed))
+            if name == ON_BARS:
+                stages = one.stages if method == "default" else ("direct",)
+                made = train_on_bars(one, stages)
+                scores.append(_bars_score(made, one))
+            else:
+                made = trainer(name, one, realised)
+                scores.append(_score(market, made, one, one.seed))
             advance(k + 1)
     result = _result(name, subject, scores, config, trained=True, realised=realised)
     return result, _off_policy(name, subject, made, config.seed, progress) if fqe else None
@@ -110,6 +120,8 @@ def _trainer(
         return lambda name, one, realised: train_own(own, name, one, realised=realised), own
     if method == "direct":
         return lambda name, one, realised: train_directly(name, one, realised=realised), method
+    if method == "default":
+        return lambda name, one, realised: train_default(name, one, realised=realised), method
     return (
         lambda name, one, realised: train(name, one, realised=realised),
         config.learner.algorithm,
@@ -159,7 +171,6 @@ def _score_on_bars(
         ConfigError: a policy of the market's own observations, or one that cannot be opened.
     """
     from offline_trader.evaluation.known_optimum import ou_bars
-    from offline_trader.markets.synthetic import OuMarket
 
     strategy: Any
     if policy in ("optimal", "behaviour"):
@@ -181,6 +192,14 @@ def _score_on_bars(
             )
     if isinstance(strategy, ForeignPolicy):
         strategy.require_layout(observation_layout())
+    return _bars_score(strategy, plan)
+
+
+def _bars_score(strategy: Strategy, plan: KnownOptimumConfig) -> Score:
+    """Score on paths that no training on ``synthetic:ou`` meets, others for each seed."""
+    from offline_trader.evaluation.known_optimum import ou_bars
+    from offline_trader.markets.synthetic import OuMarket
+
     law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
     return ou_bars.score_on_bars(strategy, law, n_paths=plan.paths)
 

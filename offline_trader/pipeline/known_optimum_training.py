@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.config import require_seed
+from offline_trader.config import require_seed, to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import (
+    CloneConfig,
     DirectConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
 )
+from offline_trader.pipeline.settings import StagesConfig
 from offline_trader.policies import adapt
 from offline_trader.user_code import find_function, guarded
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         KnownOptimumLanes,
         KnownPolicy,
     )
+    from offline_trader.learning.agents import Learner
     from offline_trader.learning.data import Transitions
 
 __all__ = [
@@ -31,7 +35,9 @@ __all__ = [
     "market_of",
     "method_of",
     "train",
+    "train_default",
     "train_directly",
+    "train_on_bars",
     "train_own",
 ]
 
@@ -45,6 +51,8 @@ class KnownOptimumConfig:
         offline: training on one of the offline datasets.
         online, lanes: training from scratch where no dataset is named.
         direct: training through the portfolio's gradient, with ``--train direct``.
+        clone, stages: of the default chain, with ``--train default``; its offline stage is
+            ``offline``, and all of its settings are by default those of ``pretrain``.
         score_lanes, score_steps: size of the scoring run.
         bars, paths: size of the scoring run on M3-bars, all paths together.
         seed: the first one.
@@ -67,14 +75,34 @@ class KnownOptimumConfig:
     )
     lanes: int = 8
     direct: DirectConfig = field(default_factory=DirectConfig)
+    clone: CloneConfig = field(default_factory=CloneConfig)
+    stages: tuple[str, ...] = StagesConfig.stages
     score_lanes: int = 256
     score_steps: int = 2_000
-    bars: int = 50_000
-    paths: int = 10
+    bars: int = 240_000
+    paths: int = 60
     seed: int = 0
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
+        self.chain()  # refuses stages that there are not
+
+    def chain(self) -> StagesConfig:
+        """The stages of the default chain with their settings."""
+        return StagesConfig(
+            stages=self.stages,
+            learner=self.learner,
+            clone=self.clone,
+            direct=self.direct,
+            offline=self.offline,
+            seed=self.seed,
+        )
+
+    @staticmethod
+    def of_chain() -> dict[str, Any]:
+        """What the default chain has in place of the other methods' defaults: pretraining's."""
+        default = StagesConfig()
+        return {name: to_dict(getattr(default, name)) for name in ("learner", "offline")}
 
 
 def method_of(run: Path) -> dict[str, Any]:
@@ -149,6 +177,75 @@ def train_directly(name: str, config: KnownOptimumConfig, *, realised: bool = Fa
     learner = make_learner(config.learner, size, seed=config.seed)
     train_direct(learner, market, config.direct, seed=config.seed)
     return learner.act
+
+
+def train_default(
+    name: str,
+    config: KnownOptimumConfig,
+    *,
+    realised: bool = False,
+    on_stage: Callable[[str, Learner], None] | None = None,
+) -> KnownPolicy:
+    """The policy that the default chain makes of a dataset (of M1 and M3: the wide one).
+
+    Args:
+        name: the dataset or its market.
+        config: the stages and their settings.
+        realised: rewards are those that were realised.
+        on_stage: told the name of each stage when it has ended, with the learner.
+
+    Raises:
+        ConfigError: a market without a log of actions.
+    """
+    from offline_trader.evaluation.known_optimum import OFFLINE_DATASETS, make_dataset
+    from offline_trader.evaluation.known_optimum.direct_market import position_market
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.stages import STAGES
+    from offline_trader.pipeline.derived_seeds import stage_seeds
+    from offline_trader.pipeline.pretraining import plan_stages
+
+    named = name if name in OFFLINE_DATASETS else f"{name}-wide"
+    if named not in OFFLINE_DATASETS:
+        raise ConfigError(
+            f"the default chain on {name}",
+            expected=f"M1, M3, {', '.join(OFFLINE_DATASETS)}, M3-bars",
+            hint="--train direct needs no log of actions",
+        )
+    data, market = make_dataset(named, seed=config.seed, realised=realised), market_of(name)
+    size = len(market.observation_names)
+    learner = make_learner(config.learner, size, seed=stage_seeds(config.seed, 1)[0])
+    chain, bars = config.chain(), position_market(market, data)
+    for stage in plan_stages(chain, learner, data.transitions(), lambda: bars, None):
+        STAGES[stage.name](stage.config).fit(
+            learner, stage.data(), None, stage.evaluate, seed=stage.seed
+        )
+        if on_stage is not None:
+            on_stage(stage.name, learner)
+    return learner.act
+
+
+def train_on_bars(config: KnownOptimumConfig, stages: tuple[str, ...]) -> Learner:
+    """What the line makes of a log of M3 as bars: experts, dataset, the stages.
+
+    The bars are ``synthetic:ou`` with the seed of ``config``; the rules are those of the score.
+    """
+    import tempfile
+
+    from offline_trader.datasets import collect
+    from offline_trader.envs import EnvConfig
+    from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES
+    from offline_trader.pipeline.pretraining import pretrain
+    from offline_trader.pipeline.settings import LineConfig
+    from offline_trader.pipeline.trained_runs import finished_run, trained_policy
+
+    env = EnvConfig(market=(f"synthetic:ou?seed={config.seed}",), simulator=OU_RULES)
+    parts = {name: getattr(config, name) for name in ("learner", "clone", "direct", "offline")}
+    line = LineConfig(env=env, stages=stages, seed=config.seed, **parts)
+    with tempfile.TemporaryDirectory(prefix="offline-trader-") as folder:
+        root, run = Path(folder) / "datasets", Path(folder) / "run"
+        collect(line.collecting(), root=root)
+        pretrain(line.pretraining(), run, root=root)
+        return trained_policy(finished_run(run))
 
 
 def train_own(

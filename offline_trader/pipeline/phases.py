@@ -6,17 +6,18 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from offline_trader.codec import from_json
+from offline_trader.config import to_dict
 from offline_trader.errors import DataError
 from offline_trader.hashing import file_sha256
 from offline_trader.pipeline.progress import Advance, Progress
-from offline_trader.pipeline.run_facts import CloneFacts, StageFacts
+from offline_trader.pipeline.run_facts import CloneFacts, StageFacts, StageRow
 from offline_trader.pipeline.trained_runs import POLICY_FILE
 from offline_trader.runs import Run, atomic_write
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
+    from offline_trader.learning.stages.selection import Evaluate
 
 __all__ = ["Phases", "PlannedStage", "torch_threads"]
 
@@ -35,7 +37,6 @@ class PlannedStage:
     Attributes:
         name: in the registry of stages, and of the phase.
         title: of its progress bar.
-        steps: that it will take; metrics and checkpoints of the next stage count on after them.
         config: its settings.
         data: makes what it trains on, when it is its turn.
         seed: of its draws.
@@ -44,11 +45,10 @@ class PlannedStage:
 
     name: str
     title: str
-    steps: int
     config: Any
     data: Callable[[], StageData]
     seed: int
-    evaluate: Callable[[Any], Mapping[str, float]] | None = None
+    evaluate: Evaluate | None = None
 
 
 @contextmanager
@@ -92,16 +92,19 @@ class Phases:
     def train(self, agent: Agent, stage: PlannedStage, progress: Progress) -> None:
         """Let the stage train ``agent``, from where it was interrupted if it was.
 
+        Metrics and checkpoints of the next stage count on after its steps.
         One that lies wholly before the checkpoint that the run goes on from is passed over.
         """
         from offline_trader.learning.stages import STAGES
 
-        name, steps = stage.name, stage.steps
+        name = stage.name
+        training = STAGES[name](stage.config)
+        steps = training.steps
         if self.finished(name):
             self._offset += steps
             return
         with progress.task(stage.title, steps) as advance:
-            result = STAGES[name](stage.config).fit(
+            result = training.fit(
                 agent,
                 stage.data(),
                 self.log(advance, progress),
@@ -110,7 +113,7 @@ class Phases:
                 seed=stage.seed,
                 resume=self.resume(name),
             )
-        self.facts = {**self.facts, name: asdict(result)}
+        self.facts = {**self.facts, name: to_dict(result)}
         self._offset += steps
 
     def finished(self, name: str) -> bool:
@@ -152,12 +155,18 @@ class Phases:
 
         return write
 
-    def stated(self) -> dict[str, Any]:
-        """The phases' facts, typed, by name."""
-        return {
-            name: from_json(CloneFacts if name == "clone" else StageFacts, tree, name)
-            for name, tree in self.facts.items()
-        }
+    def stated(self, *, validated: bool) -> dict[str, Any]:
+        """The phases' facts as :class:`TrainingFacts` takes them.
+
+        Args:
+            validated: whether scores are those of a validation range.
+        """
+        kinds: dict[str, Any] = {"clone": CloneFacts, "direct": StageFacts}
+        kinds |= {"offline": StageFacts, "online": StageFacts}
+        trees = {name: self.facts[name] for name in self._names if name in self.facts}
+        known = {k: from_json(kinds[k], tree, k) for k, tree in trees.items() if k in kinds}
+        further = {name: tree for name, tree in trees.items() if name not in kinds}
+        return {**known, "further": further, "history": _history(trees, validated=validated)}
 
     def save_policy(self, save: Callable[[Path], None]) -> str:
         """Write the trained policy beside the checkpoints, whole or not at all; its hash."""
@@ -184,6 +193,28 @@ class Phases:
                 expected=f"one of {', '.join(self._names)}",
             )
         return payload
+
+
+def _history(trees: Mapping[str, Any], *, validated: bool) -> tuple[StageRow, ...]:
+    """What each stage added. A stage that validates nothing, as cloning, has the score that the
+    next one found at its beginning."""
+    rows: list[StageRow] = []
+    following = None
+    for name, tree in reversed(list(trees.items())):
+        score = tree.get("kept_score", following) if validated else None
+        rows.append(
+            StageRow(
+                stage=name,
+                updates=tree["updates"],
+                validation_sharpe=score,
+                kept=tree.get("kept", ""),
+                reason=tree.get("reason", ""),
+                difference=tree.get("difference") if validated else None,
+                interval=tree.get("interval") if validated else None,
+            )
+        )
+        following = tree.get("warm_score", score)
+    return tuple(reversed(rows))
 
 
 def _canonical(value: Any) -> Any:

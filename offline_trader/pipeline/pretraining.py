@@ -1,8 +1,9 @@
-"""Pretraining: cloning of a dataset's experts, the direct stage, offline training."""
+"""Pretraining: the stages that learn from a dataset, in the order that its settings give."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,28 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import TrainingFacts
-from offline_trader.pipeline.settings import PretrainConfig
+from offline_trader.pipeline.settings import PretrainConfig, StagesConfig
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
-from offline_trader.types import digest
+from offline_trader.types import Policy, digest
 
 if TYPE_CHECKING:
     from offline_trader.datasets.facts import DatasetFacts
-    from offline_trader.learning.stages.direct import BarMarket
+    from offline_trader.learning.agents import Learner
+    from offline_trader.learning.data import Transitions
+    from offline_trader.learning.stages import Validated
+    from offline_trader.learning.stages.direct import BarMarket, DirectMarket
+    from offline_trader.learning.stages.selection import Evaluate
+    from offline_trader.pipeline.phases import PlannedStage
 
-__all__ = ["check_device", "check_inputs", "data_hash", "pretrain"]
+__all__ = [
+    "check_device",
+    "check_inputs",
+    "data_hash",
+    "plan_stages",
+    "pretrain",
+    "stage_config",
+]
 
 
 def pretrain(
@@ -33,7 +46,9 @@ def pretrain(
     resume: bool = False,
     only_clone: bool = False,
 ) -> Run:
-    """Clone and train; the finished run, or with ``only_clone`` one to go on with by ``resume``.
+    """Train stage by stage; the finished run.
+
+    With ``only_clone`` a run that has its clone, to go on with by ``resume``.
 
     Raises:
         ConfigError, DataError: a dataset, range or run directory that cannot be used.
@@ -130,53 +145,94 @@ def _train(
     from offline_trader.datasets import load_transitions
     from offline_trader.learning.agents import make_learner
     from offline_trader.learning.engines import EngineFacts
-    from offline_trader.learning.stages import StageData
-    from offline_trader.pipeline.phases import Phases, PlannedStage
+    from offline_trader.pipeline.phases import Phases
 
     transitions = load_transitions(config.dataset, root)
     _require_unchanged(config.dataset, own, root)
-    learner_seed, clone_seed, offline_seed, direct_seed = stage_seeds(config.seed, 4)
+    learner_seed = stage_seeds(config.seed, 1)[0]
     learner = make_learner(config.learner, transitions.observation_size, own.scaler, learner_seed)
     if transitions.action_size != 1:
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
     engine = EngineFacts.of(learner.engine)
-    data = StageData(transitions=transitions)
     validator = None if validation_env is None else Validator(validation_env, config.validation)
-    offline_steps = config.offline.critic_updates + config.offline.updates
-    planned = [
-        PlannedStage(
-            "clone", "cloning", config.clone.updates, config.clone, lambda: data, clone_seed
-        ),
-        PlannedStage(
-            "direct",
-            "direct",
-            config.direct.updates,
-            config.direct,
-            lambda: StageData(market=_logged_bars(own)),
-            direct_seed,
-            validator,
-        ),
-        PlannedStage(
-            "offline",
-            f"offline {config.learner.algorithm}",
-            offline_steps,
-            config.offline,
-            lambda: data,
-            offline_seed,
-            validator,
-        ),
-    ]
-    if config.direct.updates == 0:
-        del planned[1]
-    phases = Phases(run, ("clone", "direct", "offline"))
+    planned = plan_stages(config, learner, transitions, cache(lambda: _logged_bars(own)), validator)
+    phases = Phases(run, config.stages)
     phases.state_engine(engine, progress)
-    for stage in planned[:1] if only_clone else planned:
+    if only_clone:
+        planned = [stage for stage in planned[:1] if stage.name == "clone"]
+    for stage in planned:
         phases.train(learner, stage, progress)
     if only_clone:
         return None
     saved = phases.save_policy(learner.save)
     stated = {"policy_sha256": saved, "transitions": len(transitions), "engine": engine}
-    return {**phases.stated(), **stated}
+    return {**phases.stated(validated=validator is not None), **stated}
+
+
+def plan_stages(
+    config: StagesConfig,
+    learner: Learner,
+    transitions: Transitions,
+    market: Callable[[], DirectMarket],
+    validator: Evaluate | None,
+) -> list[PlannedStage]:
+    """The stages of ``config`` in their order, each with what it trains on.
+
+    A direct stage without updates is left out. Without a validator the offline stage, too, is
+    judged on the log itself: a policy is not given up for one that does worse on the very bars it
+    was trained on.
+
+    Args:
+        config: stages, their settings and the seed.
+        learner: that they will train.
+        transitions: an offline dataset.
+        market: makes the bars of the dataset's environment; called when they are needed.
+        validator: judges policies, or None.
+    """
+    from offline_trader.learning.stages import STAGES, StageData
+    from offline_trader.learning.stages.direct import LogJudge
+    from offline_trader.pipeline.phases import PlannedStage
+
+    order = ("clone", "offline", "direct")
+    further = [name for name in config.stages if name not in order]
+    seeds = dict(
+        zip((*order, *further), stage_seeds(config.seed, 4 + len(further))[1:], strict=True)
+    )
+
+    def data_of(name: str) -> StageData:
+        needs = STAGES[name].needs
+        return StageData(
+            transitions=transitions if "transitions" in needs else None,
+            market=market() if "market" in needs else None,
+        )
+
+    @cache
+    def judge() -> LogJudge:
+        return LogJudge(learner, market(), config.direct)
+
+    def on_the_log(policy: Policy) -> Validated:
+        return judge()(policy)
+
+    titles = {"clone": "cloning", "offline": f"offline {config.learner.algorithm}"}
+    return [
+        PlannedStage(
+            name,
+            titles.get(name, name),
+            stage_config(config, name),
+            partial(data_of, name),
+            seeds[name],
+            on_the_log if validator is None and name == "offline" else validator,
+        )
+        for name in config.stages
+        if name != "direct" or config.direct.updates > 0
+    ]
+
+
+def stage_config(config: StagesConfig, name: str) -> Any:
+    """The settings of the stage: its section, or its defaults where it has none."""
+    from offline_trader.learning.stages import STAGES
+
+    return getattr(config, name, None) or STAGES[name].Config()
 
 
 def _logged_bars(own: DatasetFacts) -> BarMarket:

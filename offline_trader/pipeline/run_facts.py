@@ -7,13 +7,13 @@ and one that is missing or of another type is refused with the file and its name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from offline_trader.codec import Facts
 from offline_trader.config import require_seed, to_dict
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import ObservationLayout
@@ -23,6 +23,7 @@ __all__ = [
     "ModelFacts",
     "PassedOn",
     "StageFacts",
+    "StageRow",
     "TrainingFacts",
     "TrainingManifest",
     "latest_day",
@@ -50,6 +51,34 @@ class StageFacts(Facts):
     kept_score: float | None
     last_score: float | None
     engine: EngineFacts | None = None
+    reason: str = ""
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class StageRow(Facts):
+    """What a stage added to the policy of those before it.
+
+    Attributes:
+        stage: its name.
+        updates: of the training.
+        validation_sharpe: of the policy after it; None where nothing was validated, or for a
+            policy that is no candidate.
+        kept: which policy left it; empty for a stage that chooses none.
+        reason: why.
+        difference: net log growth a year of its best policy less that of the one it began with,
+            over the same validation bars; None where they were not compared.
+        interval: its 95 % interval.
+    """
+
+    stage: str
+    updates: int
+    validation_sharpe: float | None = None
+    kept: str = ""
+    reason: str = ""
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +96,8 @@ class TrainingFacts(Facts):
         policy_sha256: of the policy's file; empty in runs of older versions.
         transitions: of the dataset.
         clone, direct, offline, online: of the stages that it had.
+        further: of stages that are none of these, by name.
+        history: what every stage added, in order, those of the parents first.
         engine: what computed its updates; None in runs of older versions.
     """
 
@@ -83,6 +114,8 @@ class TrainingFacts(Facts):
     direct: StageFacts | None = None
     offline: StageFacts | None = None
     online: StageFacts | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[StageRow, ...] = ()
     engine: EngineFacts | None = None
 
     def __post_init__(self) -> None:
@@ -97,27 +130,21 @@ class TrainingFacts(Facts):
 
     @property
     def stages(self) -> dict[str, StageFacts]:
-        """The stages after cloning, in order."""
+        """The stages that chose a policy, in order."""
         found = {"direct": self.direct, "offline": self.offline, "online": self.online}
-        return {name: stage for name, stage in found.items() if stage is not None}
+        names = [row.stage for row in self.history if row.stage in found] or list(found)
+        return {name: stage for name in names if (stage := found[name]) is not None}
 
     @property
-    def chosen(self) -> StageFacts:
-        """The last stage, which chose the policy.
-
-        Raises:
-            DataError: it has none.
-        """
-        for name in ("online", "offline"):
-            if name in self.stages:
-                return self.stages[name]
-        raise DataError("a run without a stage of training", expected="offline or online training")
+    def chosen(self) -> StageFacts | None:
+        """The last stage that chose a policy; None where none did."""
+        return next(reversed(self.stages.values()), None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; what the training did not have is left out."""
-        optional = {"transitions", "clone", "direct", "offline", "online", "engine"}
+        optional = {"transitions", "clone", "direct", "offline", "online", "further", "engine"}
         tree = to_dict(self)
-        return {k: v for k, v in tree.items() if v is not None or k not in optional}
+        return {k: v for k, v in tree.items() if v or k not in optional}
 
 
 @dataclass(frozen=True)
@@ -146,6 +173,7 @@ class ModelFacts(Facts):
         privileged: whether one of them reads the future.
         engine: what computed the last stage's updates; None in models of older versions.
         direct_engine: the same of the direct stage, if the run had one.
+        history: what every stage of its training added.
     """
 
     command: str = ""
@@ -162,6 +190,7 @@ class ModelFacts(Facts):
     privileged: bool = False
     engine: EngineFacts | None = None
     direct_engine: EngineFacts | None = None
+    history: tuple[StageRow, ...] = ()
 
     def __post_init__(self) -> None:
         require_seed(self.seed)

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
+from offline_trader.learning.stages import STAGES
 from offline_trader.locks import locked
-from offline_trader.pipeline.pretraining import check_inputs, pretrain
+from offline_trader.pipeline.pretraining import check_inputs, pretrain, stage_config
 from offline_trader.pipeline.progress import Advance, Progress, Silent
 from offline_trader.pipeline.seed_records import SEEDS_FILE, SeedRow, SeedsRecord, read_seeds
 from offline_trader.pipeline.settings import PretrainConfig
@@ -95,8 +96,7 @@ def _pretrain_seeds(
     record = _prepared(config, folder, seeds, resume=resume)
     plans = [replace(config, seed=seed) for seed in seeds]
     jobs = [SeedJob(plan, folder / f"seed-{plan.seed}", root) for plan in plans]
-    stages = (config.clone.updates, config.direct.updates, config.offline.critic_updates)
-    each = sum(stages) + config.offline.updates
+    each = sum(STAGES[name](stage_config(config, name)).steps for name in config.stages)
     done = [0.0] * count
     with progress.task(f"pretraining {count} seeds", max(1, each * count)) as advance:
 
@@ -188,17 +188,20 @@ def _ranked(record: SeedsRecord, folder: Path) -> SeedsRecord:
 
     rows = []
     for row in record.seeds:
-        stage = finished_run(folder / row.run).facts.chosen
-        rows.append(
-            replace(
+        facts = finished_run(folder / row.run).facts
+        stage = facts.chosen
+        if stage is None:
+            rows.append(row)
+            continue
+        row = replace(row, kept=stage.kept, kept_step=stage.kept_step)
+        if facts.validation_env is not None:  # scores on the bars trained on rank nothing
+            row = replace(
                 row,
-                kept=stage.kept,
-                kept_step=stage.kept_step,
                 warm_score=stage.warm_score,
                 kept_score=stage.kept_score,
                 last_score=stage.last_score,
             )
-        )
+        rows.append(row)
     scores = {row: row.kept_score for row in rows if row.kept_score is not None}
     summary = None
     if scores:

@@ -7,21 +7,24 @@ and the walk-forward run the line with smaller budgets: :data:`DEMO` and :data:`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from offline_trader.config import require_seed
 from offline_trader.datasets import CollectConfig
 from offline_trader.envs import EnvConfig, make_market
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, did_you_mean
 from offline_trader.evaluation.judging import EvaluateOptions
 from offline_trader.evaluation.walk_forward import WindowConfig
 from offline_trader.learning.settings import (
+    ALGORITHMS,
     CloneConfig,
     DirectConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
 )
+from offline_trader.learning.stages import STAGES
 from offline_trader.pipeline.validation import ValidationConfig, day_after
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "FinetuneConfig",
     "LineConfig",
     "PretrainConfig",
+    "StagesConfig",
     "WalkForwardConfig",
 ]
 
@@ -58,21 +62,38 @@ class _Training:
 
 
 @dataclass(frozen=True)
-class _Pretraining(_Training):
-    """What the pretraining adds.
+class StagesConfig:
+    """What a pretraining consists of.
 
     Attributes:
+        stages: names of registered stages, in this order; ``bc`` stands for ``clone``, the name of
+            ``learner.algorithm`` for ``offline``.
+        learner: algorithm and networks.
         clone: behaviour cloning of the actor.
-        direct: training through the portfolio's gradient on the dataset's bars, which starts from
-            the clone; off unless ``direct.updates`` is set.
-        offline: offline training that starts from the policy before it.
+        direct: training through the portfolio's gradient on the dataset's bars.
+        offline: offline training of critics and actor.
+        seed: of networks, batches and draws.
     """
 
+    stages: tuple[str, ...] = ("clone", "direct", "offline")
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
-    direct: DirectConfig = field(
-        default_factory=lambda: DirectConfig(updates=0, evaluate_interval=50)
-    )
+    direct: DirectConfig = field(default_factory=DirectConfig)
     offline: OfflineConfig = field(default_factory=OfflineConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        object.__setattr__(self, "stages", _stages(self.stages, self.learner.algorithm))
+
+
+@dataclass(frozen=True)
+class _Pretraining(StagesConfig, _Training):
+    """The stages, and what every training has."""
+
+    def __post_init__(self) -> None:
+        _Training.__post_init__(self)
+        StagesConfig.__post_init__(self)
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class _Finetuning(_Training):
     lanes: int = 16
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _Training.__post_init__(self)
         _require_one("lanes", self.lanes)
 
 
@@ -133,7 +154,8 @@ class LineConfig(_Pretraining, _Finetuning):
     transitions: int = CollectConfig.transitions
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _Pretraining.__post_init__(self)
+        _Finetuning.__post_init__(self)
         self.collecting()  # refuses what a collection refuses
 
     def collecting(self, dataset: str = CollectConfig.dataset_id) -> CollectConfig:
@@ -151,6 +173,7 @@ class LineConfig(_Pretraining, _Finetuning):
         return PretrainConfig(
             dataset=dataset,
             learner=self.learner,
+            stages=self.stages,
             clone=self.clone,
             direct=self.direct,
             offline=self.offline,
@@ -244,6 +267,32 @@ class WalkForwardConfig(LineConfig):
                 "windows.warm_start = true with finetune = false",
                 expected="finetune = true: a warm start goes on training the last policy online",
             )
+
+
+def _stages(names: Sequence[str], algorithm: str) -> tuple[str, ...]:
+    """The stages' names in the registry.
+
+    Raises:
+        ConfigError: none, one that is not known, twice the same, or one that takes no dataset.
+    """
+    found = []
+    for name in names:
+        if name in ALGORITHMS and name != algorithm:
+            raise ConfigError(
+                f"stages: {name}, but learner.algorithm is {algorithm}",
+                expected=f"offline, {algorithm}, or --algorithm {name}",
+            )
+        found.append("clone" if name == "bc" else "offline" if name in ALGORITHMS else name)
+    possible = [name for name in STAGES if name != "online"]
+    wrong = [name for name in found if name not in possible]
+    if wrong or not found or len(set(found)) < len(found):
+        raise ConfigError(
+            f"stages = {', '.join(names) or 'none'}",
+            expected=f"each at most once, in any order: {', '.join(possible)} (bc stands for "
+            "clone, the learner's algorithm for offline)",
+            hint=did_you_mean(wrong[0], possible) if wrong else "",
+        )
+    return tuple(found)
 
 
 def _online(learner: LearnerConfig) -> LearnerConfig:

@@ -109,6 +109,7 @@ def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:
         trial=_trial(facts, facts.policy_sha256),
         seed=facts.seed,
         facts=facts,
+        history=facts.history,
     )
 
 
@@ -125,6 +126,7 @@ def _from_run(path: Path, unverified: bool) -> FoundStrategy:
         unasked=unasked,
         trial=_trial(run.manifest, policy or file_sha256(path / POLICY_FILE)),
         seed=run.manifest.seed,
+        history=facts.history,
     )
 
 

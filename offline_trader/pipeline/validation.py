@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,12 @@ from offline_trader.markets import load_markets
 from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import Policy
 
+if TYPE_CHECKING:
+    from offline_trader.learning.stages import Validated
+
 __all__ = ["ValidationConfig", "Validator", "day_after", "whole_range"]
+
+_RUINED = 1e-9
 
 
 @dataclass(frozen=True)
@@ -26,14 +32,16 @@ class ValidationConfig:
         start: first day; None: ``gap_bars`` after the training range.
         end: last day; None: there is no validation, and the last policy is kept.
         gap_bars: bars left out between training and validation.
-        min_trades_per_1000: a policy that trades less is no candidate; nor is one with the
-            verdict COLLAPSED or STATE-BLIND.
+        min_trades_per_1000: a policy that trades less is no candidate, unless every one is none;
+            nor is one with the verdict COLLAPSED or STATE-BLIND.
+        min_exposure: nor one whose mean |position value ÷ equity| is less.
     """
 
     start: str | None = None
     end: str | None = None
     gap_bars: int = 5
     min_trades_per_1000: float = 20.0
+    min_exposure: float = 0.05
 
     def __post_init__(self) -> None:
         if self.gap_bars < 0:
@@ -97,11 +105,12 @@ def day_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) ->
 
 
 class Validator:
-    """Scores a policy on the validation range: what the training stages select by.
+    """Judges a policy on the validation range: what the training stages select by.
 
-    The score is the net Sharpe ratio of the account over all instruments, which is what
-    ``evaluate`` judges by; a policy that collapsed, does not look at the state or hardly trades has
-    none (NaN) and never wins.
+    Policies are compared by the net log growth of the account over all instruments, bar by bar.
+    The score that is shown is its net Sharpe ratio, which is what ``evaluate`` states, too; a
+    policy that collapsed, does not look at the state, hardly trades or hardly invests has none
+    (NaN) and is no candidate.
 
     Raises:
         DataError: no bars in the range, or too few before it for the features.
@@ -113,21 +122,30 @@ class Validator:
         self.config = config
         self._course = EvaluationRange.from_env(env)
 
-    def __call__(self, policy: Policy) -> Mapping[str, float]:
-        """``score`` and the measures it is made of."""
+    def __call__(self, policy: Policy) -> Validated:
+        """``score``, the measures it is made of, and the growth of every bar."""
+        from offline_trader.learning.stages import Validated
+
         account = self._course.account(policy, self.env.simulator)
         collapse = collapse_of(account.backtests)
         trades = collapse.trades_per_1000 or 0.0
+        invested = float(np.mean([np.abs(leg.exposure).mean() for leg in account.backtests]))
         refused = {"COLLAPSED", "STATE-BLIND"} & set(collapse.verdicts)
-        candidate = not refused and trades >= self.config.min_trades_per_1000
+        active = (
+            not refused
+            and trades >= self.config.min_trades_per_1000
+            and invested >= self.config.min_exposure
+        )
         sharpe = float("nan") if account.sharpe is None else account.sharpe
-        growth = float(np.log(account.equity[-1] / account.equity[0]))
-        return {
-            "score": sharpe if candidate else float("nan"),
+        growth = np.diff(np.log(np.maximum(account.equity, _RUINED * account.equity[0])))
+        measures = {
+            "score": sharpe if active else float("nan"),
             "sharpe": sharpe,
-            "annual_log_return": growth / len(account.returns) * account.periods_per_year,
+            "annual_log_return": float(growth.mean()) * account.periods_per_year,
             "trades_per_1000": trades,
+            "mean_exposure": invested,
             "n_effective": collapse.n_effective,
             "mi_norm": collapse.mi_norm or 0.0,
             "hold_share": collapse.hold_share,
         }
+        return Validated(measures, growth, active, account.periods_per_year)

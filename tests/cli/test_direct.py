@@ -84,6 +84,76 @@ def test_without_updates_there_is_no_direct_stage(data: list[str], tmp_path: Pat
     assert "direct" not in Run.open(tmp_path / "run").facts
 
 
+def test_the_stages_are_those_that_are_named_in_their_order(
+    data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*PRETRAIN, *data, "--run", str(tmp_path / "run"), "--stages", "direct,bc,sac"]
+    assert code_of([*words, "-q"]) == 0
+    said = capsys.readouterr()
+    facts, config = Run.open(tmp_path / "run").facts, Run.open(tmp_path / "run").config()
+    assert config["stages"] == ["direct", "clone", "offline"]
+    assert config["learner"]["algorithm"] == "sac"
+    rows = facts["history"]
+    assert [row["stage"] for row in rows] == ["direct", "clone", "offline"]
+    assert [row["updates"] for row in rows] == [12, 40, 15]
+    assert rows[2]["reason"] == facts["offline"]["reason"] != ""
+    low, high = rows[2]["interval"]
+    assert low < rows[2]["difference"] < high
+    assert "net log growth a year" in said.out + said.err
+    steps = [row["step"] for row in Run.open(tmp_path / "run").metrics()]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (["--stages", "bc,drect"], "did you mean 'direct'"),
+        (["--stages", "bc,bc"], "each at most once"),
+        (["--stages", "online"], "each at most once"),
+        (["--stages", "bc,iql", "--algorithm", "cql"], "iql, but learner.algorithm is cql"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(
+    data: list[str],
+    tmp_path: Path,
+    stages: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [*PRETRAIN, *data, "-q", "--run", str(tmp_path / "run"), *stages]
+    assert code_of(words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_validation_the_log_keeps_the_policy_that_does_best_on_it(
+    data: list[str], tmp_path: Path
+) -> None:
+    words = [word for word in PRETRAIN if word not in ("--validate-until", "2005-12-31")]
+    run = tmp_path / "run"
+    assert code_of([*words, *data, "-q", "--run", str(run), "--set", "direct.updates=60"]) == 0
+    facts = Run.open(run).facts
+    assert facts["direct"]["kept"] == "best"
+    assert facts["offline"]["kept"] == "warm_start"
+    assert facts["offline"]["warm_score"] == pytest.approx(facts["direct"]["kept_score"])
+    assert [row["validation_sharpe"] for row in facts["history"]] == [None] * 3
+
+
+def test_the_default_chain_is_scored_where_the_optimum_is_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [
+        *("known-optimum", "M3-narrow", "--train", "default", "--realised", "--json", "-q"),
+        *("--set", "clone.updates=20", "--set", "direct.updates=60", "--set", "direct.bars=48"),
+        *("--set", "learner.hidden=32,32", "--set", "offline.critic_updates=10"),
+        *("--set", "offline.updates=20", "--set", "score_lanes=32", "--set", "score_steps=300"),
+    ]
+    assert code_of(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["subject"] == "default"
+    assert 80 < found["scores"][0]["value"] < 101
+
+
 def test_the_direct_stage_is_scored_where_the_optimum_is_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -123,6 +193,9 @@ def test_realised_rewards_are_what_a_method_gets(
     ("words", "message"),
     [
         (["M2", "--train", "direct"], "the direct stage on M2"),
+        (["M2", "--train", "default"], "the default chain on M2"),
+        (["M3-bars", "--train", "cql"], "training on M3-bars"),
+        (["M1-wide", "--train", "default", "--set", "stages=bc,drect"], "'direct'"),
         (["M3", "--policy", "optimal", "--realised"], "--realised with --policy"),
         (["M3", "--train", "direct", "--set", "online.steps=5"], "changes nothing"),
         (["M3-narrow", "--train", "sac", "--set", "direct.updates=5"], "changes nothing"),

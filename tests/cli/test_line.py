@@ -28,6 +28,7 @@ COLLECT = [
 PRETRAIN = [
     *("pretrain", "--dataset", "small/experts-v0", "--validate-until", "2005-12-31"),
     *("--set", "clone.updates=120", "--set", "clone.checkpoint_interval=50"),
+    *("--set", "direct.updates=4", "--set", "direct.windows=8", "--set", "direct.bars=8"),
     *("--set", "offline.critic_updates=30", "--set", "offline.updates=60"),
     *("--set", "offline.checkpoint_interval=40", "--set", "learner.batch_size=32"),
     *("--set", "learner.hidden=16,16", "--set", "validation.min_trades_per_1000=0"),
@@ -105,10 +106,10 @@ def test_metrics_and_checkpoints_count_on_through_the_phases(line: Path) -> None
     run = Run.open(line / "pretrain")
     steps = [row["step"] for row in run.metrics()]
     assert steps == sorted(steps)
-    assert steps[-1] == 120 + 30 + 60
+    assert steps[-1] == 120 + 4 + 30 + 60
     latest = run.latest_checkpoint()
     assert latest is not None
-    assert latest[0] == 120 + 80
+    assert latest[0] == 120 + 4 + 80
 
 
 def test_the_exported_policy_is_the_runs_policy(line: Path) -> None:
@@ -326,7 +327,8 @@ def test_a_collapsed_policy_needs_force(
     line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*PRETRAIN, "--root", str(line / "data"), "--run", str(tmp_path / "flat"), "-q"]
-    untrained = ["clone.updates=0", "offline.updates=0", "offline.critic_updates=0"]
+    stages = ("clone.updates", "direct.updates", "offline.critic_updates", "offline.updates")
+    untrained = [f"{name}=0" for name in stages]
     assert code_of([*words, *(f"--set={item}" for item in untrained)]) == 0
     shutil.rmtree(tmp_path / "flat" / "checkpoints")
     constant_policy(tmp_path / "flat" / "policy.d3")

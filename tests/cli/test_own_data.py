@@ -13,7 +13,10 @@ from offline_trader.cli.main import main
 from offline_trader.markets import load_market
 
 RULES = Path(__file__).resolve().parents[2] / "examples" / "my_rules.py"
-SHORT = "--set clone.updates=60 --set offline.critic_updates=20 --set offline.updates=20"
+SHORT = (
+    "--set clone.updates=60 --set direct.updates=4 --set offline.critic_updates=20 "
+    "--set offline.updates=20"
+)
 
 
 def run(line: str) -> int:

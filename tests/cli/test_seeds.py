@@ -24,6 +24,7 @@ COLLECT = [
 PRETRAIN = [
     *("pretrain", "--dataset", "small/experts-v0", "--set", "validation.min_trades_per_1000=0"),
     *("--set", "clone.updates=60", "--set", "clone.checkpoint_interval=20"),
+    *("--set", "direct.updates=4", "--set", "direct.windows=8", "--set", "direct.bars=8"),
     *("--set", "offline.critic_updates=10", "--set", "offline.updates=30"),
     *("--set", "learner.batch_size=32", "--set", "learner.hidden=16,16"),
 ]

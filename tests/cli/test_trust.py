@@ -29,6 +29,7 @@ COLLECT = [
 PRETRAIN = [
     *("pretrain", "--dataset", "own/experts-v0", "--root", "data", "-q"),
     *("--set", "clone.updates=40", "--set", "clone.checkpoint_interval=20"),
+    *("--set", "direct.updates=4", "--set", "direct.windows=8", "--set", "direct.bars=8"),
     *("--set", "offline.critic_updates=5", "--set", "offline.updates=10"),
     *("--set", "learner.batch_size=32", "--set", "learner.hidden=8,8"),
 ]

@@ -28,6 +28,9 @@ SMALL = (
     "windows.test_bars=1700",
     "transitions=2000",
     "clone.updates=40",
+    "direct.updates=4",
+    "direct.windows=8",
+    "direct.bars=8",
     "offline.updates=20",
     "offline.critic_updates=20",
     "online.steps=64",
@@ -176,7 +179,7 @@ def test_windows_between_trainings_use_the_last_policy(
     assert (first / "pretrain" / "policy.d3").is_file()
     assert not (first / "finetune").exists()
     assert sorted(path.name for path in second.iterdir()) == ["result.json"]
-    assert [row["kept"] in ("clone", "offline") for row in walk["table"]] == [True, True]
+    assert [row["kept"] in ("clone", "direct", "offline") for row in walk["table"]] == [True, True]
     assert walk["table"][0]["validation_sharpe"] == walk["table"][1]["validation_sharpe"]
     assert walk["results"][0]["timestamps"][-1] < walk["results"][1]["timestamps"][0]
 

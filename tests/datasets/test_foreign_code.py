@@ -71,7 +71,7 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (
             *("pretrain", "--dataset", CONFIG.dataset_id, "--run", "run", "--quiet"),
             *("--set", "clone.updates=20", "--set", "offline.updates=20"),
-            *("--set", "offline.critic_updates=0"),
+            *("--set", "offline.critic_updates=0", "--set", "direct.updates=2"),
             *("--set", "learner.hidden=[8, 8]", "--set", "learner.engine=stock"),
         ),
     ],

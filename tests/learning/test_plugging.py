@@ -221,7 +221,12 @@ class AverageStage:
     """Averages an agent's policy with what it was, round after round."""
 
     Config: ClassVar[type[AverageConfig]] = AverageConfig
+    needs: ClassVar[tuple[str, ...]] = ()
     config: AverageConfig = field(default_factory=AverageConfig)
+
+    @property
+    def steps(self) -> int:
+        return self.config.rounds
 
     def fit(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -16,7 +16,7 @@ from offline_trader.runs import Run
 Kept = Literal["best", "warm_start"]
 
 
-def finished(path: Path, **stages: StageFacts) -> Path:
+def finished(path: Path, **stages: Any) -> Path:
     """A run whose stages state what they kept."""
     env = EnvConfig()
     stated = TrainingFacts(

@@ -12,6 +12,7 @@ from offline_trader.evaluation.judging import EvaluateOptions, evaluate
 from offline_trader.experts import ExpertPolicy, get_expert
 from offline_trader.features import observation_layout
 from offline_trader.pipeline.validation import ValidationConfig, Validator
+from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import Observations
 
 TRAINING = EnvConfig(end="2012")
@@ -52,10 +53,14 @@ def test_validation_chooses_by_the_measure_that_evaluation_judges_by() -> None:
     env = EnvConfig(market=("sp500", "nasdaq"), start="2013-01-01", end="2014-12-31")
     layout = observation_layout()
     policy = ExpertPolicy(get_expert("technical"), layout, env.simulator)
-    scored = Validator(env, ValidationConfig(end="2014-12-31"))(policy)
+    found = Validator(env, ValidationConfig(end="2014-12-31"))(policy)
+    scored = found.measures
     brief = EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100)
     judged = evaluate(get_expert("technical"), env, brief)
     assert scored["sharpe"] == judged.measures["sharpe"] == pytest.approx(2.100, abs=5e-4)
+    assert judged.curve is not None
+    growth = np.diff(np.log(judged.curve.equity))
+    np.testing.assert_allclose(found.growth, growth, rtol=1e-12)
     assert judged.collapse is not None
     for name in ("trades_per_1000", "n_effective", "hold_share"):
         assert scored[name] == judged.collapse[name]
@@ -68,6 +73,23 @@ def test_a_policy_that_never_trades_is_no_candidate() -> None:
         return np.where(observations[:, :1] > 0.5, -1.0, -0.3).astype(np.float32)
 
     env = EnvConfig(start="2013-01-01", end="2014-12-31")
-    scored = Validator(env, ValidationConfig(end="2014-12-31", min_trades_per_1000=0.0))(seller)
-    assert np.isnan(scored["score"])
-    assert scored["trades_per_1000"] == 0.0
+    found = Validator(env, ValidationConfig(end="2014-12-31", min_trades_per_1000=0.0))(seller)
+    assert not found.active
+    assert np.isnan(found.measures["score"])
+    assert found.measures["trades_per_1000"] == 0.0
+
+
+def test_a_policy_that_hardly_invests_is_no_candidate() -> None:
+    """It holds seven hundredths of the equity every other day, by what it sees."""
+
+    def timid(observations: Observations, /) -> NDArray[np.float32]:
+        return np.where(observations[:, :1] > 0.0, 0.07, 0.0).astype(np.float32)
+
+    rules = SimulatorConfig(
+        action_mode="target_long", min_notional=0.0, dust_notional=0.0, rebalance_threshold=0.0
+    )
+    env = EnvConfig(start="2013-01-01", end="2014-12-31", simulator=rules)
+    for least, active in ((0.0, True), (0.05, False)):
+        found = Validator(env, ValidationConfig(end="2014-12-31", min_exposure=least))(timid)
+        assert found.active == active, found.measures
+        assert 0.0 < found.measures["mean_exposure"] < 0.05

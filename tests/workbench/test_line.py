@@ -18,6 +18,7 @@ from offline_trader.pipeline import Advance
 COLLECT = {"env.episode_bars": 200, "score_episodes": 2}
 PRETRAIN = {
     "clone.updates": 120,
+    "direct": {"updates": 4, "windows": 8, "bars": 8},
     "offline": {"critic_updates": 30, "updates": 60},
     "learner.batch_size": 32,
     "learner.hidden": [16, 16],
@@ -29,6 +30,7 @@ COMMANDS = (
     "collect --market sp500 --end 2004-12-31 --id small/experts-v0 --transitions 2000"
     " --set env.episode_bars=200 --set score_episodes=2",
     "pretrain --dataset small/experts-v0 --validate-until 2005-12-31 --set clone.updates=120"
+    " --set direct.updates=4 --set direct.windows=8 --set direct.bars=8"
     " --set offline.critic_updates=30 --set offline.updates=60 --set learner.batch_size=32"
     " --set learner.hidden=16,16 --set validation.min_trades_per_1000=0",
     "finetune runs/pretrain --steps 192 --lanes 4 --set online.warmup_steps=32"
@@ -129,7 +131,7 @@ def test_results_lead_on(both: tuple[Path, Path, tuple[Any, ...]]) -> None:
     assert len(data.transitions()) == data.summary.steps
     seen = data.transitions().observations[:50]
     assert model.policy()(seen).shape == trained.policy()(seen).shape == (50, 1)
-    assert trained.metrics().index[-1] == 120 + 30 + 60
+    assert trained.metrics().index[-1] == 120 + 4 + 30 + 60
 
 
 def test_what_is_there_is_not_replaced(

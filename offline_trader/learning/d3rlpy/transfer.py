@@ -19,6 +19,7 @@ __all__ = [
     "copy_actor",
     "copy_critics",
     "reset_optimizers",
+    "set_spread",
     "sync_target_actor",
     "sync_targets",
 ]
@@ -44,7 +45,7 @@ def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
         elif isinstance(ours, torch.nn.Parameter) and isinstance(theirs, torch.nn.Parameter):
             theirs.data.copy_(ours.data)
         else:
-            _set_spread(target.policy, fallback_std)
+            set_spread(algo, fallback_std)
     sync_target_actor(algo)
 
 
@@ -99,8 +100,12 @@ def _mean_head(policy: Any) -> torch.nn.Module:
     return head
 
 
-def _set_spread(policy: Any, std: float) -> None:
-    log_std = math.log(std)
+def set_spread(algo: Any, std: float) -> None:
+    """The actor's standard deviation before the squash becomes ``std`` in every state, if it has
+    one."""
+    policy, log_std = algo.impl.policy, math.log(std)
+    if not hasattr(policy, "_logstd"):
+        return
     with torch.no_grad():
         if isinstance(policy._logstd, torch.nn.Linear):
             policy._logstd.weight.zero_()

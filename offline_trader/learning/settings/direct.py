@@ -31,6 +31,8 @@ class DirectConfig:
         risk_aversion: weight of the risk in ``mean_variance`` and ``quadratic``.
         tail: ``cvar``: share of the worst windows that count.
         clone_weight: pull of the actions to those of the policy that the stage began with.
+        market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecast of
+            the next gain alone, or ``features``, all of them.
         forecast_weight: share of the realised gain's surprise (gain less its out-of-fold
             forecast) that is taken off the rewards, in [0, 1]; 0: rewards as realised.
         folds: blocks in time that the forecast is cross-fitted over.
@@ -55,6 +57,7 @@ class DirectConfig:
     risk_aversion: float = 1.0
     tail: float = 0.05
     clone_weight: float = 0.0
+    market_input: Literal["forecast", "features"] = "forecast"
     forecast_weight: float = 1.0
     folds: int = 5
     embargo: int = 5
@@ -71,6 +74,13 @@ class DirectConfig:
         not_negative(self, "clone_weight", "embargo", "evaluate_interval")
         share(self, "tail")
         one_of(self, "objective", OBJECTIVES)
+        one_of(self, "market_input", ("forecast", "features"))
+        if self.market_input == "forecast" and self.clone_weight > 0:
+            raise ConfigError(
+                f"clone_weight={self.clone_weight} with market_input=forecast",
+                expected="market_input=features: a policy that sees the forecast alone cannot be "
+                "pulled to one that sees all features",
+            )
         one_of(self, "engine", ("fast", "torch"))
         for name in ("forecast_weight", "own_starts"):
             if not 0.0 <= getattr(self, name) <= 1.0:

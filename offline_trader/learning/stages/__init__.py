@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.lanes import Lanes, LaneStep, ResumableLanes
     from offline_trader.learning.stages.offline import train_offline
     from offline_trader.learning.stages.online import finetune
-    from offline_trader.learning.stages.selection import StageResult, TrainResult
-    from offline_trader.learning.stages.stage import STAGES, Stage, StageData, need, need_learner
+    from offline_trader.learning.stages.registered import STAGES
+    from offline_trader.learning.stages.selection import StageResult, TrainResult, Validated
+    from offline_trader.learning.stages.stage import Stage, StageData, need, need_learner
 
 __all__ = [
     "STAGES",
@@ -22,6 +23,7 @@ __all__ = [
     "StageData",
     "StageResult",
     "TrainResult",
+    "Validated",
     "clone",
     "finetune",
     "need",

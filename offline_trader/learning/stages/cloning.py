@@ -287,7 +287,13 @@ class CloneStage:
     """:func:`clone` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
 
     Config: ClassVar[type[CloneConfig]] = CloneConfig
+    needs: ClassVar[tuple[str, ...]] = ("transitions",)
     config: CloneConfig = field(default_factory=CloneConfig)
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.config.updates
 
     def fit(
         self,

@@ -156,7 +156,13 @@ class OfflineStage:
     """:func:`train_offline` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
 
     Config: ClassVar[type[OfflineConfig]] = OfflineConfig
+    needs: ClassVar[tuple[str, ...]] = ("transitions",)
     config: OfflineConfig = field(default_factory=OfflineConfig)
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.config.critic_updates + self.config.updates
 
     def fit(
         self,

@@ -303,7 +303,13 @@ class OnlineStage:
     """:func:`finetune` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
 
     Config: ClassVar[type[OnlineConfig]] = OnlineConfig
+    needs: ClassVar[tuple[str, ...]] = ("transitions", "lanes")
     config: OnlineConfig = field(default_factory=OnlineConfig)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all lanes."""
+        return self.config.steps
 
     def fit(
         self,

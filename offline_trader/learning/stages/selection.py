@@ -1,17 +1,36 @@
-"""Which of a stage's policies is kept: the best by validation, or the warm start."""
+"""Which of a stage's policies is kept: one that is better by validation, or the warm start.
+
+A year of daily bars ranks nothing: its Sharpe ratios have a standard error of 1. So a policy is
+compared with the one that the stage began with over the same bars, by the difference of their net
+log growth a bar, whose noise is that of the bars on which the two differ. Its interval is
+Student's over the means of blocks of √n bars (batch means), 95 %. The candidate is the policy with
+the highest lower bound, and it is kept
+
+- if that bound is above zero;
+- if the warm start hardly trades or hardly invests, and it does not;
+- in a stage that is preferred, whose training is by itself a reason to believe in it, if it is not
+  worse: if the upper bound is above zero.
+
+One that hardly trades or hardly invests is no candidate unless all do. A validation that gives a
+score alone is taken at its word: the higher score is better.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy.special import stdtrit
 
 from offline_trader.errors import OfflineTraderError
 from offline_trader.learning.agents import Agent
 from offline_trader.learning.engines import EngineFacts
-from offline_trader.types import Policy
+from offline_trader.types import FloatArray, Policy
 
 __all__ = [
     "Checkpoint",
@@ -20,7 +39,9 @@ __all__ = [
     "Selection",
     "StageResult",
     "TrainResult",
+    "Validated",
     "naming_divergence",
+    "paired_interval",
     "require_finite",
 ]
 
@@ -29,7 +50,7 @@ _DIVERGED = "lower the learning rates, raise the conservative weight, or turn on
 # (step, numbers by name, or texts that a user should read, such as why an engine is slow)
 Log = Callable[[int, Mapping[str, Any]], None]
 # a policy → {"score": higher is better, further measures that are logged}
-Evaluate = Callable[[Policy], Mapping[str, float]]
+Evaluate = Callable[[Policy], "Mapping[str, float] | Validated"]
 # (step, state): torch.save writes it, torch.load(weights_only=True) reads it
 Checkpoint = Callable[[int, dict[str, Any]], None]
 
@@ -58,6 +79,10 @@ class TrainResult(StageResult):
         kept_score: the same of the kept policy.
         last_score: the same of the last policy.
         engine: what computed the updates, where it is not the agent's own engine.
+        reason: why that one is kept.
+        difference: net log growth of the best candidate less the warm start's, a year (on a log
+            without a calendar a bar); None where the validation gives scores alone.
+        interval: its 95 % interval.
     """
 
     kept: Literal["best", "warm_start", "last"]
@@ -66,18 +91,64 @@ class TrainResult(StageResult):
     kept_score: float | None
     last_score: float | None
     engine: EngineFacts | None = None
+    reason: str = ""
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """What a validation says of one policy.
+
+    Attributes:
+        measures: ``score`` (higher is better), and what else is logged.
+        growth: [n] float64, net log growth of each bar; the same bars for every policy.
+        active: whether it trades and invests enough to be a candidate.
+        bars_per_year: of differences that are told a year; 1: they are told a bar.
+    """
+
+    measures: Mapping[str, float]
+    growth: FloatArray
+    active: bool = True
+    bars_per_year: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A policy beside the warm start: difference of net log growth with its bounds."""
+
+    step: int
+    score: float
+    difference: float
+    low: float
+    high: float
+    active: bool
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        return self.active, self.low
 
 
 class Selection:
     """Validates an agent from time to time and remembers the best state of it.
 
-    A score that is not finite never wins. On equal scores the earlier policy stays.
+    A score that is not finite never wins. On equal candidates the earlier policy stays.
+
+    Args:
+        evaluate: validates a policy; None: the last policy is kept.
+        log: gets (step, measures).
+        preferred: whether the stage's policies are kept if they are not worse than the warm start.
     """
 
-    def __init__(self, evaluate: Evaluate | None, log: Log | None) -> None:
+    def __init__(
+        self, evaluate: Evaluate | None, log: Log | None, *, preferred: bool = False
+    ) -> None:
         self._evaluate = evaluate
         self._log = log
-        self._scores: dict[int, float] = {}
+        self._preferred = preferred
+        self._growth: FloatArray | None = None
+        self._seen: dict[int, _Candidate] = {}
+        self._warm: dict[str, Any] = {}
         self._best_step = 0
         self._best: dict[str, Any] = {}
 
@@ -86,46 +157,114 @@ class Selection:
 
         Call it outside a learner's randomness: a validation may draw numbers of its own.
         """
-        if self._evaluate is None or step in self._scores:
+        if self._evaluate is None or step in self._seen:
             return
-        measures = dict(self._evaluate(agent.policy()))
-        score = float(measures["score"])
+        found = self._evaluate(agent.policy())
+        measures = dict(found.measures if isinstance(found, Validated) else found)
+        candidate = self._compared(step, measures["score"], found)
         if self._log is not None:
-            self._log(step, {f"validation/{name}": value for name, value in measures.items()})
-        better = not self._scores or score > self._scores[self._best_step]
-        if not math.isfinite(score):
-            better, score = not self._scores, -math.inf
-        self._scores[step] = score
-        if better:
+            shown = {f"validation/{name}": value for name, value in measures.items()}
+            if step > 0 and math.isfinite(candidate.low):
+                shown["validation/difference"] = candidate.difference
+                shown["validation/difference_low"] = candidate.low
+            self._log(step, shown)
+        self._seen[step] = candidate
+        if step == 0:
+            self._warm = agent.snapshot()
+        elif self._best_step == 0 or candidate.rank > self._seen[self._best_step].rank:
             self._best_step, self._best = step, agent.snapshot()
 
+    def _compared(
+        self, step: int, score: float, found: Mapping[str, float] | Validated
+    ) -> _Candidate:
+        score = float(score)
+        if isinstance(found, Validated):
+            if step == 0:
+                self._growth = found.growth
+            assert self._growth is not None
+            bounds = paired_interval(found.growth - self._growth)
+            mean, low, high = (found.bars_per_year * each for each in bounds)
+            return _Candidate(step, score, mean, low, high, found.active)
+        if not math.isfinite(score):
+            return _Candidate(step, score, -math.inf, -math.inf, -math.inf, False)
+        warm = self._seen[0].score if step > 0 else score
+        difference = score - (warm if math.isfinite(warm) else 0.0)
+        return _Candidate(step, score, difference, difference, difference, True)
+
     def finish(self, step: int, updates: int, agent: Agent) -> TrainResult:
-        """Put the best policy back into the agent and say which it is."""
-        if self._evaluate is None or not self._scores:
-            return TrainResult(updates, "last", step, None, None, None)
-        if self._best_step != step:
-            agent.restore(self._best)
+        """Put the kept policy back into the agent and say which it is, and why."""
+        if self._evaluate is None or not self._seen:
+            reason = "nothing was validated"
+            return TrainResult(updates, "last", step, None, None, None, reason=reason)
+        kept, reason = self._choice()
+        if kept != step:
+            agent.restore(self._best if kept > 0 else self._warm)
+        beside = self._seen[self._best_step]
+        compared = self._growth is not None and math.isfinite(beside.low) and self._best_step > 0
         return TrainResult(
             updates,
-            "best" if self._best_step > 0 else "warm_start",
-            self._best_step,
+            "best" if kept > 0 else "warm_start",
+            kept,
             self._score_of(0),
-            self._score_of(self._best_step),
-            self._score_of(max(self._scores)),
+            self._score_of(kept),
+            self._score_of(max(self._seen)),
+            reason=reason,
+            difference=beside.difference if compared else None,
+            interval=(beside.low, beside.high) if compared else None,
         )
 
+    def _choice(self) -> tuple[int, str]:
+        """Step that is kept, and why."""
+        warm, best = self._seen[0], self._seen[self._best_step]
+        if best.step == 0:
+            return 0, "nothing else was validated"
+        if best.active != warm.active:
+            if best.active:
+                return best.step, "the warm start is hardly active"
+            return 0, "every other policy is hardly active"
+        if best.low > 0.0:
+            return best.step, "better than the warm start"
+        if self._preferred and best.high > 0.0:
+            return best.step, "not worse than the warm start, and the stage is preferred"
+        return 0, "no policy is better than the warm start"
+
     def _score_of(self, step: int) -> float | None:
-        score = self._scores.get(step, -math.inf)
+        score = self._seen[step].score if step in self._seen else -math.inf
         return score if math.isfinite(score) else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Scores so far and the best state."""
-        return {"scores": dict(self._scores), "best_step": self._best_step, "best": self._best}
+        """What was seen so far, the warm and the best state."""
+        return {
+            "seen": {step: list(astuple(each)) for step, each in self._seen.items()},
+            "growth": None if self._growth is None else torch.from_numpy(self._growth.copy()),
+            "warm": self._warm,
+            "best_step": self._best_step,
+            "best": self._best,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
-        self._scores = dict(state["scores"])
+        self._seen = {step: _Candidate(*each) for step, each in state["seen"].items()}
+        self._growth = None if state["growth"] is None else state["growth"].numpy()
+        self._warm = dict(state["warm"])
         self._best_step, self._best = int(state["best_step"]), dict(state["best"])
+
+
+def paired_interval(difference: FloatArray) -> tuple[float, float, float]:
+    """Mean of a series [n] and the bounds of its 95 % interval by batch means.
+
+    Blocks of √n neighbours stand for dependence between bars: ``mean ± t · sd(blocks)/√blocks``
+    (Law & Kelton, Simulation Modeling and Analysis, on batch means). Fewer than 4 bars have no
+    bounds.
+    """
+    n = len(difference)
+    blocks = math.isqrt(n)
+    if blocks < 2:
+        return float(difference.mean()) if n else 0.0, -math.inf, math.inf
+    means = np.array([part.mean() for part in np.array_split(difference, blocks)])
+    spread = float(stdtrit(blocks - 1, 0.975) * means.std(ddof=1) / math.sqrt(blocks))
+    mean = float(difference.mean())
+    return mean, mean - spread, mean + spread
 
 
 @contextmanager

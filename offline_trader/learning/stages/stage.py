@@ -1,4 +1,4 @@
-"""A stage of training: the protocol, what stages train on, and the registry of them."""
+"""A stage of training: the protocol, and what stages train on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.data import Transitions
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
-from offline_trader.registry import Registry
 
 if TYPE_CHECKING:
     from offline_trader.learning.stages.direct import DirectMarket
     from offline_trader.learning.stages.lanes import Lanes
 
-__all__ = ["STAGES", "Stage", "StageData", "need", "need_learner"]
+__all__ = ["Stage", "StageData", "need", "need_learner"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,21 @@ class Stage(Protocol):
 
     Attributes:
         Config: the class of its settings; its defaults make a stage without any.
+        needs: the parts of the data that it trains on, names of :class:`StageData`'s fields.
         config: its settings.
+        steps: that it will take in all.
     """
 
     Config: ClassVar[type[Any]]
+    needs: ClassVar[tuple[str, ...]]
 
     def __init__(self, config: Any) -> None: ...
 
     @property
     def config(self) -> Any: ...
+
+    @property
+    def steps(self) -> int: ...
 
     def fit(
         self,
@@ -78,18 +83,6 @@ class Stage(Protocol):
             ConfigError: an agent or data that the stage cannot use.
         """
         ...
-
-
-STAGES: Registry[type[Stage]] = Registry(
-    "stage",
-    {
-        "clone": "offline_trader.learning.stages.cloning:CloneStage",
-        "direct": "offline_trader.learning.stages.direct.stage:DirectStage",
-        "offline": "offline_trader.learning.stages.offline:OfflineStage",
-        "online": "offline_trader.learning.stages.online:OnlineStage",
-    },
-)
-"""Stages by name."""
 
 
 def need(data: StageData, name: str, stage: str) -> Any:

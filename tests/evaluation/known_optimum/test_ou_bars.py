@@ -23,13 +23,14 @@ LAW = OuMarket(bars=6_000, seed=5)
 
 
 class Replay:
-    """A policy that plays given actions one after another."""
+    """A policy that plays given actions of each path one after another."""
 
-    def __init__(self, actions: FloatArray) -> None:
-        self.actions = iter(actions.astype(np.float32))
+    def __init__(self, actions: list[FloatArray]) -> None:
+        self.actions = iter(np.stack(actions, axis=1).astype(np.float32))
 
     def __call__(self, observations: Observations) -> Observations:
-        return np.array([[next(self.actions)]], dtype=np.float32)
+        found: Observations = next(self.actions)[:, None]
+        return found
 
 
 def _paths(law: OuMarket, n: int) -> list[OuMarket]:
@@ -42,7 +43,7 @@ def _paths(law: OuMarket, n: int) -> list[OuMarket]:
 def test_the_band_scores_100_through_the_whole_line() -> None:
     actions = [band_actions(ou_tensor(path), path, 40.0)[:-1] for path in _paths(LAW, 2)]
     assert {each.size for each in actions} == {2999}
-    found = score_on_bars(Replay(np.concatenate(actions)), LAW, n_paths=2)
+    found = score_on_bars(Replay(actions), LAW, n_paths=2)
     assert found.value == pytest.approx(100.0, abs=1e-6)
     assert found.n == 2 * 2999
 
@@ -52,7 +53,7 @@ def test_experts_score_less_and_inaction_zero() -> None:
     reversion = score_on_bars(get_expert("reversion"), LAW, n_paths=2)
     assert abs(hold.value) < 15
     assert hold.value < reversion.value < 100
-    assert score_on_bars(Replay(np.zeros(10_000)), LAW, n_paths=2).value == 0.0
+    assert score_on_bars(Replay([np.zeros(10_000)] * 2), LAW, n_paths=2).value == 0.0
 
 
 def test_few_paths_give_a_wide_interval() -> None:

@@ -49,8 +49,8 @@ from offline_trader.evaluation.report.verdict import banner
 
 SECTIONS = [
     *("summary", "equity", "underwater", "rolling", "months", "comparison", "statistics"),
-    *("trades", "actions", "collapse", "regimes", "costs", "walk-forward", "seeds", "oracle"),
-    *("known-optimum", "gates"),
+    *("trades", "actions", "collapse", "regimes", "costs", "walk-forward", "stages", "seeds"),
+    *("oracle", "known-optimum", "gates"),
 ]
 
 
@@ -135,6 +135,19 @@ def full() -> Evaluation:
             WindowRow("2", stamps[250], stamps[500], 250, -0.5, None, -0.1, 0.05, -0.2),
         ),
         seeds=(ScoreRow("seed 1", 0.5, (0.1, 0.9)),),
+        stages=(
+            ScoreRow(
+                "clone", None, None, "its policy goes on", measures={"validation_sharpe": 0.4}
+            ),
+            ScoreRow(
+                "direct",
+                0.021,
+                (-0.01, 0.052),
+                "its best policy: not worse",
+                "",
+                measures={"validation_sharpe": 0.71},
+            ),
+        ),
         oracle=(ScoreRow("log growth", 0.02, None, "perfect foresight: 40"),),
         known_optimum=(ScoreRow("M1-wide", 96.0, (94.0, 98.0)),),
         notes=("A note for the reader.",),
@@ -201,6 +214,16 @@ def test_a_section_without_data_says_so() -> None:
     assert all(shown[key].missing in text for key in missing)
     assert all(len(shown[key].missing) > 10 for key in missing)
     assert all(section.blocks for section in report_sections(full()))
+
+
+def test_each_stage_says_what_it_added() -> None:
+    (section,) = [each for each in report_sections(full()) if each.key == "stages"]
+    (chart,) = section.charts
+    assert isinstance(chart, IntervalChart)
+    assert chart.categories == ("direct",)
+    text = Page(render_report(full())).text
+    for part in ("0.71", "2.1 %", "its best policy: not worse", "Stages of the training"):
+        assert part in text
 
 
 def test_a_walk_is_not_told_commands_that_take_a_policy() -> None:
@@ -419,7 +442,7 @@ def test_every_chart_becomes_a_png(tmp_path: Path) -> None:
     found = full()
     write_report(found, tmp_path / "report.html", png_directory=tmp_path / "png")
     names = [chart.name for section in report_sections(found) for chart in section.charts]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 15
     written = sorted((tmp_path / "png").iterdir())
     assert [path.stem for path in written] == sorted(names)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)

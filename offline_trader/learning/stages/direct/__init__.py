@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.direct.market import DirectMarket, Log
     from offline_trader.learning.stages.direct.objectives import objective
     from offline_trader.learning.stages.direct.positions import PositionMarket
+    from offline_trader.learning.stages.direct.replaying import LogJudge
     from offline_trader.learning.stages.direct.training import train_direct
     from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
 
@@ -20,6 +21,7 @@ __all__ = [
     "CompiledUnroll",
     "DirectMarket",
     "Log",
+    "LogJudge",
     "PositionMarket",
     "TorchUnroll",
     "Unrolled",

@@ -8,11 +8,12 @@ a gain of its own, with its own forecast; an order that fills at the decision's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from offline_trader.errors import DataError
@@ -43,11 +44,13 @@ class BarMarket:
         tensor: bars and features of the training range.
         rules: trading rules.
         device: where the series lie.
+        features: [R, F'] float32 of the decisions in place of the tensor's own.
     """
 
     tensor: MarketTensor
     rules: SimulatorConfig = field(default_factory=SimulatorConfig)
     device: str = "cpu"
+    features: NDArray[np.float32] | None = None
 
     portfolio_size = len(PortfolioField)
 
@@ -71,7 +74,7 @@ class BarMarket:
         stops = np.cumsum(self.tensor.stop - self.tensor.start - 1)
         starts = stops - (self.tensor.stop - self.tensor.start - 1)
         return Log(
-            self.tensor.features[self._bars],
+            self.tensor.features[self._bars] if self.features is None else self.features,
             self._gains(),
             np.stack([starts, stops], axis=1).astype(np.int64),
         )
@@ -123,7 +126,11 @@ class BarMarket:
 
     def to(self, device: str) -> BarMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
-        return BarMarket(self.tensor, self.rules, device)
+        return replace(self, device=device)
+
+    def with_features(self, features: NDArray[np.float32]) -> BarMarket:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return replace(self, features=features)
 
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
         """A quarter is flat, the others hold any exposure that the rules allow.

@@ -17,6 +17,7 @@ from torch import Tensor
 from offline_trader.learning.agents import Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.d3rlpy import transfer as _transfer
+from offline_trader.learning.engines import EngineFacts
 from offline_trader.learning.stages.direct.bars import BarMarket
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.positions import PositionMarket
@@ -26,9 +27,9 @@ from offline_trader.learning.stages.direct.unroll_kernels import (
     unroll_backward,
     unroll_forward,
 )
-from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
+from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
 
-__all__ = ["CompiledUnroll", "reason_against"]
+__all__ = ["CompiledUnroll", "engine_for", "make_unroll", "reason_against"]
 
 _ROWS = 512
 """Decisions whose slopes are gathered into those of the weights at once: they fit the cache."""
@@ -48,6 +49,27 @@ def reason_against(learner: Learner, market: DirectMarket) -> str | None:
     if _transfer.actor_layers(learner.algo) is None:
         return "an actor of other layers than linear ones with ReLU"
     return None
+
+
+def make_unroll(
+    learner: Learner,
+    market: DirectMarket,
+    surprises: Tensor,
+    engine: EngineFacts,
+    *,
+    pulled: bool = False,
+) -> CompiledUnroll | TorchUnroll:
+    """What unrolls by ``engine``, of :func:`engine_for`."""
+    unroll = TorchUnroll if engine.name == "torch" else CompiledUnroll
+    return unroll(learner, market, surprises, pulled=pulled)
+
+
+def engine_for(learner: Learner, market: DirectMarket, wanted: str) -> EngineFacts:
+    """``fast`` where it is wanted and can be, otherwise ``torch``, with the reason."""
+    if wanted == "torch":
+        return EngineFacts("torch")
+    reason = reason_against(learner, market)
+    return EngineFacts("fast" if reason is None else "torch", reason)
 
 
 class CompiledUnroll:

@@ -9,6 +9,11 @@ hand the row's noise back as signal. Hence the rows are cut into blocks in time,
 forecast by a ridge regression (Hoerl & Kennard 1970) that was fitted on the other blocks, less an
 embargo around the block. The penalty is the one with the smallest out-of-fold error; a penalty
 without bound, which foretells the mean, is among them.
+
+The best of several errors is too good: where nothing can be foretold some penalty wins by luck. So
+the forecast's distance to the mean is shrunk by ``max(0, 1 − 1/t²)``, the positive part of James &
+Stein's factor, t being the ratio of the slope of the gains on their out-of-fold forecasts to its
+standard error: a slope within one standard error of zero, or below zero, leaves the mean alone.
 """
 
 from __future__ import annotations
@@ -34,12 +39,19 @@ class Forecast:
         values: [R, G] float64; row t's model has not seen the gains of its block.
         penalties: [G] chosen penalty, per row fitted on and unit variance of a feature.
         r2: [G] out-of-fold share of the gains' variance around their mean that is foretold;
-            below 0 where there is nothing to foretell, 0 for gains that do not vary.
+            below 0 where there is nothing to foretell (the mean has not seen its block either),
+            0 for gains that do not vary.
+        shrinkage: [G] in [0, 1], what is left of the forecasts' distance to the mean.
+        coefficients: [F, G] of raw features, intercept: [G]: the same model fitted on all rows,
+            for rows that the log does not hold.
     """
 
     values: FloatArray
     penalties: FloatArray
     r2: FloatArray
+    shrinkage: FloatArray
+    coefficients: FloatArray
+    intercept: FloatArray
 
 
 def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
@@ -61,29 +73,51 @@ def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
         if inside.any():
             fitted_on = ~inside & ~_near(log.series, inside, embargo)
             found[:, inside] = _ridge(x[fitted_on], log.gains[fitted_on], x[inside])
-    error = np.square(found - log.gains).mean(axis=1)
-    best = error.argmin(axis=0)
+    best = np.square(found - log.gains).mean(axis=1).argmin(axis=0)
     columns = np.arange(log.gains.shape[1])
-    variance = log.gains.var(axis=0)
+    variance, mean = log.gains.var(axis=0), log.gains.mean(axis=0)
+    values, means = found[best, :, columns].T, found[-1]  # the last penalty leaves the mean
+    pairs = zip((values - means).T, log.gains.T, strict=True)
+    kept = np.array([_shrinkage(*pair) for pair in pairs])
+    values = np.ascontiguousarray(means + kept * (values - means))
+    error = np.square(values - log.gains).mean(axis=0)
+    fitted = _coefficients(x, log.gains)[best, :, columns].T * kept
+    fitted /= np.where(spread > 0.0, spread, 1.0)[:, None]
     return Forecast(
-        values=np.ascontiguousarray(found[best, :, columns].T),
+        values=values,
         penalties=np.array(_PENALTIES)[best],
-        r2=np.where(variance > 0.0, 1.0 - error[best, columns] / np.maximum(variance, _TINY), 0.0),
+        r2=np.where(variance > 0.0, 1.0 - error / np.maximum(variance, _TINY), 0.0),
+        shrinkage=kept,
+        coefficients=fitted,
+        intercept=mean - centre @ fitted,
     )
 
 
+def _shrinkage(forecast: FloatArray, gains: FloatArray) -> float:
+    """``max(0, 1 − 1/t²)`` of the slope of ``gains`` [R] on ``forecast`` [R]; 0 below zero."""
+    x, y = forecast - forecast.mean(), gains - gains.mean()
+    power, rows = float(x @ x), len(x)
+    if power <= _TINY or rows < 3:
+        return 0.0
+    slope = float(x @ y) / power
+    noise = float(np.square(y - slope * x).sum()) / (rows - 2) / power
+    return 0.0 if slope <= 0.0 else max(0.0, 1.0 - noise / slope**2)
+
+
 def _ridge(x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
-    """[penalties, rows of ``at``, G] forecasts, by the eigenvectors of the features' covariance."""
+    """[penalties, rows of ``at``, G] forecasts."""
     if len(x) < 2:
         return np.zeros((len(_PENALTIES), len(at), gains.shape[1]))
-    centre, mean = x.mean(axis=0), gains.mean(axis=0)
-    values, vectors = np.linalg.eigh((x - centre).T @ (x - centre) / len(x))
-    values = np.maximum(values, 0.0)
-    covariance = vectors.T @ ((x - centre).T @ (gains - mean) / len(x))
-    turned = (at - centre) @ vectors
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shrunk = [1.0 / (values + penalty) for penalty in _PENALTIES]
-    return np.stack([mean + turned @ (each[:, None] * covariance) for each in shrunk])
+    return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ _coefficients(x, gains))
+
+
+def _coefficients(x: FloatArray, gains: FloatArray) -> FloatArray:
+    """[penalties, F, G] ridge coefficients, by the eigenvectors of the features' covariance."""
+    centred = x - x.mean(axis=0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
+    covariance = vectors.T @ (centred.T @ (gains - gains.mean(axis=0)) / len(x))
+    shrunk = [1.0 / (np.maximum(values, 0.0) + penalty) for penalty in _PENALTIES]
+    return np.stack([vectors @ (each[:, None] * covariance) for each in shrunk])
 
 
 def _blocks(log: Log, folds: int) -> IntArray:

@@ -98,6 +98,10 @@ class DirectMarket(Protocol):
         """The same with its series on ``device``."""
         ...
 
+    def with_features(self, features: NDArray[np.float32]) -> DirectMarket:
+        """The same with other features [R, F'] in its log: those that a policy is to see."""
+        ...
+
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
         """Exploring starts: portfolios [B] at the decisions ``rows`` [B], drawn on the CPU."""
         ...

@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from offline_trader.learning.stages.direct.market import DirectStep, Log, State
@@ -47,6 +49,10 @@ class PositionMarket:
     def to(self, device: str) -> PositionMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
         return replace(self, device=device)
+
+    def with_features(self, features: NDArray[np.float32]) -> PositionMarket:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return replace(self, log=replace(self.log, features=features))
 
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
         """Positions uniform in ±scale."""

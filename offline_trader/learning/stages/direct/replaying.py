@@ -15,11 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from offline_trader.learning.agents import Learner
+from offline_trader.learning.settings import DirectConfig
+from offline_trader.learning.stages.direct.compiled import engine_for, make_unroll
+from offline_trader.learning.stages.direct.forecast import fit_forecast
 from offline_trader.learning.stages.direct.market import DirectMarket
+from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
-from offline_trader.types import IntArray
+from offline_trader.learning.stages.selection import Validated
+from offline_trader.types import IntArray, Policy
 
-__all__ = ["Replay"]
+__all__ = ["LogJudge", "Replay"]
 
 _LONGER = 4
 _ROWS_AT_ONCE = 16_384
@@ -55,6 +61,41 @@ class Replay:
     def _batch(self, first: Tensor, generator: torch.Generator) -> Batch:
         rows = (first + self._rows).to(self._device)
         return Batch(rows, self._market.random_state(rows[0], generator), None)
+
+
+class LogJudge:
+    """Judges a learner's present policy on the whole log.
+
+    Args:
+        learner: whose policy of the moment is judged.
+        market: log and dynamics.
+        config: the objective, the forecast and the length of the segments.
+
+    Attributes:
+        forecast: of the log's gains, out of fold.
+        surprises: [R, G] what is taken off a reward for a unit carried.
+        scale: of the gains: rewards divided by it are of the size of one, whatever the market.
+    """
+
+    def __init__(self, learner: Learner, market: DirectMarket, config: DirectConfig) -> None:
+        gains = torch.from_numpy(market.log.gains.copy())
+        self.forecast = fit_forecast(market.log, config.folds, config.embargo)
+        expected = torch.from_numpy(self.forecast.values.copy())
+        self.surprises = (gains - expected) * config.forecast_weight
+        spread = float(gains.var(dim=0, correction=0).sum().sqrt())
+        self.scale = spread if spread > 0.0 else 1.0
+        self._learner, self._config = learner, config
+        moved = market.to(learner.config.device)
+        engine = engine_for(learner, moved, config.engine)
+        self._unroll = make_unroll(learner, moved, self.surprises, engine)
+        self._replay = Replay(moved, config.bars, learner.config.device)
+
+    def __call__(self, policy: Policy) -> Validated:
+        """The objective, and what is climbed bar by bar; not of another ``policy``."""
+        self._learner.engine.flush()
+        climbed = torch.cat([each.climbed for each in self._replay(self._unroll)], dim=1)
+        score = float(objective(climbed, self._config, self.scale))
+        return Validated({"score": score}, climbed.T.reshape(-1).numpy())
 
 
 def _segments(series: IntArray, length: int) -> IntArray:

@@ -20,7 +20,13 @@ class DirectStage:
     """:func:`train_direct` as a :class:`~offline_trader.learning.stages.stage.Stage`."""
 
     Config: ClassVar[type[DirectConfig]] = DirectConfig
+    needs: ClassVar[tuple[str, ...]] = ("market",)
     config: DirectConfig = field(default_factory=DirectConfig)
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.config.updates
 
     def fit(
         self,

@@ -15,14 +15,14 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.d3rlpy import transfer as _transfer
-from offline_trader.learning.engines import EngineFacts, PlainAdam, without_dynamo
+from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import DirectConfig
-from offline_trader.learning.stages.direct.compiled import CompiledUnroll, reason_against
-from offline_trader.learning.stages.direct.forecast import Forecast, fit_forecast
+from offline_trader.learning.stages.direct.compiled import engine_for, make_unroll
+from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
-from offline_trader.learning.stages.direct.replaying import Replay
-from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
+from offline_trader.learning.stages.direct.replaying import LogJudge
+from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -49,10 +49,11 @@ def train_direct(
 ) -> TrainResult:
     """Train the learner's actor (its deterministic action) through the market's dynamics.
 
-    The critics are untouched, target actors follow, the spread of the actor stays as it is, and
-    the actor's optimizer starts anew in the next stage. At the end the learner holds the best
-    policy by validation, the warm start included; without a validator the best by the objective
-    on the log itself, if ``config.evaluate_interval`` is set, and else the last.
+    The critics are untouched, target actors follow, the spread of the actor stays as it is (0.1
+    with ``market_input`` forecast), and the actor's optimizer starts anew in the next stage. At the
+    end the learner holds the best policy by validation, the warm start if that is better than all
+    of them; without a validator the best by the objective on the log itself, if
+    ``config.evaluate_interval`` is set, and else the last.
 
     Args:
         learner: its actor is trained in place.
@@ -76,8 +77,12 @@ def train_direct(
     learner.engine.flush()
     training = _Training(learner, market.to(learner.config.device), config, seed)
     if evaluate is None and config.evaluate_interval > 0:
-        evaluate = training.replay
-    selection = Selection(evaluate, log)
+        judge = training.judge
+
+        def evaluate(policy: Policy) -> Mapping[str, float]:
+            return judge(policy).measures  # the objective ranks, not the growth
+
+    selection = Selection(evaluate, log, preferred=True)
     step = 0
     if resume is not None:
         step = int(resume["step"])
@@ -125,23 +130,18 @@ class _Training:
     def __init__(
         self, learner: Learner, market: DirectMarket, config: DirectConfig, seed: int
     ) -> None:
-        self._learner, self._market, self._config = learner, market, config
+        self._learner, self._config = learner, config
         self._device = learner.config.device
-        gains = torch.from_numpy(market.log.gains.copy())
-        forecast = _forecast(market, config)
-        surprises = torch.zeros_like(gains)
-        if forecast is not None:
-            surprises = gains - torch.from_numpy(forecast.values.copy())
-            surprises *= config.forecast_weight
-        # rewards are of the size of gains: divided by it, one learning rate and one clip fit all
-        spread = float(gains.var(dim=0, correction=0).sum().sqrt())
-        self._scale = spread if spread > 0.0 else 1.0
-        pulled = config.clone_weight > 0
-        self.engine = _engine(learner, market, config)
-        unroll = TorchUnroll if self.engine.name == "torch" else CompiledUnroll
-        self._unroll = unroll(learner, market, surprises, pulled=pulled)
-        self._replaying = unroll(learner, market, surprises, pulled=False)
-        self._replay = Replay(market, config.bars, self._device)
+        self.judge = LogJudge(learner, market, config)
+        self._through = None
+        if config.market_input == "forecast":
+            self._through = ForecastPolicy(learner, market, self.judge.forecast, seed)
+            learner, market = self._through.learner, self._through.market
+        self._trained, self._market = learner, market
+        self.engine = engine_for(learner, market, config.engine)
+        self._unroll = make_unroll(
+            learner, market, self.judge.surprises, self.engine, pulled=config.clone_weight > 0
+        )
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._heads = market.log.series[:, 0]
         self._generator = torch.Generator().manual_seed(seed)
@@ -149,8 +149,9 @@ class _Training:
         with without_dynamo():
             self._optimizer = PlainAdam(self._parameters, lr=config.learning_rate, fused=True)
         fields = market.random_state(self._starts[:1].to(self._device), torch.Generator())
-        self._memory = np.zeros((len(gains) + 1, len(fields)))
-        self._met = np.zeros(len(gains) + 1, dtype=np.bool_)
+        rows = len(market.log.gains)
+        self._memory = np.zeros((rows + 1, len(fields)))
+        self._met = np.zeros(rows + 1, dtype=np.bool_)
         self._sums: dict[str, float] = {}
         self._count = 0
 
@@ -159,7 +160,7 @@ class _Training:
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
-        value = objective(done.climbed, config, self._scale)
+        value = objective(done.climbed, config, self.judge.scale)
         loss = -value + config.clone_weight * done.distance
         with without_dynamo():
             self._optimizer.zero_grad(set_to_none=True)
@@ -169,11 +170,6 @@ class _Training:
         self._descend(rate)
         self._remember(batch, done)
         self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm)
-
-    def replay(self, policy: Policy) -> dict[str, float]:
-        """The objective of the learner's policy on the whole log; not of another ``policy``."""
-        found = [each.climbed for each in self._replay(self._replaying)]
-        return {"score": float(objective(torch.cat(found, dim=1), self._config, self._scale))}
 
     def _descend(self, rate: float) -> None:
         if self._config.weight_decay > 0:
@@ -230,7 +226,9 @@ class _Training:
         self._count += 1
 
     def settle(self) -> None:
-        """Make all that depends on the actor's weights follow them."""
+        """Make all that depends on the trained weights follow them."""
+        if self._through is not None:
+            self._through.write()
         _transfer.sync_target_actor(self._learner.algo)
         self._learner.engine.reload()
 
@@ -244,27 +242,17 @@ class _Training:
             "met": torch.from_numpy(self._met.copy()),
             "sums": dict(self._sums),
             "count": self._count,
+            "trained": None if self._through is None else self._trained.state_dict(),
         }
 
     @without_dynamo()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
+        if self._through is not None:
+            self._trained.load_state_dict(state["trained"])
         _d3rlpy.load_moments(self._optimizer, state["optimizer"])
         self._generator.set_state(state["generator"])
         self._memory[:] = state["memory"].numpy()
         self._met[:] = state["met"].numpy()
         self._sums = dict(state["sums"])
         self._count = int(state["count"])
-
-
-def _engine(learner: Learner, market: DirectMarket, config: DirectConfig) -> EngineFacts:
-    if config.engine == "torch":
-        return EngineFacts("torch")
-    reason = reason_against(learner, market)
-    return EngineFacts("fast" if reason is None else "torch", reason)
-
-
-def _forecast(market: DirectMarket, config: DirectConfig) -> Forecast | None:
-    if config.forecast_weight == 0.0:
-        return None
-    return fit_forecast(market.log, config.folds, config.embargo)

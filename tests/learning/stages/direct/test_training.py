@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.evaluation.known_optimum import get_market, make_dataset, score_policy
 from offline_trader.evaluation.known_optimum.direct_market import logged_market, position_market
 from offline_trader.learning.agents import Learner, make_learner
+from offline_trader.learning.data import Preprocessing
 from offline_trader.learning.settings import DirectConfig, LearnerConfig
 from offline_trader.learning.stages.direct import (
     Log,
@@ -23,6 +25,8 @@ from offline_trader.learning.stages.direct import (
     objective,
     train_direct,
 )
+from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
+from offline_trader.pipeline.phases import _canonical
 
 TINY = DirectConfig(updates=6, windows=8, bars=5, log_interval=2, checkpoint_interval=3)
 
@@ -106,7 +110,7 @@ def test_a_placebo_earns_nothing_and_trades_nothing_away() -> None:
 
 def test_the_forecast_of_noise_is_no_forecast() -> None:
     """Out of fold no more than chance is explained, and the error is not below the mean's."""
-    explained = []
+    explained, left_alone = [], []
     for seed in range(8):
         rng = np.random.default_rng(seed)
         log = Log(
@@ -118,7 +122,29 @@ def test_the_forecast_of_noise_is_no_forecast() -> None:
         explained.append(found.r2[0])
         correlation = np.corrcoef(found.values[:, 0], log.gains[:, 0])[0, 1]
         assert not correlation > 0.1
+        left_alone.append(found.shrinkage[0] == 0.0)
     assert np.mean(explained) < 0.005
+    assert np.mean(left_alone) >= 0.75  # one side of one standard error
+
+
+def test_a_forecast_shrinks_by_its_own_uncertainty() -> None:
+    """The positive part of James & Stein's factor; a strong signal keeps nearly all of it."""
+    strong = fit_forecast(signal_market(strength=0.5).log)
+    forecast, gains = strong.values[:, 0], signal_market(strength=0.5).log.gains[:, 0]
+    slope, _, _, _, error = stats.linregress(forecast, gains)
+    assert strong.shrinkage[0] == pytest.approx(1.0 - (error / slope) ** 2, rel=0.02)
+    assert 0.97 < strong.shrinkage[0] < 1.0
+
+
+def test_the_model_of_all_rows_gives_the_forecast_in_use() -> None:
+    """Coefficients are of raw features, shrunk like the out-of-fold values."""
+    log = signal_market(strength=0.5).log
+    moved = Log(5.0 + 0.1 * log.features, log.gains, log.series)
+    found = fit_forecast(moved)
+    used = moved.features.astype(np.float64) @ found.coefficients + found.intercept
+    assert used.mean() == pytest.approx(log.gains.mean(), abs=1e-9)
+    assert np.corrcoef(used[:, 0], found.values[:, 0])[0, 1] > 0.999
+    assert used.std() == pytest.approx(found.values.std(), rel=0.05)
 
 
 def test_a_row_s_forecast_has_not_seen_its_block() -> None:
@@ -128,12 +154,13 @@ def test_a_row_s_forecast_has_not_seen_its_block() -> None:
     block = slice(200 + 40, 200 + 80)  # second series, second fifth
     gains[block] += 5.0
     after = fit_forecast(Log(market.log.features, gains, market.log.series), folds=5, embargo=3)
-    same_penalty = before.penalties == after.penalties
-    blocks = np.tile(np.repeat(np.arange(5), 40), 4)
-    changed = ~np.isclose(before.values, after.values)[:, 0]
-    assert changed[blocks != 1].any()
-    if same_penalty.all():
-        assert not changed[blocks == 1].any()
+    assert before.penalties == after.penalties
+    inside = np.tile(np.repeat(np.arange(5), 40), 4) == 1
+    # the one thing that all rows decide together is how far the forecasts are shrunk
+    shapes = [each.values[:, 0] / each.shrinkage[0] for each in (before, after)]
+    assert not np.allclose(*(each[~inside] - each[~inside].mean() for each in shapes))
+    first, second = (each[inside] - each[inside].mean() for each in shapes)
+    np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12)
 
 
 def test_the_forecast_is_the_ridge_regression_of_scikit_learn() -> None:
@@ -148,7 +175,9 @@ def test_the_forecast_is_the_ridge_regression_of_scikit_learn() -> None:
     scaled = (x - x.mean(axis=0)) / x.std(axis=0)
     inside = np.arange(400) < 100
     model = Ridge(alpha=300 * found.penalties[0]).fit(scaled[~inside], gains[~inside, 0])
-    np.testing.assert_allclose(found.values[inside, 0], model.predict(scaled[inside]), rtol=1e-9)
+    mean = gains[~inside, 0].mean()
+    expected = mean + found.shrinkage[0] * (model.predict(scaled[inside]) - mean)
+    np.testing.assert_allclose(found.values[inside, 0], expected, rtol=1e-9)
     assert found.r2[0] > 0.1
 
 
@@ -206,7 +235,9 @@ def test_the_pull_keeps_the_policy_near_the_one_it_began_with() -> None:
         learner = learner_of()
         seen = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)
         before = learner.act(seen)
-        config = DirectConfig(updates=40, windows=32, bars=8, clone_weight=weight)
+        config = DirectConfig(
+            updates=40, windows=32, bars=8, market_input="features", clone_weight=weight
+        )
         train_direct(learner, signal_market(), config)
         moved[weight] = float(np.abs(learner.act(seen) - before).mean())
     assert moved[100.0] < 0.3 * moved[0.0]
@@ -234,7 +265,7 @@ def test_an_interrupted_training_resumes_to_the_same_bytes() -> None:
 
     def keep(step: int, state: dict[str, Any]) -> None:
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(_canonical(state), buffer)  # as a run's checkpoint is written
         saved[step] = buffer.getvalue()
 
     def score(policy: Any) -> Mapping[str, float]:
@@ -290,6 +321,7 @@ def test_without_a_validator_the_log_itself_chooses() -> None:
     scores = {step: row["validation/score"] for step, row in rows if "validation/score" in row}
     assert set(scores) == {0, *range(2, 61, 2)}
     assert result.kept_score == max(scores.values())
+    assert result.kept_score is not None
     assert scores[result.kept_step] == result.kept_score
     assert result.kept_score > 0.3
     # the score is what the kept policy climbs on the log: position times the forecast gain
@@ -309,6 +341,42 @@ def test_without_an_interval_the_last_policy_is_kept() -> None:
     assert result.kept_score is None
 
 
+@pytest.mark.parametrize("algorithm", ["cql", "iql", "td3_plus_bc"])
+def test_the_forecast_goes_into_the_actor(algorithm: Any) -> None:
+    """The whole actor on raw features acts as the small policy does on the forecast in use."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((600, 3)) * [1.0, 20.0, 0.01]).astype(np.float32)
+    gains = (x @ [0.3, 0.01, -20.0] + rng.standard_normal(600))[:, None]
+    market = PositionMarket(Log(x, gains, series_of(150)), scale=2.0)
+    mean, scale = np.array([0.1, -2.0, 0.0, 0.5]), np.array([1.0, 20.0, 0.01, 2.0])
+    scaler = Preprocessing(mean, scale, None, 0.9)
+    learner = make_learner(LearnerConfig(algorithm=algorithm, hidden=(8, 8)), 4, scaler)
+    forecast = fit_forecast(market.log)
+    through = ForecastPolicy(learner, market, forecast, seed=3)
+    through.write()
+    used = (x.astype(np.float64) @ forecast.coefficients + forecast.intercept)[:, 0]
+    seen = (used - forecast.values.mean()) / forecast.values.std()
+    position = rng.uniform(-2, 2, 600)
+    small = through.learner.act(np.stack([seen, position], axis=1).astype(np.float32))
+    large = learner.act(np.concatenate([x, position[:, None]], axis=1).astype(np.float32))
+    np.testing.assert_allclose(large, small, atol=2e-5)
+    assert np.abs(small).max() > 0.01
+    held = through.market.log.features[:, 0]
+    np.testing.assert_allclose(held.std(), 1.0, rtol=1e-5)
+
+
+def test_a_market_without_a_forecast_is_not_looked_at() -> None:
+    """Noise that no penalty foretells: the same action whatever the features are."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((600, 5)).astype(np.float32)
+    market = PositionMarket(Log(x, rng.standard_normal((600, 1)), series_of(150)))
+    assert fit_forecast(market.log).shrinkage[0] == 0.0
+    learner = learner_of(size=6)
+    train_direct(learner, market, TINY)
+    seen = np.concatenate([x[:50], np.full((50, 1), 0.3, np.float32)], axis=1)
+    assert np.ptp(learner.act(seen)) < 1e-6
+
+
 def test_what_cannot_be_trained_on_is_refused() -> None:
     with pytest.raises(ConfigError, match="2 columns"):
         train_direct(learner_of(size=3), signal_market(), TINY)
@@ -316,6 +384,8 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
         train_direct(learner_of(), signal_market(), replace(TINY, bars=201))
     with pytest.raises(ConfigError, match="M2"):
         logged_market("M2")
+    with pytest.raises(ConfigError, match="clone_weight=1 with market_input=forecast"):
+        DirectConfig(clone_weight=1)
     with pytest.raises(ConfigError, match="objective='profit'"):
         DirectConfig(objective="profit")  # type: ignore[arg-type]
     bad = np.zeros((10, 1))
@@ -329,7 +399,7 @@ def test_divergence_is_named() -> None:
     with torch.no_grad():
         next(iter(learner.algo.impl.policy.parameters())).fill_(float("nan"))
     with pytest.raises(OfflineTraderError, match="diverged"):
-        train_direct(learner, signal_market(), TINY)
+        train_direct(learner, signal_market(), replace(TINY, market_input="features"))
 
 
 def test_windows_come_from_every_series_and_stay_inside() -> None:

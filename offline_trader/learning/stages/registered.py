@@ -1,0 +1,23 @@
+"""The registry of stages; asking it for names loads none of them, and no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offline_trader.registry import Registry
+
+if TYPE_CHECKING:
+    from offline_trader.learning.stages.stage import Stage
+
+__all__ = ["STAGES"]
+
+STAGES: Registry[type[Stage]] = Registry(
+    "stage",
+    {
+        "clone": "offline_trader.learning.stages.cloning:CloneStage",
+        "direct": "offline_trader.learning.stages.direct.stage:DirectStage",
+        "offline": "offline_trader.learning.stages.offline:OfflineStage",
+        "online": "offline_trader.learning.stages.online:OnlineStage",
+    },
+)
+"""Stages by name."""

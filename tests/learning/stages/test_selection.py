@@ -1,0 +1,148 @@
+"""Which policy a stage keeps: paired differences to the warm start, and who is a candidate."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from offline_trader.learning.stages import TrainResult, Validated
+from offline_trader.learning.stages.selection import Selection, paired_interval
+
+BARS = 400
+
+
+class Numbered:
+    """An agent whose policy is a number."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def policy(self) -> Any:
+        return self.number
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"number": self.number}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.number = snapshot["number"]
+
+
+def market(seed: int = 0) -> Any:
+    return 0.01 * np.random.default_rng(seed).standard_normal(BARS)
+
+
+def chosen(policies: list[Any], *, preferred: bool = False) -> tuple[TrainResult, int]:
+    """The result of validating ``policies`` in turn, and the number of the one that is kept."""
+    agent: Any = Numbered()
+    judge: Any = policies.__getitem__
+    selection = Selection(judge, None, preferred=preferred)
+    for number in range(len(policies)):
+        agent.number = number
+        selection.consider(number, agent)
+    result = selection.finish(len(policies) - 1, 10, agent)
+    return result, agent.number
+
+
+def judged(growth: Any, *, active: bool = True) -> Validated:
+    return Validated({"score": float(growth.mean() / growth.std())}, growth, active, 250.0)
+
+
+def test_a_higher_score_within_noise_is_not_enough() -> None:
+    """The same bars but for independent noise: the Sharpe ratio is higher, the bound is below 0."""
+    warm = market()
+    rng = np.random.default_rng(1)
+    noise = 0.01 * rng.standard_normal(BARS)
+    other = warm + noise - noise.mean() + 0.0004
+    result, kept = chosen([judged(warm), judged(other)])
+    assert result.last_score is not None
+    assert result.warm_score is not None
+    assert result.last_score > result.warm_score
+    assert (result.kept, kept) == ("warm_start", 0)
+    assert result.difference == pytest.approx(250 * 0.0004)
+    assert result.interval is not None
+    assert result.interval[0] < 0 < result.interval[1]
+    result, kept = chosen([judged(warm), judged(other)], preferred=True)
+    assert (result.kept, kept) == ("best", 1)
+    assert "preferred" in result.reason
+
+
+def test_a_small_difference_that_is_always_there_is_enough() -> None:
+    warm = market()
+    result, kept = chosen([judged(warm), judged(warm + 0.0001), judged(warm - 0.0001)])
+    assert (result.kept, result.kept_step, kept) == ("best", 1, 1)
+    assert result.reason == "better than the warm start"
+
+
+def test_a_preferred_stage_is_not_kept_where_it_is_worse() -> None:
+    result, kept = chosen([judged(market()), judged(market() - 0.0001)], preferred=True)
+    assert (result.kept, kept) == ("warm_start", 0)
+
+
+def test_the_highest_lower_bound_wins_not_the_highest_mean() -> None:
+    warm = market()
+    wild = warm + 0.01 * np.random.default_rng(2).standard_normal(BARS) + 0.0012
+    result, kept = chosen([judged(warm), judged(wild), judged(warm + 0.0004)])
+    assert kept == 2, result
+
+
+def test_who_hardly_trades_is_no_candidate_unless_all_hardly_do() -> None:
+    warm, better = market(), market() + 0.0003
+    assert chosen([judged(warm), judged(better, active=False)])[1] == 0
+    assert chosen([judged(better, active=False), judged(warm)])[1] == 1
+    assert chosen([judged(warm, active=False), judged(better, active=False)])[1] == 1
+    both = [judged(warm), judged(better, active=False), judged(warm + 0.0001)]
+    assert chosen(both)[1] == 2
+
+
+def test_a_score_alone_is_taken_at_its_word() -> None:
+    rows = [{"score": 1.0}, {"score": math.nan}, {"score": 1.5}, {"score": 1.5}]
+    result, kept = chosen(rows)
+    assert (kept, result.kept_score, result.difference) == (2, 1.5, None)
+    assert chosen([{"score": math.nan}, {"score": -1.0}, {"score": -0.5}])[1] == 2
+    assert chosen([{"score": 1.0}, {"score": 1.0}], preferred=True)[1] == 0
+
+
+def test_the_interval_holds_what_it_promises() -> None:
+    """95 % of the intervals of independent noise hold 0, and of autocorrelated noise nearly."""
+    rng = np.random.default_rng(0)
+    held = {0.0: 0, 0.5: 0}
+    for _ in range(400):
+        shocks = rng.standard_normal(1_000)
+        for memory in held:
+            series = np.zeros(1_000)
+            for t in range(1, 1_000):
+                series[t] = memory * series[t - 1] + shocks[t]
+            _, low, high = paired_interval(series)
+            held[memory] += low < 0.0 < high
+    assert stats.binomtest(held[0.0], 400, 0.95).pvalue > 0.01
+    assert held[0.5] / 400 > 0.9
+
+
+def test_a_selection_goes_on_from_its_state() -> None:
+    policies = [judged(market()), judged(market() + 0.0001), judged(market() + 0.0002)]
+    agent: Any = Numbered()
+
+    def made() -> Selection:
+        judge: Any = policies.__getitem__
+        return Selection(judge, None)
+
+    first = made()
+    for number in (0, 1):
+        agent.number = number
+        first.consider(number, agent)
+    buffer = io.BytesIO()
+    torch.save(first.state_dict(), buffer)
+    buffer.seek(0)
+    second = made()
+    second.load_state_dict(torch.load(buffer, weights_only=True))
+    for selection in (first, second):
+        agent.number = 2
+        selection.consider(2, agent)
+    assert first.finish(2, 5, agent) == second.finish(2, 5, agent)
+    assert agent.number == 2
