@@ -102,14 +102,14 @@ class Contestant:
         return min(best), max(best)
 
 
-def write_market(path: Path) -> None:
+def write_market(path: Path, width: int = FEATURES) -> None:
     """A seeded random walk with overnight gaps, and standard normal features."""
     rng = np.random.default_rng(SEED)
     close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, BARS)))
     open_ = close * np.exp(rng.normal(0.0, 0.003, BARS))
     high, low = np.maximum(open_, close) * 1.002, np.minimum(open_, close) * 0.998
     prices = np.stack([open_, high, low, close, rng.uniform(1e5, 1e6, BARS)], axis=1)
-    np.savez(path, prices=prices, features=rng.normal(size=(BARS, FEATURES)).astype(np.float32))
+    np.savez(path, prices=prices, features=rng.normal(size=(BARS, width)).astype(np.float32))
 
 
 def peer_python(environment: str) -> str:

@@ -48,7 +48,9 @@ def tensor(path: str) -> MarketTensor:
         periods_per_year=np.full(1, 252.0),
         symbols=("synthetic",),
         timestamps=np.datetime64("2000-01-01", "ns") + np.arange(n) * np.timedelta64(1, "D"),
-        layout=ObservationLayout(tuple(f"f{i}" for i in range(32)), "benchmark"),
+        layout=ObservationLayout(
+            tuple(f"f{i}" for i in range(market["features"].shape[1])), "benchmark"
+        ),
     )
 
 
@@ -83,7 +85,7 @@ def bare(path: str, lanes: str) -> Work:
     state[:, 0] = rng.integers(0, len(market) - 1001, n)
     state[:, 1] = state[:, 3] = state[:, 4] = 10_000.0
     state[:, 7] = state[:, 0] + rng.integers(1, 1000, n)
-    observations = np.zeros((n, 37), dtype=np.float32)
+    observations = np.zeros((n, market.layout.size), dtype=np.float32)
     outputs = (np.zeros(n), np.zeros((2, n), dtype=np.bool_), np.zeros_like(observations))
     actions = [rng.uniform(-1, 1, n) for _ in range(64)]
     place = 0

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import (
+    BarEnd,
+    Features,
+    FeaturesOnly,
+    SignalFiles,
+    Signals,
+    TrustFeatures,
+    chosen_features,
+    tell_features,
+)
 from offline_trader.cli.options import (
     Closes,
     Config,
@@ -36,6 +46,8 @@ EXAMPLES = examples(
     "offline-trader collect --market prices.csv --expert technical?epsilon=0.1 --expert random",
     "offline-trader collect --market prices.csv --expert my_rules.py:dips?epsilon=0.1",
     "offline-trader collect --market prices.csv --log trades.csv --id own/log-v0",
+    "offline-trader collect --market prices.csv --features my_features.py:signals",
+    "offline-trader collect --market prices.csv --signal sentiment --signal-file sentiment.csv",
     "offline-trader collect --config collect.yaml --set env.simulator.commission_bps=2 --resume",
 )
 
@@ -62,6 +74,12 @@ def command(
         ),
     ] = None,
     closes: Closes = False,
+    features: Features = None,
+    signal: Signals = None,
+    signal_file: SignalFiles = None,
+    bar_end: BarEnd = None,
+    features_only: FeaturesOnly = False,
+    trust_features: TrustFeatures = False,
     log: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,11 +124,15 @@ def command(
         experts=listed([*(expert or []), *(f"log:{name}" for name in log or [])]),
         transitions=transitions,
         seed=seed,
+        **chosen_features(
+            features, signal, signal_file, bar_end, only=features_only, trust=trust_features
+        ),
     )
     if log and not expert:
         plan = replayed_once(plan)
     for note in collection_notes(plan):
         terminal.note(note)
+    tell_features(terminal, plan.env.features)
     if dry_run:
         show_settings(terminal, plan)
         return

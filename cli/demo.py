@@ -10,6 +10,16 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.evaluation_tables import print_evaluation
+from offline_trader.cli.feature_options import (
+    BarEnd,
+    Features,
+    FeaturesOnly,
+    SignalFiles,
+    Signals,
+    TrustFeatures,
+    chosen_features,
+    tell_features,
+)
 from offline_trader.cli.options import (
     Closes,
     Config,
@@ -42,6 +52,7 @@ EXAMPLES = examples(
     "offline-trader demo --market prices.csv --tz America/New_York",
     "offline-trader demo --set env.simulator.commission_bps=5 "
     "--set env.simulator.action_mode=target_long",
+    "offline-trader demo --features my_features.py:signals",
 )
 
 
@@ -68,6 +79,12 @@ def command(
     ] = None,
     run: RunName = Path("runs/demo"),
     stages: Stages = None,
+    features: Features = None,
+    signal: Signals = None,
+    signal_file: SignalFiles = None,
+    bar_end: BarEnd = None,
+    features_only: FeaturesOnly = False,
+    trust_features: TrustFeatures = False,
     config: Config = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -90,6 +107,9 @@ def command(
         "validation__end": validate_until,
         "seed": seed,
         **stages_option(stages, None),
+        **chosen_features(
+            features, signal, signal_file, bar_end, only=features_only, trust=trust_features
+        ),
     }
     plan = resolve(DemoConfig, config, settings, to_dict(DEMO), **options)
     if not on_builtin(plan.env.market):
@@ -99,6 +119,7 @@ def command(
             f"on the bars until {plan.validation.end}, and judged on what follows"
         )
     plan.require_bars()
+    tell_features(terminal, plan.env.features)
     if dry_run:
         show_settings(terminal, plan)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,16 @@ import typer
 
 from offline_trader.cli.console import Terminal
 from offline_trader.cli.evaluation_tables import print_evaluation
+from offline_trader.cli.feature_options import (
+    BarEnd,
+    Features,
+    FeaturesOnly,
+    SignalFiles,
+    Signals,
+    TrustFeatures,
+    chosen_features,
+    tell_features,
+)
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.options import (
     Closes,
@@ -51,6 +62,7 @@ EXAMPLES = examples(
     "offline-trader evaluate expert:technical --market sp500 --start 2015-01-01",
     "offline-trader evaluate policy.onnx --gates default --walk-forward runs/walk-forward",
     "offline-trader evaluate my_policies.py:act --market prices.csv",
+    "offline-trader evaluate policy.onnx --features my_features.py:signals",
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
@@ -99,6 +111,12 @@ def command(
         ),
     ] = None,
     closes: Closes = False,
+    features: Features = None,
+    signal: Signals = None,
+    signal_file: SignalFiles = None,
+    bar_end: BarEnd = None,
+    features_only: FeaturesOnly = False,
+    trust_features: TrustFeatures = False,
     gates: Gates = None,
     stage: Stage = None,
     output: Annotated[
@@ -129,6 +147,9 @@ def command(
     table of all of them.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    chosen = chosen_features(
+        features, signal, signal_file, bar_end, only=features_only, trust=trust_features
+    )
     strategies = find_strategies(policy, as_seeds=as_seeds, unverified=unverified)
     known = known_results(policy, known_optimum or [])
     strategy = strategies[0]
@@ -144,6 +165,7 @@ def command(
         env__end=end,
         options__experts=listed(expert),
         options__seed=seed,
+        **_over(base, chosen),
     )
     named = (settings or []) if config is None else ["env.market"]
     if strategy.is_rule and market is None and not any("env.market" in text for text in named):
@@ -176,6 +198,7 @@ def command(
             evaluation = evaluate_strategy(
                 strategy, plan, folder, terminal, limits, known_optimum=known, windows=windows
             )
+    tell_features(terminal, plan.env.features)
     print_evaluation(terminal, evaluation)
     terminal.line(f"report: {folder / 'report.html'}")
     terminal.result({"report": str(folder / "report.html"), **_without_curves(evaluation)})
@@ -183,6 +206,13 @@ def command(
         from offline_trader.evaluation.gates import require_gates
 
         require_gates(evaluation.gates)
+
+
+def _over(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of features; which ones a policy reads is its training's to say."""
+    if "features" not in base["env"]:
+        return dict(chosen)
+    return {key: value for key, value in chosen.items() if key != "env__features"}
 
 
 def _note_unasked(terminal: Terminal, strategy: FoundStrategy, plan: EvaluateConfig) -> None:

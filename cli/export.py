@@ -8,6 +8,15 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import (
+    BarEnd,
+    Features,
+    FeaturesOnly,
+    SignalFiles,
+    Signals,
+    TrustFeatures,
+    chosen_features,
+)
 from offline_trader.cli.options import (
     Config,
     DryRun,
@@ -39,6 +48,7 @@ EXAMPLES = examples(
     "offline-trader export runs/finetune",
     "offline-trader export runs/finetune --output policy/sp500.onnx",
     "offline-trader export runs/finetune --force",
+    "offline-trader export runs/finetune --features my_features.py:signals",
     "offline-trader export my_policies.py:ppo --market sp500 --end 2012-12-31 -o ppo/policy.onnx",
 )
 
@@ -74,6 +84,12 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Export a COLLAPSED policy, too; the manifest says so.")
     ] = False,
+    features: Features = None,
+    signal: Signals = None,
+    signal_file: SignalFiles = None,
+    bar_end: BarEnd = None,
+    features_only: FeaturesOnly = False,
+    trust_features: TrustFeatures = False,
     unverified: Unverified = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -84,6 +100,9 @@ def command(
     A policy with the verdict COLLAPSED is refused (exit code 4) unless --force is given.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    chosen = chosen_features(
+        features, signal, signal_file, bar_end, only=features_only, trust=trust_features
+    )
     foreign = foreign_policy(run, unverified=unverified)
     if foreign is not None:
         plan = resolve(
@@ -95,6 +114,7 @@ def command(
             env__start=start,
             env__end=end,
             seed=seed,
+            **chosen,
         )
         require_market(foreign, plan, market)
         target = output or place_of(foreign)

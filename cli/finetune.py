@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all
 from offline_trader.cli.options import (
     Config,
     Device,
@@ -40,6 +41,7 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader finetune runs/pretrain",
     "offline-trader finetune runs/pretrain --steps 50000 --run runs/online --seed 3",
+    "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
 
@@ -50,6 +52,8 @@ def command(
         int | None, typer.Option("--steps", help="Environment steps, over all lanes.")
     ] = None,
     lanes: Annotated[int | None, typer.Option("--lanes", help="Environments side by side.")] = None,
+    features: NamedFeatures = None,
+    trust_features: TrustFeatures = False,
     threads: Threads = None,
     device: Device = None,
     run: RunName = Path("runs/finetune"),
@@ -69,6 +73,7 @@ def command(
     a folder of seeds the best by validation is the parent.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    name_all(features, trust=trust_features)
     parent = chosen_run(parent, terminal)
     plan = resolve(
         FinetuneConfig,

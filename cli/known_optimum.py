@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all
 from offline_trader.cli.known_optimum_request import Request
 from offline_trader.cli.options import (
     Config,
@@ -39,6 +40,7 @@ EXAMPLES = examples(
     "offline-trader known-optimum M3 --policy optimal",
     "offline-trader known-optimum M1 --policy my_policies.py:act",
     "offline-trader known-optimum M3-bars --policy runs/finetune",
+    "offline-trader known-optimum M3-bars --policy runs/own --features my_features.py:signals",
     "offline-trader known-optimum M1-wide --train my_method.py:learn --seeds 3",
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
     "offline-trader known-optimum M3-narrow --train default --realised --seeds 5",
@@ -101,6 +103,8 @@ def command(
             "--policy, FOLDER is a training run, and its method is trained with its settings.",
         ),
     ] = None,
+    features: NamedFeatures = None,
+    trust_features: TrustFeatures = False,
     unverified: Unverified = False,
     config: Config = None,
     settings: Settings = None,
@@ -115,6 +119,7 @@ def command(
     --run the report of `evaluate` shows the result.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    name_all(features, trust=trust_features)
     request = Request(policy, algorithm, seeds, fqe, run, realised, unverified)
     if name is None:
         request.require_nothing()

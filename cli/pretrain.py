@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all
 from offline_trader.cli.options import (
     Config,
     Device,
@@ -42,6 +43,7 @@ EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --algorithm sac --run runs/sac",
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31 --seeds 5",
     "offline-trader pretrain --dataset sp500/experts-v0 --stages bc,direct,iql",
+    "offline-trader pretrain --dataset own/signals-v0 --features my_features.py:signals",
     "offline-trader pretrain --dataset sp500/experts-v0 --set learner.hidden=256,256 --resume",
 )
 
@@ -65,6 +67,8 @@ def command(
         int,
         typer.Option("--seeds", min=1, help="Train so many seeds, from --seed on, side by side."),
     ] = 1,
+    features: NamedFeatures = None,
+    trust_features: TrustFeatures = False,
     workers: Workers = None,
     threads: Threads = None,
     device: Device = None,
@@ -87,6 +91,7 @@ def command(
     seeds.json names the best by validation, which finetune, export and evaluate take.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    name_all(features, trust=trust_features)
     options = {
         "dataset": dataset,
         **stages_option(stages, algorithm),

@@ -10,6 +10,16 @@ import typer
 
 from offline_trader.cli.console import Percent, Terminal, number
 from offline_trader.cli.evaluation_tables import print_gates
+from offline_trader.cli.feature_options import (
+    BarEnd,
+    Features,
+    FeaturesOnly,
+    SignalFiles,
+    Signals,
+    TrustFeatures,
+    chosen_features,
+    tell_features,
+)
 from offline_trader.cli.gate_options import Gates, Stage, read_limits
 from offline_trader.cli.options import (
     Closes,
@@ -40,6 +50,7 @@ EXAMPLES = examples(
     "offline-trader walk-forward --market sp500",
     "offline-trader walk-forward --market prices.csv --set windows.test_bars=126 --workers 2",
     "offline-trader walk-forward --market sp500 --gates default",
+    "offline-trader walk-forward --market prices.csv --features my_features.py:signals",
     "offline-trader walk-forward --market nasdaq --set windows.anchored=true "
     "--set windows.retrain_every=2",
     "offline-trader walk-forward --market prices.csv --train my_policies.py:train --workers 2",
@@ -53,6 +64,12 @@ def command(
     ] = None,
     tz: Tz = None,
     closes: Closes = False,
+    features: Features = None,
+    signal: Signals = None,
+    signal_file: SignalFiles = None,
+    bar_end: BarEnd = None,
+    features_only: FeaturesOnly = False,
+    trust_features: TrustFeatures = False,
     workers: Annotated[
         int, typer.Option("--workers", help="Folds at once, each in a process of its own.")
     ] = 1,
@@ -92,6 +109,9 @@ def command(
         env__tz=tz,
         seed=seed,
         **stages_option(stages, None),
+        **chosen_features(
+            features, signal, signal_file, bar_end, only=features_only, trust=trust_features
+        ),
     )
     if workers < 1:
         raise ConfigError(f"--workers {workers}", expected="1 or more")
@@ -99,6 +119,7 @@ def command(
     bars, folds = walk_plan(plan)
     for note in bars.notes:
         terminal.note(f"{bars.name}: {note}")
+    tell_features(terminal, plan.env.features)
     if dry_run:
         terminal.note(f"{len(folds)} windows on {len(bars):,} bars of {plan.env.market[0]}")
         show_settings(terminal, plan)

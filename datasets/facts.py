@@ -10,7 +10,7 @@ from typing import Any
 from offline_trader.codec import Facts, from_json
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import DataError
-from offline_trader.features import FeatureScaler
+from offline_trader.features import Admission, FeatureScaler
 from offline_trader.types import ObservationLayout
 
 __all__ = ["METADATA_KEY", "DatasetFacts", "check_kinds", "read_facts"]
@@ -33,6 +33,7 @@ class _Shared(Facts):
     expert_scores: Mapping[str, Any] = field(default_factory=dict)
     privileged: bool = False
     identity: Mapping[str, Any] = field(default_factory=dict)
+    own_features: tuple[Admission, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class DatasetFacts(_Shared):
         expert_scores: mean return of every expert on the same episodes, by name.
         privileged: whether a behaviour reads the future.
         identity: what decides the arrays: equal ones, equal arrays.
+        own_features: what was found of features of the user's own.
     """
 
     layout: ObservationLayout

@@ -106,6 +106,8 @@ def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, ver
             expected=f"layout {layout.hash}",
             hint="collect it with this toolkit",
         )
+    from offline_trader.features import changed_code
+
     kept = own["layout"]
     lists = (kept.get(key) for key in ("features", "portfolio"))
     theirs = [str(name) for names in lists if isinstance(names, list) for name in names]
@@ -115,7 +117,8 @@ def _check_layout(data: Path, dataset_id: str, layout: ObservationLayout, *, ver
     raise SchemaMismatch(
         f"dataset {dataset_id!r} has observation layout {stored} ({column} differs)",
         expected=f"layout {layout.hash}",
-        hint="collect the dataset again with this version, or use the version that made it",
+        hint=changed_code((e["name"], e["sha256"]) for e in own.get("own_features", ()))
+        or "collect the dataset again with this version, or use the version that made it",
     )
 
 

@@ -11,7 +11,7 @@ from offline_trader.codec import plain
 from offline_trader.datasets.facts import METADATA_KEY, DatasetFacts
 from offline_trader.datasets.prepared import Collection
 from offline_trader.datasets.scores import reference_range
-from offline_trader.features import FeatureScaler
+from offline_trader.features import FeatureScaler, admitted
 from offline_trader.runs import package_versions
 
 __all__ = ["describe"]
@@ -45,6 +45,7 @@ def describe(collection: Collection, scores: dict[str, float]) -> dict[str, Any]
         expert_scores=scores,
         privileged=collection.mixture.privileged,
         identity=collection.identity,
+        own_features=admitted(config.env.features),
     )
     metadata: dict[str, Any] = {
         METADATA_KEY: plain(own),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
@@ -14,7 +15,7 @@ from offline_trader.datasets.scores import expert_scores
 from offline_trader.envs import ENV_ID, EnvConfig, TradingEnv, make_market, make_simulator
 from offline_trader.experts import Mixture, MixtureActor
 from offline_trader.experts.draws import stream_seed
-from offline_trader.markets import absolute_source, load_markets
+from offline_trader.markets import absolute_source
 from offline_trader.simulator import MarketTensor
 from offline_trader.types import ObservationLayout
 
@@ -62,9 +63,7 @@ class Collection:
         return cls(
             config=config,
             market=market,
-            market_sha256={
-                bars.symbol: bars.sha256 for bars in load_markets(env.market, tz=env.tz)
-            },
+            market_sha256={bars.symbol: bars.sha256 for bars in env.load_bars()},
             episode_steps=steps,
             parts=plan_parts(config.transitions, config.lanes, steps),
             mixture=config.mixture,
@@ -102,7 +101,11 @@ class Collection:
     def stored_env(self) -> EnvConfig:
         """The environment, files by their full path, so that it opens anywhere."""
         env = self.config.env
-        return replace(env, market=tuple(absolute_source(source) for source in env.market))
+        return replace(
+            env,
+            market=tuple(absolute_source(source) for source in env.market),
+            signal_files=tuple(str(Path(file).resolve()) for file in env.signal_files),
+        )
 
     def environment(self) -> tuple[EnvSpec, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]]:
         """What Minari stores to rebuild the environment, and its two spaces."""

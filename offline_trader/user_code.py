@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -87,13 +88,21 @@ def guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except OfflineTraderError:
             raise
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [each for each in frames if not _is_installed(each.filename)]
+            place = (own or frames)[-1]
             raise ConfigError(
                 f"{name} failed at {Path(place.filename).name} line {place.lineno}: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
     return call
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file belongs to Python or to a package, and not to the user."""
+    paths = sysconfig.get_paths()
+    return file.startswith((paths["purelib"], paths["platlib"], paths["stdlib"]))
 
 
 def code_sha256(function: Callable[..., Any]) -> str:

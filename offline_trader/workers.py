@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from offline_trader.errors import OfflineTraderError
 
-__all__ = ["Job", "Pool", "Report", "run_jobs", "usable_cores"]
+__all__ = ["Job", "Pool", "Report", "carry", "run_jobs", "usable_cores"]
 
 Report = Callable[[float], None]
 _PATIENCE_SECONDS = 30.0
@@ -37,6 +37,16 @@ class Job(Protocol):
 
 
 _J = TypeVar("_J", bound=Job)
+_CARRIED: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+
+
+def carry(state: Callable[[], Any], restore: Callable[[Any], None]) -> None:
+    """Have every worker begin with ``restore(state())``, the state being this process's.
+
+    For what a user said or what was found once, which a new interpreter does not know. Both are
+    functions of a module; what ``state`` returns can be pickled.
+    """
+    _CARRIED.append((state, restore))
 
 
 def usable_cores() -> int:
@@ -167,7 +177,8 @@ class Pool(Generic[_J]):
 
     def _begun(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs,))
+        carried = [(restore, state()) for state, restore in _CARRIED]
+        process = self._context.Process(target=_work, args=(theirs, carried))
         process.start()
         theirs.close()
         worker = _Worker(process, ours)
@@ -206,8 +217,10 @@ def _interrupt(processes: list[BaseProcess]) -> None:
             process.join()
 
 
-def _work(pipe: Connection) -> None:
-    """What a worker process does."""
+def _work(pipe: Connection, carried: Sequence[tuple[Callable[[Any], None], Any]]) -> None:
+    """What a worker process does, after it has taken over the parent's state."""
+    for restore, state in carried:
+        restore(state)
     signal.signal(signal.SIGINT, _interrupt_once)
     _end_with_the_parent()
     try:

@@ -1,18 +1,18 @@
-"""The leak detector."""
+"""The leak detector, over all that can be audited: features, experts, functions of one's own."""
 
 from typing import TYPE_CHECKING
 
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.audit.leaks import (
+    from offline_trader.evaluation.audit.subjects import audited, walked, walked_policy
+    from offline_trader.features import (
         AuditConfig,
         AuditResult,
         Leak,
         audit_function,
         bars_frame,
     )
-    from offline_trader.evaluation.audit.subjects import audited, walked, walked_policy
 
 __all__ = [
     "AuditConfig",

@@ -27,13 +27,16 @@ def audited(subject: str) -> Callable[[pd.DataFrame], Any]:
     """The function of a frame of bars that ``subject`` names.
 
     Args:
-        subject: ``features`` for our own, ``expert:NAME``, or ``module:function`` of the user's.
+        subject: ``features`` for our own or another feature set's name, ``expert:NAME``, or
+            ``module:function`` of the user's.
 
     Raises:
         ConfigError: no such expert or function.
     """
-    if subject == "features":
-        return _own_features
+    from offline_trader.features import FEATURE_SETS
+
+    if subject == "features" or subject in FEATURE_SETS:
+        return _feature_set("builtin" if subject == "features" else subject)
     if subject.startswith("expert:"):
         from offline_trader.experts import parse_behaviour
 
@@ -69,23 +72,30 @@ def _frame_bars(frame: pd.DataFrame) -> Any:
     """Bars of the rows that hold any; those lost to a gap are not there, as in a file."""
     import pandas as pd
 
-    from offline_trader.markets import Bars
+    from offline_trader.markets import BAR_COLUMNS, Bars
 
-    kept = frame.dropna()
-    columns: dict[str, Any] = {name: kept[name].to_numpy() for name in frame.columns}
+    own = list(BAR_COLUMNS)
+    kept = frame.dropna(subset=own)
+    columns: dict[str, Any] = {name: kept[name].to_numpy() for name in own}
+    signals = {name: kept[name].to_numpy() for name in frame.columns if name not in own}
     stamps = pd.DatetimeIndex(kept.index).tz_localize(None).to_numpy()
-    return Bars("audit", stamps, periods_per_year=252.0, **columns)
+    return Bars("audit", stamps, periods_per_year=252.0, signals=signals, **columns)
 
 
-def _own_features(frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
+def _feature_set(name: str) -> Callable[[pd.DataFrame], Any]:
+    """All features of a set."""
 
-    from offline_trader.features import compute_features
+    def compute(frame: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
 
-    bars = _frame_bars(frame)
-    features = compute_features(bars)
-    index = pd.DatetimeIndex(bars.timestamps, tz="UTC")
-    return pd.DataFrame(features.values, index=index, columns=list(features.schema.names))
+        from offline_trader.features import compute_features
+
+        bars = _frame_bars(frame)
+        features = compute_features(bars, name)
+        index = pd.DatetimeIndex(bars.timestamps, tz="UTC")
+        return pd.DataFrame(features.values, index=index, columns=list(features.schema.names))
+
+    return compute
 
 
 def walked(expert: Expert | Behaviour) -> Callable[[pd.DataFrame], Any]:

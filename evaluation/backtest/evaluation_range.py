@@ -14,7 +14,7 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.backtest.portfolio import Account, combine, union_of
 from offline_trader.evaluation.backtest.walk import Backtest, Strategy, backtests
 from offline_trader.features import Features, compute_features
-from offline_trader.markets import BarRange, Bars, load_markets
+from offline_trader.markets import BarRange, Bars
 from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import digest
@@ -45,12 +45,12 @@ class Instrument:
 
     bars: Bars
     range: BarRange
-    feature_set: str = "builtin"
+    feature_sets: tuple[str, ...] = ("builtin",)
 
     @cached_property
     def features(self) -> Features:
         """Features of all its bars."""
-        return compute_features(self.bars, self.feature_set)
+        return compute_features(self.bars, self.feature_sets)
 
     @cached_property
     def market(self) -> MarketTensor:
@@ -82,7 +82,7 @@ class EvaluationRange:
             ConfigError: an instrument twice, whose trades would count as twice as much evidence.
         """
         found: list[Instrument] = []
-        for bars in load_markets(list(env.market), tz=env.tz):
+        for bars in env.load_bars():
             if any(_same(bars, each.bars) for each in found):
                 raise ConfigError(
                     f"{bars.source or bars.symbol} is there twice",

@@ -8,6 +8,7 @@ scores well on M3's arrays and badly here lost something on the way through feat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,11 +42,11 @@ OU_RULES = SimulatorConfig(
 threshold keeps the simulator from trading that drift away at 40 bp."""
 
 
-def ou_tensor(market: OuMarket) -> MarketTensor:
+def ou_tensor(market: OuMarket, features: Sequence[str] = ("builtin",)) -> MarketTensor:
     """The market's bars with their features, packed, without the features' warm-up."""
     bars = ou_market(market)
-    features = compute_features(bars)
-    return MarketTensor.from_bars([bars], [features], [BarRange(features.warmup, len(bars))])
+    computed = compute_features(bars, features)
+    return MarketTensor.from_bars([bars], [computed], [BarRange(computed.warmup, len(bars))])
 
 
 def band_actions(tensor: MarketTensor, market: OuMarket, cost_bps: float) -> FloatArray:
@@ -67,6 +68,7 @@ def score_on_bars(
     rules: SimulatorConfig | None = None,
     *,
     n_paths: int = 10,
+    features: Sequence[str] = ("builtin",),
 ) -> Score:
     """Score of a policy or an expert through the whole line.
 
@@ -76,6 +78,7 @@ def score_on_bars(
             bars, with seeds that training on ``synthetic:ou`` (seed 0, 1, …) does not meet.
         rules: of the simulator; :data:`OU_RULES` by default.
         n_paths: independent paths; the interval is Student's over their jackknife.
+        features: names of the feature sets that the strategy observes.
 
     Raises:
         ConfigError: fewer than 2 paths or too few bars for the features, or a random walk.
@@ -88,10 +91,10 @@ def score_on_bars(
             f"{law.bars} bars on {n_paths} paths", expected="2 or more paths of 1,000 bars"
         )
     cost_bps = rules.commission_bps + rules.half_spread_bps + rules.slippage_bps
-    laws = _paths(law, n_paths)
-    tensors = [ou_tensor(each) for each in laws]
+    laws = _paths(law, n_paths, features)
+    tensors = [ou_tensor(each, features) for each in laws]
     if isinstance(strategy, OnnxPolicy):
-        strategy.require_layout(tensors[0].layout, owner="this version's features")
+        strategy.require_layout(tensors[0].layout, owner="the market")
     bands = [
         simulate_actions(tensor, rules, band_actions(tensor, each, cost_bps)[:-1])
         for tensor, each in zip(tensors, laws, strict=True)
@@ -116,8 +119,8 @@ def score_on_bars(
     )
 
 
-def _paths(law: OuMarket, n_paths: int) -> list[OuMarket]:
+def _paths(law: OuMarket, n_paths: int, features: Sequence[str] = ("builtin",)) -> list[OuMarket]:
     """Laws of the paths: as long as asked for after the features' warm-up, a seed each."""
     bars = law.bars // n_paths
-    warmup = bars - len(ou_tensor(replace(law, bars=bars)))
+    warmup = bars - len(ou_tensor(replace(law, bars=bars), features))
     return [replace(law, bars=bars + warmup, seed=law.seed + path) for path in range(n_paths)]

@@ -100,7 +100,8 @@ def config_hash(config: object) -> str:
 
 
 def portable(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """``tree`` with the files under ``market`` by name, without the folders that they lie in.
+    """``tree`` with the files under ``market`` and ``signal_files`` by name, without the folders
+    that they lie in.
 
     A run is what its settings and its bars make it, wherever the bars were read from: their
     content is hashed by itself.
@@ -111,13 +112,15 @@ def portable(tree: Mapping[str, Any]) -> dict[str, Any]:
 def _portable(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return portable(value)
+    if key == "signal_files" and isinstance(value, str):
+        return PurePath(value).name
     if key == "market" and isinstance(value, str):
         if value.startswith("synthetic:"):
             return value
         prefix = "closes:" if value.startswith("closes:") else ""
         path, mark, instrument = value.removeprefix(prefix).partition("#")
         return prefix + PurePath(path).name + mark + instrument
-    if key == "market" and isinstance(value, list | tuple):
+    if key in ("market", "signal_files") and isinstance(value, list | tuple):
         return [_portable(key, each) for each in value]
     return value
 

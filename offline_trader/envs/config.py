@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from offline_trader.errors import ConfigError, DataError, did_you_mean
 from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
+    from offline_trader.markets import Bars, SignalColumns
     from offline_trader.simulator import MarketTensor, Simulator
     from offline_trader.types import ObservationLayout
 
@@ -31,7 +32,13 @@ class EnvConfig:
         episode_bars: steps of an episode; None for the whole range.
         random_start: whether episodes start at random bars.
         simulator: the trading rules.
-        features: name of the feature set.
+        features: names of the feature sets whose columns are observed, in order: ``builtin``,
+            others that are registered, ``signal:NAME`` for a further column of the market, and
+            ``my_features.py:function`` for features of the user's own, after he named them
+            (:func:`offline_trader.features.name_features`).
+        signal_files: files that hold the signals that the price files do not.
+        bar_end: how long after its stamp a bar ends, as ``1min``, ``16h``: what a signal file says
+            until then is known at the bar. Empty: its stamp.
     """
 
     market: tuple[str, ...] = ("sp500",)
@@ -41,12 +48,15 @@ class EnvConfig:
     episode_bars: int | None = 1000
     random_start: bool = True
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
-    features: str = "builtin"
+    features: tuple[str, ...] = ("builtin",)
+    signal_files: tuple[str, ...] = ()
+    bar_end: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.market, str):
-            object.__setattr__(self, "market", (self.market,))
-        object.__setattr__(self, "market", tuple(str(m) for m in self.market))
+        for name in ("market", "features", "signal_files"):
+            given = getattr(self, name)
+            given = (given,) if isinstance(given, str) else tuple(given)
+            object.__setattr__(self, name, tuple(map(str, given)))
         if self.simulator is None:
             object.__setattr__(self, "simulator", SimulatorConfig())
         if isinstance(self.simulator, dict):
@@ -57,6 +67,10 @@ class EnvConfig:
                 expected="at least one source of bars",
                 hint="--market with a file of bars, or sp500 or nasdaq",
             )
+        if not self.features:
+            raise ConfigError("env.features is empty", expected="at least one feature set")
+        if self.signal_files or any(":" in name for name in self.features):
+            _ = self.signals  # refuses columns that are none
         if self.episode_bars is not None and self.episode_bars < 1:
             raise ConfigError(f"env.episode_bars = {self.episode_bars}", expected="1 or more")
 
@@ -88,27 +102,41 @@ class EnvConfig:
 
         return observation_layout(self.features)
 
+    @property
+    def signals(self) -> SignalColumns:
+        """The columns that are read beside those of the bars."""
+        from offline_trader.markets import SignalColumns, signal_names
+
+        return SignalColumns(signal_names(self.features), self.signal_files, self.bar_end)
+
+    def load_bars(self) -> list[Bars]:
+        """All bars of every instrument, with their signals; the dates are not looked at.
+
+        Raises:
+            DataError, ConfigError: as :func:`offline_trader.markets.load_markets`.
+        """
+        from offline_trader.markets import load_markets
+
+        return load_markets(self.market, tz=self.tz, signals=self.signals)
+
     def to_kwargs(self) -> dict[str, Any]:
         """JSON-able keyword arguments of the environments."""
-        return {**asdict(self), "market": list(self.market)}
+        lists = ("market", "features", "signal_files")
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in lists}}
 
 
 @lru_cache(maxsize=16)
 def _market(
-    sources: tuple[str, ...],
+    config: EnvConfig,
     stamps: tuple[tuple[int, int] | None, ...],
-    tz: str | None,
-    start: str | None,
-    end: str | None,
-    features: str,
     schema_hash: str,
 ) -> MarketTensor:
     from offline_trader.features import compute_features
-    from offline_trader.markets import BarRange, load_markets
+    from offline_trader.markets import BarRange
     from offline_trader.simulator import MarketTensor
 
-    bars = load_markets(sources, tz=tz)
-    computed_of = [compute_features(b, features) for b in bars]
+    bars, start, end = config.load_bars(), config.start, config.end
+    computed_of = [compute_features(b, config.features) for b in bars]
     ranges = []
     for one, computed in zip(bars, computed_of, strict=True):
         first, stop = one.rows_between(start, end)
@@ -131,16 +159,10 @@ def make_market(config: EnvConfig) -> MarketTensor:
         DataError, ConfigError: as :func:`offline_trader.markets.load_markets`, or an unknown
             feature set.
     """
-    stamps = tuple(map(_stamp, config.market))
-    return _market(
-        config.market,
-        stamps,
-        config.tz,
-        config.start,
-        config.end,
-        config.features,
-        config.layout.feature_hash,
-    )
+    stamps = (*map(_stamp, config.market), *map(_stamp, config.signal_files))
+    # what does not change the market is left out of what it is kept under
+    same = replace(config, episode_bars=None, random_start=False, simulator=SimulatorConfig())
+    return _market(same, stamps, config.layout.feature_hash)
 
 
 def _stamp(source: str) -> tuple[int, int] | None:

@@ -95,8 +95,19 @@ class OnnxPolicy:
             f"{self.path.name} expects observation layout {self.layout.hash[:12]}, "
             f"{owner} has {layout.hash[:12]} ({difference})",
             expected="one layout from the dataset to the model",
-            hint="use the features the model was trained with, or train it again",
+            hint=self._changed_code()
+            or "use the features the model was trained with, or train it again",
         )
+
+    def _changed_code(self) -> str:
+        """What to do where the model was trained on other code of the user's own features."""
+        stated = self.metadata.get("own_features")
+        if not isinstance(stated, list) or not stated:
+            return ""
+        from offline_trader.features import changed_code
+
+        kept = [each for each in stated if isinstance(each, Mapping)]
+        return changed_code((str(each.get("name")), str(each.get("sha256"))) for each in kept)
 
     def __call__(self, observations: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Actions [N, 1] float32 in [-1, 1] for raw observations [N, F + P].

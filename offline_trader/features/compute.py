@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.features.schema import FeatureSchema
-from offline_trader.features.sets import FEATURE_SETS
+from offline_trader.features.sets import FeatureSet, feature_set, may_miss
 from offline_trader.markets import Bars
 from offline_trader.types import FloatArray
 
@@ -23,11 +24,13 @@ class Features:
         values: [T, F] float64, read-only; the first ``warmup`` rows are NaN, all others finite.
         schema: names and hash.
         warmup: rows without features at the start.
+        notes: how often a value was missing.
     """
 
     values: FloatArray
     schema: FeatureSchema
     warmup: int
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -37,19 +40,27 @@ class Features:
         return self.values[:, self.schema.names.index(name)]
 
 
-def compute_features(bars: Bars, features: str = "builtin") -> Features:
+def compute_features(
+    bars: Bars, features: str | Sequence[str] | FeatureSet = "builtin"
+) -> Features:
     """The features of every bar of one instrument.
+
+    Signals and own features may have no value in some bars. They begin where each of them has had
+    its first, which lengthens the warm-up, and later the last known value stands in; how often is
+    in ``notes``.
 
     Args:
         bars: of the instrument.
-        features: name of the feature set (:data:`~offline_trader.features.sets.FEATURE_SETS`).
+        features: names of feature sets (:func:`~offline_trader.features.feature_set`), or a set.
 
     Raises:
-        ConfigError: an unknown feature set, or one whose values are not as many as its names.
+        ConfigError: an unknown feature set, own features that were not named or that read the
+            future, or a set whose values are not as many as its names.
         DataError: fewer bars than the longest window needs, or prices so far apart that a ratio
             of two of them is no number.
     """
-    found, name = FEATURE_SETS[features], bars.source or bars.symbol
+    found = feature_set(features) if isinstance(features, str | Sequence) else features
+    name = bars.source or bars.symbol
     schema, warmup = found.schema, found.warmup
     if len(bars) <= warmup:
         raise DataError(
@@ -64,6 +75,15 @@ def compute_features(bars: Bars, features: str = "builtin") -> Features:
             f"feature set {features!r} gives values of shape {values.shape}",
             expected=f"{(len(bars), len(schema.names))}: a row a bar, a column a name",
         )
+    notes = []
+    for place in may_miss(found):
+        first, missing = _carry(values[:, place])
+        warmup = max(warmup, first)
+        if first == len(bars):
+            raise DataError(f"{name}: {schema.names[place]} has no value in any bar")
+        if missing:
+            told = f"{schema.names[place]} has no value in {missing:,} of {len(bars):,} bars"
+            notes.append(f"{told}; the last known one stands in")
     values[:warmup] = np.nan
     row, column = (i[:1] for i in np.nonzero(~np.isfinite(values[warmup:])))
     if row.size:
@@ -73,4 +93,21 @@ def compute_features(bars: Bars, features: str = "builtin") -> Features:
             hint="check the bars around it, or quote prices or volumes in another unit",
         )
     values.setflags(write=False)
-    return Features(values, schema, warmup)
+    return Features(values, schema, warmup, tuple(notes))
+
+
+def _carry(column: FloatArray) -> tuple[int, int]:
+    """Put the last known value of ``column`` [T], in place, where one is missing (NaN).
+
+    Returns:
+        The first bar with a value (T where there is none), and how many later ones had none.
+    """
+    known = ~np.isnan(column)
+    if not known.any():
+        return len(column), 0
+    first = int(np.argmax(known))
+    missing = len(column) - first - int(np.count_nonzero(known[first:]))
+    if missing:
+        last = np.maximum.accumulate(np.where(known, np.arange(len(column)), 0))
+        column[first:] = column[last[first:]]
+    return first, missing

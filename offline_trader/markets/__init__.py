@@ -13,16 +13,21 @@ from offline_trader.markets.loading import (
     of_closes,
     parse_source,
 )
+from offline_trader.markets.signals import SIGNAL, SignalColumns, signal_names
 from offline_trader.markets.spacing import infer_periods_per_year
 from offline_trader.markets.splits import BarRange, Splits, split_bars
-from offline_trader.markets.validation import Bar, check_bar
+from offline_trader.markets.validation import BAR_COLUMNS, Bar, SignalBar, check_bar
 
 __all__ = [
+    "BAR_COLUMNS",
     "BUILTIN_MARKETS",
+    "SIGNAL",
     "Bar",
     "BarRange",
     "Bars",
     "MarketFacts",
+    "SignalBar",
+    "SignalColumns",
     "Splits",
     "absolute_source",
     "check_bar",
@@ -34,5 +39,6 @@ __all__ = [
     "load_markets",
     "of_closes",
     "parse_source",
+    "signal_names",
     "split_bars",
 ]

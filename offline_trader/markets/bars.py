@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import InitVar, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from offline_trader.errors import DataError
 from offline_trader.markets.spacing import count_gaps, infer_periods_per_year
-from offline_trader.markets.validation import PRICES, Bar, Locate, check_columns
+from offline_trader.markets.validation import BAR_COLUMNS, Bar, Locate, SignalBar, check_columns
 from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import FloatArray
 
@@ -25,7 +25,7 @@ __all__ = ["Bars", "TimeArray"]
 
 TimeArray = NDArray[np.datetime64]
 
-_FIELDS = (*PRICES, "volume")
+_FIELDS = BAR_COLUMNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,8 @@ class Bars:
         open, high, low, close: [T] float64, quote currency, finite and positive, with
             ``low <= min(open, close)`` and ``high >= max(open, close)``.
         volume: [T] float64, units traded, not negative; all zero where it is not known.
+        signals: further columns [T] by name, float64, known at the end of their bar; NaN where
+            there is no value.
         periods_per_year: bars a year, for annualising; inferred from the timestamps if not given.
         source: where the bars came from, for messages.
         notes: what a reader of the source should know, such as a missing volume.
@@ -60,6 +62,7 @@ class Bars:
     periods_per_year: float = 0.0
     source: str = ""
     notes: tuple[str, ...] = ()
+    signals: Mapping[str, FloatArray] = field(default_factory=dict)
     locate: InitVar[Locate | None] = None
 
     def __post_init__(self, locate: Locate | None) -> None:
@@ -67,14 +70,9 @@ class Bars:
         stamps.setflags(write=False)
         object.__setattr__(self, "timestamps", stamps)
         for name in _FIELDS:
-            values = np.array(getattr(self, name), dtype=np.float64)
-            if values.shape != stamps.shape or values.ndim != 1:
-                raise DataError(
-                    f"{self.name}: {name} has shape {values.shape}, timestamps {stamps.shape}",
-                    expected="one value for each bar",
-                )
-            values.setflags(write=False)
-            object.__setattr__(self, name, values)
+            object.__setattr__(self, name, self._column(name, getattr(self, name)))
+        signals = {name: self._column(name, values) for name, values in self.signals.items()}
+        object.__setattr__(self, "signals", signals)
         if len(stamps) == 0:
             raise DataError(f"{self.name}: no bars", expected="at least one row")
         columns = {name: getattr(self, name) for name in _FIELDS}
@@ -82,16 +80,29 @@ class Bars:
         if self.periods_per_year <= 0.0:
             object.__setattr__(self, "periods_per_year", infer_periods_per_year(stamps))
 
-    def to_frame(self) -> pd.DataFrame:
-        """Frame [T] with columns open, high, low, close, volume and the times (UTC) as index.
+    def _column(self, name: str, given: FloatArray) -> FloatArray:
+        """[T] the column, read-only."""
+        values = np.array(given, dtype=np.float64)
+        if values.shape != self.timestamps.shape or values.ndim != 1:
+            raise DataError(
+                f"{self.name}: {name} has shape {values.shape}, timestamps {self.timestamps.shape}",
+                expected="one value for each bar",
+            )
+        values.setflags(write=False)
+        return values
 
-        :func:`~offline_trader.markets.frame_bars` with the same symbol gives equal bars back.
+    def to_frame(self) -> pd.DataFrame:
+        """Frame [T] of open, high, low, close, volume and the signals, times (UTC) as index.
+
+        :func:`~offline_trader.markets.frame_bars` with the same symbol and signals gives equal
+        bars back.
         """
         import pandas as pd
 
-        names = ("open", "high", "low", "close", "volume")
         index = pd.DatetimeIndex(self.timestamps, tz="UTC", name="timestamp")
-        return pd.DataFrame({name: getattr(self, name).copy() for name in names}, index=index)
+        columns = {name: getattr(self, name).copy() for name in _FIELDS}
+        columns |= {name: values.copy() for name, values in self.signals.items()}
+        return pd.DataFrame(columns, index=index)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The closes over time, on a logarithmic axis.
@@ -126,11 +137,20 @@ class Bars:
     def __getitem__(self, row: int) -> Bar:
         """Bar ``row`` (negative rows count from the end)."""
         prices = (float(getattr(self, name)[row]) for name in _FIELDS)
-        return Bar(self.timestamps[row], *prices)
+        bar = Bar(self.timestamps[row], *prices)
+        if not self.signals:
+            return bar
+        signals = {name: float(values[row]) for name, values in self.signals.items()}
+        return SignalBar.with_signals(bar, signals)
 
     def __iter__(self) -> Iterator[Bar]:
         columns = [getattr(self, name).tolist() for name in _FIELDS]
-        return map(Bar, self.timestamps, *columns)
+        bars = map(Bar, self.timestamps, *columns)
+        if not self.signals:
+            return bars
+        rows = zip(*(values.tolist() for values in self.signals.values()), strict=True)
+        named = (dict(zip(self.signals, row, strict=True)) for row in rows)
+        return map(SignalBar.with_signals, bars, named)
 
     def slice(self, start: int, stop: int) -> Bars:
         """Bars of rows ``start`` to ``stop`` (excluded).
@@ -156,6 +176,7 @@ class Bars:
             periods_per_year=self.periods_per_year,
             source=self.source,
             notes=self.notes,
+            signals={name: values[rows] for name, values in self.signals.items()},
         )
 
     def rows_between(self, start: str | None, end: str | None) -> tuple[int, int]:
@@ -187,11 +208,13 @@ class Bars:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 (hex) of symbol, timestamps and all columns."""
+        """SHA-256 (hex) of symbol, timestamps and all columns, signals included."""
         h = hashlib.sha256(self.symbol.encode())
         h.update(self.timestamps.astype("<i8").tobytes())
         for name in _FIELDS:
             h.update(getattr(self, name).astype("<f8").tobytes())
+        for name, values in self.signals.items():
+            h.update(name.encode() + b"\0" + values.astype("<f8").tobytes())
         return h.hexdigest()
 
     @cached_property

@@ -21,6 +21,7 @@ from offline_trader.errors import ConfigError, DataError, visible
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.builtin import BUILTIN_MARKETS, load_builtin
 from offline_trader.markets.price_tables import PriceTable, read_prices
+from offline_trader.markets.signals import NO_SIGNALS, SignalColumns, with_signals
 from offline_trader.markets.suspicion import suspicious_bars
 from offline_trader.markets.validation import PRICES
 from offline_trader.tables import is_zone, label, parse_times
@@ -53,6 +54,7 @@ def load_market(
     start: str | None = None,
     end: str | None = None,
     adjust: bool = False,
+    signals: SignalColumns = NO_SIGNALS,
 ) -> Bars:
     """One instrument's bars.
 
@@ -63,13 +65,15 @@ def load_market(
         start, end: first and last date, included.
         adjust: scale prices by the file's adjusted close ÷ close, for dividends and splits. Off
             by default: adjustment uses dividends paid after the bar.
+        signals: further columns to read, of the file or of files of their own.
 
     Raises:
         DataError: a missing, unreadable or wrong file (with the row), or several instruments in
             it and no ``symbol``.
         ConfigError: an unknown market, date or time zone.
     """
-    return one_of(_load(str(source), tz, adjust), str(source), symbol).between(start, end)
+    found = with_signals(_load(str(source), tz, adjust, signals), signals, tz)
+    return one_of(found, str(source), symbol).between(start, end)
 
 
 def one_of(found: list[Bars], source: str, symbol: str | None) -> Bars:
@@ -100,6 +104,7 @@ def load_markets(
     start: str | None = None,
     end: str | None = None,
     adjust: bool = False,
+    signals: SignalColumns = NO_SIGNALS,
 ) -> list[Bars]:
     """All instruments of all ``sources``, in order; arguments as for :func:`load_market`.
 
@@ -110,7 +115,8 @@ def load_markets(
     """
     found: list[Bars] = []
     seen: Counter[str] = Counter()
-    for bars in (bars for source in sources for bars in _load(str(source), tz, adjust)):
+    loaded = [bars for source in sources for bars in _load(str(source), tz, adjust, signals)]
+    for bars in with_signals(loaded, signals, tz):
         seen[bars.symbol] += 1
         count = seen[bars.symbol]
         named = bars if count == 1 else replace(bars, symbol=f"{bars.symbol}#{count}")
@@ -163,7 +169,7 @@ def absolute_source(source: str) -> str:
     return prefix + str(Path(name).resolve()) + source[len(prefix) + len(name) :]
 
 
-def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
+def _load(source: str, tz: str | None, adjust: bool, signals: SignalColumns) -> list[Bars]:
     kind, name, parameters = parse_source(source)
     if kind == "builtin":
         return [load_builtin(name)]
@@ -171,7 +177,7 @@ def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
         from offline_trader.markets.synthetic import make_synthetic
 
         return [make_synthetic(name, parameters)]
-    found = _load_file(Path(name), tz, adjust, closes="closes" in parameters)
+    found = _load_file(Path(name), tz, adjust, closes="closes" in parameters, signals=signals.names)
     symbol = parameters.get("symbol")
     chosen = [bars for bars in found if symbol is None or bars.symbol == symbol]
     if not chosen:
@@ -180,12 +186,18 @@ def _load(source: str, tz: str | None, adjust: bool) -> list[Bars]:
     return chosen
 
 
-def _load_file(path: Path, tz: str | None, adjust: bool, closes: bool) -> list[Bars]:
-    return bars_of(read_prices(path, closes), tz, adjust, closes)
+def _load_file(
+    path: Path, tz: str | None, adjust: bool, closes: bool, signals: Sequence[str]
+) -> list[Bars]:
+    return bars_of(read_prices(path, closes, signals), tz, adjust, closes, signals)
 
 
 def bars_of(
-    table: PriceTable, tz: str | None = None, adjust: bool = False, closes: bool = False
+    table: PriceTable,
+    tz: str | None = None,
+    adjust: bool = False,
+    closes: bool = False,
+    signals: Sequence[str] = (),
 ) -> list[Bars]:
     """Every instrument's bars in a table of prices; arguments as for :func:`load_market`.
 
@@ -205,6 +217,7 @@ def bars_of(
     notes += [*_adjust(table, columns, adjust), *_absorb_rounding(columns)]
     columns["volume"], remarks = table.volume()
     notes += remarks
+    columns |= {f"signal:{name}": x for name in signals if (x := table.signal(name)) is not None}
     if zone is None and not times.zoned and not times.dates:
         notes.append("times without a zone are read as UTC")
     groups = _instruments(table)
@@ -248,6 +261,11 @@ def _bars(
         close=part["close"],
         volume=part["volume"],
         source=table.source if alone else f"{table.source}#{symbol}",
+        signals={
+            name.removeprefix("signal:"): values
+            for name, values in part.items()
+            if name.startswith("signal:")
+        },
         locate=place,
     )
     remarks += suspicious_bars(bars.timestamps, part, place)

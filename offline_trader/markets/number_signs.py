@@ -34,7 +34,7 @@ def choose_signs(
     thousands.
 
     Returns:
-        Signs by our name of a price and by the file's name of a volume; notes.
+        Signs by our name of a price or signal and by the file's name of a volume; notes.
 
     Raises:
         DataError: none of that decides on prices; with the row.
@@ -86,7 +86,8 @@ def _columns(table: Table, instruments: Sequence[BarColumns]) -> dict[str, pd.Se
     import pandas as pd
 
     first = instruments[0]
-    places = {name: first.places[name] for name in PRICES if name in first.places}
+    wanted = [name for name in first.places if name in PRICES or name.startswith("signal:")]
+    places = {name: first.places[name] for name in wanted}
     named = {name: table.frame.iloc[:, place] for name, place in places.items()}
     named |= {str(table.frame.columns[i]): table.frame.iloc[:, i] for i in first.volumes}
     return {name: column for name, column in named.items() if pd.api.types.is_string_dtype(column)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from offline_trader.tables import (
     MISSING,
     DecimalSign,
     Table,
+    find_name,
     label,
     parse_numbers,
     plain,
@@ -33,9 +35,20 @@ from offline_trader.types import FloatArray, IntArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PriceTable", "frame_prices", "read_prices"]
+__all__ = ["PriceTable", "finite_or_missing", "frame_prices", "place_of", "read_prices"]
 
 _USUAL_VOLUMES = {"volume", "vol", "v"}
+
+
+class Located(Protocol):
+    """A table whose rows have a name."""
+
+    @property
+    def source(self) -> str:
+        """The file, for messages."""
+
+    def locate(self, i: int, /) -> str:
+        """What messages call row ``i``."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,8 @@ class PriceTable:
     Attributes:
         source: the file, for messages.
         frame: T rows; columns timestamp, close and, where the file has them, open, high, low,
-            symbol, clock and adjusted; as read, nothing converted.
+            symbol, clock, adjusted, and the signals asked for under ``signal:NAME``; as read,
+            nothing converted.
         volumes: T rows of the columns that may be the volume, best first, under the file's names.
         rows: [T] place in the file.
         symbol: the instrument, where the file names it once; else the file's name.
@@ -75,6 +89,18 @@ class PriceTable:
         """
         sign = self.signs.get(name)
         return parse_numbers(self.frame[name], self.source, self.locate, name, decimal=sign)
+
+    def signal(self, name: str) -> FloatArray | None:
+        """[T] numbers of a signal, NaN where a cell is empty; None where the file has none.
+
+        Raises:
+            DataError: text that is no number, or an infinite number, with its row.
+        """
+        if f"signal:{name}" not in self.frame:
+            return None
+        sign, cells = self.signs.get(f"signal:{name}"), self.frame[f"signal:{name}"]
+        values = parse_numbers(cells, self.source, self.locate, name, decimal=sign, multiples=True)
+        return finite_or_missing(values, self, name)
 
     def volume(self) -> tuple[FloatArray, list[str]]:
         """Volumes [T] of the first column of volumes that holds some in half of the bars, else of
@@ -116,12 +142,29 @@ class PriceTable:
         return notes
 
 
-def read_prices(path: Path, closes: bool = False) -> PriceTable:
+def finite_or_missing(values: FloatArray, table: Located, name: str) -> FloatArray:
+    """The values, if each is a finite number or missing.
+
+    Raises:
+        DataError: an infinite one, with its row.
+    """
+    wrong = np.flatnonzero(np.isinf(values))
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"{table.source} {table.locate(row)}: {name} is {values[row]}",
+            expected="a finite number, or an empty cell where there is none",
+        )
+    return values
+
+
+def read_prices(path: Path, closes: bool = False, signals: Sequence[str] = ()) -> PriceTable:
     """The bars in a file, not yet converted.
 
     Args:
         path: the file.
         closes: it holds closes, and opens, highs and lows, if any, are left out.
+        signals: further columns to read, where the file has them.
 
     Raises:
         DataError: no such file, not a table, a needed column missing, a row with too many cells.
@@ -129,31 +172,34 @@ def read_prices(path: Path, closes: bool = False) -> PriceTable:
     table = read_table(
         path,
         names_closes if closes else names_prices,
-        lambda table: _instruments(table, closes) if table.header else None,
+        lambda table: _instruments(table, closes, signals) if table.header else None,
     )
-    return _prices(table, label(path.name.split(".")[0]), closes)
+    return _prices(table, label(path.name.split(".")[0]), closes, signals)
 
 
-def frame_prices(frame: pd.DataFrame, symbol: str) -> PriceTable:
+def frame_prices(frame: pd.DataFrame, symbol: str, signals: Sequence[str] = ()) -> PriceTable:
     """The bars in a pandas frame, not yet converted, as if it were read from a Parquet file.
 
     Args:
         frame: T rows, times in a column or the index; one instrument, or several in a column
             ``symbol`` or as the second level of the columns.
         symbol: the instrument, where the frame does not name it.
+        signals: further columns to keep.
 
     Raises:
         DataError: no table, or a needed column missing.
     """
-    table = read_frame(frame, "the frame", names_prices, lambda table: _instruments(table, False))
-    return _prices(table, label(symbol), False)
+    table = read_frame(
+        frame, "the frame", names_prices, lambda table: _instruments(table, False, signals)
+    )
+    return _prices(table, label(symbol), False, signals)
 
 
-def _prices(table: Table, symbol: str, closes: bool) -> PriceTable:
+def _prices(table: Table, symbol: str, closes: bool, signals: Sequence[str]) -> PriceTable:
     """The bars of a table; ``symbol``: the instrument where the table names none."""
     notes = list(table.notes)
     if table.header:
-        instruments = _instruments(table, closes)
+        instruments = _instruments(table, closes, signals)
     else:
         columns, remark = _without_header(table, closes)
         instruments = {"": columns}
@@ -170,12 +216,10 @@ def _prices(table: Table, symbol: str, closes: bool) -> PriceTable:
     return PriceTable(table.source, frame, volumes, rows, symbol, stamp_name, signs, tuple(notes))
 
 
-def _instruments(table: Table, closes: bool) -> dict[str, BarColumns]:
+def _instruments(table: Table, closes: bool, signals: Sequence[str]) -> dict[str, BarColumns]:
     """Columns of each instrument; of a header in one line, of the one without a name."""
     if not table.groups:
-        if closes:
-            return recognise_closes(table.names, table.source)
-        return {"": recognise(table.names, table.source)}
+        return _with_signals(table.names, table.source, closes, signals)
     found = {}
     for symbol in dict.fromkeys(group for group in table.groups if group):
         own = [
@@ -183,8 +227,29 @@ def _instruments(table: Table, closes: bool) -> dict[str, BarColumns]:
             for name, group in zip(table.names, table.groups, strict=True)
         ]
         source = f"{table.source}#{symbol}"
-        found[symbol] = recognise_closes(own, source)[""] if closes else recognise(own, source)
+        found[symbol] = _with_signals(own, source, closes, signals)[""]
     return found or {"": recognise(table.names, table.source)}
+
+
+def _with_signals(
+    names: Sequence[str], source: str, closes: bool, signals: Sequence[str]
+) -> dict[str, BarColumns]:
+    """Instruments among columns ``names``; those of the signals are no part of their bars."""
+    places = {f"signal:{signal}": place_of(signal, names) for signal in signals}
+    known = {name: at for name, at in places.items() if at is not None}
+    left = ["%" if i in known.values() else name for i, name in enumerate(names)]
+    found = recognise_closes(left, source) if closes else {"": recognise(left, source)}
+    return {
+        symbol: replace(columns, places={**columns.places, **known})
+        for symbol, columns in found.items()
+    }
+
+
+def place_of(signal: str, names: Sequence[str]) -> int | None:
+    """Position of the column of that name, to the letter or else as names of bars are compared."""
+    if signal in names:
+        return list(names).index(signal)
+    return find_name(names, [signal])
 
 
 def _without_header(table: Table, closes: bool) -> tuple[BarColumns, str]:

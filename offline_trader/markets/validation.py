@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from offline_trader.errors import DataError
 from offline_trader.types import BoolArray, FloatArray
 
-__all__ = ["PRICES", "Bar", "Locate", "check_bar", "check_columns"]
+__all__ = ["BAR_COLUMNS", "PRICES", "Bar", "Locate", "SignalBar", "check_bar", "check_columns"]
 
 PRICES = ("open", "high", "low", "close")
+BAR_COLUMNS = (*PRICES, "volume")
 Locate = Callable[[int], str]
 
 
@@ -33,6 +34,29 @@ class Bar(NamedTuple):
     low: float
     close: float
     volume: float = 0.0
+
+    @property
+    def signals(self) -> Mapping[str, float]:
+        """Further columns of the market by name; NaN where there is no value."""
+        return {}
+
+
+class SignalBar(Bar):
+    """A bar with signals; made by :meth:`with_signals`."""
+
+    _signals: Mapping[str, float]
+
+    @classmethod
+    def with_signals(cls, bar: Bar, signals: Mapping[str, float]) -> SignalBar:
+        """``bar`` with further columns by name."""
+        made = cls(*bar)
+        made._signals = signals
+        return made
+
+    @property
+    def signals(self) -> Mapping[str, float]:
+        """Further columns of the market by name; NaN where there is no value."""
+        return self._signals
 
 
 class _Rule(NamedTuple):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.codec import to_json
 from offline_trader.envs import EnvConfig
 from offline_trader.evaluation.judging import LEDGER_FOLDER, EvaluateOptions, TrialLedger, evaluate
-from offline_trader.markets import load_markets
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
 from offline_trader.pipeline.seed_strategies import seed_folders, study_name, validated_seed
@@ -90,7 +89,7 @@ def windows_of(walk: Path, env: EnvConfig) -> tuple[WindowRow, ...]:
     """
     from offline_trader.evaluation.walk_forward import load_windows
 
-    return load_windows(walk, load_markets(env.market, tz=env.tz))
+    return load_windows(walk, env.load_bars())
 
 
 def known_results(policies: Sequence[str], further: Sequence[Path]) -> tuple[ScoreRow, ...]:

@@ -139,7 +139,7 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
         refuse_taken_place,
         write_manifest,
     )
-    from offline_trader.features import FEATURE_SETS
+    from offline_trader.features import feature_set
     from offline_trader.serving import write_vectors
 
     span = EvaluationRange.from_env(source.env)
@@ -153,7 +153,9 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
         result, report, policy = _write_model(source, target, observations)
-        vectors = write_vectors(policy, FEATURE_SETS[source.env.features], target)
+        vectors = write_vectors(
+            policy, feature_set(source.env.features), target, source.env.signals.names
+        )
         written = write_manifest(
             target,
             ManifestFacts(
@@ -211,17 +213,22 @@ def _write_model(
 def _description(run: TrainedRun) -> ModelFacts:
     """What the model says about itself: no clock and no path, so equal runs give equal bytes."""
     manifest, facts, validation = run.manifest, run.facts, run.facts.validation_env
+    observed = portable(to_dict(facts.env))
     return ModelFacts(
         command=manifest.command,
         seed=manifest.seed,
         config_hash=manifest.config_hash,
         policy_sha256=file_sha256(run.path / POLICY_FILE),
         market_sha256=manifest.data_hash,
-        market=tuple(portable(to_dict(facts.env))["market"]),
+        market=tuple(observed["market"]),
         tz=facts.env.tz,
         train_range=(facts.env.start, facts.env.end or last_day_seen(facts.env, None)),
         validation_range=(None, None) if validation is None else (validation.start, validation.end),
         simulator=facts.env.simulator,
+        features=facts.env.features,
+        signal_files=tuple(observed["signal_files"]),
+        bar_end=facts.env.bar_end,
+        own_features=facts.own_features,
         experts=tuple(_portable(text) for text in source_experts(facts.experts)),
         privileged=facts.privileged,
         engine=facts.engine,

@@ -11,7 +11,6 @@ from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import LearnerConfig
-from offline_trader.markets import load_markets
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
@@ -85,9 +84,7 @@ def finetune(
         command="finetune",
         seed=config.seed,
         parents=[parent],
-        data_hash=data_hash(
-            {bars.symbol: bars.sha256 for bars in load_markets(config.env.market, tz=config.env.tz)}
-        ),
+        data_hash=data_hash({bars.symbol: bars.sha256 for bars in config.env.load_bars()}),
         resume=resume,
     )
     with run:

@@ -77,7 +77,7 @@ class LineJob:
 
     def _bars(self) -> Bars:
         (market,) = self.config.env.market
-        return load_market(market, tz=self.config.env.tz)
+        return load_market(market, tz=self.config.env.tz, signals=self.config.env.signals)
 
     def _line(self, fold: Fold) -> LineConfig:
         """The line on one window: its ranges, and a seed of its own."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from offline_trader.config import portable, require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.markets import load_markets
+from offline_trader.features import admitted
 from offline_trader.pipeline.exporting import Exported, Exporting, publish_model
 from offline_trader.pipeline.pretraining import data_hash
 from offline_trader.pipeline.run_facts import ModelFacts
@@ -104,15 +104,19 @@ def export_foreign(
 
 def _description(policy: ForeignPolicy, env: EnvConfig, mark: str, seed: int) -> ModelFacts:
     """What the model says of itself: where it is from, and what its training saw."""
-    bars = load_markets(env.market, tz=env.tz)
+    bars, observed = env.load_bars(), portable(to_dict(env))
     return ModelFacts(
         command=f"adopted from {policy.kind}",
         seed=seed,
         policy_sha256=mark,
         market_sha256=data_hash({each.symbol: each.sha256 for each in bars}),
-        market=tuple(portable(to_dict(env))["market"]),
+        market=tuple(observed["market"]),
         tz=env.tz,
         train_range=(env.start, env.end or last_day_seen(env, None)),
         validation_range=(None, None),
         simulator=env.simulator,
+        features=env.features,
+        signal_files=tuple(observed["signal_files"]),
+        bar_end=env.bar_end,
+        own_features=admitted(env.features),
     )

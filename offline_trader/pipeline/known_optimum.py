@@ -173,6 +173,7 @@ def _score_on_bars(
     from offline_trader.evaluation.known_optimum import ou_bars
 
     strategy: Any
+    features: Sequence[str] = ("builtin",)
     if policy in ("optimal", "behaviour"):
         raise ConfigError(
             f"--policy {policy} on {ON_BARS}, whose observations are those of the whole line",
@@ -183,6 +184,7 @@ def _score_on_bars(
     else:
         found = find_strategy(policy, unverified=unverified)
         strategy = found.open()
+        features = found.env.get("features", features)
         wanted = ou_bars.OU_RULES.action_mode
         mode = found.env.get("simulator", {}).get("action_mode", wanted)
         if mode != wanted:
@@ -191,17 +193,19 @@ def _score_on_bars(
                 f"({wanted})"
             )
     if isinstance(strategy, ForeignPolicy):
-        strategy.require_layout(observation_layout())
-    return _bars_score(strategy, plan)
+        strategy.require_layout(observation_layout(features))
+    return _bars_score(strategy, plan, features)
 
 
-def _bars_score(strategy: Strategy, plan: KnownOptimumConfig) -> Score:
+def _bars_score(
+    strategy: Strategy, plan: KnownOptimumConfig, features: Sequence[str] = ("builtin",)
+) -> Score:
     """Score on paths that no training on ``synthetic:ou`` meets, others for each seed."""
     from offline_trader.evaluation.known_optimum import ou_bars
     from offline_trader.markets.synthetic import OuMarket
 
     law = OuMarket(bars=plan.bars, seed=1_000_003 + 1_000 * plan.seed)
-    return ou_bars.score_on_bars(strategy, law, n_paths=plan.paths)
+    return ou_bars.score_on_bars(strategy, law, n_paths=plan.paths, features=features)
 
 
 def _named(policy: Any, market: KnownMarket) -> KnownPolicy:

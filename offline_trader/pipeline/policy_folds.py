@@ -12,7 +12,7 @@ from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import Fold, FoldResult, make_folds
-from offline_trader.features import WARMUP_BARS
+from offline_trader.features import compute_features
 from offline_trader.markets import Bars, load_market
 from offline_trader.pipeline.derived_seeds import fold_seed
 from offline_trader.pipeline.folds import judged_window, window_env
@@ -94,7 +94,8 @@ class PolicyJob:
         """Result of ``fold``. One that uses an earlier fold's policy has it made once more."""
         bars, windows = self._bars(), self.config.windows
         first, stop = bars.rows_between(self.config.env.start, self.config.env.end)
-        folds = make_folds(stop, windows, max(WARMUP_BARS, first))
+        warmup = compute_features(bars, self.config.env.features).warmup
+        folds = make_folds(stop, windows, max(warmup, first))
         policy = self._made(folds[fold.trained_by], bars, directory)
         return judged_window(self.config.env, bars, fold, policy, {"kept": policy.kind})
 
@@ -119,7 +120,7 @@ class PolicyJob:
 
     def _bars(self) -> Bars:
         (market,) = self.config.env.market
-        return load_market(market, tz=self.config.env.tz)
+        return load_market(market, tz=self.config.env.tz, signals=self.config.env.signals)
 
 
 def _content(factory: PolicyFactory | str) -> str:

@@ -83,6 +83,7 @@ def pretrain(
             validation_env=validation_env,
             experts=own.experts,
             privileged=own.privileged,
+            own_features=own.own_features,
             **facts,
         )
         run.finish(**stated.to_dict())

@@ -14,6 +14,7 @@ from offline_trader.codec import Facts
 from offline_trader.config import require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
+from offline_trader.features import Admission
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import ObservationLayout
@@ -95,6 +96,7 @@ class TrainingFacts(Facts):
         privileged: whether one of them reads the future.
         policy_sha256: of the policy's file; empty in runs of older versions.
         transitions: of the dataset.
+        own_features: what was found of features of the user's own.
         clone, direct, offline, online: of the stages that it had.
         further: of stages that are none of these, by name.
         history: what every stage added, in order, those of the parents first.
@@ -110,6 +112,7 @@ class TrainingFacts(Facts):
     privileged: bool
     policy_sha256: str = ""
     transitions: int | None = None
+    own_features: tuple[Admission, ...] = ()
     clone: CloneFacts | None = None
     direct: StageFacts | None = None
     offline: StageFacts | None = None
@@ -142,7 +145,10 @@ class TrainingFacts(Facts):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; what the training did not have is left out."""
-        optional = {"transitions", "clone", "direct", "offline", "online", "further", "engine"}
+        optional = {
+            *("transitions", "clone", "direct", "offline", "online", "further", "engine"),
+            "own_features",
+        }
         tree = to_dict(self)
         return {k: v for k, v in tree.items() if v or k not in optional}
 
@@ -169,6 +175,10 @@ class ModelFacts(Facts):
         market, tz: the sources of bars, files by name alone.
         train_range, validation_range: first and last day.
         simulator: the trading rules.
+        features, signal_files, bar_end: what it observes; see
+            :class:`offline_trader.envs.EnvConfig`; files by name alone.
+        own_features: what was found of features of the user's own. Their code is never imported
+            on a file's word.
         experts: texts of the behaviours that it learned from.
         privileged: whether one of them reads the future.
         engine: what computed the last stage's updates; None in models of older versions.
@@ -186,6 +196,10 @@ class ModelFacts(Facts):
     train_range: tuple[str | None, str | None] | None = None
     validation_range: tuple[str | None, str | None] | None = None
     simulator: SimulatorConfig | None = None
+    features: tuple[str, ...] = ("builtin",)
+    signal_files: tuple[str, ...] = ()
+    bar_end: str = ""
+    own_features: tuple[Admission, ...] = ()
     experts: tuple[str, ...] = ()
     privileged: bool = False
     engine: EngineFacts | None = None
@@ -202,7 +216,12 @@ class ModelFacts(Facts):
         if self.simulator is None:
             return {}
         market = {"market": list(self.market)} if self.market else {}
-        return {**market, "tz": self.tz, "simulator": to_dict(self.simulator)}
+        observed = {
+            "features": list(self.features),
+            "signal_files": list(self.signal_files),
+            "bar_end": self.bar_end,
+        }
+        return {**market, **observed, "tz": self.tz, "simulator": to_dict(self.simulator)}
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,7 @@ def _plain(name: str) -> str:
 
 
 def require_bars(env: EnvConfig, seen_until: str) -> None:
-    """Nothing if there are bars to judge on.
+    """Nothing if there are bars to judge on, and their features can be computed.
 
     Args:
         env: market and dates of the evaluation.
@@ -198,10 +198,19 @@ def require_bars(env: EnvConfig, seen_until: str) -> None:
 
     Raises:
         DataError: a file that is not there, or no bars after those that training saw.
+        ConfigError: features of the user's own that he did not name.
     """
     from offline_trader.markets import load_markets, parse_source
     from offline_trader.tables.dates import parse_date, parse_end
 
+    _ = env.layout
+    for file in env.signal_files:
+        if not Path(file).exists():
+            raise DataError(
+                f"{file}: no such file",
+                expected="the file of signals; a model keeps its name, not its place",
+                hint="name the file with --signal-file",
+            )
     for source in env.market:
         kind, name, _ = parse_source(source)
         if kind == "file" and not Path(name).exists():

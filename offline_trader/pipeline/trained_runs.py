@@ -79,12 +79,15 @@ def finished_run(path: Path) -> TrainedRun:
     place = str(path / "manifest.json")
     manifest = from_json(TrainingManifest, run.manifest, place)
     facts = from_json(TrainingFacts, run.facts, f"{place}: facts")
+    from offline_trader.features import changed_code
+
     layout = facts.env.layout
     if facts.layout_hash != layout.hash:
         raise SchemaMismatch(
             f"{path} was trained with observation layout {facts.layout_hash}",
             expected=f"layout {layout.hash}, which this version makes",
-            hint="train it again, or use the version that made it",
+            hint=changed_code((each.name, each.sha256) for each in facts.own_features)
+            or "train it again, or use the version that made it",
         )
     if facts.layout != layout:
         raise DataError(

@@ -19,7 +19,7 @@ from offline_trader.evaluation.walk_forward import (
     make_folds,
     walk_forward,
 )
-from offline_trader.features import WARMUP_BARS
+from offline_trader.features import compute_features
 from offline_trader.markets import Bars, load_market
 from offline_trader.pipeline.folds import LineJob
 from offline_trader.pipeline.policy_folds import PolicyFactory, PolicyJob
@@ -42,9 +42,10 @@ def walk_plan(config: WalkForwardConfig) -> tuple[Bars, tuple[Fold, ...]]:
         ConfigError, DataError: bars that cannot be read, or too few for one window.
     """
     (market,), env = config.env.market, config.env
-    bars = load_market(market, tz=env.tz)
+    bars = load_market(market, tz=env.tz, signals=env.signals)
     first, stop = bars.rows_between(env.start, env.end)
-    return bars, make_folds(stop, config.windows, max(WARMUP_BARS, first))
+    warmup = compute_features(bars, env.features).warmup
+    return bars, make_folds(stop, config.windows, max(warmup, first))
 
 
 def walk_market(

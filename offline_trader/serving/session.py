@@ -9,7 +9,7 @@ of ``offline-trader evaluate`` over that market.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
-from offline_trader.features import FEATURE_SETS, FeatureSet
+from offline_trader.features import FEATURE_SETS, FeatureSet, feature_set, feature_stream
 from offline_trader.markets import Bar, Bars, check_bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill, Hold, Portfolio
-from offline_trader.serving.model_rules import stated_rules
+from offline_trader.serving.model_rules import stated_features, stated_rules
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
 from offline_trader.types import PORTFOLIO_FIELDS, FloatArray, ObservationLayout, Observations
@@ -112,8 +112,9 @@ class Session:
     Args:
         model: the exported policy, or the path of its file.
         rules: the trading rules; by default those that the model states.
-        features: name of the feature set, or the set; by default the known one that the model was
-            trained on.
+        features: names of the feature sets, or the set; by default those that the model states.
+            Features of the user's own have to be named first
+            (:func:`offline_trader.features.name_features`): a model imports no code.
         bars_per_year: of the instrument, for the cost of borrowing; by default that of the bars
             given to :meth:`warm_up`.
         max_gap: longest time between two bars; after a longer one the decision is to hold.
@@ -131,16 +132,16 @@ class Session:
         model: OnnxPolicy | Decider | Path | str,
         rules: SimulatorConfig | None = None,
         *,
-        features: FeatureSet | str | None = None,
+        features: FeatureSet | str | Sequence[str] | None = None,
         bars_per_year: float | None = None,
         max_gap: np.timedelta64 | None = None,
         max_age: np.timedelta64 | None = None,
     ) -> None:
         self.model = _opened(model)
         self.rules = rules or stated_rules(self.model)
-        self.features = _feature_set(self.model.layout, features)
+        self.features = _feature_set(self.model, features)
         self._terms = Terms(*self.rules.terms().tolist())
-        self._stream = self.features.stream()
+        self._stream = feature_stream(self.features)
         self._bars_per_year = bars_per_year
         self._max_gap, self._max_age = max_gap, max_age
         self._portfolio = account.start(self.rules)
@@ -349,18 +350,21 @@ def _opened(model: OnnxPolicy | Decider | Path | str) -> Decider:
     return OnnxPolicy(model)
 
 
-def _feature_set(layout: ObservationLayout, features: FeatureSet | str | None) -> FeatureSet:
-    """The set that gives the layout's columns.
+def _feature_set(model: Decider, features: FeatureSet | str | Sequence[str] | None) -> FeatureSet:
+    """The set that gives the model's columns.
 
     Raises:
         ConfigError: an unknown name.
         SchemaMismatch: another set, or none that is known, or a portfolio of other columns.
     """
+    layout = model.layout
     if layout.portfolio != PORTFOLIO_FIELDS:
         raise SchemaMismatch(
             f"the model reads the portfolio as {', '.join(layout.portfolio)}",
             expected=", ".join(PORTFOLIO_FIELDS),
         )
+    if features is None:
+        features = stated_features(model)
     if features is None:
         known = {FEATURE_SETS[name].schema.hash: FEATURE_SETS[name] for name in FEATURE_SETS}
         if layout.feature_hash in known:
@@ -371,7 +375,7 @@ def _feature_set(layout: ObservationLayout, features: FeatureSet | str | None) -
             expected=f"those of {', '.join(FEATURE_SETS)}",
             hint="give the session the features that the model was trained on",
         )
-    found = FEATURE_SETS[features] if isinstance(features, str) else features
+    found = feature_set(features) if isinstance(features, str | Sequence) else features
     if found.schema.hash != layout.feature_hash:
         raise SchemaMismatch(
             f"the model reads features {layout.feature_hash[:12]}, "

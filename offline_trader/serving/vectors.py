@@ -20,9 +20,9 @@ import numpy as np
 
 from offline_trader.codec import to_json
 from offline_trader.config import to_dict
-from offline_trader.features import FeatureSet
+from offline_trader.features import FeatureSet, compute_features, may_miss
 from offline_trader.hashing import bytes_sha256
-from offline_trader.markets import Bars
+from offline_trader.markets import BAR_COLUMNS, Bars
 from offline_trader.runs import atomic_write
 from offline_trader.serving.session import Decision, Session
 from offline_trader.splitmix import GOLDEN, mix
@@ -35,6 +35,9 @@ __all__ = ["FEATURE_TOLERANCE", "FOLDER", "vector_bars", "write_vectors"]
 
 FOLDER = "vectors"
 FEATURE_TOLERANCE = 1e-9
+OWN_TOLERANCE = 1.2e-7
+"""Of features of the user's own, on a window of bars: what float32 tells apart."""
+_OWN_HISTORY = 512
 ACTION_TOLERANCE = 1e-5
 _DECISIONS = 64
 _STILL = range(20, 26)
@@ -42,11 +45,12 @@ _STILL = range(20, 26)
 _GAP_AFTER, _GAP_BARS = 40, 60
 
 
-def vector_bars(warmup: int) -> Bars:
+def vector_bars(warmup: int, signals: Sequence[str] = ()) -> Bars:
     """[warmup + 64] hourly bars for a feature set of that warm-up.
 
     Args:
         warmup: bars without features at the start.
+        signals: names of further columns; every fifth value is missing.
     """
     n = warmup + _DECISIONS
     drawn = _uniform(n, 6)
@@ -70,22 +74,41 @@ def vector_bars(warmup: int) -> Bars:
         low,
         close,
         np.where(still, 0.0, np.floor(drawn[:, 5] * 10_000.0)),
+        signals=dict(zip(signals, _signals(n, len(signals)), strict=True)),
     )
 
 
-def write_vectors(policy: OnnxPolicy, features: FeatureSet, model: Path) -> dict[str, str]:
+def _signals(rows: int, count: int) -> FloatArray:
+    """[count, rows] numbers in [−0.5, 0.5), every fifth missing."""
+    values = np.round(_uniform(rows, count) - 0.5, 4)
+    values[4::5] = np.nan
+    return values.T
+
+
+def write_vectors(
+    policy: OnnxPolicy, features: FeatureSet, model: Path, signals: Sequence[str] = ()
+) -> dict[str, str]:
     """Write the vectors of ``policy`` beside ``model``; path within its folder → SHA-256.
 
+    Args:
+        policy: the model.
+        features: that it observes.
+        model: its place.
+        signals: columns of the market that it observes, or that its features read.
+
     Raises:
-        ConfigError: the policy states no trading rules.
+        ConfigError: the policy states no trading rules, or own features fail on these bars.
         SchemaMismatch: the features are not those of the policy.
     """
-    bars = vector_bars(features.warmup)
+    own = bool(may_miss(features))
+    bars = vector_bars(features.warmup if not own else max(features.warmup, _OWN_HISTORY), signals)
+    computed = compute_features(bars, features)
+    warmup = max(computed.warmup, len(bars) - _DECISIONS)
     session = Session(policy, features=features, bars_per_year=bars.periods_per_year)
-    made = [session.on_bar(bar) for bar in bars][features.warmup :]
+    made = [session.on_bar(bar) for bar in bars][warmup:]
     decisions = list(takewhile(lambda each: each.observation is not None, made))  # until ruin
-    rows = slice(features.warmup, features.warmup + len(decisions))
-    values, times = features.compute(bars)[rows], bars.timestamps[rows]
+    rows = slice(warmup, warmup + len(decisions))
+    values, times = computed.values[rows], bars.timestamps[rows]
     about = {
         "model": model.name,
         "model_sha256": policy.file.sha256,
@@ -93,10 +116,13 @@ def write_vectors(policy: OnnxPolicy, features: FeatureSet, model: Path) -> dict
         "output": {"name": "action", "type": "float32", "shape": ["N", 1]},
         "columns": policy.layout.names,
         "formulas": dict(zip(features.schema.names, features.schema.stated, strict=True)),
-        "warmup_bars": features.warmup,
+        "warmup_bars": warmup,
         "rules": to_dict(session.rules),
         "bars_per_year": bars.periods_per_year,
-        "tolerance": {"features": FEATURE_TOLERANCE, "action": ACTION_TOLERANCE},
+        "tolerance": {
+            "features": OWN_TOLERANCE if own else FEATURE_TOLERANCE,
+            "action": ACTION_TOLERANCE,
+        },
     }
     files = {
         "bars.csv": _bars_table(bars),
@@ -120,8 +146,8 @@ def _uniform(rows: int, columns: int) -> FloatArray:
 
 
 def _bars_table(bars: Bars) -> str:
-    names = ["open", "high", "low", "close", "volume"]
-    rows = np.stack([getattr(bars, name) for name in names], axis=1)
+    columns = {name: getattr(bars, name) for name in BAR_COLUMNS} | dict(bars.signals)
+    names, rows = list(columns), np.stack(list(columns.values()), axis=1)
     return _table(["time", *names], _stamped(bars.timestamps, rows))
 
 

@@ -110,7 +110,13 @@ class MarketTensor:
             symbols=tuple(b.symbol for b in bars),
             timestamps=np.concatenate([b.timestamps[r.start : r.stop] for b, _, r in parts]),
             layout=features[0].schema.layout,
-            notes=tuple(dict.fromkeys(f"{b.name}: {note}" for b in bars for note in b.notes)),
+            notes=tuple(
+                dict.fromkeys(
+                    f"{b.name}: {note}"
+                    for b, f in zip(bars, features, strict=True)
+                    for note in (*b.notes, *f.notes)
+                )
+            ),
             known_from=np.array([b.timestamps[0] for b in bars]),
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from offline_trader.errors import ConfigError
+from offline_trader.markets import signal_names
 from offline_trader.pipeline.progress import Progress
 from offline_trader.workbench.market_sources import (
     Day,
@@ -18,7 +19,7 @@ from offline_trader.workbench.market_sources import (
 )
 from offline_trader.workbench.progress_bars import progress_for
 from offline_trader.workbench.results import Model, Report, Trained
-from offline_trader.workbench.training import Rule, expert_texts, resolved
+from offline_trader.workbench.training import Rule, expert_texts, observed, resolved
 from offline_trader.workbench.wording import in_python
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def evaluate(
         evaluating.EvaluateConfig,
         settings,
         base,
-        env__market=sources_of(market),
+        env__market=sources_of(market, signal_names(base["env"].get("features", ()))),
         env__start=day_text(start),
         env__end=day_text(end),
         options__experts=expert_texts(experts) if experts is not None else None,
@@ -151,6 +152,11 @@ def walk_forward(
     settings: Mapping[str, Any] | None = None,
     workers: int = 1,
     train: PolicyFactory | str | None = None,
+    features: Rule | Sequence[Rule] = (),
+    signals: Sequence[str] = (),
+    signal_files: Sequence[str | Path] = (),
+    features_only: bool = False,
+    trust_features: bool = False,
     progress: bool | Progress = True,
 ) -> Report:
     """Train on windows that move through time, judge each policy on the bars after its window.
@@ -167,6 +173,7 @@ def walk_forward(
         train: makes the policy of a window, instead of the line: a function of a
             :class:`~offline_trader.pipeline.Window` (environment settings, validation, seed) that
             returns whatever :func:`evaluate` takes; with several workers ``file.py:function``.
+        features, signals, signal_files, features_only, trust_features: as for :func:`collect`.
         progress: show a bar; False: silent; or what is told instead.
 
     Raises:
@@ -179,7 +186,8 @@ def walk_forward(
         WalkForwardConfig,
         settings,
         to_dict(WALK_FORWARD),
-        env__market=sources_of(market),
+        env__market=sources_of(market, () if signal_files else signals),
+        **observed(features, signals, signal_files, only=features_only, trust=trust_features),
         env__start=day_text(start),
         env__end=day_text(end),
         experts=expert_texts(experts) or None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union, cast
 
 from offline_trader.errors import ConfigError, OfflineTraderError
-from offline_trader.markets import Bars, frame_bars, load_market
+from offline_trader.markets import Bars, SignalColumns, frame_bars, load_market
 from offline_trader.runs import atomic_write
 from offline_trader.workbench.wording import in_python
 
@@ -41,6 +41,7 @@ def load_bars(
     start: Day | None = None,
     end: Day | None = None,
     adjust: bool = False,
+    signals: Sequence[str] = (),
 ) -> Bars:
     """One instrument's bars, checked.
 
@@ -51,6 +52,7 @@ def load_bars(
         tz: time zone of times that carry none; UTC by default.
         start, end: first and last date, included.
         adjust: scale prices by the adjusted close ÷ close. It uses dividends paid after the bar.
+        signals: further numeric columns to keep.
 
     Raises:
         DataError: a missing or wrong file or frame, with the row; several instruments and no
@@ -61,8 +63,13 @@ def load_bars(
     if isinstance(market, Bars):
         return market.between(first, last)
     if isinstance(market, str | Path):
-        return load_market(market, symbol=symbol, tz=tz, start=first, end=last, adjust=adjust)
-    return frame_bars(market, symbol=symbol, tz=tz, adjust=adjust).between(first, last)
+        wanted = SignalColumns(tuple(signals))
+        return load_market(
+            market, symbol=symbol, tz=tz, start=first, end=last, adjust=adjust, signals=wanted
+        )
+    return frame_bars(market, symbol=symbol, tz=tz, adjust=adjust, signals=signals).between(
+        first, last
+    )
 
 
 def day_text(day: Day | None) -> str | None:
@@ -80,8 +87,10 @@ def day_text(day: Day | None) -> str | None:
     return day.isoformat()
 
 
-def sources_of(markets: MarketLike | Sequence[MarketLike] | None) -> list[str] | None:
-    """Sources of the markets; None where none is given.
+def sources_of(
+    markets: MarketLike | Sequence[MarketLike] | None, signals: Sequence[str] = ()
+) -> list[str] | None:
+    """Sources of the markets; None where none is given. Frames keep the columns ``signals``.
 
     Raises:
         DataError: a frame that holds no bars.
@@ -90,8 +99,8 @@ def sources_of(markets: MarketLike | Sequence[MarketLike] | None) -> list[str] |
     if markets is None:
         return None
     if isinstance(markets, list | tuple):
-        return [_source(each) for each in markets]
-    return [_source(cast(MarketLike, markets))]
+        return [_source(each, signals) for each in markets]
+    return [_source(cast(MarketLike, markets), signals)]
 
 
 def found_again(sources: Sequence[str]) -> list[str]:
@@ -105,17 +114,18 @@ def _place_of_kept(source: str) -> str:
     return str(kept) if kept.is_file() else source
 
 
-def _source(market: MarketLike) -> str:
+def _source(market: MarketLike, signals: Sequence[str]) -> str:
     if isinstance(market, str | Path):
         return str(market)
-    bars = market if isinstance(market, Bars) else frame_bars(market)
+    bars = market if isinstance(market, Bars) else frame_bars(market, signals=signals)
     return bars.source if _is_there(bars, bars.source) else _kept(bars)
 
 
 def _is_there(bars: Bars, source: str) -> bool:
     """Whether ``source`` gives these very bars."""
     try:
-        found = load_market(source) if source else None
+        wanted = SignalColumns(tuple(bars.signals))
+        found = load_market(source, signals=wanted) if source else None
     except OfflineTraderError:
         return False
     return found is not None and _equal(found, bars)

@@ -18,7 +18,15 @@ from offline_trader.workbench.wording import in_python
 if TYPE_CHECKING:
     from offline_trader.policies import ForeignPolicy
 
-__all__ = ["collect", "expert_texts", "export_policy", "finetune", "pretrain", "resolved"]
+__all__ = [
+    "collect",
+    "expert_texts",
+    "export_policy",
+    "finetune",
+    "observed",
+    "pretrain",
+    "resolved",
+]
 
 T = TypeVar("T")
 Rule = str | Callable[..., Any]
@@ -34,6 +42,11 @@ def collect(
     dataset: str | None = None,
     transitions: int | None = None,
     logs: Sequence[str | Path] = (),
+    features: Rule | Sequence[Rule] = (),
+    signals: Sequence[str] = (),
+    signal_files: Sequence[str | Path] = (),
+    features_only: bool = False,
+    trust_features: bool = False,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     root: str | Path | None = None,
@@ -51,6 +64,12 @@ def collect(
         dataset: its id, as ``sp500/experts-v0``.
         transitions: at least so many steps.
         logs: files of trades that are replayed; alone once from start to end.
+        features: causal functions of the bars' frame, or ``my_features.py:signals``, beside the
+            built-in features; later steps of this process know them by name.
+        signals: numeric columns of the bars to observe, or of ``signal_files``.
+        signal_files: files of times and signals; a bar gets what is known at its end.
+        features_only: without the built-in features.
+        trust_features: use features that read the future all the same.
         seed: of starts, draws and noise.
         settings: others by dotted key, such as ``{"env.simulator.commission_bps": 2}``.
         root: folder of all datasets; by default where Minari looks.
@@ -64,13 +83,15 @@ def collect(
     """
     from offline_trader.datasets import CollectConfig, collect
     from offline_trader.pipeline.collecting import collection_notes, replayed_once
+    from offline_trader.pipeline.own_features import feature_notes
 
     texts = [*expert_texts(experts), *(f"log:{name}" for name in logs)]
     plan = resolved(
         CollectConfig,
         settings,
         dataset_id=dataset,
-        env__market=sources_of(market),
+        env__market=sources_of(market, () if signal_files else signals),
+        **observed(features, signals, signal_files, only=features_only, trust=trust_features),
         env__start=day_text(start),
         env__end=day_text(end),
         experts=texts or None,
@@ -81,6 +102,8 @@ def collect(
         plan = replayed_once(plan)
     told, folder = progress_for(progress), _folder(root)
     for note in collection_notes(plan):
+        told.note(note)
+    for note in feature_notes(plan.env.features):
         told.note(note)
     with told.task("collecting", plan.transitions) as advance:
         found = collect(plan, advance, root=folder, resume=resume, overwrite=overwrite)
@@ -302,15 +325,38 @@ def resolved(
     return load_config(cls, base=tree)
 
 
+def observed(
+    features: Rule | Sequence[Rule],
+    signals: Sequence[str],
+    files: Sequence[str | Path],
+    *,
+    only: bool,
+    trust: bool,
+) -> dict[str, Any]:
+    """What :func:`resolved` takes of features and signals; code that is named is imported.
+
+    Raises:
+        ConfigError: no such file or function, or ``only`` or ``trust`` without any.
+    """
+    from offline_trader.pipeline.own_features import chosen_features
+
+    return {
+        "env__features": chosen_features(_listed(features), signals, only=only, trust=trust),
+        "env__signal_files": [str(file) for file in files] or None,
+    }
+
+
 def expert_texts(experts: Sequence[Rule] | None) -> list[str]:
     """The experts as settings name them.
 
     Raises:
         ConfigError: a function that lies in no file.
     """
-    if isinstance(experts, str) or callable(experts):
-        experts = [experts]
-    return [each if isinstance(each, str) else _in_a_file(each) for each in experts or ()]
+    return [each if isinstance(each, str) else _in_a_file(each) for each in _listed(experts or ())]
+
+
+def _listed(rules: Rule | Sequence[Rule]) -> Sequence[Rule]:
+    return [rules] if isinstance(rules, str) or callable(rules) else rules
 
 
 def _in_a_file(rule: Callable[..., Any]) -> str:

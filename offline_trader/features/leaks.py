@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.evaluation.audit.outputs import FrameFunction, outputs_of
+from offline_trader.features.frame_outputs import FrameFunction, outputs_of
+from offline_trader.markets import BAR_COLUMNS
 from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
     from offline_trader.markets import Bars
 
-__all__ = ["AuditConfig", "AuditResult", "Leak", "audit_function", "bars_frame"]
+__all__ = [
+    "AuditConfig",
+    "AuditResult",
+    "Leak",
+    "audit_function",
+    "bars_frame",
+    "moved",
+]
 
 _PRICES = ["open", "high", "low", "close"]
 _ROUNDING = 1e-12
@@ -114,7 +122,7 @@ class AuditResult:
 
 
 def bars_frame(bars: Bars) -> pd.DataFrame:
-    """Frame [T] with columns open, high, low, close, volume and the bars' timestamps (UTC)."""
+    """Frame [T] with columns open, high, low, close, volume, the signals, and times (UTC)."""
     return bars.to_frame()
 
 
@@ -189,7 +197,7 @@ def _unread(
         name
         for name in baseline.columns
         if name in other
-        and not _moved(baseline[name].to_numpy(), other[name].to_numpy(), config.tolerance).any()
+        and not moved(baseline[name].to_numpy(), other[name].to_numpy(), config.tolerance).any()
     )
 
 
@@ -229,6 +237,7 @@ def _perturbations(
     walk = np.exp(np.cumsum(rng.normal(0.0, 0.03, later)))
     prices = frame[_PRICES].to_numpy(dtype=np.float64)
     volume = frame["volume"].to_numpy(dtype=np.float64)
+    signals = [name for name in frame.columns if name not in BAR_COLUMNS]
     paths = {
         "new path": walk,
         "prices × 3": np.full(later, 3.0),
@@ -243,8 +252,18 @@ def _perturbations(
         traded[cut + 1 :] *= rng.uniform(0.1, 8.0, later)
         changed[_PRICES] = scaled
         changed["volume"] = traded
+        for column in signals:
+            changed[column] = _redrawn(frame[column].to_numpy(dtype=np.float64), cut, rng)
         yield name, changed
     yield "bars removed", frame.iloc[: cut + 1]
+
+
+def _redrawn(signal: FloatArray, cut: int, rng: np.random.Generator) -> FloatArray:
+    """[T] the signal with other values, and others missing, after ``cut``."""
+    later = rng.permutation(signal[cut + 1 :])
+    spread = np.nanstd(signal) if np.isfinite(signal).any() else 1.0
+    later = later + rng.normal(0.0, spread or 1.0, len(later))
+    return np.concatenate([signal[: cut + 1], later])
 
 
 def _reshaped(prices: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -255,7 +274,7 @@ def _reshaped(prices: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.stack([body[:, 0], high, low, body[:, 1]], axis=1)
 
 
-def _moved(before: FloatArray, after: FloatArray, tolerance: float) -> Any:
+def moved(before: FloatArray, after: FloatArray, tolerance: float) -> Any:
     finite = np.abs(before[np.isfinite(before)])
     rounding = _ROUNDING * finite.max(initial=0.0)
     with np.errstate(invalid="ignore"):
@@ -288,7 +307,7 @@ def _compare(
     for column in left.columns:
         name = str(column)
         before, after = left[column].to_numpy(), right[column].to_numpy()
-        rows = np.flatnonzero(_moved(before, after, config.tolerance))
+        rows = np.flatnonzero(moved(before, after, config.tolerance))
         if rows.size and (name not in found or rows.size > found[name].rows_moved):
             first = int(rows[0])
             stamp = left.index[first]
@@ -334,7 +353,7 @@ def _with_reach(
         early = baseline.index < frame.index[bar]
         before = baseline.loc[early, leak.output].to_numpy()
         after = other.reindex(baseline.index[early])[leak.output].to_numpy()
-        rows = np.flatnonzero(_moved(before, after, config.tolerance))
+        rows = np.flatnonzero(moved(before, after, config.tolerance))
         if rows.size:
             reach = max(reach, bar - _bar_at(frame, baseline.index[early][rows[0]]))
     whole_sample = reach == 0 or reach >= target // 2
