@@ -289,7 +289,7 @@ COMMAND = (
     TOLD
     + """
 from offline_trader.cli.main import main
-main(["evaluate", sys.argv[1], "--quiet"])
+main(["evaluate", sys.argv[1], "--market", "sp500", "--quiet"])
 """
 )
 LIBRARY = (
