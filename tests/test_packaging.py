@@ -185,6 +185,7 @@ def test_the_lock_pins_every_direct_dependency() -> None:
         *PROJECT["project"]["dependencies"],
         *extras["dev"],
         *extras["docs"],
+        *extras["serve"],
         *extras["bench"],
     ]
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()

@@ -75,6 +75,9 @@ class Desk:
         bars_per_year: as for :class:`Session`.
         clock: the moment, seconds since 1970.
 
+    Attributes:
+        stated: model, layout, rules and limits, as the log's first row has them.
+
     Raises:
         ConfigError: the log is of another model, other rules or other limits.
         DataError: the log is damaged, or what it says is not what the model decides.
@@ -103,8 +106,8 @@ class Desk:
             bars_per_year=told.get("bars_per_year") if bars_per_year is None else bars_per_year,
         )
         self._state = RiskState()
-        self._broken = ""
-        stated = {
+        self._broken, self._rows = "", number
+        self.stated: dict[str, Any] = {
             "model_sha256": policy.file.sha256,
             "layout_hash": policy.layout.hash,
             "rules": to_dict(self._session.rules),
@@ -112,9 +115,9 @@ class Desk:
             "bars_per_year": bars_per_year,
         }
         if number == 0:
-            log.append(OPENED, stated)
+            self._write(OPENED, self.stated)
             return
-        _require_same(log, told, stated, bars_per_year)
+        _require_same(log, told, self.stated, bars_per_year)
         for entry in log.entries():
             self._take_again(entry)
 
@@ -122,6 +125,11 @@ class Desk:
     def state(self) -> RiskState:
         """Of the risk gate."""
         return self._state
+
+    @property
+    def broken(self) -> str:
+        """Why nothing can be ordered until the desk is opened anew; empty: it can."""
+        return self._broken
 
     @property
     def session(self) -> Session:
@@ -207,11 +215,17 @@ class Desk:
 
     def _write(self, kind: str, content: Mapping[str, Any]) -> Entry:
         try:
-            return self.log.append(kind, content)
+            entry = self.log.append(kind, content)
         except DataError as error:
             self._broken = f"the audit log cannot be written: {error.found}"
             self._session.amend(0.0)
             raise RiskHalt(self._broken, expected=error.expected, hint=error.hint) from error
+        self._rows += 1
+        if entry.number != self._rows:
+            self._broken = f"somebody else writes to {self.log.path}"
+            self._session.amend(0.0)
+            raise RiskHalt(self._broken, expected="one desk a log")
+        return entry
 
     def _take_again(self, entry: Entry) -> None:
         """Do what a row says was done, and compare.

@@ -143,6 +143,19 @@ def test_a_log_that_cannot_be_written_stops_every_order(
         walk(desk, bars, clock, 311, 312)
 
 
+def test_two_desks_on_one_log_stop_each_other(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    one = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    two = Desk(policy, AuditLog(place), clock=clock)
+    walk(one, bars, clock, 300, 301)
+    with pytest.raises(RiskHalt, match="somebody else writes"):
+        walk(two, bars, clock, 300, 301)
+    assert two.broken
+    with pytest.raises(RiskHalt, match="somebody else writes"):
+        walk(one, bars, clock, 301, 302)
+
+
 def test_a_brokers_holdings_are_replayed_too(
     policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
 ) -> None:

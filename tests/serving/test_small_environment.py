@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,15 @@ def test_the_lock_gives_an_environment_that_serves(
     decided, ordered = run("-c", SCRIPT.format(names=()), str(make_model())).split()
     assert (decided, int(ordered) > 5) == ("48", True)
     assert "offline-trader" in run("-m", "offline_trader.cli.main", "--version")
+    served = [str(python), "-m", "offline_trader.cli.main", "serve", str(make_model())]
+    command = [*served, "--instrument", "X", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        try:
+            heard = "".join(process.stderr.readline() for _ in range(2))
+            address = re.search(r"http://\S+", heard)
+            assert address is not None, heard + process.stderr.read()
+            with urllib.request.urlopen(f"{address[0]}/readyz", timeout=20) as answer:
+                assert json.load(answer) == {"ready": True, "stopped": {}}
+        finally:
+            process.terminate()

@@ -1,0 +1,164 @@
+"""What the server takes and gives: shapes of its JSON, checked by pydantic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from offline_trader.errors import DataError
+from offline_trader.markets import Bar
+from offline_trader.serving.desk import Answer, Desk
+from offline_trader.serving.risk import State
+from offline_trader.serving.session import Holdings
+
+__all__ = [
+    "BarBody",
+    "DecideBody",
+    "HoldingsBody",
+    "ReasonBody",
+    "WarmUpBody",
+    "exposition",
+    "told",
+    "told_desk",
+]
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_LONGEST = 10_000
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Request(_Body):
+    """A request to one desk; where there is one only, it need not be named."""
+
+    instrument: Annotated[str, Field(max_length=100)] | None = None
+
+
+class BarBody(_Body):
+    """One bar; ``time`` with its zone, as ``2018-12-03T00:00:00Z``."""
+
+    time: datetime
+    open: _Number
+    high: _Number
+    low: _Number
+    close: _Number
+    volume: _Number = 0.0
+
+    def bar(self) -> Bar:
+        """The bar.
+
+        Raises:
+            DataError: a time without a zone, or one outside of the years 1900 to 2200.
+        """
+        if self.time.tzinfo is None:
+            raise DataError(
+                f"time {self.time.isoformat()} names no zone",
+                expected="a time such as 2018-12-03T00:00:00Z",
+            )
+        if not 1900 < self.time.year < 2200:  # nanoseconds since 1970 end in 2262
+            raise DataError(f"time {self.time.isoformat()}", expected="a year of 1901 to 2199")
+        moment = np.datetime64(self.time.astimezone(UTC).replace(tzinfo=None), "ns")
+        return Bar(moment, self.open, self.high, self.low, self.close, self.volume)
+
+
+class HoldingsBody(_Body):
+    """What the broker holds now."""
+
+    cash: _Number
+    units: _Number
+    entry_price: _Number = 0.0
+
+    def holdings(self) -> Holdings:
+        """The same."""
+        return Holdings(self.cash, self.units, self.entry_price)
+
+
+class DecideBody(_Request):
+    """A bar to decide on, or several to catch up with, oldest first."""
+
+    bars: Annotated[list[BarBody], Field(min_length=1, max_length=_LONGEST)]
+    holdings: HoldingsBody | None = None
+
+
+class WarmUpBody(_Request):
+    """Past bars for the features, oldest first."""
+
+    bars: Annotated[list[BarBody], Field(min_length=1, max_length=_LONGEST)]
+
+
+class ReasonBody(_Request):
+    """Why a person halts or re-arms."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    """The JSON form of a desk's answer."""
+    decision, p = answer.decision, answer.decision.portfolio
+    order: Mapping[str, Any] | None = None
+    if answer.units != 0.0:
+        made = decision.order
+        assert made is not None
+        order = {
+            "side": "buy" if answer.units > 0.0 else "sell",
+            "units": abs(answer.units),
+            "type": "market",
+            "fill": made.fill,
+            "reference_price": made.reference_price,
+        }
+    return {
+        "time": f"{np.datetime_as_string(decision.timestamp)}Z",
+        "action": decision.action,
+        "executed": decision.executed,
+        "order": order,
+        "hold": None if decision.hold is None else str(decision.hold),
+        "because": decision.because,
+        "reasons": list(answer.reasons),
+        "risk_state": str(answer.state.state),
+        "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity},
+        "row": answer.row,
+    }
+
+
+def told_desk(name: str, desk: Desk) -> dict[str, Any]:
+    """The JSON form of where a desk stands."""
+    p, state = desk.session.portfolio, desk.state
+    return {
+        "instrument": name,
+        "bars_seen": desk.session.bars_seen,
+        "risk_state": str(state.state),
+        "reason": state.reason,
+        "broken": desk.broken,
+        "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity},
+    }
+
+
+def exposition(desks: Mapping[str, Desk], counts: Mapping[str, Mapping[str, float]]) -> str:
+    """Prometheus' text format: counts of each desk since the start, and where it stands."""
+    worst = {state: i for i, state in enumerate(State)}
+    rows: list[tuple[str, str, str, Callable[[str, Desk], float]]] = [
+        ("decisions_total", "counter", "bars decided on", lambda n, d: counts[n]["decisions"]),
+        ("orders_total", "counter", "orders let through", lambda n, d: counts[n]["orders"]),
+        ("refused_total", "counter", "bars refused", lambda n, d: counts[n]["refused"]),
+        ("decide_seconds_total", "counter", "time taken", lambda n, d: counts[n]["seconds"]),
+        ("risk_state", "gauge", "0 NORMAL, 1 REDUCE, 2 HALT", lambda n, d: worst[d.state.state]),
+        ("broken", "gauge", "1: the log cannot be written", lambda n, d: bool(d.broken)),
+        ("equity", "gauge", "quote currency", lambda n, d: d.session.portfolio.equity),
+        ("exposure", "gauge", "of equity", lambda n, d: d.session.portfolio.exposure),
+        ("drawdown", "gauge", "in [-1, 0]", lambda n, d: d.session.portfolio.drawdown),
+    ]
+    lines = []
+    for name, kind, help_text, value in rows:
+        lines.append(f"# HELP offline_trader_{name} {help_text}")
+        lines.append(f"# TYPE offline_trader_{name} {kind}")
+        for instrument, desk in desks.items():
+            label = instrument.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            shown = float(value(instrument, desk))
+            lines.append(f'offline_trader_{name}{{instrument="{label}"}} {shown:.17g}')
+    return "\n".join(lines) + "\n"

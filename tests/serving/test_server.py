@@ -1,0 +1,313 @@
+"""The server: its decisions are the desk's; strangers and mistakes get no order and no trace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from offline_trader.cli.main import main
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bar, Bars, load_market
+from offline_trader.serving import AuditLog, Desk, RiskLimits
+from offline_trader.serving.http_server import make_app
+from offline_trader.serving.server_settings import ServerLimits
+from offline_trader.simulator import SimulatorConfig
+
+MakeModel = Callable[..., Path]
+TOKEN = "0123456789abcdef"
+LIMITS = RiskLimits(max_exposure=0.5, max_price_age_s=1e12)
+
+
+class Server:
+    """An application and who asks it, in one process."""
+
+    def __init__(self, app: Any, token: str = TOKEN) -> None:
+        self._app = app
+        self.headers = {"authorization": f"Bearer {token}"} if token else {}
+
+    def ask(self, method: str, path: str, **what: Any) -> httpx.Response:
+        async def one() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path, **{"headers": self.headers, **what})
+
+        return asyncio.run(one())
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        return self.ask("POST", path, json=body)
+
+
+def body_of(bar: Bar) -> dict[str, Any]:
+    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
+    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=420&seed=7")
+
+
+@pytest.fixture
+def policy(make_model: MakeModel) -> OnnxPolicy:
+    return OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+
+
+def opened(policy: OnnxPolicy, place: Path, **settings: Any) -> Desk:
+    return Desk(policy, AuditLog(place), LIMITS, **settings)
+
+
+@pytest.fixture
+def desk(policy: OnnxPolicy, tmp_path: Path) -> Desk:
+    return opened(policy, tmp_path / "served.db")
+
+
+@pytest.fixture
+def server(desk: Desk) -> Server:
+    return Server(make_app({"OU": desk}, token=TOKEN))
+
+
+def test_what_is_answered_is_what_the_desk_decides(
+    server: Server, policy: OnnxPolicy, bars: Bars, tmp_path: Path
+) -> None:
+    other = opened(policy, tmp_path / "other.db").warm_up(bars.slice(0, 300))
+    warm = server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
+    assert (warm.status_code, warm.json()["bars_seen"]) == (200, 300)
+    orders = 0
+    for first in range(300, 360, 3):
+        part = list(bars.slice(first, first + 3))
+        answered = server.post("/v1/decide", instrument="OU", bars=[*map(body_of, part)])
+        assert answered.status_code == 200
+        told = answered.json()
+        assert told["model_sha256"] == policy.file.sha256
+        for bar, found in zip(part, told["answers"], strict=True):
+            expected = other.on_bar(bar)
+            assert found["action"] == expected.decision.action
+            assert found["portfolio"]["equity"] == expected.decision.portfolio.equity
+            assert found["reasons"] == list(expected.reasons)
+            order = found["order"]
+            sign = {"buy": 1.0, "sell": -1.0}
+            units = 0.0 if order is None else sign[order["side"]] * order["units"]
+            assert units == expected.units
+            orders += order is not None
+    assert orders > 10
+    metrics = server.ask("GET", "/metrics").text
+    assert 'offline_trader_decisions_total{instrument="OU"} 60\n' in metrics
+    assert f'offline_trader_orders_total{{instrument="OU"}} {orders}\n' in metrics
+
+
+def test_strangers_learn_nothing_but_that_the_server_lives(server: Server) -> None:
+    for token in ("", "0123456789abcdeX", "0123456789abcdef "):
+        stranger = Server(server._app, token)
+        if token.strip() != TOKEN:
+            for path in ("/v1/models", "/v1/desks", "/metrics", "/openapi.json"):
+                assert stranger.ask("GET", path).status_code == 401
+            assert stranger.post("/v1/halt", reason="x").status_code == 401
+        assert stranger.ask("GET", "/healthz").json()["status"] == "ok"
+        assert stranger.ask("GET", "/readyz").status_code == 200
+    assert server.ask("GET", "/v1/models").json()["models"][0]["instrument"] == "OU"
+    assert "/v1/decide" in server.ask("GET", "/openapi.json").json()["paths"]
+
+
+GOOD = {"time": "2020-01-01T00:00:00Z", "open": 1, "high": 2, "low": 0.5, "close": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"", 422, "body"),
+        (b"{", 422, "JSON"),
+        (b'{"bars": []}', 422, "bars"),
+        (b'{"bars": [{}]}', 422, "bars.0.time"),
+        (json.dumps({"bars": [GOOD], "more": 1}).encode(), 422, "more"),
+        (json.dumps({"bars": [GOOD | {"close": float("nan")}]}).encode(), 422, "close"),
+        (json.dumps({"bars": [GOOD | {"close": "x"}]}).encode(), 422, "close"),
+        (json.dumps({"bars": [GOOD | {"high": 1}]}).encode(), 422, "high 1 < close 1.5"),
+        (json.dumps({"bars": [GOOD | {"time": "2020-01-01T00:00:00"}]}).encode(), 422, "no zone"),
+        (
+            json.dumps({"bars": [GOOD | {"time": "9999-12-31T23:59:59-14:00"}]}).encode(),
+            422,
+            "time",
+        ),
+        (json.dumps({"bars": [GOOD], "instrument": "no"}).encode(), 422, "no instrument 'no'"),
+        (json.dumps({"bars": [GOOD], "holdings": {"cash": -1, "units": 0}}).encode(), 422, "-1"),
+        (b"\xff\xfe", 422, ""),
+        (b"[" * 100_000, 400, "parsing the body"),
+    ],
+)
+def test_mistakes_are_named_and_order_nothing(
+    content: bytes, status: int, message: str, server: Server, desk: Desk
+) -> None:
+    headers = {**server.headers, "content-type": "application/json"}
+    answered = server.ask("POST", "/v1/decide", content=content, headers=headers)
+    assert answered.status_code == status, answered.text
+    assert message in answered.text
+    assert set(answered.json()["error"]) == {"found", "expected", "hint"}
+    assert "Traceback" not in answered.text
+    assert desk.session.portfolio.units == 0.0
+    assert not list(desk.log.entries("decided"))
+
+
+def test_what_is_not_there_is_named_alike(server: Server) -> None:
+    for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/decide", 405)):
+        answered = server.ask(method, path)
+        assert (answered.status_code, set(answered.json())) == (status, {"error"})
+
+
+def test_our_own_mistake_shows_no_trace(
+    server: Server, desk: Desk, bars: Bars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(desk, "on_bar", broken)
+    answered = server.post("/v1/decide", bars=[body_of(bars[0])])
+    assert (answered.status_code, "secret" in answered.text) == (500, False)
+
+
+def test_too_much_and_too_often_are_refused(desk: Desk) -> None:
+    few = Server(make_app({"OU": desk}, limits=ServerLimits(1_000, 5.0)), token="")
+    assert few.ask("POST", "/v1/halt", content=b"x" * 1_001).status_code == 413
+
+    async def endless() -> Any:
+        yield b"x" * 100
+
+    assert few.ask("POST", "/v1/halt", content=endless()).status_code == 411
+    codes = [few.ask("GET", "/healthz").status_code for _ in range(20)]
+    assert set(codes) == {200, 429}
+
+
+def test_a_halt_over_http_stops_orders_until_it_is_lifted(
+    server: Server, desk: Desk, bars: Bars
+) -> None:
+    server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
+    assert server.post("/v1/halt", reason="drill").json()["risk_state"] == "HALT"
+    ready = server.ask("GET", "/readyz")
+    assert (ready.status_code, ready.json()["stopped"]) == (503, {"OU": "drill"})
+    halted = server.post("/v1/decide", bars=[body_of(bar) for bar in bars.slice(300, 360)]).json()
+    assert all(each["order"] is None for each in halted["answers"])
+    assert server.post("/v1/rearm", reason="").status_code == 422
+    assert server.post("/v1/rearm", reason="A. Person").json()["risk_state"] == "NORMAL"
+    after = server.post("/v1/decide", bars=[body_of(bar) for bar in bars.slice(360, 420)]).json()
+    assert any(each["order"] for each in after["answers"])
+
+
+def test_a_log_that_is_gone_answers_503(server: Server, desk: Desk, bars: Bars) -> None:
+    server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
+    desk.log._store.execute("DROP TABLE log")
+    for bar in bars.slice(300, 302):
+        answered = server.post("/v1/decide", bars=[body_of(bar)])
+        assert answered.status_code == 503
+        assert "cannot be written" in answered.json()["error"]["found"]
+    assert server.ask("GET", "/readyz").status_code == 503
+
+
+def test_a_served_model_is_killed_and_goes_on(
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path
+) -> None:
+    """The command in a process of its own: killed without warning, started again on its logs."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    command = [
+        sys.executable, "-m", "offline_trader.cli.main", "serve", str(policy.path), "--instrument",
+        "OU", "--logs", str(tmp_path / "logs"), "--port", "0", "--token-file", str(token),
+        "--set", "limits.max_price_age_s=1e12",
+    ]  # fmt: skip
+
+    def ask(address: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+        request = urllib.request.Request(address + path, data, headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    rows = []
+    for part in (slice(300, 310), slice(310, 320)):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            heard = ""
+            while "listening on" not in heard:
+                line = process.stderr.readline()
+                assert line, heard
+                heard += line
+            address = re.search(r"http://\S+", heard)[0]  # type: ignore[index]
+            if part.start == 300:
+                past = [body_of(bar) for bar in bars.slice(0, 300)]
+                ask(address, "/v1/warm-up", {"bars": past})
+            for bar in bars.slice(part.start, part.stop):
+                rows.append(ask(address, "/v1/decide", {"bars": [body_of(bar)]})["answers"][0])
+            process.send_signal(signal.SIGKILL)
+    limits = RiskLimits(max_price_age_s=1e12)
+    whole = Desk(policy, AuditLog(tmp_path / "one.db"), limits).warm_up(bars.slice(0, 300))
+    expected = [whole.on_bar(bar) for bar in bars.slice(300, 320)]
+    assert [row["action"] for row in rows] == [each.decision.action for each in expected]
+    assert [row["row"] for row in rows] == list(range(3, 23))
+    assert AuditLog(tmp_path / "logs" / "OU.db").verify()[0] == 22
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0.0.0.0"], "without a token"),
+        (["--host", "example.org", "--token-file", "TOKEN"], "without TLS"),
+        (["--token-file", "OPEN"], "others can read"),
+        (["--token-file", "SHORT"], "16 or more"),
+        (["--token-file", "none"], "no file none"),
+        (["--tls-cert", "x.pem"], "a certificate or a key alone"),
+        (["--instrument", "../up"], "instrument '../up'"),
+        (["--instrument", "ou"], "there twice"),
+        (["--set", "limits.max_exposure=-1"], "risk.max_exposure is -1"),
+    ],
+)
+def test_an_unsafe_start_is_refused(
+    arguments: list[str], message: str, policy: OnnxPolicy, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name, text, mode in (
+        ("TOKEN", TOKEN, 0o600),
+        ("OPEN", TOKEN, 0o644),
+        ("SHORT", "x", 0o600),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+    if os.name != "posix" and "OPEN" in arguments:
+        pytest.skip("files have no such rights here")
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", str(policy.path), "--instrument", "OU", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_taken_port_is_named(
+    policy: OnnxPolicy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        words = ["serve", str(policy.path), "--instrument", "OU", "--logs", str(tmp_path / "l")]
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--port", port])
+    assert stop.value.code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
