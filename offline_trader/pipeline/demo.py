@@ -66,7 +66,7 @@ def _run_stages(
     stage("collect: experts trade in the simulator")
     with progress.task("collecting", config.transitions) as advance:
         collect(config.collecting(DATASET), advance, root=datasets, resume=resume)
-    stage("pretrain: clone the experts, then learn offline")
+    stage("pretrain: clone the experts, climb the portfolio's gradient, learn offline")
     pretrain(
         config.pretraining(DATASET), folder / "pretrain", progress, root=datasets, resume=resume
     )

@@ -95,7 +95,7 @@ class LogJudge:
         self._learner.engine.flush()
         climbed = torch.cat([each.climbed for each in self._replay(self._unroll)], dim=1)
         score = float(objective(climbed, self._config, self.scale))
-        return Validated({"score": score}, climbed.T.reshape(-1).numpy())
+        return Validated({"score": score}, climbed.T.reshape(-1).cpu().numpy())
 
 
 def _segments(series: IntArray, length: int) -> IntArray:
