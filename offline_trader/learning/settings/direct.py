@@ -21,7 +21,7 @@ class DirectConfig:
     Attributes:
         updates: gradient steps.
         windows: windows of one update.
-        bars: decisions in a window.
+        bars: decisions in a window; fewer where the longest series is shorter.
         learning_rate: of Adam at the first update; it falls to 0 by half a cosine.
         clip: largest norm of the gradient.
         weight_decay: weights shrink by ``learning_rate · weight_decay`` an update (AdamW).

@@ -67,7 +67,6 @@ def train_direct(
 
     Raises:
         ConfigError: observations of another size than the learner's.
-        DataError: series shorter than a window.
         OfflineTraderError: the objective is not finite any more.
     """
     width = market.log.features.shape[1] + market.portfolio_size
@@ -75,6 +74,8 @@ def train_direct(
     if width != size:
         raise ConfigError(f"a market whose observations have {width} columns", expected=str(size))
     learner.engine.flush()
+    lengths = market.log.series[:, 1] - market.log.series[:, 0]
+    config = replace(config, bars=min(config.bars, int(lengths.max())))
     training = _Training(learner, market.to(learner.config.device), config, seed)
     if evaluate is None and config.evaluate_interval > 0:
         judge = training.judge

@@ -377,11 +377,18 @@ def test_a_market_without_a_forecast_is_not_looked_at() -> None:
     assert np.ptp(learner.act(seen)) < 1e-6
 
 
+def test_a_window_is_no_longer_than_the_longest_series() -> None:
+    short, long = learner_of(), learner_of()
+    train_direct(short, signal_market(), replace(TINY, bars=200))
+    train_direct(long, signal_market(), replace(TINY, bars=1_000))
+    assert weights(short) == weights(long)
+    with pytest.raises(DataError, match="longest series has 200"):
+        signal_market().log.starts(201)
+
+
 def test_what_cannot_be_trained_on_is_refused() -> None:
     with pytest.raises(ConfigError, match="2 columns"):
         train_direct(learner_of(size=3), signal_market(), TINY)
-    with pytest.raises(DataError, match="longest series has 200"):
-        train_direct(learner_of(), signal_market(), replace(TINY, bars=201))
     with pytest.raises(ConfigError, match="M2"):
         logged_market("M2")
     with pytest.raises(ConfigError, match="clone_weight=1 with market_input=forecast"):
