@@ -273,7 +273,7 @@ def run_seed(name: str, budget: Budget, seed: int) -> dict[str, Any]:
     test = whole_range(replace(env, start=first_test_day, end=None))
 
     def validate(act: Act) -> float:
-        return float(validator(act)["score"])
+        return float(validator(act).measures["score"])
 
     results: dict[str, Any] = {}
     ours = continuous(data, scaler, seed)

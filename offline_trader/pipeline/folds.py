@@ -36,6 +36,7 @@ class LineJob:
         "offline_trader.pipeline.phases",
         "offline_trader.features.windows",
         "offline_trader.learning.stages.cloning",
+        "offline_trader.learning.stages.direct.training",
         "offline_trader.learning.stages.offline",
         "offline_trader.learning.stages.online",
         "pandas",
