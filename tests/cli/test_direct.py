@@ -154,6 +154,20 @@ def test_the_default_chain_is_scored_where_the_optimum_is_known(
     assert 80 < found["scores"][0]["value"] < 101
 
 
+@pytest.mark.slow
+def test_the_line_on_m3_as_bars_comes_near_to_what_its_features_allow(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Experts, dataset, features, forecast, direct stage, simulator: the whole line."""
+    words = [
+        *("known-optimum", "M3-bars", "--train", "direct", "--seed", "7", "--json", "-q"),
+        *("--set", "direct.updates=120", "--set", "bars=60000", "--set", "paths=20"),
+    ]
+    assert code_of(words) == 0
+    (score,) = json.loads(capsys.readouterr().out)["scores"]
+    assert 75 < score["value"] < 100
+
+
 def test_the_direct_stage_is_scored_where_the_optimum_is_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
