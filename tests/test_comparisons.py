@@ -124,9 +124,19 @@ def test_the_walks_figures_are_those_of_its_windows(monkeypatch: pytest.MonkeyPa
             stamps,
             (rng.normal(0, 0.01, 30) + drift).tolist(),
             rng.normal(0, 0.01, 30).tolist(),
-            {"verdicts": ["COLLAPSED"] if drift < 0 else []},
+            {
+                "verdicts": ["COLLAPSED"] if drift < 0 else [],
+                "trades": trades,
+                "mean_exposure": exposure,
+                "kept": kept,
+            },
         )
-        for drift in (0.01, 0.01, 0.01, -0.01)
+        for drift, trades, exposure, kept in (
+            (0.01, 6, 0.5, "direct"),
+            (0.01, 1, 0.5, "direct"),
+            (0.01, 3, 0.04, "clone"),
+            (-0.01, 0, 0.0, "clone"),
+        )
     )
     walk = WalkForwardResult(folds, results, 252.0)
     figures = {f.name: f for f in benchmark.table_figures("sp500", walk)}
@@ -137,6 +147,10 @@ def test_the_walks_figures_are_those_of_its_windows(monkeypatch: pytest.MonkeyPa
     assert share.interval[0] < 0.75 < share.interval[1]
     assert figures["sp500: windows judged COLLAPSED"].value == 1
     assert figures["sp500: windows judged STATE-BLIND"].value == 0
+    idle = figures["sp500: windows that hardly trade"]  # a fiftieth of the bars is 0.6 orders
+    assert (idle.value, idle.holds) == (1, True)
+    assert figures["sp500: windows that hardly invest"].value == 2
+    assert figures["sp500: windows that kept direct"].value == 2
     difference = figures["sp500: joined Sharpe ratio less buy-and-hold's"]
     joined, held = (figures[f"sp500: {k} Sharpe ratio"].value for k in ("joined", "buy-and-hold"))
     assert difference.value == pytest.approx(joined - held)
