@@ -43,6 +43,7 @@ from offline_trader.pipeline.evaluating import (
     evaluate_seeds,
     evaluate_strategy,
     known_results,
+    note_market,
     note_seen_bars,
     own_settings,
     windows_of,
@@ -168,8 +169,8 @@ def command(
         **_over(base, chosen),
     )
     named = (settings or []) if config is None else ["env.market"]
-    if strategy.is_rule and market is None and not any("env.market" in text for text in named):
-        terminal.note(f"note: no --market was given; judged on {', '.join(plan.env.market)}")
+    given = market is not None or any("env.market" in text for text in named)
+    note_market(terminal, strategy, plan.env, named=given)
     note_seen_bars(terminal, plan.env, seen_until)
     require_bars(plan.env, seen_until)
     limits = read_limits(gates, stage)

@@ -27,6 +27,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "pretrain": {
         "settings": {
             "clone.updates": 100,
+            "direct.updates": 4,
             "offline": {"critic_updates": 50, "updates": 50},
             "validation.min_trades_per_1000": 0,
         }
@@ -90,8 +91,10 @@ def test_the_readmes_python_runs_from_end_to_end(
     assert names["report"].path.is_file()
     exec(deciding, names)
     assert names["actions"].shape == (3, 1)
-    for block in shown(ROOT / "docs" / "export.md"):
-        exec(block, names)
+    names["history"] = ot.load_bars("sp500", end="2018-11-30")
+    for page in ("export", "serving"):
+        for block in shown(ROOT / "docs" / f"{page}.md"):
+            exec(block, names)
     assert names["action"].shape == (1, 1)
 
 
@@ -99,11 +102,10 @@ def test_the_readmes_python_runs_from_end_to_end(
 @pytest.mark.parametrize("name", ["python", "policies"])
 def test_python_of_the_pages_runs(name: str, brief: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
-    import gymnasium
+    import stable_baselines3
     import torch
-    from stable_baselines3 import PPO
 
-    class Brief(PPO):  # type: ignore[misc]
+    class Brief(stable_baselines3.PPO):  # type: ignore[misc]
         """PPO of few steps, whatever is asked for."""
 
         def __init__(self, *args: Any, **settings: Any) -> None:
@@ -115,8 +117,9 @@ def test_python_of_the_pages_runs(name: str, brief: Path, monkeypatch: pytest.Mo
     net = torch.nn.Linear(37, 1)
     with torch.no_grad():
         net.weight[:, 0] *= 300.0
-    frame = ot.load_bars("sp500").to_frame()
-    names = {"gymnasium": gymnasium, "PPO": Brief, "net": net, "frame": frame}
+    monkeypatch.setattr(stable_baselines3, "PPO", Brief)
+    frame = ot.load_bars("sp500").to_frame().assign(mood=lambda bars: bars["close"].pct_change())
+    names = {"net": net, "frame": frame}
     blocks = shown(ROOT / "docs" / f"{name}.md")
     assert blocks
     for block in blocks:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from offline_trader.evaluation.imported.results import (
         Imported,
         ImportOptions,
+        Source,
         evaluate_imported,
         read_imported,
     )
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ImportOptions",
     "Imported",
+    "Source",
     "benchmark_rows",
     "evaluate_imported",
     "read_imported",

@@ -17,7 +17,7 @@ from offline_trader.pipeline.strategies import FoundStrategy
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
-    from offline_trader.evaluation.imported import ImportOptions
+    from offline_trader.evaluation.imported import ImportOptions, Source
     from offline_trader.evaluation.judging import Evaluation, ScoreRow, WindowRow
     from offline_trader.pipeline.run_facts import StageRow
 
@@ -27,6 +27,7 @@ __all__ = [
     "evaluate_seeds",
     "judge_imported",
     "known_results",
+    "note_market",
     "note_seen_bars",
     "own_settings",
     "windows_of",
@@ -62,6 +63,14 @@ def own_settings(strategies: Sequence[FoundStrategy]) -> tuple[dict[str, Any], s
     env = {**market, **first.env, "start": start, "end": None}
     options = {"experts": list(first.experts), "seed": first.seed}
     return {"env": env, "options": options}, seen_until
+
+
+def note_market(
+    progress: Progress, strategy: FoundStrategy, env: EnvConfig, *, named: bool
+) -> None:
+    """Says where a rule is judged if nobody named a market (``named``)."""
+    if strategy.is_rule and not named:
+        progress.note(f"note: no --market was given; judged on {', '.join(env.market)}")
 
 
 def note_seen_bars(progress: Progress, env: EnvConfig, seen_until: str) -> None:
@@ -228,12 +237,12 @@ def stage_score(row: StageRow) -> ScoreRow:
 
 
 def judge_imported(
-    source: Path, options: ImportOptions, folder: Path, progress: Progress = Silent()
+    source: Source, options: ImportOptions, folder: Path, progress: Progress = Silent()
 ) -> Evaluation:
     """Judge results that were made elsewhere like those of our own.
 
     Args:
-        source: a table of returns, equity, profits or trades.
+        source: a table of returns, equity, profits or trades, or a Series with a time index.
         options: how it is read.
         folder: where the report goes.
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.workbench.judging import audit, evaluate, known_optimum, walk_forward
+    from offline_trader.workbench.judging import (
+        audit,
+        evaluate,
+        judge,
+        known_optimum,
+        walk_forward,
+    )
     from offline_trader.workbench.market_sources import MarketLike, load_bars
     from offline_trader.workbench.progress_bars import progress_for
     from offline_trader.workbench.results import Dataset, Model, Report, Trained
@@ -28,6 +34,7 @@ __all__ = [
     "evaluate",
     "export_policy",
     "finetune",
+    "judge",
     "known_optimum",
     "load_bars",
     "pretrain",

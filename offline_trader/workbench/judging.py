@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from offline_trader.config import with_settings
 from offline_trader.errors import ConfigError
 from offline_trader.markets import signal_names
 from offline_trader.pipeline.progress import Progress
@@ -23,13 +24,15 @@ from offline_trader.workbench.training import Rule, expert_texts, observed, reso
 from offline_trader.workbench.wording import in_python
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from offline_trader.evaluation.audit import AuditResult
     from offline_trader.evaluation.gates import GateSet
     from offline_trader.evaluation.known_optimum.results import KnownResult
     from offline_trader.pipeline import FoundStrategy
     from offline_trader.pipeline.policy_folds import PolicyFactory
 
-__all__ = ["Judged", "audit", "evaluate", "known_optimum", "walk_forward"]
+__all__ = ["Judged", "audit", "evaluate", "judge", "known_optimum", "walk_forward"]
 
 Judged: TypeAlias = Model | Trained | str | Path
 """What is judged by name: model, training, file, ``expert:NAME``, ``file.py:function``."""
@@ -93,11 +96,6 @@ def evaluate(
 
     told = progress_for(progress)
     names, strategies = _found(policy, unverified=unverified)
-    if market is None and not (strategies[0].env.get("market") or names[0].startswith("expert:")):
-        raise ConfigError(
-            f"{strategies[0].name} does not say what it was trained on",
-            expected="--market: the bars to judge it on",
-        )
     base, seen_until = evaluating.own_settings(strategies)
     if market is None and "market" in base["env"]:
         base["env"]["market"] = found_again(base["env"]["market"])
@@ -111,6 +109,8 @@ def evaluate(
         options__experts=expert_texts(experts) if experts is not None else None,
         options__seed=seed,
     )
+    given = market is not None or "market" in with_settings({}, settings or {}).get("env", {})
+    evaluating.note_market(told, strategies[0], plan.env, named=given)
     evaluating.note_seen_bars(told, plan.env, seen_until)
     require_bars(plan.env, seen_until)
     known = evaluating.known_results(names, [Path(each) for each in known_optimum])
@@ -198,6 +198,49 @@ def walk_forward(
     limits = _limits(gates, stage)
     _, found = walk_market(plan, place, told, workers=workers, gates=limits, factory=train)
     return Report(found, place)
+
+
+@in_python
+def judge(
+    results: pd.Series | pd.DataFrame | str | Path,
+    *,
+    name: str | None = None,
+    kind: str | None = None,
+    benchmark: MarketLike | None = None,
+    settings: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool | Progress = True,
+) -> Report:
+    """Judge returns, an equity curve or trades that were made elsewhere like one of our results.
+
+    Args:
+        results: a Series with a time index, a frame, or a file.
+        name: for the report; by default the Series' or the file's.
+        kind: ``returns``, ``equity``, ``profits`` or ``trades``; told by the columns.
+        benchmark: market to compare with.
+        settings: others of :class:`~offline_trader.evaluation.imported.ImportOptions`, such as
+            ``{"percent": True}``.
+        output: folder of the report; ``runs/judge-NAME`` by default.
+        overwrite: replace a report that is there.
+        progress: show a bar; False: silent; or what is told instead.
+
+    Raises:
+        DataError: a row that is wrong, or a file that cannot be read.
+        ConfigError: a kind that cannot be told, a wrong setting, or a report that is there.
+    """
+    from offline_trader.evaluation.imported import ImportOptions
+    from offline_trader.pipeline import judge_imported
+    from offline_trader.pipeline.report_folder import claimed_folder
+
+    usual = Path(results).stem if isinstance(results, str | Path) else getattr(results, "name", "")
+    (against,) = sources_of(benchmark) or (None,)
+    options = resolved(
+        ImportOptions, settings, name=name or str(usual or "results"), kind=kind, benchmark=against
+    )
+    folder = Path("runs") / f"judge-{options.name}" if output is None else Path(output)
+    with claimed_folder(folder, overwrite=overwrite):
+        return Report(judge_imported(results, options, folder, progress_for(progress)), folder)
 
 
 @in_python
@@ -300,7 +343,7 @@ def known_optimum(
 
 def _found(policy: object, *, unverified: bool) -> tuple[list[str], list[FoundStrategy]]:
     """What was named, and the strategies that it is."""
-    from offline_trader.experts import Expert
+    from offline_trader.experts import Expert, expert_text
     from offline_trader.export import OnnxPolicy
     from offline_trader.pipeline import FoundStrategy, find_strategies, foreign_strategy
     from offline_trader.policies import adapt
@@ -319,7 +362,8 @@ def _found(policy: object, *, unverified: bool) -> tuple[list[str], list[FoundSt
         )
     if isinstance(given[0], Expert):
         name, expert = f"expert:{given[0].name}", given[0]
-        return [name], [FoundStrategy(expert.name, lambda: expert)]
+        trial = {"expert": expert_text(expert.to_dict()), "seed": 0}
+        return [name], [FoundStrategy(expert.name, lambda: expert, trial=trial)]
     found = foreign_strategy(adapt(given[0]))
     return [found.name], [found]
 

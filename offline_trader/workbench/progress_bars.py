@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.errors import visible
 from offline_trader.pipeline.progress import Advance, Progress, Silent
+from offline_trader.workbench.wording import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,7 @@ class _Stderr:
 
     def note(self, text: str, /) -> None:
         """A line."""
-        self._console.print(visible(text))
+        self._console.print(visible(spoken(text)))
 
     def task(self, label: str, total: float | None = None, /) -> AbstractContextManager[Advance]:
         """A bar."""
@@ -90,7 +91,7 @@ class _Notebook:
 
     def note(self, text: str, /) -> None:
         """A line below the cell."""
-        print(visible(text))
+        print(visible(spoken(text)))
 
     @contextmanager
     def task(self, label: str, total: float | None = None, /) -> Iterator[Advance]:

@@ -89,10 +89,18 @@ def _sentence(name: str, stage: StageFacts) -> str:
     score = "" if stage.kept_score is None else f", validation score {stage.kept_score:.3f}"
     kept = {
         "best": f"policy of step {stage.kept_step:,} kept",
-        "warm_start": "no policy was better than the one it began with",
+        "warm_start": "the policy that it began with kept",
         "last": "last policy kept (no validation)",
     }[stage.kept]
-    return f"{name}: {stage.updates:,} updates; {kept}{score}"
+    why = f": {stage.reason}" if stage.reason else ""
+    gained = ""
+    if stage.interval is not None and stage.difference is not None:
+        low, high = stage.interval
+        gained = (
+            f"; net log growth a year {stage.difference:+.4f} beside the one that it began with, "
+            f"95 % interval {low:+.4f} to {high:+.4f}"
+        )
+    return f"{name}: {stage.updates:,} updates; {kept}{why}{score}{gained}"
 
 
 def model_html(model: Model) -> str:

@@ -115,6 +115,7 @@ def pretrain(
     dataset: Dataset | str,
     *,
     algorithm: str | None = None,
+    stages: Sequence[str] | None = None,
     validate_until: Day | None = None,
     seed: int | None = None,
     seeds: int = 1,
@@ -127,11 +128,13 @@ def pretrain(
     device: str | None = None,
     progress: bool | Progress = True,
 ) -> Trained:
-    """Clone the experts of a dataset into an actor, then train actor and critics offline.
+    """Clone the experts of a dataset into an actor, then train it on the dataset.
 
     Args:
         dataset: what :func:`collect` returned, or an id.
         algorithm: ``cql``, ``sac``, ``cal_ql``, ``iql``, ``awac`` or ``td3_plus_bc``.
+        stages: names of the stages in their order, ``("clone", "direct", "offline")`` by default;
+            an algorithm's name stands for offline training with it.
         validate_until: choose the policy on the bars from the end of the training range to this
             date; without it the last one is kept.
         seed: of networks, batches and draws.
@@ -149,15 +152,18 @@ def pretrain(
         ConfigError: a wrong setting, or a run directory that is in use.
         DataError: no such dataset, or one that is damaged.
     """
+    from offline_trader.learning.settings import ALGORITHMS
     from offline_trader.pipeline import PretrainConfig, pretrain, pretrain_seeds
 
+    named = next((each for each in stages or () if each in ALGORITHMS), None)
     folder, place, told = _root_of(dataset, root), Path(run), progress_for(progress)
     plan = resolved(
         PretrainConfig,
         settings,
         dataset=dataset.id if isinstance(dataset, Dataset) else dataset,
-        learner__algorithm=algorithm,
+        learner__algorithm=algorithm or named,
         learner__device=device,
+        stages=None if stages is None else list(stages),
         validation__end=day_text(validate_until),
         threads=threads,
         seed=seed,

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from offline_trader.errors import OfflineTraderError
 
-__all__ = ["in_python"]
+__all__ = ["in_python", "spoken"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,9 +33,14 @@ def in_python(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
+def spoken(text: str) -> str:
+    """``text`` with a command's options as keyword arguments."""
+    return _OPTION.sub(_keyword, text)
+
+
 def _reword(error: OfflineTraderError) -> None:
     for name in ("found", "expected", "hint"):
-        setattr(error, name, _OPTION.sub(_keyword, getattr(error, name)))
+        setattr(error, name, spoken(getattr(error, name)))
     parts = [error.found]
     parts += [f"expected: {error.expected}"] if error.expected else []
     parts += [f"what to do: {error.hint}"] if error.hint else []

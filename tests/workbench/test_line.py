@@ -215,10 +215,11 @@ def test_progress_is_shown_told_or_neither(
     assert capfd.readouterr() == ("", "")
     listener = Listener()
     ot.evaluate("expert:technical", **brief, output="b", progress=listener)
-    assert listener.told == ["evaluating"]
+    assert listener.told[-1] == "evaluating"
     ot.evaluate("expert:technical", **brief, output="c")
     shown = capfd.readouterr()
     assert shown.out == ""
+    assert "no market was given; judged on sp500" in shown.err
     assert "evaluating" in shown.err
 
 
@@ -261,3 +262,18 @@ def test_bars_that_a_source_gives_are_known_by_it(
     assert Path(part).parent == Path("runs/bars")
     assert ot.load_bars(part).sha256 == bars.between("2010").sha256
     assert found_again([Path(part).name, "own.csv", "sp500"]) == [part, "own.csv", "sp500"]
+
+
+def test_returns_of_a_series_are_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    closes = ot.load_bars("sp500", start="2015").to_frame()["close"]
+    returns = closes.pct_change().dropna().rename("own")
+    found = ot.judge(returns, kind="returns", benchmark="sp500", progress=False)
+    assert found.folder == Path("runs/judge-own")
+    assert found.evaluation.kind == "imported"
+    assert found.measures["total_return"] == pytest.approx(closes.iloc[-1] / closes.iloc[0] - 1)
+    assert "Sharpe ratio" in found._repr_html_()
+    with pytest.raises(ConfigError, match="overwrite=True"):
+        ot.judge(returns, kind="returns", progress=False)
+    with pytest.raises(ConfigError, match="one of 'auto', 'returns'"):
+        ot.judge(returns, kind="reutrns", output="b", progress=False)
