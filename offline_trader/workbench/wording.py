@@ -14,7 +14,7 @@ __all__ = ["in_python", "spoken"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_FLAGS = {"resume", "force", "overwrite", "unverified"}
+_FLAGS = {"resume", "force", "overwrite", "unverified", "trust_features", "features_only"}
 _NAMES = {"set": "settings", "expert": "experts", "id": "dataset", "policy": "policy"}
 _OPTION = re.compile(r"--([a-z][a-z-]*)")
 
