@@ -58,6 +58,15 @@ def command(
         Path | None, typer.Option("--tls-cert", help="PEM file of the certificate.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file of its key.")] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--features",
+            metavar="FILE.py:FUNCTION",
+            help="Name the features of your own that the model reads: their code is imported only "
+            "if you do; repeatable.",
+        ),
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     unverified: Unverified = False,
@@ -84,7 +93,10 @@ def command(
             hint="pip install 'offline-trader[serve]'",
         )
     from offline_trader.export import OnnxPolicy
+    from offline_trader.features import name_features
 
+    for each in features or ():
+        name_features(each)
     policy = OnnxPolicy(model, unverified=unverified)
     if dry_run:
         show_settings(terminal, plan)

@@ -9,8 +9,9 @@ the model alone (:func:`replay`).
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from offline_trader.codec import plain
 from offline_trader.config import from_dict, to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, RiskHalt
-from offline_trader.markets import Bar, Bars
+from offline_trader.markets import Bar, Bars, SignalBar
 from offline_trader.serving.audit_log import AuditLog, Entry
 from offline_trader.serving.risk import (
     Proposal,
@@ -90,7 +91,7 @@ class Desk:
         limits: RiskLimits | None = None,
         *,
         rules: SimulatorConfig | None = None,
-        features: FeatureSet | str | None = None,
+        features: FeatureSet | str | Sequence[str] | None = None,
         bars_per_year: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -324,11 +325,16 @@ def _decided(
 
 
 def _bar_row(bar: Bar) -> list[Any]:
-    return [str(np.datetime_as_string(bar.timestamp)), *(float(x) for x in bar[1:6])]
+    row = [str(np.datetime_as_string(bar.timestamp)), *(float(x) for x in bar[1:6])]
+    return [*row, dict(bar.signals)] if bar.signals else row
 
 
 def _bar(row: list[Any]) -> Bar:
-    return Bar(np.datetime64(row[0]), *map(float, row[1:]))
+    bar = Bar(np.datetime64(row[0]), *map(float, row[1:6]))
+    if len(row) == 6:
+        return bar
+    signals = {name: math.nan if x is None else float(x) for name, x in row[6].items()}
+    return SignalBar.with_signals(bar, signals)
 
 
 def _seconds(bar: Bar) -> float:

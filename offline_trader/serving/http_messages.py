@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from offline_trader.errors import DataError
-from offline_trader.markets import Bar
+from offline_trader.markets import Bar, SignalBar
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.risk import State
 from offline_trader.serving.session import Holdings
@@ -41,7 +41,7 @@ class _Request(_Body):
 
 
 class BarBody(_Body):
-    """One bar; ``time`` with its zone, as ``2018-12-03T00:00:00Z``."""
+    """One bar; ``time`` with its zone, as ``2018-12-03T00:00:00Z``, a signal without value null."""
 
     time: datetime
     open: _Number
@@ -49,6 +49,7 @@ class BarBody(_Body):
     low: _Number
     close: _Number
     volume: _Number = 0.0
+    signals: dict[str, _Number | None] = {}
 
     def bar(self) -> Bar:
         """The bar.
@@ -64,7 +65,11 @@ class BarBody(_Body):
         if not 1900 < self.time.year < 2200:  # nanoseconds since 1970 end in 2262
             raise DataError(f"time {self.time.isoformat()}", expected="a year of 1901 to 2199")
         moment = np.datetime64(self.time.astimezone(UTC).replace(tzinfo=None), "ns")
-        return Bar(moment, self.open, self.high, self.low, self.close, self.volume)
+        bar = Bar(moment, self.open, self.high, self.low, self.close, self.volume)
+        if not self.signals:
+            return bar
+        signals = {name: np.nan if x is None else x for name, x in self.signals.items()}
+        return SignalBar.with_signals(bar, signals)
 
 
 class HoldingsBody(_Body):

@@ -205,7 +205,7 @@ class Session:
                 other prices. The session is as it was; the message says what is wrong.
             ConfigError: holdings that cannot be, or a short position without ``bars_per_year``.
         """
-        if self._last is not None and bar == self._last:
+        if self._last is not None and _same(bar, self._last):
             return self._held(bar, Hold.REPEATED, "this bar was decided on already", FLAT)
         self._require_next(bar)
         borrow = self._borrow()
@@ -383,6 +383,14 @@ def _feature_set(model: Decider, features: FeatureSet | str | Sequence[str] | No
             expected="the features that the model was trained on",
         )
     return found
+
+
+def _same(bar: Bar, last: Bar) -> bool:
+    """Whether a bar is the last one once more, signals included (NaN is as good as NaN)."""
+    if bar != last or bar.signals.keys() != last.signals.keys():
+        return False
+    pairs = ((bar.signals[name], last.signals[name]) for name in bar.signals)
+    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
 
 
 def _check(holdings: Holdings) -> None:

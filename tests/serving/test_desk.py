@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from offline_trader.errors import ConfigError, DataError, RiskHalt
 from offline_trader.export import OnnxPolicy
+from offline_trader.features import feature_set
 from offline_trader.markets import Bars, load_market
-from offline_trader.serving import Answer, AuditLog, Desk, Holdings, RiskLimits, State, replay
+from offline_trader.serving import Answer, AuditLog, Desk, Hold, Holdings, RiskLimits, State, replay
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
@@ -141,6 +144,24 @@ def test_a_log_that_cannot_be_written_stops_every_order(
     assert caught.value.exit_code == 5
     with pytest.raises(RiskHalt, match="cannot be written"):
         walk(desk, bars, clock, 311, 312)
+
+
+def test_signals_are_logged_and_replayed(
+    make_model: MakeModel, place: Path, bars: Bars, clock: Clock
+) -> None:
+    features = ("signal:mood",)
+    layout = feature_set(features).schema.layout
+    weights = np.array([3.0, -0.5, 0.0, 0.0, 0.0, 0.0])
+    policy = OnnxPolicy(make_model(layout=layout, weights=weights))
+    rng = np.random.default_rng(0)
+    mood = np.where(rng.random(len(bars)) < 0.2, np.nan, rng.normal(size=len(bars)))
+    seen = replace(bars, signals={"mood": mood})
+    desk = Desk(policy, AuditLog(place), LIMITS, features=features, clock=clock)
+    answers = walk(desk.warm_up(seen.slice(0, 10)), seen, clock, 10, 60)
+    assert sum(each.units != 0.0 for each in answers) > 5
+    again = desk.session.on_bar(seen[59])
+    assert again.hold is Hold.REPEATED
+    assert replay(policy, AuditLog(place), features=features) == 50
 
 
 def test_two_desks_on_one_log_stop_each_other(

@@ -165,6 +165,67 @@ def test_mistakes_are_named_and_order_nothing(
     assert not list(desk.log.entries("decided"))
 
 
+@pytest.mark.slow
+def test_ten_thousand_malformed_requests_bring_no_order_and_no_trace(
+    desk: Desk, bars: Bars
+) -> None:
+    """Good requests of which bytes or values were changed, and noise; some of them stay good."""
+    rng = np.random.default_rng(0)
+    app = make_app({"OU": desk}, limits=ServerLimits(requests_per_second=1e9))
+    desk.warm_up(bars.slice(0, 300))
+    desk.halt("drill")
+    good = json.dumps(
+        {"bars": [body_of(bars[300])], "holdings": {"cash": 1e4, "units": 0}}
+    ).encode()
+    odd: list[Any] = [
+        None,
+        True,
+        "",
+        "x",
+        [],
+        {},
+        -1,
+        1e308,
+        float("nan"),
+        2**70,
+        "2020-01-01",
+        "NaT",
+    ]
+
+    def changed() -> bytes:
+        kind = rng.integers(4)
+        if kind == 0:
+            return rng.bytes(int(rng.integers(200)))
+        if kind == 1:
+            content = bytearray(good)
+            for place in rng.integers(len(content), size=3):
+                content[place] = int(rng.integers(256))
+            return bytes(content)
+        if kind == 2:
+            return good[: int(rng.integers(len(good)))]
+        tree = json.loads(good)
+        where = tree if rng.random() < 0.3 else tree["bars"][0]
+        where[str(rng.choice(list(where)))] = odd[int(rng.integers(len(odd)))]
+        return json.dumps(tree).encode()
+
+    async def flood() -> set[int]:
+        codes = set()
+        transport = httpx.ASGITransport(app=app)
+        headers = {"content-type": "application/json"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            for _ in range(10_000):
+                path = str(rng.choice(["/v1/decide", "/v1/warm-up", "/v1/rearm2", "/v1/models"]))
+                answered = await client.post(path, content=changed(), headers=headers)
+                codes.add(answered.status_code)
+                assert "Traceback" not in answered.text
+                assert '"side"' not in answered.text
+        return codes
+
+    assert asyncio.run(flood()) <= {200, 400, 404, 405, 422}
+    assert desk.session.portfolio.units == 0.0
+    desk.log.verify()
+
+
 def test_what_is_not_there_is_named_alike(server: Server) -> None:
     for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/decide", 405)):
         answered = server.ask(method, path)

@@ -327,7 +327,7 @@ def test_features_of_ones_own_plug_in(make_model: MakeModel, bars: Bars) -> None
     given = walk(Session(model, features=Closes()), bars, 10)
     FEATURE_SETS.register("closes", Closes())
     try:
-        env = EnvConfig(market=("synthetic:ou?bars=400&seed=7",), features="closes")
+        env = EnvConfig(market=("synthetic:ou?bars=400&seed=7",), features=("closes",))
         run = EvaluationRange.from_env(env).account(OnnxPolicy(model), env.simulator).backtests[0]
         found = walk(Session(model), bars, 3)
     finally:
