@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import BarEnd, SignalFiles, Signals
 from offline_trader.cli.options import (
     Closes,
     Json,
@@ -26,6 +28,7 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader audit features",
     "offline-trader audit my_features.py:momentum --market prices.csv",
+    "offline-trader audit my_features.py:mood --market prices.csv --signal sentiment",
     "offline-trader audit my_package.rules:decide --market nasdaq --json",
     "offline-trader audit expert:ma_cross",
     "offline-trader audit policy:my_policies.py:act",
@@ -48,27 +51,34 @@ def command(
     cuts: Annotated[int, typer.Option("--cuts", help="Places in time to cut at.")] = 6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of cuts and changes.")] = 0,
     closes: Closes = False,
+    signal: Signals = None,
+    signal_file: SignalFiles = None,
+    bar_end: BarEnd = None,
     unverified: Unverified = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Look for leaks: change the bars after a cut and report outputs up to it that moved.
 
-    The function gets a pandas frame (open, high, low, close, volume; index of times) and
-    returns an array, Series or DataFrame. Exit code 4 when anything leaks.
+    The function gets a pandas frame (open, high, low, close, volume, signals; index of times) and
+    returns an array, Series or DataFrame. One that gives a row for each bar is looked at as
+    features are before they are used (--features of collect), too. Exit code 4 when anything leaks.
     """
     from offline_trader.evaluation.audit import (
         AuditConfig,
         audit_function,
         audited,
         bars_frame,
+        rare_leaks,
     )
-    from offline_trader.markets import load_market
+    from offline_trader.markets import SignalColumns, load_market
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     (source,) = market_sources([market], closes) or [market]
-    loaded = load_market(source)
-    frame = bars_frame(loaded.slice(0, min(bars, len(loaded))))
+    wanted = SignalColumns(tuple(signal or ()), tuple(signal_file or ()), bar_end or "")
+    loaded = load_market(source, signals=wanted)
+    loaded = loaded.slice(0, min(bars, len(loaded)))
+    frame = bars_frame(loaded)
     if subject.startswith("policy:"):
         from offline_trader.pipeline import find_strategy
         from offline_trader.pipeline.foreign_strategies import strategy_walk
@@ -79,6 +89,8 @@ def command(
         function = audited(subject)
     config = AuditConfig(cuts=cuts, seed=seed)
     result = audit_function(function, frame, config)
+    if result.clean:
+        result = replace(result, leaks=rare_leaks(subject, loaded))
     if result.leaks:
         _print(terminal, result.leaks)
     for text in result.skipped[:3]:

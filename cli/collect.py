@@ -15,6 +15,7 @@ from offline_trader.cli.feature_options import (
     Signals,
     TrustFeatures,
     chosen_features,
+    naming,
     tell_features,
 )
 from offline_trader.cli.options import (
@@ -139,7 +140,8 @@ def command(
     with terminal.task("collecting", plan.transitions) as advance:
         summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
     print_summary(terminal, summary)
-    terminal.next_step("pretrain", "--dataset", summary.dataset_id, *rooted(root))
+    named = naming(features, trust=trust_features)
+    terminal.next_step("pretrain", "--dataset", summary.dataset_id, *rooted(root), *named)
     terminal.result(to_dict(summary))
 
 

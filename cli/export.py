@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from offline_trader.cli.feature_options import (
     Signals,
     TrustFeatures,
     chosen_features,
+    naming,
 )
 from offline_trader.cli.options import (
     Config,
@@ -103,6 +105,7 @@ def command(
     chosen = chosen_features(
         features, signal, signal_file, bar_end, only=features_only, trust=trust_features
     )
+    again = naming(features, trust=trust_features)
     foreign = foreign_policy(run, unverified=unverified)
     if foreign is not None:
         plan = resolve(
@@ -121,11 +124,12 @@ def command(
         if dry_run:
             show_settings(terminal, plan)
             return
-        _print(terminal, export_foreign(foreign, plan, target, force=force))
+        _print(terminal, export_foreign(foreign, plan, target, force=force), again)
         return
-    if market or start or end or config or settings or seed is not None:
+    observed = signal or signal_file or bar_end or features_only
+    if market or start or end or config or settings or observed or seed is not None:
         raise ConfigError(
-            f"{run} with --market, dates, --seed or settings",
+            f"{run} with --market, dates, signals, --features-only, --seed or settings",
             expected="none of them: a run knows what it was trained on",
         )
     source = chosen_run(Path(run), terminal)
@@ -138,12 +142,12 @@ def command(
     try:
         exported = export_run(source, target, force=force, unverified=unverified)
     except GateFailed:
-        terminal.next_step("evaluate", source)  # whose report shows what is wrong with it
+        terminal.next_step("evaluate", source, *again)  # whose report shows what is wrong with it
         raise
-    _print(terminal, exported)
+    _print(terminal, exported, again)
 
 
-def _print(terminal: Terminal, exported: Exported) -> None:
+def _print(terminal: Terminal, exported: Exported, again: Sequence[str]) -> None:
     if exported.verdicts:
         for verdict, reason in exported.collapse["reasons"].items():
             terminal.line(f"verdict: {verdict}, {reason}")
@@ -153,5 +157,5 @@ def _print(terminal: Terminal, exported: Exported) -> None:
     )
     terminal.line(f"model: {exported.model}")
     terminal.line(f"manifest: {exported.manifest}")
-    terminal.next_step("evaluate", exported.model)
+    terminal.next_step("evaluate", exported.model, *again)
     terminal.result({**vars(exported), "verdicts": list(exported.verdicts)})

@@ -23,6 +23,7 @@ __all__ = [
     "TrustFeatures",
     "chosen_features",
     "name_all",
+    "naming",
     "tell_features",
 ]
 
@@ -114,6 +115,12 @@ def name_all(features: Sequence[str] | None, *, trust: bool) -> None:
         ConfigError: no such file or function.
     """
     pipeline.name_all(features or (), trust=trust)
+
+
+def naming(features: Sequence[str] | None, *, trust: bool) -> list[str]:
+    """The words by which the next command is told of the same features."""
+    words = [word for each in features or () for word in ("--features", each)]
+    return [*words, *(["--trust-features"] if trust else [])]
 
 
 def tell_features(terminal: Terminal, features: Sequence[str]) -> None:

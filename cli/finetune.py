@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all
+from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all, naming
 from offline_trader.cli.options import (
     Config,
     Device,
@@ -94,5 +94,5 @@ def command(
         plan, parent, run, terminal, root=root, resume=resume, unverified=unverified
     )
     print_training(terminal, finished_run(finished.path))
-    terminal.next_step("export", finished.path)
+    terminal.next_step("export", finished.path, *naming(features, trust=trust_features))
     terminal.result({"run": str(finished.path), **finished.facts})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
-from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all
+from offline_trader.cli.feature_options import NamedFeatures, TrustFeatures, name_all, naming
 from offline_trader.cli.options import (
     Config,
     Device,
@@ -92,6 +92,7 @@ def command(
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     name_all(features, trust=trust_features)
+    again = naming(features, trust=trust_features)
     options = {
         "dataset": dataset,
         **stages_option(stages, algorithm),
@@ -114,10 +115,10 @@ def command(
         )
         print_seeds(terminal, run, record)
         if record.best is not None:
-            terminal.next_step("finetune", run, *rooted(root))
+            terminal.next_step("finetune", run, *rooted(root), *again)
         terminal.result({"run": str(run), **to_dict(record)})
         return
     finished = pretrain(plan, run, terminal, root=root, resume=resume)
     print_training(terminal, finished_run(finished.path))
-    terminal.next_step("finetune", finished.path, *rooted(root))
+    terminal.next_step("finetune", finished.path, *rooted(root), *again)
     terminal.result({"run": str(finished.path), **finished.facts})

@@ -58,7 +58,8 @@ class Columns(Mapping[str, FloatArray]):
             raise MissingColumn(
                 f"no column {name!r} in the observation",
                 expected=f"{near!r}" if near else f"one of {', '.join(self._index)}",
-                hint="take the feature set that has it, or an expert that reads what there is",
+                hint="take the feature set that has it, or experts that read what there is: "
+                "buy_and_hold, random, or a rule of your own (--expert my_rules.py:rule)",
             )
         return np.asarray(self._values[:, column], dtype=np.float64)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.evaluation.audit.subjects import audited, walked, walked_policy
+    from offline_trader.evaluation.audit.subjects import audited, rare_leaks, walked, walked_policy
     from offline_trader.features import (
         AuditConfig,
         AuditResult,
@@ -21,6 +21,7 @@ __all__ = [
     "audit_function",
     "audited",
     "bars_frame",
+    "rare_leaks",
     "walked",
     "walked_policy",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from offline_trader.errors import OfflineTraderError
 from offline_trader.experts.own import own_expert
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 from offline_trader.types import IntArray, LanePolicy, Observations, Policy
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from offline_trader.experts import Behaviour, Expert
+    from offline_trader.features import Leak
+    from offline_trader.markets import Bars
 
-__all__ = ["audited", "walked", "walked_policy"]
+__all__ = ["audited", "rare_leaks", "walked", "walked_policy"]
 
 Decider: TypeAlias = Callable[[Observations, IntArray], Any]
 
@@ -42,6 +45,42 @@ def audited(subject: str) -> Callable[[pd.DataFrame], Any]:
 
         return walked(parse_behaviour(subject.removeprefix("expert:"))[0])
     return _own(subject)
+
+
+def rare_leaks(subject: str, bars: Bars) -> tuple[Leak, ...]:
+    """What the looks that features pass before they are used show of a function of one's own, if
+    it gives a row for each bar; nothing of other subjects.
+
+    Raises:
+        ConfigError: it gives two answers for the same bars.
+    """
+    own = subject == "features" or subject.startswith(("expert:", "policy:")) or ":" not in subject
+    if own or not callable(found := find_function(subject)) or _takes_columns(found):
+        return ()
+    from offline_trader.experts import Behaviour, Expert
+    from offline_trader.features import Leak, examine_features
+
+    if isinstance(found, Expert | Behaviour):
+        return ()
+    try:
+        shown = examine_features(subject, bars).leaks
+    except OfflineTraderError:
+        return ()  # no features, such as rows with times of their own
+    nothing = float("nan")
+    return tuple(
+        Leak(
+            output=leak.feature,
+            bar=leak.bar,
+            timestamp=leak.timestamp,
+            cut=leak.bar,
+            reach_bars=None,
+            perturbation=leak.change,
+            rows_moved=1,
+            before=nothing if leak.before is None else leak.before,
+            after=nothing if leak.after is None else leak.after,
+        )
+        for leak in shown
+    )
 
 
 def _own(path: str) -> Callable[[pd.DataFrame], Any]:

@@ -7,6 +7,7 @@ from offline_trader.features.admission import (
     LeakFound,
     admission_notes,
     admitted,
+    examine_features,
 )
 from offline_trader.features.compute import Features, compute_features
 from offline_trader.features.leaks import AuditConfig, AuditResult, Leak, audit_function, bars_frame
@@ -45,6 +46,7 @@ __all__ = [
     "bars_frame",
     "changed_code",
     "compute_features",
+    "examine_features",
     "feature_set",
     "feature_stream",
     "may_miss",

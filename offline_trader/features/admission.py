@@ -16,9 +16,9 @@ computes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,6 +131,19 @@ def admit(features: OwnFeatures, bars: Bars) -> Admission:
 
 
 def _looked_at(features: OwnFeatures, bars: Bars) -> Admission:
+    found = examine(features, bars)
+    if found.leaks and not features.named.trusted:
+        raise _refusal(features, found.leaks)
+    return found
+
+
+def examine(features: OwnFeatures, bars: Bars) -> Admission:
+    """What the looks at ``features`` on ``bars`` show; a leak is no error here.
+
+    Raises:
+        ConfigError: two answers for the same bars, or more bars needed than the function says.
+        DataError: too few bars to tell.
+    """
     if len(bars) < FEWEST_BARS:
         raise DataError(
             f"{bars.name}: {len(bars)} bars",
@@ -139,13 +152,9 @@ def _looked_at(features: OwnFeatures, bars: Bars) -> Admission:
     frame = bars_frame(bars.slice(0, min(len(bars), MOST_BARS)))
     probe = _Probe(features, frame)
     leaks = probe.leaks()
-    if leaks and not features.named.trusted:
-        raise _refusal(features, leaks)
     window = None if leaks else probe.window()
-    if not leaks and window is not None:
+    if window is not None:
         leaks = probe.rare_leaks(window)
-        if leaks and not features.named.trusted:
-            raise _refusal(features, leaks)
     return Admission(
         name=features.name,
         sha256=features.sha256,
@@ -173,6 +182,18 @@ def _refusal(features: OwnFeatures, leaks: tuple[LeakFound, ...]) -> ConfigError
         hint="offline-trader audit shows how far it reads; --trust-features uses it all the same, "
         "and says so in everything that is made with it",
     )
+
+
+def examine_features(features: str | Callable[..., Any], bars: Bars) -> Admission:
+    """What features pass before they are used, of ``file.py:function`` or a function.
+
+    Raises:
+        ConfigError: no such function, or as :func:`examine`.
+        DataError: too few bars to tell.
+    """
+    from offline_trader.features.own import unnamed_features
+
+    return examine(unnamed_features(features, tuple(bars.signals)), bars)
 
 
 class _Probe:

@@ -41,6 +41,7 @@ __all__ = [
     "name_features",
     "own_features",
     "state_window",
+    "unnamed_features",
 ]
 
 _SIGNATURE = (
@@ -88,20 +89,8 @@ def name_features(features: str | Callable[..., Any], *, trust: bool = False) ->
     Raises:
         ConfigError: no name of a function, or another file of the same name was named before.
     """
-    if callable(features):
-        name = f"{features.__module__}:{features.__qualname__}"
-        given = NamedFeatures(name, "", trust, features)
-    else:
-        place, colon, function = features.rpartition(":")
-        if not colon or not place or not function:
-            raise ConfigError(
-                f"{features!r} names no features", expected="file.py:function or module:function"
-            )
-        is_file = place.endswith(".py")
-        name = f"{Path(place).name}:{function}" if is_file else features
-        given = NamedFeatures(
-            name, f"{Path(place).resolve()}:{function}" if is_file else features, trust
-        )
+    given = _given(features, trust)
+    name = given.name
     before, sha256 = _NAMED.get(name), given.code[1]  # a wrong name is told here
     if before is not None and before.place and before.place != given.place:
         raise ConfigError(
@@ -113,6 +102,33 @@ def name_features(features: str | Callable[..., Any], *, trust: bool = False) ->
     _NAMED[name] = given
     _LOADED.clear()
     return name
+
+
+def _given(features: str | Callable[..., Any], trust: bool) -> NamedFeatures:
+    if callable(features):
+        name = f"{features.__module__}:{features.__qualname__}"
+        return NamedFeatures(name, "", trust, features)
+    place, colon, function = features.rpartition(":")
+    if not colon or not place or not function:
+        raise ConfigError(
+            f"{features!r} names no features", expected="file.py:function or module:function"
+        )
+    if not place.endswith(".py"):
+        return NamedFeatures(features, features, trust)
+    return NamedFeatures(
+        f"{Path(place).name}:{function}", f"{Path(place).resolve()}:{function}", trust
+    )
+
+
+def unnamed_features(
+    features: str | Callable[..., Any], signals: Sequence[str] = ()
+) -> OwnFeatures:
+    """Features to look at, without naming them.
+
+    Raises:
+        ConfigError: no such file or function.
+    """
+    return OwnFeatures(_given(features, trust=False), tuple(signals))
 
 
 def own_features(name: str, signals: Sequence[str] = ()) -> OwnFeatures:

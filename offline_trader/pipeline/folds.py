@@ -16,6 +16,7 @@ from offline_trader.evaluation.walk_forward import Fold, FoldResult, fold_direct
 from offline_trader.markets import BarRange, Bars, load_market
 from offline_trader.pipeline.derived_seeds import fold_seed
 from offline_trader.pipeline.finetuning import finetune
+from offline_trader.pipeline.own_features import own_code
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
@@ -46,8 +47,9 @@ class LineJob:
     )
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings and the market's hash."""
-        return {**to_dict(self.config), "market_sha256": self._bars().sha256}
+        """The settings, the market's hash, and that of the user's own features."""
+        shas = {"market_sha256": self._bars().sha256, **own_code(self.config.env.features)}
+        return {**to_dict(self.config), **shas}
 
     def prepare(self, fold: Fold, directory: Path) -> None:
         """Collect the fold's dataset and clone its experts, unless that was done already."""

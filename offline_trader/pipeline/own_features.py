@@ -7,7 +7,7 @@ from typing import Any
 
 from offline_trader.errors import ConfigError
 
-__all__ = ["chosen_features", "feature_notes", "name_all"]
+__all__ = ["chosen_features", "feature_notes", "name_all", "own_code"]
 
 
 def chosen_features(
@@ -49,6 +49,19 @@ def name_all(features: Sequence[str | Callable[..., Any]], *, trust: bool = Fals
     from offline_trader.features import name_features
 
     return [name_features(each, trust=trust) for each in features]
+
+
+def own_code(features: Sequence[str]) -> dict[str, str]:
+    """Hash of the features where some are the user's own, whose code may change under a name.
+
+    Raises:
+        ConfigError: they were not named.
+    """
+    if not any(":" in name for name in features):
+        return {}
+    from offline_trader.features import observation_layout
+
+    return {"feature_sha256": observation_layout(features).feature_hash}
 
 
 def feature_notes(features: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from offline_trader.features import compute_features
 from offline_trader.markets import Bars, load_market
 from offline_trader.pipeline.derived_seeds import fold_seed
 from offline_trader.pipeline.folds import judged_window, window_env
+from offline_trader.pipeline.own_features import own_code
 from offline_trader.pipeline.settings import WalkForwardConfig
 from offline_trader.policies import ForeignPolicy, adapt
 from offline_trader.types import digest
@@ -80,6 +81,7 @@ class PolicyJob:
             "windows": to_dict(self.config.windows),
             "seed": self.config.seed,
             "market_sha256": self._bars().sha256,
+            **own_code(self.config.env.features),
             "factory": self.name,
             "factory_sha256": _content(self.factory),
         }

@@ -36,7 +36,11 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     path.write_text(
         "def fine(bars):\n    return bars['close'].pct_change()\n\n"
         "def leaky(bars):\n    return bars['close'].pct_change().shift(-1)\n\n"
-        "def calendar(bars):\n    return bars.index.month * 1.0\n"
+        "def calendar(bars):\n    return bars.index.month * 1.0\n\n"
+        "def rare(bars):\n    r = bars['close'].pct_change()\n"
+        "    odd = (bars['close'] * 1000).round().astype(int) % 197 == 9\n"
+        "    return r.where(~odd, r.shift(-1))\n\n"
+        "def moody(bars):\n    return bars['mood'] * 2.0\n"
     )
     assert _run(f"{path}:fine", "--cuts", "2") == 0
     said = capsys.readouterr()
@@ -46,8 +50,10 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "reads elsewhere is not audited" in " ".join(capsys.readouterr().err.split())
     assert _run(f"{path}:leaky", "--cuts", "2") == 4
     assert "reads the future" in capsys.readouterr().err
+    assert _run(f"{path}:rare", "--cuts", "1", "--market", "synthetic:walk?bars=900") == 4
+    assert "rare" in capsys.readouterr().err
     assert _run(f"{path}:absent") == 2
-    assert "fine, leaky, calendar" in capsys.readouterr().err
+    assert "fine, leaky, calendar, rare, moody" in capsys.readouterr().err
     assert _run("nothing") == 2
     assert _run("no.such.module:f") == 2
     assert _run("features", "--seed", "-1") == 2
@@ -86,3 +92,17 @@ def test_an_expert_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert _run(f"{path}:rule", *common) == 0
     assert json.loads(capsys.readouterr().out)["outputs"] == ["action", "equity"]
+
+
+def test_a_signal_is_a_column_of_the_frame(tmp_path: Path) -> None:
+    path, market = tmp_path / "mine.py", tmp_path / "prices.csv"
+    path.write_text(
+        "def back(bars):\n    return bars['mood'].bfill()\n\n"
+        "def on(bars):\n    return bars['mood'].ffill()\n"
+    )
+    days = [f"2020-{1 + k // 28:02d}-{1 + k % 28:02d}" for k in range(200)]
+    rows = [f"{day},10,11,9,10.{k % 5},{k if k % 3 else ''}" for k, day in enumerate(days)]
+    market.write_text("\n".join(["date,open,high,low,close,mood", *rows]))
+    with_signal = ("--market", str(market), "--signal", "mood", "--cuts", "2")
+    assert _run(f"{path}:on", *with_signal) == 0
+    assert _run(f"{path}:back", *with_signal) == 4

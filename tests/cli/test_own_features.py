@@ -205,3 +205,13 @@ def test_options_that_do_nothing_are_refused(line: Path, monkeypatch: pytest.Mon
     assert code_of(*COLLECT, "--trust-features") == 2
     assert code_of(*COLLECT, "--features", "mine.py:signal") == 2
     assert code_of(*COLLECT, "--signal", "moon", "--signal-file", "mood.csv") == 3
+
+
+def test_the_next_command_names_the_features_again(
+    line: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(line)
+    words = [word for word in COLLECT if word != "-q"]
+    assert code_of(*words, "--id", "own/again-v0", *OWN) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--dataset own/again-v0 --root data --features mine.py:signals" in said

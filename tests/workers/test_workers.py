@@ -89,3 +89,24 @@ def test_workers_are_counted_where_no_process_can_be_bound_to_cores(
     assert usable_cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+@pytest.mark.parametrize("modules", [(), ("worker_jobs",)], ids=["fresh", "forked"])
+def test_workers_know_the_features_that_the_user_named_and_what_was_found_of_them(
+    modules: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offline_trader.features import admission, compute_features, name_features, own
+    from offline_trader.markets import load_market
+
+    for module, attribute in ((own, "_NAMED"), (own, "_LOADED"), (admission, "_ADMITTED")):
+        monkeypatch.setattr(module, attribute, {})
+    monkeypatch.setattr(admission, "_SECONDS", 0.05)
+    file = tmp_path / "mine.py"
+    file.write_text("def move(bars):\n    return bars['close'].pct_change(3)\n", encoding="utf-8")
+    name = name_features(f"{file}:move")
+    here = compute_features(load_market("synthetic:walk?bars=300&seed=1"), name)
+    waiting: Iterator[Any] = iter([JOBS.Observing(name)])
+    found: list[Any] = []
+    with Pool[Any](1, modules) as pool:
+        pool.run(lambda: next(waiting, None), on_done=lambda _, told: found.append(told))
+    assert found == [(here.schema.hash, 1, float(here.values[-1, 0]))]

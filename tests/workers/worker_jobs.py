@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from offline_trader.errors import DataError
@@ -56,3 +57,18 @@ class Doubling:
     def __call__(self, report: Report) -> tuple[int, int, str | None]:
         """Twice the number, who did it, and with how many threads."""
         return 2 * self.number, os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Observing:
+    """What a worker knows of features of the user's own."""
+
+    name: str
+
+    def __call__(self, report: Report) -> tuple[str, int, float]:
+        from offline_trader.features import admitted, compute_features
+        from offline_trader.markets import load_market
+
+        known = len(admitted((self.name,)))
+        found = compute_features(load_market("synthetic:walk?bars=300&seed=1"), self.name)
+        return found.schema.hash, known, float(found.values[-1, 0])
