@@ -7,11 +7,10 @@ from offline_trader.features.admission import (
     LeakFound,
     admission_notes,
     admitted,
-    examine_features,
 )
 from offline_trader.features.compute import Features, compute_features
 from offline_trader.features.leaks import AuditConfig, AuditResult, Leak, audit_function, bars_frame
-from offline_trader.features.own import changed_code, name_features, state_window
+from offline_trader.features.own import changed_code, examine_features, name_features, state_window
 from offline_trader.features.scaler import FeatureScaler
 from offline_trader.features.schema import FEATURE_NAMES, WARMUP_BARS, FeatureSchema
 from offline_trader.features.sets import (

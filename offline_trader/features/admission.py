@@ -16,9 +16,9 @@ computes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -182,18 +182,6 @@ def _refusal(features: OwnFeatures, leaks: tuple[LeakFound, ...]) -> ConfigError
         hint="offline-trader audit shows how far it reads; --trust-features uses it all the same, "
         "and says so in everything that is made with it",
     )
-
-
-def examine_features(features: str | Callable[..., Any], bars: Bars) -> Admission:
-    """What features pass before they are used, of ``file.py:function`` or a function.
-
-    Raises:
-        ConfigError: no such function, or as :func:`examine`.
-        DataError: too few bars to tell.
-    """
-    from offline_trader.features.own import unnamed_features
-
-    return examine(unnamed_features(features, tuple(bars.signals)), bars)
 
 
 class _Probe:

@@ -32,16 +32,17 @@ from offline_trader.workers import carry
 if TYPE_CHECKING:
     import pandas as pd
 
+    from offline_trader.features.admission import Admission
     from offline_trader.features.trailing import TrailingStream
 
 __all__ = [
     "NamedFeatures",
     "OwnFeatures",
     "changed_code",
+    "examine_features",
     "name_features",
     "own_features",
     "state_window",
-    "unnamed_features",
 ]
 
 _SIGNATURE = (
@@ -120,15 +121,18 @@ def _given(features: str | Callable[..., Any], trust: bool) -> NamedFeatures:
     )
 
 
-def unnamed_features(
-    features: str | Callable[..., Any], signals: Sequence[str] = ()
-) -> OwnFeatures:
-    """Features to look at, without naming them.
+def examine_features(features: str | Callable[..., Any], bars: Bars) -> Admission:
+    """What features pass before they are used, of ``file.py:function`` or a function; a leak is no
+    error here, and nothing is named.
 
     Raises:
-        ConfigError: no such file or function.
+        ConfigError: no such function, one that gives two answers for the same bars, or that needs
+            more bars than it says.
+        DataError: too few bars to tell.
     """
-    return OwnFeatures(_given(features, trust=False), tuple(signals))
+    from offline_trader.features.admission import examine
+
+    return examine(OwnFeatures(_given(features, trust=False), tuple(bars.signals)), bars)
 
 
 def own_features(name: str, signals: Sequence[str] = ()) -> OwnFeatures:
