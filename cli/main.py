@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "judge": "Judge returns, an equity curve or trades that were made elsewhere.",
     "known-optimum": "Score a policy or a learner where the best policy is known.",
     "doctor": "Look whether this installation works, and say what to do where it does not.",
+    "power": "Find out which signals the line would find in bars like yours.",
     "audit": "Find outputs of a feature or rule that read the future.",
     "serve": "Serve an exported model over HTTP, behind a risk gate and with an audit log.",
     "audit-log": "Verify, export and replay the log of a desk that serves a model.",

@@ -1,0 +1,155 @@
+"""Bars rebuilt from a real history with a signal of known strength in them, and nothing else.
+
+The history's simple returns lose their mean and are drawn anew in blocks (stationary bootstrap,
+Politis & Romano 1994), each bar with its own gap, range and volume; then
+
+    r_t = x_t + β·s_{t−1},   s_t = φ·s_{t−1} + √(1 − φ²)·e_t,   β = c·σ_x/√(1 − c²)
+
+where ``c`` is the information coefficient: the correlation of the signal at the close of a bar with
+the next bar's return. Training, validation and test draw from disjoint stretches of the history, so
+that no row of one is copied into another.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.evaluation.statistics import stationary_indices
+from offline_trader.markets import Bars
+from offline_trader.types import FloatArray, IntArray
+
+__all__ = ["Planted", "Split", "plant"]
+
+_START = np.datetime64("1980-01-01", "D")
+_LEAST_SOURCE = 250
+"""Bars of a stretch of the history that blocks are drawn from, at least."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """How many bars there are before training, and of training, validation and test."""
+
+    warm_up: int
+    train: int
+    validation: int
+    test: int
+
+    @property
+    def total(self) -> int:
+        """Of all four."""
+        return self.warm_up + self.train + self.validation + self.test
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """What was made.
+
+    Attributes:
+        bars: T rebuilt bars.
+        signal: [T] s at the close of each bar, of variance 1.
+        coefficient: c.
+        split: of the T bars.
+    """
+
+    bars: Bars
+    signal: FloatArray
+    coefficient: float
+    split: Split
+
+
+def plant(
+    history: Bars,
+    split: Split,
+    coefficient: float,
+    *,
+    persistence: float = 0.95,
+    block_bars: float = 20.0,
+    seed: int = 0,
+) -> Planted:
+    """Rebuild ``history`` with a signal of ``coefficient``.
+
+    The same seed draws the same blocks and the same signal for every coefficient, so that a curve
+    over coefficients is one over markets that differ in nothing else.
+
+    Args:
+        history: one instrument's bars; the first row only begins the returns.
+        split: bars of each part; a part's blocks come from as large a share of the history.
+        coefficient: c in [0, 1).
+        persistence: φ in [0, 1).
+        block_bars: mean length of a block.
+        seed: of blocks and signal.
+
+    Raises:
+        ConfigError: a coefficient or persistence out of range.
+        DataError: a history too short for disjoint stretches of 250 bars.
+    """
+    for name, value in (("coefficient", coefficient), ("persistence", persistence)):
+        if not 0.0 <= value < 1.0:
+            raise ConfigError(f"{name} = {value}", expected="0 or more and below 1")
+    blocks, innovations = (
+        np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2)
+    )
+    rows = _rows(len(history) - 1, split, block_bars, history.name, blocks)
+    x = history.close[1:] / history.close[:-1] - 1.0
+    x = x[rows] - x.mean()
+    signal = _signal(split.total, persistence, innovations)
+    strength = coefficient / math.sqrt(1.0 - coefficient**2) * float(x.std())
+    r = x + strength * np.concatenate(([0.0], signal[:-1]))
+    if (r <= -1.0).any():
+        raise DataError(
+            f"{history.name}: a rebuilt return of {r.min():.0%}", expected="above −100 %"
+        )
+    return Planted(_bars(history, rows + 1, r), signal, coefficient, split)
+
+
+def _rows(n: int, split: Split, block_bars: float, name: str, rng: np.random.Generator) -> IntArray:
+    """[T] rows of n returns; warm-up and training share the first stretch."""
+    wanted = np.array([split.warm_up + split.train, split.validation, split.test])
+    edges = np.round(np.concatenate(([0], np.cumsum(wanted))) / wanted.sum() * n).astype(np.int64)
+    if np.diff(edges).min() < _LEAST_SOURCE:
+        raise DataError(
+            f"{name}: {n + 1:,} bars give stretches of {', '.join(map(str, np.diff(edges)))} for "
+            "training, validation and test",
+            expected=f"at least {_LEAST_SOURCE} bars each",
+            hint="take a longer history, or longer validation and test",
+        )
+    parts = []
+    for first, last, length in zip(edges[:-1], edges[1:], wanted, strict=True):
+        drawn: list[IntArray] = []
+        while sum(map(len, drawn)) < length:
+            drawn.append(first + stationary_indices(int(last - first), block_bars, 1, rng)[0])
+        parts.append(np.concatenate(drawn)[:length])
+    return np.concatenate(parts)
+
+
+def _signal(n: int, persistence: float, rng: np.random.Generator) -> FloatArray:
+    from scipy.signal import lfilter
+
+    e = rng.standard_normal(n)
+    e[1:] *= math.sqrt(1.0 - persistence**2)
+    return np.asarray(lfilter([1.0], [1.0, -persistence], e), dtype=np.float64)
+
+
+def _bars(history: Bars, rows: IntArray, r: FloatArray) -> Bars:
+    """Bars with returns r [T] and the gaps, ranges and volumes of the history's ``rows``."""
+    close = history.close[rows[0] - 1] * np.cumprod(1.0 + r)
+    before = np.concatenate(([history.close[rows[0] - 1]], close[:-1]))
+    opened = before * (history.open[rows] / history.close[rows - 1])
+    top = history.high[rows] / np.maximum(history.open[rows], history.close[rows])
+    bottom = history.low[rows] / np.minimum(history.open[rows], history.close[rows])
+    days = np.busday_offset(_START, np.arange(len(rows)), roll="forward")
+    return Bars(
+        symbol="planted",
+        timestamps=days.astype("datetime64[ns]"),
+        open=opened,
+        high=np.maximum(opened, close) * top,
+        low=np.minimum(opened, close) * bottom,
+        close=close,
+        volume=history.volume[rows],
+        periods_per_year=history.periods_per_year,
+        source=f"planted in {history.symbol}",
+    )

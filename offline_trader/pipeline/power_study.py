@@ -1,0 +1,281 @@
+"""Does the line find a signal that is there? A user's line, on markets with a planted one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_trader.codec import read_object, to_json
+from offline_trader.config import to_dict
+from offline_trader.datasets import collect
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.backtest import EvaluationRange
+from offline_trader.evaluation.measures import collapse_of, sharpe_ratio
+from offline_trader.evaluation.power import (
+    SIGNAL,
+    Planted,
+    PowerPoint,
+    Split,
+    plant,
+    power_curve,
+    power_sentence,
+    signal_rule,
+)
+from offline_trader.evaluation.report.charts import Band, Line, LineChart
+from offline_trader.evaluation.report.png import write_pngs
+from offline_trader.evaluation.statistics import bootstrap_interval
+from offline_trader.features import WARMUP_BARS
+from offline_trader.markets import BarRange, Bars, load_market
+from offline_trader.pipeline.folds import window_env
+from offline_trader.pipeline.pretraining import pretrain
+from offline_trader.pipeline.progress import Progress, Silent
+from offline_trader.pipeline.settings import LineConfig
+from offline_trader.pipeline.trained_runs import finished_run, trained_policy
+from offline_trader.runs import atomic_write
+from offline_trader.types import FloatArray, digest
+from offline_trader.workers import Report, run_jobs
+
+__all__ = ["PowerConfig", "power"]
+
+_DATASET = "power/experts-v0"
+_RESULT, _BARS = "result.json", "bars.csv"
+_ONE_SIDED = 0.90
+"""Confidence of the two-sided interval whose lower end is the one-sided test at 5 %."""
+
+
+@dataclass(frozen=True)
+class PowerConfig(LineConfig):
+    """The line, and the markets that it is tried on. ``env.market`` is the history.
+
+    Attributes:
+        coefficients: information coefficients; 0 shows what is claimed where there is nothing.
+        seeds: markets for each coefficient.
+        train_years, validation_years, test_years: bars of each part, in years of the history.
+        persistence: AR(1) coefficient of the signal from bar to bar.
+        beside: the signal stands beside the features of ``env.features``; otherwise alone.
+    """
+
+    coefficients: tuple[float, ...] = (0.0, 0.05, 0.1)
+    seeds: int = 8
+    train_years: float = 12.0
+    validation_years: float = 1.0
+    test_years: float = 4.0
+    persistence: float = 0.95
+    beside: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.env.market) != 1:
+            raise ConfigError(
+                f"env.market names {len(self.env.market)} markets", expected="one instrument"
+            )
+        if not self.coefficients or any(not 0.0 <= each < 1.0 for each in self.coefficients):
+            raise ConfigError(f"coefficients = {self.coefficients}", expected="numbers in [0, 1)")
+        if self.seeds < 1:
+            raise ConfigError(f"seeds = {self.seeds}", expected="1 or more")
+        for name in ("train_years", "validation_years", "test_years"):
+            if not 0.05 <= getattr(self, name) <= 1000.0:
+                raise ConfigError(f"{name} = {getattr(self, name)}", expected="0.05 to 1000")
+
+    def split(self, history: Bars) -> Split:
+        """The parts in bars."""
+        years = (self.train_years, self.validation_years, self.test_years)
+        return Split(WARMUP_BARS, *(round(each * history.periods_per_year) for each in years))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One market: plant, collect, train, judge; its result stays in its folder."""
+
+    config: PowerConfig
+    coefficient: float
+    seed: int
+    folder: Path
+
+    def __call__(self, report: Report, /) -> None:
+        """Write the result, unless that was done before with these settings."""
+        stated = digest(
+            {"config": to_dict(self._line_only()), "history": _history(self.config).sha256}
+        )
+        known = _known(self.folder / _RESULT, stated)
+        if known is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            result = {"settings": stated, **self._judged()}
+            atomic_write(self.folder / _RESULT, to_json(result, indent=1).encode())
+            for heavy in ("datasets", "run"):
+                shutil.rmtree(self.folder / heavy, ignore_errors=True)
+        report(1.0)
+
+    def _line_only(self) -> PowerConfig:
+        """The settings that decide this market's result, whatever others are tried beside it."""
+        return replace(self.config, coefficients=(self.coefficient,), seeds=1, seed=self.seed)
+
+    def _judged(self) -> dict[str, Any]:
+        config = self.config
+        history = _history(config)
+        planted = plant(
+            history,
+            config.split(history),
+            self.coefficient,
+            persistence=config.persistence,
+            seed=self.seed,
+        )
+        file = self.folder / _BARS
+        frame = planted.bars.to_frame()
+        frame[SIGNAL] = planted.signal
+        frame.index.name = "timestamp"
+        frame.to_csv(file)
+        line, test = self._line(planted, file)
+        collect(line.collecting(_DATASET), root=self.folder / "datasets")
+        pretrain(line.pretraining(_DATASET), self.folder / "run", root=self.folder / "datasets")
+        policy = trained_policy(finished_run(self.folder / "run"), unverified=True).act
+        span, rules = EvaluationRange.from_env(test), line.env.simulator
+        own = span.account(policy, rules)
+        rule = signal_rule(EvaluationRange.from_env(line.env), rules)
+        ruled = span.account(rule, rules)
+        collapse = collapse_of(own.backtests)
+        periods = history.periods_per_year
+        return {
+            "coefficient": self.coefficient,
+            "seed": self.seed,
+            **_claim("", own.returns, periods, self.seed),
+            **_claim("rule_", ruled.returns, periods, self.seed),
+            "trades": int(sum(one.traded.sum() for one in own.backtests)),
+            "exposure": float(np.mean([np.abs(one.exposure).mean() for one in own.backtests])),
+            "verdicts": list(collapse.verdicts),
+        }
+
+    def _line(self, planted: Planted, file: Path) -> tuple[LineConfig, Any]:
+        """The line on the training bars, and the environment of the test bars."""
+        split, bars = planted.split, load_market(str(file))
+        features = (*(self.config.env.features if self.config.beside else ()), f"signal:{SIGNAL}")
+        env = replace(self.config.env, market=(str(file),), features=features, tz=None)
+        first = split.warm_up
+        train = BarRange(first, first + split.train)
+        chosen = BarRange(train.stop, train.stop + split.validation)
+        episode = None if env.episode_bars is None else min(env.episode_bars, split.train - 1)
+        moments = [str(bars.timestamps[row]) for row in (chosen.start, chosen.stop - 1)]
+        sections = {name: getattr(self.config, name) for name in LineConfig.__dataclass_fields__}
+        line = replace(
+            LineConfig(**sections),
+            env=window_env(env, bars, train, episode),
+            validation=replace(self.config.validation, start=moments[0], end=moments[1]),
+            seed=self.config.seed + self.seed,
+        )
+        return line, window_env(env, bars, BarRange(chosen.stop - 1, split.total))
+
+
+def power(
+    config: PowerConfig, folder: Path, progress: Progress = Silent(), *, workers: int = 1
+) -> dict[str, Any]:
+    """Try the line on every market; points of the curve, one sentence, a picture.
+
+    Finished markets of the same settings are kept in ``folder``, so a stopped command goes on, and
+    one with more seeds or coefficients adds to what is there.
+
+    Raises:
+        ConfigError, DataError: a history that is too short or cannot be read.
+    """
+    history = _history(config)
+    plant(history, config.split(history), 0.0)  # refuses what is too short before anything is made
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        _Job(config, coefficient, seed, folder / "markets" / f"{coefficient:g}-{seed}")
+        for seed in range(config.seeds)
+        for coefficient in config.coefficients
+    ]
+    done = np.zeros(len(jobs))
+    with progress.task("markets", len(jobs)) as advance:
+
+        def told(job: int, value: float) -> None:
+            done[job] = value
+            advance(float(done.sum()))
+
+        run_jobs(jobs, workers, told)
+    results = [_read(job.folder / _RESULT) for job in jobs]
+    points = power_curve(results)
+    rules = config.env.simulator
+    cost = rules.commission_bps + rules.half_spread_bps + rules.slippage_bps
+    sentence = power_sentence(points, config.train_years, cost)
+    payload = {
+        "history": config.env.market[0],
+        "points": [asdict(each) for each in points],
+        "sentence": sentence,
+        "results": results,
+        "settings": to_dict(config),
+    }
+    atomic_write(folder / "power.json", to_json(payload, indent=1).encode())
+    write_pngs(_charts(points), folder, f"{config.env.market[0]}, {config.train_years:g} years")
+    return payload
+
+
+def _history(config: PowerConfig) -> Bars:
+    env = config.env
+    return load_market(env.market[0], tz=env.tz)
+
+
+def _claim(prefix: str, returns: FloatArray, periods: float, seed: int) -> dict[str, Any]:
+    """Sharpe ratio, and whether it is above 0 at 5 %, one-sided; of no trades 0 and no."""
+    found = sharpe_ratio(returns, periods)
+    interval = bootstrap_interval(
+        returns, "sharpe", periods, rng=np.random.default_rng(seed), confidence=_ONE_SIDED
+    )
+    return {
+        f"{prefix}sharpe": 0.0 if found is None else float(found),
+        f"{prefix}low": None if interval is None else interval.low,
+        f"{prefix}found": interval is not None and interval.low > 0.0,
+    }
+
+
+def _known(file: Path, stated: str) -> Mapping[str, Any] | None:
+    if not file.is_file():
+        return None
+    result = _read(file)
+    return result if result.get("settings") == stated else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return read_object(file, what="the result of one market", hint="delete its folder")
+
+
+def _charts(points: list[PowerPoint]) -> list[LineChart]:
+    x = np.array([each.coefficient for each in points])
+    column = {
+        name: np.array([float(getattr(each, name)) for each in points])
+        for name in ("share", "share_low", "share_high", "sharpe", "rule_sharpe")
+    }
+    about = "information coefficient: correlation of the signal with the next bar's return"
+    return [
+        LineChart(
+            "power",
+            "How often the signal is found",
+            x,
+            (Line("share of the markets", column["share"], "policy"),),
+            dates=False,
+            bands=(Band("95 % interval", column["share_low"], column["share_high"], "policy"),),
+            unit="percent",
+            rule=0.05,
+            x_label=about,
+            y_label="found at 5 %, one-sided",
+        ),
+        LineChart(
+            "sharpe",
+            "What is earned on the test bars",
+            x,
+            (
+                Line("the line", column["sharpe"], "policy"),
+                Line("a rule on the signal alone", column["rule_sharpe"], "expert"),
+            ),
+            dates=False,
+            unit="ratio",
+            rule=0.0,
+            x_label=about,
+            y_label="mean Sharpe ratio a year",
+        ),
+    ]
