@@ -145,9 +145,13 @@ class Desk:
         """
         rows = list(bars)
         for first in range(0, len(rows), _BARS_A_ROW):
-            part = rows[first : first + _BARS_A_ROW]
-            self._session.warm_up(part)
-            self._write(WARMED, {"bars": [_bar_row(bar) for bar in part]})
+            part, before = rows[first : first + _BARS_A_ROW], self._session.bars_seen
+            try:
+                self._session.warm_up(part)
+            finally:  # those before one that is refused have been seen
+                seen = part[: self._session.bars_seen - before]
+                if seen:
+                    self._write(WARMED, {"bars": [_bar_row(bar) for bar in seen]})
         return self
 
     def on_bar(self, bar: Bar, *, holdings: Holdings | None = None) -> Answer:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_trader.errors import ConfigError, DataError, SchemaMismatch
+from offline_trader.errors import ConfigError, DataError, OfflineTraderError, SchemaMismatch
 from offline_trader.features import FEATURE_SETS, FeatureSet, feature_set, feature_stream
 from offline_trader.markets import Bar, Bars, check_bar
 from offline_trader.serving import account
@@ -269,7 +269,7 @@ class Session:
         self._seen += 1
         try:
             return self._stream.update(bar)
-        except DataError as error:
+        except OfflineTraderError as error:  # a function of the user's own may fail, too
             return error.found
 
     def _settle(

@@ -146,6 +146,22 @@ def test_a_log_that_cannot_be_written_stops_every_order(
         walk(desk, bars, clock, 311, 312)
 
 
+def test_a_history_with_a_wrong_bar_is_logged_as_far_as_it_was_seen(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock)
+    past = list(bars.slice(0, 300))
+    past[200] = past[200]._replace(close=float("nan"))
+    with pytest.raises(DataError, match="close is missing"):
+        desk.warm_up(past)
+    desk.warm_up(bars.slice(200, 300))
+    found = walk(desk, bars, clock, 300, 330)
+    whole = Desk(policy, AuditLog(place.with_name("w.db")), LIMITS, clock=clock)
+    expected = walk(whole.warm_up(bars.slice(0, 300)), bars, clock, 300, 330)
+    assert [each.decision.action for each in found] == [each.decision.action for each in expected]
+    assert replay(policy, AuditLog(place)) == 30
+
+
 def test_signals_are_logged_and_replayed(
     make_model: MakeModel, place: Path, bars: Bars, clock: Clock
 ) -> None:

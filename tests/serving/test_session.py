@@ -208,6 +208,24 @@ def test_features_without_a_value_are_held_and_the_session_goes_on(
     assert later[-1] is not None
 
 
+def test_a_function_of_ones_own_that_fails_is_held(make_model: MakeModel, bars: Bars) -> None:
+    class Failing(Closes):
+        def stream(self) -> Failing:
+            return Failing()
+
+        def update(self, bar: Bar) -> FloatArray:
+            if bar.timestamp == bars.timestamps[12]:
+                raise ConfigError("own.py:closes failed")
+            return super().update(bar)
+
+    layout = Closes.schema.layout
+    model = make_model(layout=layout, weights=np.array([40.0, -0.5, 1.0, 0.0, 0.0, 0.0]))
+    decisions = walk(Session(model, features=Failing()), bars.slice(0, 20), 5)
+    held = decisions[7]
+    assert (held.hold, held.because) == (Hold.NO_FEATURES, "own.py:closes failed")
+    assert all(each.action is not None for each in decisions if each is not held)
+
+
 def test_a_model_that_fails_is_held(policy: OnnxPolicy, bars: Bars) -> None:
     class Failing:
         layout = policy.layout
