@@ -8,7 +8,7 @@ from html import escape
 from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.report.blocks import Tone
 from offline_trader.evaluation.report.charts import Chart
-from offline_trader.evaluation.report.labels import label_of, short_names, value_text
+from offline_trader.evaluation.report.labels import label_of, named, short_names, value_text
 from offline_trader.evaluation.report.performance import performance_sections
 from offline_trader.evaluation.report.png import png_bytes
 from offline_trader.evaluation.report.verdict import banner
@@ -62,8 +62,10 @@ def brief_html(evaluation: Evaluation, place: str = "") -> str:
         f'<div style="border-left:4px solid {_COLOURS[found.tone]};padding-left:10px">',
         f"<strong>{escape(found.headline)}</strong> {badges}<br>{escape(found.detail)}<br>",
         f"<small>{escape(evaluation.name)}, {evaluation.start[:10]} to {evaluation.end[:10]}, "
-        f"{evaluation.n_bars:,} bars; {evaluation.trials:,} trials counted</small></div>",
+        f"{evaluation.n_bars:,} bars; {evaluation.trials:,} trial"
+        f"{'' if evaluation.trials == 1 else 's'} counted</small></div>",
         _table(evaluation),
+        _windows(evaluation),
         *map(_picture, _equity(evaluation)),
         *(f"<div><small>{escape(note)}</small></div>" for note in evaluation.notes),
     ]
@@ -75,7 +77,7 @@ def brief_html(evaluation: Evaluation, place: str = "") -> str:
 def _table(evaluation: Evaluation) -> str:
     rivals = evaluation.comparators
     names = [evaluation.name, "95 % interval", *short_names([each.name for each in rivals])]
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+    head = "".join(f"<th>{escape(named(name))}</th>" for name in names)
     rows = []
     for name in _ROWS:
         if name not in evaluation.measures:
@@ -89,6 +91,29 @@ def _table(evaluation: Evaluation) -> str:
         label = escape(label_of(name).text)
         rows.append(f'<tr><td style="text-align:left">{label}</td>{row}</tr>')
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _windows(evaluation: Evaluation) -> str:
+    """A row a window of a walk-forward; nothing where there is none."""
+    if not evaluation.windows:
+        return ""
+    head = ("window", "from", "to", "Sharpe ratio", "return", "buy-and-hold", "trades")
+    rows = [
+        [
+            each.name,
+            each.start[:10],
+            each.end[:10],
+            value_text("sharpe", each.sharpe),
+            value_text("total_return", each.total_return),
+            value_text("total_return", each.benchmark_return),
+            value_text("trades", each.trades),
+        ]
+        for each in evaluation.windows
+    ]
+    columns = "".join(f"<th>{name}</th>" for name in head)
+    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return f"<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _between(evaluation: Evaluation, name: str, before: str = "") -> str:

@@ -168,6 +168,7 @@ def test_a_factory_is_walked_forward_and_not_asked_twice() -> None:
     found = ot.walk_forward("sp500", train=make, **walk)
     assert len(found.evaluation.windows) == len(seen) == 3
     assert len({window.seed for window in seen}) == 3
+    assert found._repr_html_().count("<tr><td>") == 3
     first = seen[0]
     assert first.env.end is not None
     assert first.validation.start is not None
