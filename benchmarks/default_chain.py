@@ -7,7 +7,8 @@ optimum. M3 as bars goes through experts, dataset, features and simulator (``kno
 
 ``seconds to 95`` is a process of its own on one core, from its start to the first policy that the
 chain would validate and that scores 95; the clock stands while the dataset is drawn, which a user
-has, and while policies are scored. Kernels were compiled before.
+has, and while policies are scored. Kernels were compiled before. Seconds of the processor count,
+because other programs take time on a machine that is shared; those of the clock stand beside them.
 
 Seeds 30 to 34 had been used for nothing before but one look at seed 30 of M1-narrow and M3-wide.
 Finished trainings are kept in ``--cache``; the same command goes on from there.
@@ -101,9 +102,13 @@ def seconds(name: str, seed: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     market = get_market(name[:2])
-    apart = time.time()
+
+    def now() -> Any:
+        return np.array([time.time(), time.process_time()])
+
+    apart = now()
     data = make_dataset(name, seed=seed, realised=True)
-    lost = time.time() - apart
+    lost = now() - apart
     chain = StagesConfig(seed=seed)
     size = len(market.observation_names)
     learner = make_learner(chain.learner, size, seed=stage_seeds(seed, 1)[0])
@@ -114,19 +119,21 @@ def seconds(name: str, seed: int) -> dict[str, Any]:
         nonlocal lost, judge
         judge = judge or LogJudge(learner, bars, chain.direct)
         measures = judge(policy).measures
-        spent, apart = time.time() - begun - lost, time.time()
+        apart = now()
+        spent = apart - [begun, 0.0] - lost
         found = score_policy(market, learner.act, n_lanes=64, n_steps=400, seed=1).value
         if found >= REACHED:
-            print(json.dumps({"seconds": spent, "score": found}), flush=True)
+            taken = {"seconds": spent[0], "cpu_seconds": spent[1]}
+            print(json.dumps({**taken, "score": found}), flush=True)
             os._exit(0)
-        lost += time.time() - apart
+        lost = lost + now() - apart
         return measures
 
     for stage in plan_stages(chain, learner, data.transitions(), lambda: bars, validated):
         STAGES[stage.name](stage.config).fit(
             learner, stage.data(), None, stage.evaluate, seed=stage.seed
         )
-    return {"seconds": float("inf"), "score": float("nan")}
+    raise SystemExit(f"{name}, seed {seed}: no policy of the chain scored {REACHED:g}")
 
 
 def figures(found: Mapping[tuple[str, str], list[dict[str, Any]]]) -> Iterator[Figure]:
@@ -136,11 +143,13 @@ def figures(found: Mapping[tuple[str, str], list[dict[str, Any]]]) -> Iterator[F
     worst = []
     for (part, name), rows in found.items():
         if part == "seconds":
-            taken = [row["seconds"] for row in rows]
+            taken = [row["cpu_seconds"] for row in rows]
             yield Figure(
                 f"seconds to 95 on {name}", float(np.median(taken)), "s",
                 (min(taken), max(taken)), target=f"≤ {SECONDS:g}", holds=max(taken) <= SECONDS,
             )  # fmt: skip
+            waited = float(np.median([row["seconds"] for row in rows]))
+            yield Figure(f"seconds to 95 on {name}: of the clock", waited, "s")
             continue
         values = [row["score"] for row in rows]
         summary = seed_summary(values, rng=np.random.default_rng(0))

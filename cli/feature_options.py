@@ -108,13 +108,13 @@ def chosen_features(
     }
 
 
-def name_all(features: Sequence[str] | None, *, trust: bool) -> None:
-    """Say that the code of own features may be imported.
+def name_all(features: Sequence[str] | None, *, trust: bool) -> list[str]:
+    """Say that the code of own features may be imported; their names for ``env.features``.
 
     Raises:
         ConfigError: no such file or function.
     """
-    pipeline.name_all(features or (), trust=trust)
+    return pipeline.name_all(features or (), trust=trust)
 
 
 def naming(features: Sequence[str] | None, *, trust: bool) -> list[str]:

@@ -18,6 +18,7 @@ from offline_trader.cli.options import (
     Settings,
     Unverified,
     examples,
+    listed,
     resolve,
 )
 from offline_trader.config import to_dict
@@ -45,6 +46,7 @@ EXAMPLES = examples(
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
     "offline-trader known-optimum M3-narrow --train default --realised --seeds 5",
     "offline-trader known-optimum M3-bars --train direct --seeds 5",
+    "offline-trader known-optimum M3-bars --train direct --features my_features.py:deviation",
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
     "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
 )
@@ -119,7 +121,7 @@ def command(
     --run the report of `evaluate` shows the result.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    name_all(features, trust=trust_features)
+    own = name_all(features, trust=trust_features)
     request = Request(policy, algorithm, seeds, fqe, run, realised, unverified)
     if name is None:
         request.require_nothing()
@@ -136,6 +138,7 @@ def command(
         settings,
         base,
         learner__algorithm=None if request.method else algorithm,
+        features=listed(own) if name == ON_BARS and request.through_bars else None,
         seed=seed,
     )
     if policy is not None:

@@ -91,7 +91,10 @@ class Request:
 
     def require_used(self, name: str, settings: Sequence[str]) -> None:
         """Raises ConfigError where one of the ``--set`` texts changes nothing on ``name``."""
-        used = {"seed", *(("bars", "paths") if name == ON_BARS else ("score_lanes", "score_steps"))}
+        used = {
+            "seed",
+            *(("bars", "paths", "features") if name == ON_BARS else ("score_lanes", "score_steps")),
+        }
         on_lanes = self.policy is None and "-" not in name
         if on_lanes and not self.through_bars:
             used.add("lanes")

@@ -102,7 +102,7 @@ def score_method(
             if name == ON_BARS:
                 stages = one.stages if method == "default" else ("direct",)
                 made = train_on_bars(one, stages)
-                scores.append(_bars_score(made, one))
+                scores.append(_bars_score(made, one, ("builtin", *one.features)))
             else:
                 made = trainer(name, one, realised)
                 scores.append(_score(market, made, one, one.seed))

@@ -55,6 +55,7 @@ class KnownOptimumConfig:
             ``offline``, and all of its settings are by default those of ``pretrain``.
         score_lanes, score_steps: size of the scoring run.
         bars, paths: size of the scoring run on M3-bars, all paths together.
+        features: of the user's own, beside the built-in ones, for training on M3-bars.
         seed: the first one.
     """
 
@@ -81,6 +82,7 @@ class KnownOptimumConfig:
     score_steps: int = 2_000
     bars: int = 240_000
     paths: int = 60
+    features: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -238,7 +240,8 @@ def train_on_bars(config: KnownOptimumConfig, stages: tuple[str, ...]) -> Learne
     from offline_trader.pipeline.settings import LineConfig
     from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 
-    env = EnvConfig(market=(f"synthetic:ou?seed={config.seed}",), simulator=OU_RULES)
+    source, features = f"synthetic:ou?seed={config.seed}", ("builtin", *config.features)
+    env = EnvConfig(market=(source,), simulator=OU_RULES, features=features)
     parts = {name: getattr(config, name) for name in ("learner", "clone", "direct", "offline")}
     line = LineConfig(env=env, stages=stages, seed=config.seed, **parts)
     with tempfile.TemporaryDirectory(prefix="offline-trader-") as folder:

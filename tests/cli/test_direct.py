@@ -168,6 +168,24 @@ def test_the_line_on_m3_as_bars_comes_near_to_what_its_features_allow(
     assert 75 < score["value"] < 100
 
 
+@pytest.mark.slow
+def test_the_deviation_as_a_feature_of_ones_own_leads_to_the_optimum(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\ndef deviation(bars):\n    return np.log(bars['close'] / 100.0)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = [
+        *("known-optimum", "M3-bars", "--train", "direct", "--features", "own.py:deviation"),
+        *("--seed", "7", "--json", "-q", "--set", "direct.updates=120"),
+        *("--set", "bars=60000", "--set", "paths=20"),
+    ]
+    assert code_of(words) == 0
+    (score,) = json.loads(capsys.readouterr().out)["scores"]
+    assert 93 < score["value"] < 101
+
+
 def test_the_direct_stage_is_scored_where_the_optimum_is_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
