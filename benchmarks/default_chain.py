@@ -200,10 +200,8 @@ def main() -> None:
             print(json.dumps({"part": part, "name": name, "seed": seed, **row}), file=sys.stderr)
             found.setdefault((part, name), []).append(row)
     rows = {" · ".join(key): value for key, value in found.items()}
-    seeds = {key: len(value) for key, value in rows.items()}
-    publish(
-        "default_chain", list(figures(found)), seeds=args.seeds, facts={"rows": rows, "n": seeds}
-    )
+    facts = {"rows": rows, "n": {key: len(value) for key, value in rows.items()}}
+    publish("default_chain", list(figures(found)), seeds=args.seeds, facts=facts)
 
 
 if __name__ == "__main__":
