@@ -45,6 +45,9 @@ def ours(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
         buffer_size=settings["buffer"],
         warmup_steps=warmup,
         critic_updates=0,
+        final_target_entropy=-1.0,  # steady, as the peer's
+        rate_decay=0.0,
+        exploring_starts=0.0,
         evaluate_interval=settings["every"],
         log_interval=settings["every"],
     )

@@ -87,6 +87,12 @@ class KnownOptimumLanes:
         """1."""
         return 1
 
+    @property
+    def endogenous(self) -> tuple[int, ...]:
+        """Columns of the observation that the actions move."""
+        names = self.market.observation_names
+        return tuple(i for i, name in enumerate(names) if name == "position")
+
     def reset(self) -> Observations:
         """[N, O] observations of N new episodes."""
         self.state = self.market.reset(self.n_lanes, self._rng)

@@ -16,6 +16,7 @@ from offline_trader.codec import from_json
 from offline_trader.config import to_dict
 from offline_trader.errors import DataError
 from offline_trader.hashing import file_sha256
+from offline_trader.pipeline.live_figures import LiveFigures
 from offline_trader.pipeline.progress import Advance, Progress
 from offline_trader.pipeline.run_facts import CloneFacts, StageFacts, StageRow
 from offline_trader.pipeline.trained_runs import POLICY_FILE
@@ -144,14 +145,14 @@ class Phases:
 
     def log(self, advance: Advance, progress: Progress) -> Callable[[int, Mapping[str, Any]], None]:
         """Logs (step of the phase, values), says texts, and moves the progress bar there."""
-        offset = self._offset
+        offset, live = self._offset, LiveFigures()
 
         def write(step: int, values: Mapping[str, Any]) -> None:
             self._run.log(offset + step, values)
             for name, value in values.items():
                 if isinstance(value, str):
                     progress.note(f"{name}: {value}")
-            advance(step)
+            advance(step, None, live.text(step, values))
 
         return write
 

@@ -11,8 +11,12 @@ __all__ = ["Advance", "Progress", "Silent"]
 class Advance(Protocol):
     """Moves one task on."""
 
-    def __call__(self, done: float, total: float | None = None, /) -> None:
-        """Tell that ``done`` units are done, of ``total`` if that became known."""
+    def __call__(self, done: float, total: float | None = None, shown: str = "", /) -> None:
+        """Tell that ``done`` units are done, of ``total`` if that became known.
+
+        Args:
+            shown: what the work shows of itself, such as its speed and losses.
+        """
         ...
 
 
@@ -43,5 +47,5 @@ class Silent:
         return nullcontext(_nobody)
 
 
-def _nobody(done: float, total: float | None = None, /) -> None:
+def _nobody(done: float, total: float | None = None, shown: str = "", /) -> None:
     pass

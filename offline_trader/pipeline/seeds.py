@@ -125,7 +125,7 @@ class _Reporting:
         """Reports the units of all blocks so far."""
         before = self._before
 
-        def advance(done: float, _: float | None = None, /) -> None:
+        def advance(done: float, _: float | None = None, shown: str = "", /) -> None:
             self._report(before + done)
 
         yield advance

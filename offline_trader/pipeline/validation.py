@@ -123,7 +123,10 @@ class Validator:
         self._course = EvaluationRange.from_env(env)
 
     def __call__(self, policy: Policy) -> Validated:
-        """``score``, the measures it is made of, and the growth of every bar."""
+        """``score``, the measures it is made of, and the growth of every bar.
+
+        ``collapsed`` is 1 where the verdict is COLLAPSED.
+        """
         from offline_trader.learning.stages import Validated
 
         account = self._course.account(policy, self.env.simulator)
@@ -147,5 +150,6 @@ class Validator:
             "n_effective": collapse.n_effective,
             "mi_norm": collapse.mi_norm or 0.0,
             "hold_share": collapse.hold_share,
+            "collapsed": float("COLLAPSED" in collapse.verdicts),
         }
         return Validated(measures, growth, active, account.periods_per_year)

@@ -116,6 +116,12 @@ class Simulator:
         self._fields[k.NOW, :, k.EPISODE] = -1.0
         self._started = False
 
+    @property
+    def endogenous(self) -> tuple[int, ...]:
+        """Columns of the observation that the actions move: the portfolio's."""
+        layout = self.market.layout
+        return tuple(range(len(layout.features), layout.size))
+
     def reset(self, seed: int | None = None) -> Observations:
         """First observations [N, F + P] of every lane's next episode (a view).
 

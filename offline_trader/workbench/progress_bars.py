@@ -52,15 +52,13 @@ def terminal_bar(
         progress.TextColumn("{task.percentage:>3.0f} %"),
         progress.TimeElapsedColumn(),
         progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[shown]}", style="dim"),
     )
     with progress.Progress(*columns, console=console, disable=silent) as bars:
-        task = bars.add_task(visible(label), total=total)
+        task = bars.add_task(visible(label), total=total, shown="")
 
-        def advance(done: float, of: float | None = None, /) -> None:
-            if of is None:
-                bars.update(task, completed=done)
-            else:
-                bars.update(task, completed=done, total=of)
+        def advance(done: float, of: float | None = None, shown: str = "", /) -> None:
+            bars.update(task, completed=done, shown=shown, **({} if of is None else {"total": of}))
 
         try:
             yield advance
@@ -98,27 +96,28 @@ class _Notebook:
         """A bar, of which a line with the time it took is left."""
         screen: Any = importlib.import_module("IPython.display")
         begun = drawn = time.monotonic()
-        done, of = 0.0, total
+        done, of, told = 0.0, total, ""
         place = screen.display(screen.HTML(_bar(label, done, of, 0.0)), display_id=True)
 
-        def advance(now: float, known: float | None = None, /) -> None:
-            nonlocal done, of, drawn
-            done, of = now, known or of
+        def advance(now: float, known: float | None = None, shown: str = "", /) -> None:
+            nonlocal done, of, told, drawn
+            done, of, told = now, known or of, shown
             if time.monotonic() - drawn >= _LEAST_WAIT_S:
                 drawn = time.monotonic()
-                place.update(screen.HTML(_bar(label, done, of, drawn - begun)))
+                place.update(screen.HTML(_bar(label, done, of, drawn - begun, told)))
 
         try:
             yield advance
         finally:
-            place.update(screen.HTML(_bar(label, done, of, time.monotonic() - begun)))
+            place.update(screen.HTML(_bar(label, done, of, time.monotonic() - begun, told)))
 
 
-def _bar(label: str, done: float, total: float | None, seconds: float) -> str:
+def _bar(label: str, done: float, total: float | None, seconds: float, shown: str = "") -> str:
     share = min(done / total, 1.0) if total else 0.0
     counted = f"{done:,.0f} of {total:,.0f}, " if total and total > 1 else ""
     return (
         f'<div style="font-family:monospace">{escape(label)} '
         f'<progress value="{share:.4f}" max="1" style="vertical-align:middle"></progress> '
-        f"{counted}{seconds:.1f} s</div>"
+        f"{counted}{seconds:.1f} s {escape(shown)}".rstrip()
+        + "</div>"
     )

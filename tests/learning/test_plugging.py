@@ -101,6 +101,7 @@ class LinearAgent:
         self.preprocessing = Preprocessing(mean, scale, None, config.gamma)
         self.weights = np.random.default_rng(seed).normal(0.0, 0.01, observation_size)
         self.restarted: list[int] = []
+        self.rate = 1.0
         self._exploring = self._deterministic()
         self._noise = np.zeros(0)
         self._losses: list[float] = []
@@ -129,6 +130,9 @@ class LinearAgent:
             old = self.preprocessing
             self.preprocessing = Preprocessing(old.mean, old.scale, scale, old.gamma)
 
+    def set_pace(self, target_entropy: float, rate: float) -> None:
+        self.rate = rate  # it has no temperature
+
     def update(self, batches: Iterable[Batch], *, train_actor: bool = True) -> None:
         for batch in batches:
             seen = batch["observations"].numpy()
@@ -143,7 +147,7 @@ class LinearAgent:
                 nudge = np.zeros(len(self.weights))
                 nudge[i] = 1e-4
                 slope = (gain(self.weights + nudge) - gain(self.weights - nudge)) / 2e-4
-                self.weights[i] += self.config.step * slope
+                self.weights[i] += self.rate * self.config.step * slope
             self._losses.append(-gain(self.weights))
 
     def metrics(self) -> Mapping[str, float]:

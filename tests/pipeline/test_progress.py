@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from offline_trader.cli.console import Terminal
 from offline_trader.envs import EnvConfig
@@ -19,7 +21,10 @@ from offline_trader.pipeline import (
     Silent,
     evaluate_strategy,
     find_strategy,
+    live_figures,
 )
+from offline_trader.pipeline.live_figures import LiveFigures
+from offline_trader.workbench.progress_bars import terminal_bar
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIEF = EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100)
@@ -39,7 +44,7 @@ class Listener:
     def task(self, label: str, total: float | None = None, /) -> Iterator[Advance]:
         """Remember where it begins, how far it came and where it ends."""
         self.told.append(f"{label} begins")
-        yield lambda done, total=None, /: self.told.append(f"{label}: {done} of {total}")
+        yield lambda done, total=None, shown="", /: self.told.append(f"{label}: {done} of {total}")
         self.told.append(f"{label} ends")
 
 
@@ -66,6 +71,27 @@ def test_the_terminal_and_silence_are_both_progress() -> None:
         with each.task("work", 2) as advance:
             advance(1)
             advance(2, 2)
+
+
+def test_a_training_shows_its_speed_and_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 12.0])
+    monkeypatch.setattr(live_figures.time, "monotonic", lambda: next(clock))
+    live = LiveFigures()
+    assert live.text(0, {"engine": "stock"}) == ""
+    row = {"online/reward": 0.01234, "online/action_entropy": 1.5, "online/trade_rate": 0.25,
+           "online/critic_loss": 2.0, "online/updates": 7.0}  # fmt: skip
+    shown = "reward 0.0123, entropy 1.50, trades 25%, critic 2"
+    assert live.text(1_000, row) == shown
+    assert live.text(1_000, {"validation/score": 1.0}) == shown
+    assert live.text(6_000, row) == f"2,500 steps/s, {shown}"
+
+
+def test_a_bar_shows_what_it_is_told() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=120)
+    with terminal_bar(console, "online sac", 10) as advance:
+        advance(5, None, "2,500 steps/s, entropy 1.50")
+    assert "2,500 steps/s, entropy 1.50" in written.getvalue()
 
 
 def test_benchmarks_and_examples_import_no_command() -> None:

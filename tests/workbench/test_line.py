@@ -203,7 +203,7 @@ class Listener:
     def task(self, label: str, total: float | None = None, /) -> Iterator[Advance]:
         """Remember its name."""
         self.told.append(label)
-        yield lambda done, total=None, /: None
+        yield lambda done, total=None, shown="", /: None
 
 
 def test_progress_is_shown_told_or_neither(

@@ -73,6 +73,11 @@ class Agent(Protocol):
         """Scale rewards by the statistics of ``rewards`` [M], unless a scale is stored already."""
         ...
 
+    def set_pace(self, target_entropy: float, rate: float) -> None:
+        """From now on aim at ``target_entropy`` (nats an action dimension), if there is something
+        that aims at one, and learn with the share ``rate`` of the learning rates."""
+        ...
+
     def update(self, batches: Iterable[Batch], *, train_actor: bool = True) -> None:
         """An update a batch.
 

@@ -75,6 +75,21 @@ class Learner:
             for batch in batches:
                 self.engine.update(batch.minibatch(), train_actor=train_actor)
 
+    def set_pace(self, target_entropy: float, rate: float) -> None:
+        """Aim at ``target_entropy`` (nats an action dimension) from now on, and learn with the
+        share ``rate`` of the configured learning rates."""
+        settings = self.config
+        _d3rlpy.set_pace(
+            self.algo,
+            target_entropy * self.action_size,
+            {
+                "actor_optim": rate * settings.actor_lr,
+                "critic_optim": rate * settings.critic_lr,
+                "temp_optim": rate * getattr(settings, "temp_lr", 0.0),
+            },
+        )
+        self.engine.settings_changed()
+
     def metrics(self) -> Mapping[str, float]:
         """Mean of every loss since the last call."""
         return self.engine.metrics()

@@ -40,6 +40,7 @@ __all__ = [
     "minibatch",
     "preprocessing",
     "save_algo",
+    "set_pace",
     "set_reward_scale",
     "settings_of",
     "state",
@@ -252,6 +253,16 @@ def set_reward_scale(algo: Any, scale: RewardScale) -> None:
     algo.config.reward_scaler = d3rlpy.preprocessing.StandardRewardScaler(
         mean=scale.mean, std=scale.scale, eps=0.0
     )
+
+
+def set_pace(algo: Any, target_entropy: float, rates: Mapping[str, float]) -> None:
+    """Set what the temperature aims at, nats of a whole action, and learning rates by optimizer."""
+    algo.impl.target_entropy = target_entropy
+    for name, rate in rates.items():
+        optimizer = getattr(algo.impl.modules, name, None)
+        if optimizer is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
 
 def minibatch(columns: Mapping[str, torch.Tensor], device: str) -> Any:

@@ -47,6 +47,29 @@ class BehaviourTerm:
         return replace(loss, actor_loss=loss.actor_loss + self.behaviour_weight * size * distance)
 
 
+class TargetEntropy:
+    """A target of the temperature that can be set; d3rlpy's is −A nats for good.
+
+    ``L_α = −α · E[log π(ã|s) + target]`` (Haarnoja et al. 2018b, equation 18).
+
+    Attributes:
+        target_entropy: nats, of all A dimensions of an action together.
+    """
+
+    target_entropy: float
+    _modules: Any
+
+    def update_temp(self, log_prob: torch.Tensor) -> torch.Tensor:
+        """A step of the temperature; its loss. At −A its numbers are d3rlpy's, to the bit."""
+        self._modules.temp_optim.zero_grad()
+        loss = -(
+            get_parameter(self._modules.log_temp).exp() * (log_prob.detach() + self.target_entropy)
+        ).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._modules.temp_optim.step()
+        return loss
+
+
 class FullConservativeGradient:
     """The step of alpha leaves the critics' gradients alone.
 
@@ -67,15 +90,15 @@ class FullConservativeGradient:
         self._modules.alpha_optim.step()
 
 
-class ToolkitSACImpl(BehaviourTerm, SACImpl):  # type: ignore[misc]
-    """SAC with the behaviour term."""
+class ToolkitSACImpl(BehaviourTerm, TargetEntropy, SACImpl):  # type: ignore[misc]
+    """SAC with the behaviour term and a target entropy that can be set."""
 
 
-class ToolkitCQLImpl(FullConservativeGradient, BehaviourTerm, CQLImpl):  # type: ignore[misc]
+class ToolkitCQLImpl(FullConservativeGradient, BehaviourTerm, TargetEntropy, CQLImpl):  # type: ignore[misc]
     """CQL with the full conservative gradient and the behaviour term."""
 
 
-class ToolkitCalQLImpl(FullConservativeGradient, BehaviourTerm, CalQLImpl):  # type: ignore[misc]
+class ToolkitCalQLImpl(FullConservativeGradient, BehaviourTerm, TargetEntropy, CalQLImpl):  # type: ignore[misc]
     """Cal-QL with the full conservative gradient and the behaviour term."""
 
 
@@ -92,3 +115,4 @@ def adopt(impl: Any, behaviour_weight: float) -> None:
     if ours is not None:
         impl.__class__ = ours
         impl.behaviour_weight = float(behaviour_weight)
+        impl.target_entropy = -float(impl.action_size)

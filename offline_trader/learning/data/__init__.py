@@ -6,6 +6,7 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.learning.data.batch import Batch, Drawn, RowSource
+    from offline_trader.learning.data.curiosity import Curiosity
     from offline_trader.learning.data.preprocessing import (
         Preprocessing,
         RewardScale,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Columns",
+    "Curiosity",
     "TRANSFORMS",
     "Transform",
     "TransformChain",

@@ -186,6 +186,10 @@ class GraphedEngine:
         self._adams.release()  # the settings outlast the moments that were replaced
         self._adams = AdamSteps(_device_update.optimizers(self._algo), self._device)
 
+    def settings_changed(self) -> None:
+        """Record anew: a graph repeats the numbers that it was recorded with."""
+        self._forget()
+
     def _forget(self) -> None:
         if self._capture is not None and self._replays:
             self._capture.wait()

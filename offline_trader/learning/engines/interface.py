@@ -48,6 +48,9 @@ class Engine(Protocol):
     def reload(self) -> None:
         """Read parameters and optimizer moments anew: somebody else has changed them."""
 
+    def settings_changed(self) -> None:
+        """Somebody has changed learning rates or the target entropy."""
+
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`flush` cannot put into the algorithm: sums of metrics, counters."""
         ...
@@ -85,6 +88,9 @@ class StockEngine:
 
     def reload(self) -> None:
         """Nothing to do: it keeps no copy."""
+
+    def settings_changed(self) -> None:
+        """Nothing to do: they are read at every update."""
 
     def state_dict(self) -> dict[str, Any]:
         """Sums and counts of the metrics since they were last read."""

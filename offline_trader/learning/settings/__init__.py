@@ -6,6 +6,7 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.learning.settings.clone import CloneConfig
+    from offline_trader.learning.settings.curiosity import CuriosityConfig
     from offline_trader.learning.settings.direct import DirectConfig
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
@@ -28,6 +29,7 @@ __all__ = [
     "CQLConfig",
     "CalQLConfig",
     "CloneConfig",
+    "CuriosityConfig",
     "DirectConfig",
     "IQLConfig",
     "LearnerConfig",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings.checks import not_negative, positive
+from offline_trader.learning.settings.checks import not_negative, one_of, positive
+from offline_trader.learning.settings.curiosity import CuriosityConfig
 
 __all__ = ["OnlineConfig"]
 
@@ -21,7 +23,21 @@ class OnlineConfig:
         buffer_size: transitions that the ring buffer holds.
         warmup_steps: environment steps with the warm policy before the first update.
         critic_updates: updates of the critics alone at the start of updating.
+        target_entropy: that the temperature aims at, nats an action dimension, at the start.
+        final_target_entropy: the same in the end.
+        entropy_hold: share of the steps before it begins to change.
+        entropy_decay: share of the steps over which the one becomes the other, in a straight
+            line; 0: at once.
+        rate_decay: share of the steps, the last ones, over which the learning rates go down to
+            a hundredth; 0: they stay.
+        exploring_starts: share of the episodes whose first action is drawn uniformly, so that
+            they begin in any position; of agents that note facts of their actions, none.
+        on_collapse: what happens where a validation calls the policy collapsed: ``explore`` raises
+            the target entropy by a nat, and by one more at each further one, until a validation
+            does not; ``return`` goes on from the best policy; ``continue`` only says so.
         transforms: names of registered transforms of what is stored and sampled, in order.
+        curiosity: settings of an intrinsic reward, on where its ``weight`` is above 0; it comes
+            after the transforms.
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
     """
 
@@ -31,7 +47,15 @@ class OnlineConfig:
     buffer_size: int = 100_000
     warmup_steps: int = 1_000
     critic_updates: int = 500
+    target_entropy: float = -1.0
+    final_target_entropy: float = -1.0
+    entropy_hold: float = 0.0
+    entropy_decay: float = 0.5
+    rate_decay: float = 0.0
+    exploring_starts: float = 0.5
+    on_collapse: Literal["explore", "return", "continue"] = "explore"
     transforms: tuple[str, ...] = ()
+    curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
     evaluate_interval: int = 5_000
     log_interval: int = 1_000
     checkpoint_interval: int = 5_000
@@ -40,5 +64,10 @@ class OnlineConfig:
         positive(self, "buffer_size", "log_interval", "checkpoint_interval")
         not_negative(self, "steps", "update_ratio", "warmup_steps", "critic_updates")
         not_negative(self, "evaluate_interval")
+        one_of(self, "on_collapse", ("explore", "return", "continue"))
+        for name in ("entropy_hold", "entropy_decay", "rate_decay", "exploring_starts"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"{name}={value}", expected="in [0, 1]")
         if not 0.0 <= self.offline_share < 1.0:
             raise ConfigError(f"offline_share={self.offline_share}", expected="in [0, 1)")

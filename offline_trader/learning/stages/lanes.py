@@ -34,7 +34,11 @@ class LaneStep(Protocol):
 
 
 class Lanes(Protocol):
-    """N environments in step, with same-step reset, as the simulator has them."""
+    """N environments in step, with same-step reset, as the simulator has them.
+
+    They may have ``traded`` ([N] bool, who traded in the last step) and ``endogenous`` (columns of
+    the observation that the actions move), which are read where they are there.
+    """
 
     @property
     def final_observations(self) -> Observations:

@@ -19,6 +19,7 @@ from offline_trader.learning.agents import Agent
 from offline_trader.learning.data import (
     TRANSFORMS,
     Batch,
+    Curiosity,
     RingBuffer,
     RowLayout,
     Sampler,
@@ -28,6 +29,7 @@ from offline_trader.learning.data import (
     pack,
 )
 from offline_trader.learning.settings import OnlineConfig
+from offline_trader.learning.stages.annealing import Pace, pace_at
 from offline_trader.learning.stages.lanes import (
     Lanes,
     LaneStep,
@@ -98,7 +100,8 @@ def finetune(
             f"{type(lanes).__name__} has no state_dict", expected="lanes that can be saved"
         )
     named = [TRANSFORMS[name](agent, lanes) for name in config.transforms]
-    chain = TransformChain([*named, *transforms], agent.columns)
+    curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
+    chain = TransformChain([*named, *transforms, *curious], agent.columns)
     loop = _Loop(agent, lanes, offline, config, seed, Selection(evaluate, log), log, chain)
     if resume is None:
         loop.start()
@@ -111,6 +114,18 @@ def finetune(
         if checkpoint is not None and _crossed(before, loop.step, config.checkpoint_interval):
             checkpoint(loop.step, loop.state_dict())
     return loop.finish()
+
+
+def _curiosity(agent: Agent, lanes: Lanes, config: OnlineConfig, seed: int) -> Transform:
+    """Curiosity about what the agent's own doing moves, where the lanes say which columns it is."""
+    return Curiosity(
+        config.curiosity,
+        len(agent.preprocessing.mean),
+        agent.action_size,
+        getattr(lanes, "endogenous", ()),
+        seed + 2,
+        agent.config.device,
+    )
 
 
 @dataclass
@@ -179,17 +194,23 @@ class _Loop:
             shares=(share, 1.0 - share) if share > 0 else (1.0,),
         )
         self._observations: Observations = np.zeros((0, layout.observation_size), np.float32)
+        self._pace: Pace | None = None
+        self._raised = 0.0  # nats that collapses have added to the target entropy
+        # what an agent notes of its own actions would be wrong of another's
+        self._exploring = 0.0 if agent.columns else config.exploring_starts
+        self._first: BoolArray = np.zeros(0, np.bool_)
 
     def start(self) -> None:
         """First observations; the warm start's score, where no critics' phase comes first."""
         self._observations = self._lanes.reset()
-        self._agent.restart(np.ones(len(self._observations), np.bool_))
+        self._first = np.ones(len(self._observations), np.bool_)
+        self._agent.restart(self._first)
         self._selection.consider(0, self._agent)
 
     def advance(self) -> None:
         """One step of every lane, then the updates that are due."""
         before = self._observations
-        actions = self._agent.sample(before, self._generator)
+        actions = self._exploring_start(self._agent.sample(before, self._generator))
         result = self._lanes.step(actions)
         ended = result.terminated | result.truncated
         after = np.where(ended[:, None], self._lanes.final_observations, result.observations)
@@ -197,6 +218,7 @@ class _Loop:
         # the simulator writes into its own arrays: keep what was seen
         self._observations = np.array(result.observations, np.float32)
         self._activity.add(actions, result, getattr(self._lanes, "traded", None))
+        self._first = ended
         if ended.any():
             self._agent.restart(ended)
         self.step += len(actions)
@@ -205,6 +227,14 @@ class _Loop:
         self._credit += len(actions) * self._config.update_ratio
         self._update(int(self._credit))
         self._credit -= int(self._credit)
+
+    def _exploring_start(self, actions: Any) -> Any:
+        """The actions, uniform ones where an episode begins and its turn comes."""
+        if self._exploring == 0.0 or not self._first.any():
+            return actions
+        turn, drawn = torch.rand((2, *actions.shape), generator=self._generator).numpy()
+        chosen = self._first & (turn[:, 0] < self._exploring)
+        return np.where(chosen[:, None], 2.0 * drawn - 1.0, actions)
 
     def _store(
         self, before: Observations, actions: Any, result: LaneStep, after: Observations
@@ -227,6 +257,10 @@ class _Loop:
         if scaling != "none" and self._agent.preprocessing.reward is None:
             self._agent.fit_reward_scale(self._buffer.rewards())
             self._buffer.rescale(self._agent.preprocessing)
+        pace = pace_at(self._config, self.step, self._raised)
+        if pace != self._pace:
+            self._agent.set_pace(pace.target_entropy, pace.rate)
+            self._pace = pace
         alone = min(max(self._config.critic_updates - self._updates, 0), updates)
         with naming_divergence(self.step):
             if alone > 0:
@@ -248,14 +282,34 @@ class _Loop:
             measures = self._activity.measures(hasattr(self._lanes, "traded"))
             if self._log is not None:
                 row = {**losses, **measures, "updates": float(self._updates)}
+                if self._pace is not None:
+                    row["target_entropy"] = self._pace.target_entropy
                 self._log(self.step, {f"online/{name}": value for name, value in row.items()})
             self._activity = _Activity()
         moved = self._updates > config.critic_updates
         if moved and (last or _crossed(before, self.step, config.evaluate_interval)):
-            self._selection.consider(self.step, self._agent)
+            self._watch(self._selection.consider(self.step, self._agent))
+
+    def _watch(self, collapsed: bool) -> None:
+        """Do what the settings say about a policy that collapsed or no longer has."""
+        if not collapsed:
+            self._raised = 0.0
+            return
+        done = "training goes on"
+        if self._config.on_collapse == "explore":
+            self._raised += 1.0
+            pace = pace_at(self._config, self.step, self._raised)
+            done = f"the target entropy is {pace.target_entropy:.2g} nats until it has recovered"
+        elif self._config.on_collapse == "return":
+            kept = self._selection.put_back(self._agent)
+            done = f"training goes on from the best policy, of step {kept:,}"
+        if self._log is not None:
+            text = f"the policy of step {self.step:,} collapsed on the validation range: {done}"
+            self._log(self.step, {"online/collapse": text})
 
     def finish(self) -> TrainResult:
-        """Keep the best policy."""
+        """Keep the best policy, and the agent's learning rates as they were."""
+        self._agent.set_pace(self._config.target_entropy, 1.0)
         return self._selection.finish(self.step, self._updates, self._agent)
 
     def state_dict(self) -> dict[str, Any]:
@@ -263,11 +317,12 @@ class _Loop:
         assert isinstance(self._lanes, ResumableLanes)
         activity = self._activity
         return {
-            "counters": [self.step, self._updates, self._credit],
+            "counters": [self.step, self._updates, self._credit, self._raised],
             "agent": self._agent.state_dict(),
             "transforms": self._transforms.state_dict(),
             "lanes": as_tensors(self._lanes.state_dict()),
             "observations": torch.from_numpy(self._observations.copy()),
+            "first": torch.from_numpy(self._first.copy()),
             "generator": self._generator.get_state(),
             "buffer": self._buffer.state_dict(),
             "sampler": self._sampler.state_dict(),
@@ -280,11 +335,12 @@ class _Loop:
         """Inverse of :meth:`state_dict`."""
         if not isinstance(self._lanes, ResumableLanes):
             raise ConfigError(f"{type(self._lanes).__name__} cannot be resumed")
-        self.step, self._updates, self._credit = state["counters"]
+        self.step, self._updates, self._credit, self._raised = state["counters"]
         self._agent.load_state_dict(state["agent"])
         self._transforms.load_state_dict(state["transforms"])
         self._lanes.load_state_dict(as_arrays(state["lanes"]))
         self._observations = state["observations"].numpy().copy()
+        self._first = state["first"].numpy().copy()
         self._generator.set_state(state["generator"])
         self._buffer.load_state_dict(state["buffer"])
         self._buffer.scale_with(self._agent.preprocessing)

@@ -49,7 +49,8 @@ _DIVERGED = "lower the learning rates, raise the conservative weight, or turn on
 
 # (step, numbers by name, or texts that a user should read, such as why an engine is slow)
 Log = Callable[[int, Mapping[str, Any]], None]
-# a policy → {"score": higher is better, further measures that are logged}
+# a policy → {"score": higher is better, further measures that are logged}; a measure "collapsed"
+# that is not 0 says that the policy does the same in all states
 Evaluate = Callable[[Policy], "Mapping[str, float] | Validated"]
 # (step, state): torch.save writes it, torch.load(weights_only=True) reads it
 Checkpoint = Callable[[int, dict[str, Any]], None]
@@ -152,13 +153,16 @@ class Selection:
         self._best_step = 0
         self._best: dict[str, Any] = {}
 
-    def consider(self, step: int, agent: Agent) -> None:
+    def consider(self, step: int, agent: Agent) -> bool:
         """Validate the agent's policy as that of ``step``; step 0 is the warm start.
 
         Call it outside a learner's randomness: a validation may draw numbers of its own.
+
+        Returns:
+            Whether the validation calls it collapsed: a measure ``collapsed`` that is not 0.
         """
         if self._evaluate is None or step in self._seen:
-            return
+            return False
         found = self._evaluate(agent.policy())
         measures = dict(found.measures if isinstance(found, Validated) else found)
         candidate = self._compared(step, measures["score"], found)
@@ -173,6 +177,13 @@ class Selection:
             self._warm = agent.snapshot()
         elif self._best_step == 0 or candidate.rank > self._seen[self._best_step].rank:
             self._best_step, self._best = step, agent.snapshot()
+        return bool(measures.get("collapsed", 0.0))
+
+    def put_back(self, agent: Agent) -> int:
+        """Let the agent go on from the policy that would be kept now; its step."""
+        kept, _ = self._choice()
+        agent.restore(self._best if kept > 0 else self._warm)
+        return kept
 
     def _compared(
         self, step: int, score: float, found: Mapping[str, float] | Validated

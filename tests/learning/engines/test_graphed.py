@@ -294,6 +294,22 @@ def test_it_records_anew_after_a_reload_and_for_another_batch(uniform_data: Tran
     assert (capture.captured, capture.waited) == (3, 2)
 
 
+@pytest.mark.usefixtures("capturable_adam")
+def test_it_records_anew_at_another_pace(uniform_data: Transitions) -> None:
+    """Learning rates and the target entropy are numbers in what was recorded."""
+    capture = Recorded()
+    ours, stock = graphed_learner(capture, "sac"), learner_of("sac")
+    for learner in (ours, stock):
+        sampler = sampler_of(learner, uniform_data)
+        for entropy, rate in ((-1.0, 1.0), (-4.0, 0.5), (-4.0, 0.01)):
+            learner.set_pace(entropy, rate)
+            train(learner, sampler, WARMUPS + 5)
+    assert capture.captured == 3
+    near = tensors(stock)
+    for name, tensor in tensors(ours).items():
+        torch.testing.assert_close(tensor, near[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
 def test_the_recorder_refuses_d3rlpys_own_update(uniform_data: Transitions) -> None:
     """The test double would see a host's read in what is captured: stock's update has them."""
     learner = learner_of("sac")

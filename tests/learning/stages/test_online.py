@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
-from offline_trader.learning.agents import Learner, make_learner
+from offline_trader.learning.agents import Learner, load_learner, make_learner
 from offline_trader.learning.data import RingBuffer, Transitions
-from offline_trader.learning.settings import LearnerConfig, OnlineConfig
+from offline_trader.learning.settings import CuriosityConfig, LearnerConfig, OnlineConfig
 from offline_trader.learning.stages import finetune
 
 GRID = np.stack([np.linspace(-1, 1, 201), np.zeros(201)], axis=1).astype(np.float32)
@@ -43,7 +44,10 @@ def test_a_bandits_best_action_is_found(
     mixed: bool, uniform_data: Transitions, target_lanes: Any
 ) -> None:
     learner = learner_of()
-    config = OnlineConfig(steps=4_000, update_ratio=0.1, warmup_steps=200, critic_updates=50)
+    config = OnlineConfig(
+        steps=4_000, update_ratio=0.1, warmup_steps=200, critic_updates=50,
+        exploring_starts=0.0,  # every episode has one step
+    )  # fmt: skip
     rows: list[dict[str, float]] = []
     result = finetune(
         learner,
@@ -108,7 +112,10 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
 ) -> None:
     config = OnlineConfig(
         steps=240, update_ratio=0.3, buffer_size=100, warmup_steps=60, critic_updates=10,
-        evaluate_interval=50, log_interval=40, checkpoint_interval=80,
+        evaluate_interval=50, log_interval=40, checkpoint_interval=80, exploring_starts=0.3,
+        target_entropy=-0.5, final_target_entropy=-3.0, entropy_hold=0.2,
+        entropy_decay=0.7, rate_decay=0.6,
+        curiosity=CuriosityConfig(weight=0.3 if mixed else 0.0),
     )  # fmt: skip
     offline = uniform_data if mixed else None
     saved: dict[int, Path] = {}
@@ -140,6 +147,168 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
     whole.save(tmp_path / "a.d3")
     resumed.save(tmp_path / "b.d3")
     assert (tmp_path / "a.d3").read_bytes() == (tmp_path / "b.d3").read_bytes()
+
+
+def paces(config: OnlineConfig, lanes: Any) -> list[tuple[float, float]]:
+    """What the loop told an agent after each step, in order."""
+    learner, told = learner_of(), list[tuple[float, float]]()
+    set_pace = learner.set_pace
+
+    def spy(target_entropy: float, rate: float) -> None:
+        told.append((target_entropy, rate))
+        set_pace(target_entropy, rate)
+
+    learner.set_pace = spy  # type: ignore[method-assign]
+    finetune(learner, lanes, None, config)
+    groups = [
+        (group["lr"], base)
+        for name, base in (("actor_optim", 3e-3), ("critic_optim", 3e-3), ("temp_optim", 3e-4))
+        for group in getattr(learner.algo.impl.modules, name).param_groups
+    ]
+    assert all(found == base for found, base in groups), "rates are put back in the end"
+    return told
+
+
+def test_entropy_and_rates_follow_their_lines(target_lanes: Any) -> None:
+    config = OnlineConfig(
+        steps=1_600, update_ratio=0.125, warmup_steps=400, critic_updates=0,
+        target_entropy=-1.0, final_target_entropy=-5.0, entropy_hold=0.0, entropy_decay=0.5,
+        rate_decay=0.25,
+    )  # fmt: skip
+    told = paces(config, target_lanes())
+    *course, end = told
+    assert end == (-1.0, 1.0)
+    # updates begin at a quarter of the steps, where half of the way down is done
+    assert course[0] == pytest.approx((-3.0, 1.0))
+    assert course[-1] == pytest.approx((-5.0, 0.01))
+    entropies, rates = np.array(course).T
+    # told where something changes: the way down to a half, then the last quarter and its end
+    done = np.concatenate([np.arange(25, 51), np.arange(76, 101)]) / 100
+    np.testing.assert_allclose(entropies, np.maximum(-1.0 - 8.0 * done, -5.0))
+    np.testing.assert_allclose(rates, np.clip((1.0 - done) / 0.25, 0.01, 1.0))
+
+
+def test_the_policys_entropy_goes_where_the_target_says(target_lanes: Any) -> None:
+    """Entropy of tanh(N(μ, σ)) at the end, −E[log π], against the last target."""
+    found = []
+    for target in (-0.5, -3.0):
+        learner = learner_of(temp_lr=3e-2)
+        config = OnlineConfig(
+            steps=3_000, update_ratio=0.25, warmup_steps=200, critic_updates=0, entropy_hold=0.0,
+            entropy_decay=0.3, target_entropy=0.0, final_target_entropy=target,
+        )  # fmt: skip
+        finetune(learner, target_lanes(), None, config)
+        noise = torch.Generator().manual_seed(0)
+        drawn = np.arctanh(np.stack([learner.sample(GRID, noise) for _ in range(200)]) * 0.999999)
+        before = 0.5 * np.log(2 * np.pi * np.e * drawn.var(axis=0)).mean()
+        found.append(float(before + np.log1p(-(np.tanh(drawn) ** 2)).mean()))
+    assert found == pytest.approx([-0.5, -3.0], abs=0.5)
+
+
+def test_some_episodes_begin_with_any_action(target_lanes: Any) -> None:
+    """The policy says 0.9; every episode has one step; a share of them explores."""
+    taken: list[NDArray[np.float32]] = []
+
+    class Watched(target_lanes):  # type: ignore[misc]
+        def step(self, actions: NDArray[np.float32]) -> Any:
+            taken.append(actions.copy())
+            return super().step(actions)
+
+    for share in (0.0, 0.25, 1.0):
+        taken.clear()
+        learner = learner_of()
+        learner.sample = lambda seen, _: np.full((len(seen), 1), 0.9, np.float32)  # type: ignore
+        config = OnlineConfig(steps=4_000, update_ratio=0.0, exploring_starts=share)
+        finetune(learner, Watched(), None, config)
+        actions = np.concatenate(taken).ravel()
+        explored = actions[actions != np.float32(0.9)]
+        assert len(explored) / len(actions) == pytest.approx(share, abs=0.03)
+        if share:
+            assert np.histogram(explored, 4, (-1, 1))[0].min() > 0.2 * len(explored)
+
+
+def test_the_best_policy_by_validation_is_put_back(target_lanes: Any, tmp_path: Path) -> None:
+    """Scores rise and fall: what is kept, and saved, is the policy at the top."""
+    learner, seen = learner_of(), list[NDArray[np.float32]]()
+    scores = iter([0.0, 1.0, float("nan"), 3.0, 3.0, 2.0])
+
+    def told(policy: Any) -> dict[str, float]:
+        seen.append(policy(GRID))
+        return {"score": next(scores)}
+
+    config = OnlineConfig(
+        steps=400, update_ratio=0.5, warmup_steps=0, critic_updates=0, evaluate_interval=80
+    )
+    result = finetune(learner, target_lanes(), None, config, evaluate=told)
+    assert (result.kept, result.kept_step) == ("best", 240)
+    assert (result.warm_score, result.kept_score, result.last_score) == (0.0, 3.0, 2.0)
+    np.testing.assert_array_equal(learner.act(GRID), seen[3])
+    assert np.abs(seen[3] - seen[5]).max() > 1e-3
+    learner.save(tmp_path / "kept.d3")
+    np.testing.assert_allclose(load_learner(tmp_path / "kept.d3").act(GRID), seen[3], atol=1e-6)
+
+
+def planted(lanes: Any, on_collapse: Any) -> tuple[list[dict[str, Any]], Any, Learner]:
+    """A good warm start meets costs that for a while make holding (a = 0) best; then they end."""
+    learner = learner_of(initial_temperature=0.02, temp_lr=3e-3)
+    warm = OnlineConfig(
+        steps=2_000, update_ratio=0.2, warmup_steps=200, critic_updates=0, exploring_starts=0.0
+    )
+    finetune(learner, lanes(), None, warm)
+
+    class Costly(lanes):  # type: ignore[misc]
+        def step(self, actions: NDArray[np.float32]) -> Any:
+            result = super().step(actions)
+            if self._count * self.n_lanes > 1_600:
+                return result
+            return replace(result, rewards=-5.0 * actions[:, 0].astype(np.float64) ** 2)
+
+    def watched(policy: Any) -> dict[str, float]:
+        return score(policy) | {"collapsed": float(policy(GRID).std() < 0.15)}
+
+    rows: list[dict[str, Any]] = []
+    config = OnlineConfig(
+        steps=6_400, update_ratio=0.2, warmup_steps=0, critic_updates=0, buffer_size=1_000,
+        evaluate_interval=400, log_interval=400, target_entropy=-3.0, final_target_entropy=-3.0,
+        exploring_starts=0.0, on_collapse=on_collapse,
+    )  # fmt: skip
+    result = finetune(
+        learner, Costly(), None, config, lambda s, r: rows.append({"step": s, **r}), watched
+    )
+    return rows, result, learner
+
+
+@pytest.mark.parametrize("on_collapse", ["explore", "return", "continue"])
+def test_a_planted_collapse_is_seen_said_and_left(on_collapse: str, target_lanes: Any) -> None:
+    rows, result, learner = planted(target_lanes, on_collapse)
+    texts = {row["step"]: row["online/collapse"] for row in rows if "online/collapse" in row}
+    assert texts, "nothing collapsed, so nothing was tested"
+    first = min(texts)
+    assert f"the policy of step {first:,} collapsed on the validation range" in texts[first]
+    flags = {row["step"]: row["validation/collapsed"] for row in rows
+             if "validation/collapsed" in row}  # fmt: skip
+    assert flags[0] == 0.0
+    assert {step for step, flag in flags.items() if flag} == set(texts)
+    targets = {row["step"]: row["online/target_entropy"] for row in rows
+               if "online/target_entropy" in row}  # fmt: skip
+    # a row is logged before the validation of its step
+    raised = [targets[step + 400] for step in texts if step + 400 in targets]
+    if on_collapse == "explore":
+        assert "the target entropy is -2 nats" in texts[first]
+        assert targets[first] == -3.0
+        assert raised == [min(-3.0 + i, 0.0) for i in range(1, len(raised) + 1)]
+        assert max(flags) not in texts, "with more exploration it has recovered"
+        assert targets[max(targets)] == -3.0
+    else:
+        assert set(targets.values()) == {-3.0}
+    if on_collapse == "return":
+        assert "from the best policy, of step 0" in texts[first]
+    # whatever came after: the kept one is not below the warm start
+    kept, warm = result.kept_score, result.warm_score
+    assert kept is not None
+    assert warm is not None
+    assert kept >= warm
+    assert score(learner)["score"] == pytest.approx(kept)
 
 
 class Unsaveable:

@@ -61,6 +61,9 @@ class FastEngine:
         for adam in self._update.adams():
             adam.reload()
 
+    def settings_changed(self) -> None:
+        """Nothing to do: they are read at every update."""
+
     def state_dict(self) -> dict[str, Any]:
         """Sums and counts of the metrics since they were last read."""
         return {"sums": dict(self._sums), "counts": dict(self._counts)}

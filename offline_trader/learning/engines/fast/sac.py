@@ -118,7 +118,8 @@ class SACUpdate(ActorCriticUpdate[SACBuffers]):
         )
         temp_loss = 0.0
         if self._temperature.adam is not None:
-            temp_loss = -math.exp(self._temperature.value) * (mean_log_prob - self._width)
+            target = float(getattr(self._impl, "target_entropy", -self._width))
+            temp_loss = -math.exp(self._temperature.value) * (mean_log_prob + target)
             self._temperature.step(temp_loss)
         temperature = math.exp(self._temperature.value)
         size = self._value_size(batch, buffers)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from offline_trader.learning.d3rlpy.objectives import adopt
 from offline_trader.learning.engines.fast import make_update, tower
 
 Make = Callable[..., Any]
@@ -107,6 +108,33 @@ def test_weight_decay_and_learning_rates_are_the_optimizers(
     for name in ("policy", "q_funcs"):
         found, expected = modules_of(fast)[name], modules_of(stock)[name]
         assert apart(flat(found), flat(expected)) < TOLERANCE
+
+
+@pytest.mark.parametrize("algorithm", ["SAC", "CQL"])
+def test_another_target_entropy_is_the_same_in_both(
+    algorithm: str, make: Make, batches: Callable[..., list[Any]]
+) -> None:
+    """The temperature aims at what the implementation says at that moment."""
+    stock, fast = (make(algorithm, temp_learning_rate=1e-2) for _ in range(2))
+    update, temperatures = make_update(fast), []
+    for each in (stock, fast):
+        adopt(each.impl, 0.0)
+    with torch.random.fork_rng():
+        for run, algo in ((lambda b: stock.impl.update(b, 0), stock), (update, fast)):
+            torch.manual_seed(3)
+            for step, batch in enumerate(batches(40)):
+                algo.impl.target_entropy = -1.0 - step / 10
+                losses = run(batch)
+            temperatures.append(losses["temp"])
+    assert temperatures[1] == pytest.approx(temperatures[0], rel=TOLERANCE)
+    for name, module in modules_of(stock).items():
+        assert apart(flat(modules_of(fast)[name]), flat(module)) < TOLERANCE, name
+    left = make(algorithm, temp_learning_rate=1e-2)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        for batch in batches(40):
+            unchanged = left.impl.update(batch, 0)["temp"]
+    assert abs(temperatures[0] - unchanged) > 0.01 * unchanged, "the target did nothing"
 
 
 def test_strided_batches_are_the_same_batches(

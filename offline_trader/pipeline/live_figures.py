@@ -1,0 +1,40 @@
+"""What a training shows of itself beside its progress bar."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["LiveFigures"]
+
+_SHOWN = {
+    "reward": "reward {:.3g}",
+    "action_entropy": "entropy {:.2f}",
+    "trade_rate": "trades {:.0%}",
+    "critic_loss": "critic {:.3g}",
+    "actor_loss": "actor {:.3g}",
+    "temp": "temperature {:.2g}",
+    "intrinsic_reward": "intrinsic {:.2g}",
+}
+
+
+class LiveFigures:
+    """Steps a second, and the figures of the newest row of a training's log."""
+
+    def __init__(self) -> None:
+        self._since: tuple[float, int] | None = None
+        self._text = ""
+
+    def text(self, step: int, values: Mapping[str, Any]) -> str:
+        """A line for the row ``values`` of ``step``; of one without such figures, the last line."""
+        named = {name.rpartition("/")[2]: value for name, value in values.items()}
+        parts = [shape.format(named[name]) for name, shape in _SHOWN.items() if name in named]
+        if not parts or any(name.startswith("validation/") for name in values):
+            return self._text
+        now = time.monotonic()
+        if self._since is not None and now > self._since[0]:
+            parts.insert(0, f"{(step - self._since[1]) / (now - self._since[0]):,.0f} steps/s")
+        self._since = (now, step)
+        self._text = ", ".join(parts)
+        return self._text
