@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["LiveFigures"]
@@ -20,9 +20,14 @@ _SHOWN = {
 
 
 class LiveFigures:
-    """Steps a second, and the figures of the newest row of a training's log."""
+    """Steps a second, and the figures of the newest row of a training's log.
 
-    def __init__(self) -> None:
+    Args:
+        clock: gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._since: tuple[float, int] | None = None
         self._text = ""
 
@@ -32,7 +37,7 @@ class LiveFigures:
         parts = [shape.format(named[name]) for name, shape in _SHOWN.items() if name in named]
         if not parts or any(name.startswith("validation/") for name in values):
             return self._text
-        now = time.monotonic()
+        now = self._clock()
         if self._since is not None and now > self._since[0]:
             parts.insert(0, f"{(step - self._since[1]) / (now - self._since[0]):,.0f} steps/s")
         self._since = (now, step)

@@ -21,7 +21,6 @@ from offline_trader.pipeline import (
     Silent,
     evaluate_strategy,
     find_strategy,
-    live_figures,
 )
 from offline_trader.pipeline.live_figures import LiveFigures
 from offline_trader.workbench.progress_bars import terminal_bar
@@ -73,10 +72,9 @@ def test_the_terminal_and_silence_are_both_progress() -> None:
             advance(2, 2)
 
 
-def test_a_training_shows_its_speed_and_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([10.0, 12.0])
-    monkeypatch.setattr(live_figures.time, "monotonic", lambda: next(clock))
-    live = LiveFigures()
+def test_a_training_shows_its_speed_and_its_figures() -> None:
+    seconds = iter([10.0, 12.0])
+    live = LiveFigures(lambda: next(seconds))
     assert live.text(0, {"engine": "stock"}) == ""
     row = {"online/reward": 0.01234, "online/action_entropy": 1.5, "online/trade_rate": 0.25,
            "online/critic_loss": 2.0, "online/updates": 7.0}  # fmt: skip
