@@ -19,8 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.data.batch import Batch
 from offline_trader.learning.data.transforms import Columns
+from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import CuriosityConfig
 
 __all__ = ["Curiosity"]
@@ -52,8 +54,6 @@ class Curiosity:
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        from offline_trader.learning.engines import PlainAdam, without_dynamo
-
         self._config = config
         seen = list(columns) or list(range(observation_size))
         self._seen = torch.tensor(seen, device=device)
@@ -149,8 +149,6 @@ class Curiosity:
 
     def state_dict(self) -> dict[str, Any]:
         """Models, their optimizer, counters."""
-        from offline_trader.learning.engines import without_dynamo
-
         with without_dynamo():
             optimizer = self._optimizer.state_dict()
         return {
@@ -163,12 +161,9 @@ class Curiosity:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
-        from offline_trader.learning.d3rlpy.algorithms import load_moments
-        from offline_trader.learning.engines import without_dynamo
-
         self.models.load_state_dict(state["models"])
         with without_dynamo():
-            load_moments(self._optimizer, state["optimizer"])
+            _d3rlpy.load_moments(self._optimizer, state["optimizer"])
         self._batches = int(state["batches"])
         self._spread = _Spread(*state["spread"])
         self._sums, self._counts = (list(each) for each in state["metrics"])

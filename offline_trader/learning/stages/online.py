@@ -29,6 +29,7 @@ from offline_trader.learning.data import (
     pack,
 )
 from offline_trader.learning.settings import OnlineConfig
+from offline_trader.learning.stages.activity import Activity
 from offline_trader.learning.stages.annealing import Pace, pace_at
 from offline_trader.learning.stages.lanes import (
     Lanes,
@@ -50,8 +51,6 @@ from offline_trader.learning.stages.stage import StageData, need
 from offline_trader.types import BoolArray, Observations
 
 __all__ = ["OnlineStage", "finetune"]
-
-_BINS = 21
 
 
 def finetune(
@@ -128,35 +127,6 @@ def _curiosity(agent: Agent, lanes: Lanes, config: OnlineConfig, seed: int) -> T
     )
 
 
-@dataclass
-class _Activity:
-    """What the lanes did since the last row of the log."""
-
-    actions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
-    reward: float = 0.0
-    steps: int = 0
-    episodes: int = 0
-    trades: int = 0
-
-    def add(self, actions: NDArray[np.float32], step: LaneStep, traded: BoolArray | None) -> None:
-        edges = np.clip(((actions + 1.0) * (_BINS / 2.0)).astype(np.int64), 0, _BINS - 1)
-        self.actions += np.bincount(edges.ravel(), minlength=_BINS)
-        self.reward += float(step.rewards.sum())
-        self.steps += len(step.rewards)
-        self.episodes += int((step.terminated | step.truncated).sum())
-        self.trades += 0 if traded is None else int(np.count_nonzero(traded))
-
-    def measures(self, has_trades: bool) -> dict[str, float]:
-        """Mean reward, entropy of the histogram of executed actions (nats), trades a step."""
-        shares = self.actions[self.actions > 0] / max(1, int(self.actions.sum()))
-        values = {
-            "reward": self.reward / max(1, self.steps),
-            "action_entropy": float(-(shares * np.log(shares)).sum()),
-            "episodes": float(self.episodes),
-        }
-        return values | ({"trade_rate": self.trades / max(1, self.steps)} if has_trades else {})
-
-
 class _Loop:
     """The state of online training, and its two moves: lanes ahead, agent after them."""
 
@@ -173,7 +143,7 @@ class _Loop:
     ) -> None:
         self.step, self._updates, self._credit = 0, 0, 0.0
         self._agent, self._lanes, self._config, self._log = agent, lanes, config, log
-        self._selection, self._activity, self._transforms = selection, _Activity(), transforms
+        self._selection, self._activity, self._transforms = selection, Activity(), transforms
         self._generator = torch.Generator().manual_seed(seed)
         share = config.offline_share if offline is not None else 0.0
         further: dict[str, NDArray[Any]] = {}
@@ -285,7 +255,7 @@ class _Loop:
                 if self._pace is not None:
                     row["target_entropy"] = self._pace.target_entropy
                 self._log(self.step, {f"online/{name}": value for name, value in row.items()})
-            self._activity = _Activity()
+            self._activity = Activity()
         moved = self._updates > config.critic_updates
         if moved and (last or _crossed(before, self.step, config.evaluate_interval)):
             self._watch(self._selection.consider(self.step, self._agent))
@@ -347,7 +317,7 @@ class _Loop:
         self._sampler.load_state_dict(state["sampler"])
         self._selection.load_state_dict(state["selection"])
         actions, *rest = state["activity"]
-        self._activity = _Activity(np.array(actions, np.int64), *rest)
+        self._activity = Activity(np.array(actions, np.int64), *rest)
 
 
 def _crossed(before: int, after: int, interval: int) -> bool:
