@@ -58,7 +58,7 @@ def terminal_bar(
         task = bars.add_task(visible(label), total=total, shown="")
 
         def advance(done: float, of: float | None = None, shown: str = "", /) -> None:
-            bars.update(task, completed=done, shown=shown, **({} if of is None else {"total": of}))
+            bars.update(task, completed=done, total=of, shown=shown)  # None: the total stays
 
         try:
             yield advance

@@ -62,10 +62,10 @@ class TargetEntropy:
     def update_temp(self, log_prob: torch.Tensor) -> torch.Tensor:
         """A step of the temperature; its loss. At −A its numbers are d3rlpy's, to the bit."""
         self._modules.temp_optim.zero_grad()
-        loss = -(
+        loss: torch.Tensor = -(
             get_parameter(self._modules.log_temp).exp() * (log_prob.detach() + self.target_entropy)
         ).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._modules.temp_optim.step()
         return loss
 

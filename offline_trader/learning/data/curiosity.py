@@ -133,7 +133,7 @@ class Curiosity:
         self, state: torch.Tensor, after: torch.Tensor, actions: torch.Tensor
     ) -> torch.Tensor:
         """[B] ``½‖φ̂(s') − φ(s')‖²``."""
-        told = self.models["dynamics"](torch.cat([state, actions], dim=1))
+        told: torch.Tensor = self.models["dynamics"](torch.cat([state, actions], dim=1))
         return 0.5 * (told - after).square().sum(dim=1)
 
     def _note(self, metric: int, value: float) -> None:

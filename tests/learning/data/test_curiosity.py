@@ -83,7 +83,7 @@ def test_gradients_reach_every_parameter_and_the_encoder_by_the_inverse_model_al
 
 def test_the_forward_loss_falls_and_rewards_differ() -> None:
     ours = curiosity(train_interval=1, eta=1.0)
-    early, late, spread = [], [], []
+    early, late, spread = list[float](), list[float](), list[float]()
     for step in range(1_000):
         batch = batch_of(seed=step)
         ours.sampled(batch)
