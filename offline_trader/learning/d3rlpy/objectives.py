@@ -65,7 +65,7 @@ class TargetEntropy:
         loss: torch.Tensor = -(
             get_parameter(self._modules.log_temp).exp() * (log_prob.detach() + self.target_entropy)
         ).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._modules.temp_optim.step()
         return loss
 
