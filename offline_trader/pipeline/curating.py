@@ -61,11 +61,6 @@ class Conditions:
                 )
         if self.top is not None and not 0.0 < self.top <= 1.0:
             raise ConfigError(f"top = {self.top}", expected="a share in (0, 1]")
-        if not (self.experts or self.without) and self.min_return is None and self.top is None:
-            raise ConfigError(
-                "no condition is given",
-                expected="--expert, --min-return, --top or --without",
-            )
 
     def kept(self, table: EpisodeTable) -> BoolArray:
         """[E] the episodes that stay.
@@ -128,6 +123,10 @@ def filtered(
     Raises:
         ConfigError, DataError: as :func:`~offline_trader.datasets.filter_dataset`.
     """
+    if conditions == Conditions():
+        raise ConfigError(
+            "no condition is given", expected="--expert, --min-return, --top or --without"
+        )
     table = episode_table(source, root, judge=_verdicts if conditions.without else None)
     keep = conditions.kept(table)
     rule = {key: value for key, value in asdict(conditions).items() if value not in (None, ())}

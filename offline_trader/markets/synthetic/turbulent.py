@@ -117,8 +117,10 @@ class TurbulentMarket:
         require(self, "regime", self.regime in REGIME_MIXTURES, ", ".join(REGIME_MIXTURES))
         require(self, "regime_bars", 1.0 <= self.regime_bars < math.inf, "1 or more")
         require(self, "tail", 2.0 < self.tail < math.inf, "more than 2")
-        for name in ("alpha", "gamma", "beta", "jumps", "jump_size", "volume_response"):
-            require(self, name, 0.0 <= getattr(self, name) < math.inf, "0 or more")
+        for name in ("alpha", "gamma", "beta"):
+            require(self, name, 0.0 <= getattr(self, name) <= 2.0, "0 to 2")
+        for name in ("jumps", "jump_size", "volume_response"):
+            require(self, name, 0.0 <= getattr(self, name) <= 1e6, "0 to 1,000,000")
         total = self.alpha + self.gamma / 2.0 + self.beta
         require(self, "beta", total < 1.0, f"alpha + gamma/2 + beta < 1, not {total:g}")
         for name in ("signal", "persistence", "overnight", "volume_persistence"):
