@@ -74,6 +74,7 @@ def test_one_key_is_taken_by_every_command(
         config = json.loads(capsys.readouterr().out)["config"]
         if words[0] != "pretrain":  # whose rules are the dataset's
             assert config["env"]["simulator"]["commission_bps"] == 2.0, words
+    monkeypatch.setenv("COLUMNS", "160")  # in narrow columns the key is wrapped
     assert code_of(words[0], "--help") == 0
     assert f"{KEY}=2" in "".join(capsys.readouterr().out.split())
     scores = []
