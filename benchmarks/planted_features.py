@@ -187,6 +187,28 @@ def causal_ewm(bars: pd.DataFrame) -> Any:
     return {"ewm_mean": r.ewm(span=20).mean(), "ewm_deviation": r.ewm(span=60).std()}
 
 
+def causal_ten(bars: pd.DataFrame) -> Any:
+    """Ten features, as a user's file has them."""
+    close, r = bars["close"], _returns(bars)
+    up, down = (
+        r.clip(lower=0.0).ewm(alpha=1 / 14).mean(),
+        (-r).clip(lower=0.0).ewm(alpha=1 / 14).mean(),
+    )
+    high, low = bars["high"].rolling(55).max(), bars["low"].rolling(55).min()
+    return {
+        "move_5": close.pct_change(5),
+        "move_60": close.pct_change(60),
+        "deviation_20": r.rolling(20).std(),
+        "deviation_ewm": r.ewm(span=60).std(),
+        "skew_60": r.rolling(60).skew(),
+        "strength": up / (up + down),
+        "place_55": (close - low) / (high - low),
+        "rank_100": r.rolling(100).rank(pct=True),
+        "volume": np.log1p(bars["volume"]).diff().rolling(10).mean(),
+        "distance_200": close / close.rolling(200).mean() - 1.0,
+    }
+
+
 def causal_expanding_zscore(bars: pd.DataFrame) -> Any:
     """The volume against all volumes so far."""
     volume = np.log1p(bars["volume"])

@@ -11,7 +11,7 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.features.schema import FeatureSchema
 from offline_trader.features.sets import FeatureSet, feature_set, may_miss
 from offline_trader.markets import Bars
-from offline_trader.types import FloatArray
+from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["Features", "compute_features"]
 
@@ -76,19 +76,21 @@ def compute_features(
             expected=f"{(len(bars), len(schema.names))}: a row a bar, a column a name",
         )
     notes = []
-    for place in may_miss(found):
-        first, missing = _carry(values[:, place])
-        warmup = max(warmup, first)
-        if first == len(bars):
-            raise DataError(f"{name}: {schema.names[place]} has no value in any bar")
-        if missing:
-            told = f"{schema.names[place]} has no value in {missing:,} of {len(bars):,} bars"
-            notes.append(f"{told}; the last known one stands in")
+    places = list(may_miss(found))
+    if places:
+        first, missing = _carry(values, places)
+        warmup = max(warmup, int(first.max()))
+        for place, start, count in zip(places, first.tolist(), missing.tolist(), strict=True):
+            if start == len(bars):
+                raise DataError(f"{name}: {schema.names[place]} has no value in any bar")
+            if count:
+                told = f"{schema.names[place]} has no value in {count:,} of {len(bars):,} bars"
+                notes.append(f"{told}; the last known one stands in")
     values[:warmup] = np.nan
-    row, column = (i[:1] for i in np.nonzero(~np.isfinite(values[warmup:])))
-    if row.size:
+    if not np.isfinite(values[warmup:]).all():
+        row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(values[warmup:])))
         raise DataError(
-            f"{name}, bar {int(row[0]) + warmup}: {schema.names[int(column[0])]} has no value",
+            f"{name}, bar {row + warmup}: {schema.names[column]} has no value",
             expected="prices and volumes whose ratios and sums are finite numbers",
             hint="check the bars around it, or quote prices or volumes in another unit",
         )
@@ -96,18 +98,19 @@ def compute_features(
     return Features(values, schema, warmup, tuple(notes))
 
 
-def _carry(column: FloatArray) -> tuple[int, int]:
-    """Put the last known value of ``column`` [T], in place, where one is missing (NaN).
+def _carry(values: FloatArray, places: Sequence[int]) -> tuple[IntArray, IntArray]:
+    """Put the last known value of columns ``places`` of ``values`` [T, F], in place, where one is
+    missing (NaN).
 
     Returns:
-        The first bar with a value (T where there is none), and how many later ones had none.
+        For each of these columns the first bar with a value (T where there is none), and how many
+        later ones had none.
     """
-    known = ~np.isnan(column)
-    if not known.any():
-        return len(column), 0
-    first = int(np.argmax(known))
-    missing = len(column) - first - int(np.count_nonzero(known[first:]))
-    if missing:
-        last = np.maximum.accumulate(np.where(known, np.arange(len(column)), 0))
-        column[first:] = column[last[first:]]
+    known = ~np.isnan(values[:, places])
+    first = np.where(known.any(axis=0), known.argmax(axis=0), len(values))
+    missing = len(values) - first - known.sum(axis=0)
+    for k in np.flatnonzero(missing).tolist():
+        column = values[:, places[k]]
+        last = np.maximum.accumulate(np.where(known[:, k], np.arange(len(column)), 0))
+        column[first[k] :] = column[last[first[k] :]]
     return first, missing

@@ -256,9 +256,8 @@ class OwnFeatures:
                 f"{self.name} returned {values.shape[1]} columns",
                 expected=f"{len(self.names)}: {', '.join(self.names[:8])}",
             )
-        infinite = np.argwhere(np.isinf(values))
-        if infinite.size:
-            row, column = (int(i) for i in infinite[0])
+        if np.isinf(values).any():
+            row, column = (int(i) for i in np.argwhere(np.isinf(values))[0])
             raise ConfigError(
                 f"{self.name}, bar {row}: {self.names[column]} is {values[row, column]}",
                 expected="finite numbers, or NaN where there is no value",
@@ -300,7 +299,16 @@ def _columns(raw: Any, short: str, given: Sequence[str]) -> tuple[list[str] | No
     import pandas as pd
 
     if isinstance(raw, Mapping):
-        raw = pd.DataFrame(dict(raw))
+        own = [each for each in raw.values() if isinstance(each, pd.Series)]
+        if not all(each.index is own[0].index or each.index.equals(own[0].index) for each in own):
+            raw = pd.DataFrame(dict(raw))
+        else:  # a frame would compare and copy them one by one
+            columns = [np.asarray(each, dtype=np.float64) for each in raw.values()]
+            lengths = {each.shape for each in columns}
+            if len(lengths) == 1 and columns[0].ndim == 1:
+                times = _times(own[0].index) if own else None
+                return [str(name) for name in raw], np.stack(columns, axis=1), times
+            raw = pd.DataFrame(dict(raw))
     if isinstance(raw, pd.Series):
         return [_name(raw, short, given)], raw.to_numpy(), _times(raw.index)
     if isinstance(raw, pd.DataFrame):
