@@ -78,9 +78,8 @@ def overhead(name: str, bars: Bars, rounds: int) -> tuple[float, list[float]]:
     for _ in range(rounds):
         times: list[list[float]] = [[], []]
         for _ in range(10):
-            own_frame = (
-                frame.copy()
-            )  # what pandas keeps of a column after its first use is not told
+            # a new one: what pandas keeps of a column after its first use is not told
+            own_frame = frame.copy()
             for place, call in enumerate(
                 (partial(function, own_frame), partial(compute_features, bars, own))
             ):
