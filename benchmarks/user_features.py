@@ -69,24 +69,24 @@ def named(name: str) -> OwnFeatures:
 
 
 def overhead(name: str, bars: Bars, rounds: int) -> tuple[float, list[float]]:
-    """Time through the toolkit ÷ the function's own, and the ratio of each round."""
+    """Time through the toolkit ÷ the function's own: median of the rounds' medians of pairs."""
     own = (f"{FILE.name}:{name}",)
     function = getattr(planted_features, name)
     frame = bars_frame(bars)
     compute_features(bars, own)  # looked at before
     ratios = []
     for _ in range(rounds):
-        times: list[list[float]] = [[], []]
-        for _ in range(10):
+        pairs = []
+        for _ in range(20):
             # a new one: what pandas keeps of a column after its first use is not told
             own_frame = frame.copy()
-            for place, call in enumerate(
-                (partial(function, own_frame), partial(compute_features, bars, own))
-            ):
+            times = []
+            for call in (partial(function, own_frame), partial(compute_features, bars, own)):
                 begun = time.perf_counter()
                 call()
-                times[place].append(time.perf_counter() - begun)
-        ratios.append(min(times[1]) / min(times[0]))
+                times.append(time.perf_counter() - begun)
+            pairs.append(times[1] / times[0])
+        ratios.append(statistics.median(pairs))
     return statistics.median(ratios), ratios
 
 

@@ -106,11 +106,11 @@ def _carry(values: FloatArray, places: Sequence[int]) -> tuple[IntArray, IntArra
         For each of these columns the first bar with a value (T where there is none), and how many
         later ones had none.
     """
-    known = ~np.isnan(values[:, places])
-    first = np.where(known.any(axis=0), known.argmax(axis=0), len(values))
-    missing = len(values) - first - known.sum(axis=0)
+    known = ~np.isnan(values.T[places])  # [K, T]: whole columns in a row, which counts fast
+    first = np.where(known.any(axis=1), known.argmax(axis=1), len(values))
+    missing = len(values) - first - np.count_nonzero(known, axis=1)
     for k in np.flatnonzero(missing).tolist():
         column = values[:, places[k]]
-        last = np.maximum.accumulate(np.where(known[:, k], np.arange(len(column)), 0))
+        last = np.maximum.accumulate(np.where(known[k], np.arange(len(column)), 0))
         column[first[k] :] = column[last[first[k] :]]
     return first, missing

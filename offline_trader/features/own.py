@@ -284,7 +284,7 @@ class OwnFeatures:
                 hint="bring coarser rows back to the bars: x.reindex(bars.index).ffill(), after "
                 "shifting each to the end of its period",
             )
-        if own_index is not None and not own_index.equals(index):
+        if own_index is not None and not _same(own_index, index):
             raise ConfigError(
                 f"{self.name} returned rows of other times than the bars'", expected=_SIGNATURE
             )
@@ -300,14 +300,14 @@ def _columns(raw: Any, short: str, given: Sequence[str]) -> tuple[list[str] | No
 
     if isinstance(raw, Mapping):
         own = [each for each in raw.values() if isinstance(each, pd.Series)]
-        if not all(each.index is own[0].index or each.index.equals(own[0].index) for each in own):
+        if not all(_same(each.index, own[0].index) for each in own):
             raw = pd.DataFrame(dict(raw))
         else:  # a frame would compare and copy them one by one
             columns = [np.asarray(each, dtype=np.float64) for each in raw.values()]
             lengths = {each.shape for each in columns}
             if len(lengths) == 1 and columns[0].ndim == 1:
                 times = _times(own[0].index) if own else None
-                return [str(name) for name in raw], np.stack(columns, axis=1), times
+                return [str(name) for name in raw], np.stack(columns).T, times
             raw = pd.DataFrame(dict(raw))
     if isinstance(raw, pd.Series):
         return [_name(raw, short, given)], raw.to_numpy(), _times(raw.index)
@@ -319,6 +319,11 @@ def _columns(raw: Any, short: str, given: Sequence[str]) -> tuple[list[str] | No
 def _name(column: pd.Series[Any], short: str, given: Sequence[str]) -> str:
     """What a column is called: not after the one of the bars that it was computed from."""
     return short if column.name is None or column.name in given else str(column.name)
+
+
+def _same(one: pd.Index[Any], other: pd.Index[Any]) -> bool:
+    """Whether two indices have the same times; most are views of one, which is told at once."""
+    return bool(one.is_(other)) or bool(one.equals(other))
 
 
 def _times(index: pd.Index[Any]) -> Any:
