@@ -47,7 +47,13 @@ def trained(name: str, *, normalise: bool) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "normalise"), [("PPO", True), ("SAC", True), ("TD3", False), ("A2C", False)]
+    ("name", "normalise"),
+    [
+        ("PPO", True),
+        ("SAC", True),
+        pytest.param("TD3", False, marks=pytest.mark.slow),
+        pytest.param("A2C", False, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stable_baselines_model_decides_here_and_in_a_file_as_there(
     name: str, normalise: bool, seen: Any, tmp_path: Path

@@ -118,6 +118,7 @@ def test_the_share_halves() -> None:
     np.testing.assert_allclose(shares[::4], [0.1, 0.05, 0.025])
 
 
+@pytest.mark.slow
 def test_a_noisy_screen_is_not_interesting() -> None:
     """Noise that no action controls is most of what a model of the whole observation cannot
     predict; who sees the columns that actions move is not drawn to it."""

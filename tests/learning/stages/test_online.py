@@ -278,6 +278,7 @@ def planted(lanes: Any, on_collapse: Any) -> tuple[list[dict[str, Any]], Any, Le
     return rows, result, learner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_collapse", ["explore", "return", "continue"])
 def test_a_planted_collapse_is_seen_said_and_left(on_collapse: str, target_lanes: Any) -> None:
     rows, result, learner = planted(target_lanes, on_collapse)
