@@ -103,7 +103,7 @@ def test_instruments_of_one_market_have_one_feature_set(bars: Bars) -> None:
 
 def test_an_unknown_set_and_one_of_another_width_are_refused(bars: Bars) -> None:
     with pytest.raises(ConfigError, match="unknown feature set 'twoo'"):
-        make_market(EnvConfig((MARKET,), features="twoo"))
+        make_market(EnvConfig((MARKET,), features=("twoo",)))
     wrong = TwoMoves()
     wrong.compute = lambda bars: np.zeros((len(bars), 3))  # type: ignore[method-assign]
     FEATURE_SETS.register("wrong", wrong)
@@ -119,7 +119,7 @@ def test_an_unknown_set_and_one_of_another_width_are_refused(bars: Bars) -> None
 def test_the_whole_line_works_on_it(bars: Bars, tmp_path: Path) -> None:
     from offline_trader.export import OnnxPolicy, export_onnx
 
-    env = EnvConfig((MARKET,), episode_bars=100, features="two")
+    env = EnvConfig((MARKET,), episode_bars=100, features=("two",))
     market = make_market(env)
     scaler = FeatureScaler.fit(market.features.astype(float), market.layout)
     learner = make_learner(
@@ -140,7 +140,7 @@ def test_the_whole_line_works_on_it(bars: Bars, tmp_path: Path) -> None:
 def test_a_dataset_is_collected_and_cloned_on_it(tmp_path: Path) -> None:
     config = CollectConfig(
         dataset_id="own/two-v0",
-        env=EnvConfig((MARKET,), episode_bars=100, features="two"),
+        env=EnvConfig((MARKET,), episode_bars=100, features=("two",)),
         experts=("buy_and_hold", "random"),
         transitions=500,
         score_episodes=1,
