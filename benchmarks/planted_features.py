@@ -315,7 +315,7 @@ def causal_trailing_quantile(bars: pd.DataFrame) -> Any:
 def causal_calendar(bars: pd.DataFrame) -> Any:
     """Day of the week and of the month, which no price moves."""
     index = pd.DatetimeIndex(bars.index)
-    return {"weekday": index.dayofweek.to_numpy(float), "monthday": index.day.to_numpy(float)}
+    return {"weekday": index.day_of_week.to_numpy(float), "monthday": index.day.to_numpy(float)}
 
 
 def causal_kalman(bars: pd.DataFrame) -> Any:
