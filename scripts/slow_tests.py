@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the slow tests, each in a process of its own, until a time is up.
+"""Runs the slow tests, each function in a process of its own, until a time is up.
 
 Exit code 1 if one failed or the tests cannot be collected. Those that the time did not suffice for
 are listed as not run: they are no failure, and no success either.
@@ -57,7 +57,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def collected(where: list[str]) -> list[str]:
-    """The ids of all slow tests; none if there are none.
+    """The ids of all slow tests, parameters left out: they share what is dear to set up.
 
     Raises:
         SystemExit: pytest could not collect them.
@@ -69,7 +69,8 @@ def collected(where: list[str]) -> list[str]:
     if done.returncode:
         print(done.stdout, done.stderr, sep="\n")
         sys.exit("the slow tests could not be collected")
-    return [line for line in done.stdout.splitlines() if "::" in line]
+    lines = [line for line in done.stdout.splitlines() if "::" in line]
+    return list(dict.fromkeys(line.partition("[")[0] for line in lines))
 
 
 def verdict(test: str, box: Box) -> str:
@@ -105,7 +106,7 @@ def verdict(test: str, box: Box) -> str:
 def main() -> int:
     """Run them and say what became of each; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=18.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("where", nargs="*", help="files or folders; by default all tests")
     options = parser.parse_args()
