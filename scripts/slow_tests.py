@@ -4,7 +4,7 @@
 Exit code 1 if one failed or the tests cannot be collected. Those that the time did not suffice for
 are listed as not run: they are no failure, and no success either.
 
-    scripts/slow_tests.py --minutes 15 --workers 2 [tests/evaluation …]
+    scripts/slow_tests.py --minutes 18 --workers 2 [tests/evaluation …]
 """
 
 from __future__ import annotations
