@@ -50,6 +50,8 @@ BUDGETS = {
     "walk-forward": f"{WINDOWS} --set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE}"
     f" {ONLINE} {NETWORKS} --set online.steps=128",
     "audit": "--bars 400 --cuts 2",
+    "power": "--coefficients 0.1 --seeds 1 --years 2 --stages bc --set test_years=1"
+    f" --set transitions=2000 --set clone.updates=20 {NETWORKS} --workers 1",
 }
 RUNS = {
     "demo": "demo",
