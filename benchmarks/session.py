@@ -2,7 +2,8 @@
 
 Every bar of S&P 500 after the warm-up goes through a session of a model with two layers of 64
 units, as ``offline-trader export`` writes it. Beside it, in the same alternating rounds: the
-features alone, and the model alone.
+features alone, the model alone, and a plain loop of about the session's length, whose p99 is the
+machine's own share of the tail.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ LIMIT_US = 100.0
 UNITS = 64
 HISTORY = 1_000
 """Bars of the warm-up."""
+LOOP = 2_000
 
 
 def model_file(folder: Path, layout: ObservationLayout, rules: SimulatorConfig, bars: Bars) -> Path:
@@ -57,14 +59,23 @@ def rounds(bars: Bars, model: Path, repeats: int) -> dict[str, list[float]]:
     """µs a bar of the session, the features and the model, in alternating rounds."""
     policy = OnnxPolicy(model)
     history, rest = bars.slice(0, HISTORY), list(bars.slice(HISTORY, len(bars)))
-    times: dict[str, list[float]] = {"session": [], "features": [], "model": []}
+    times: dict[str, list[float]] = {"session": [], "features": [], "model": [], "loop": []}
     for _ in range(repeats):
         session, stream = Session(policy).warm_up(history), StreamingFeatures.after(history)
         seen = np.zeros((1, policy.layout.size), dtype=np.float32)
         times["session"] += timed(session.on_bar, rest)
         times["features"] += timed(stream.update, rest)
         times["model"] += timed(lambda bar, seen=seen: policy(seen), rest)
+        times["loop"] += timed(_loop, rest)
     return times
+
+
+def _loop(bar: Bar) -> float:
+    """Nothing but arithmetic on one float."""
+    total = bar.close
+    for k in range(LOOP):
+        total += k
+    return total
 
 
 def main() -> None:
@@ -99,6 +110,13 @@ def main() -> None:
         figures += [
             Figure(f"{name}: {part}, p50", float(np.percentile(times[part], 50)), "µs")
             for part in ("features", "model")
+        ]
+        shares = {
+            part: float(np.percentile(times[part], 99) / np.percentile(times[part], 50))
+            for part in ("session", "loop")
+        }
+        figures += [
+            Figure(f"{name}: {part}, p99 ÷ p50", share, "") for part, share in shares.items()
         ]
     facts = {"repeats": repeats, "bars": len(bars) - HISTORY, "units": UNITS}
     publish("session", figures, seeds=[0], facts=facts)

@@ -99,7 +99,8 @@ def command(
 ) -> None:
     """Write the policy with its scaler as one ONNX file, compare it with torch, hash it.
 
-    A policy with the verdict COLLAPSED is refused (exit code 4) unless --force is given.
+    A policy with the verdict COLLAPSED is refused (exit code 4) unless --force is given; a report
+    in the folder "refused" beside the model's place shows what it does.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     chosen = chosen_features(
@@ -140,9 +141,16 @@ def command(
         terminal.result({"run": str(source), "model": str(target)})
         return
     try:
-        exported = export_run(source, target, force=force, unverified=unverified)
+        exported = export_run(
+            source,
+            target,
+            terminal,
+            force=force,
+            unverified=unverified,
+            refusal=target.parent / "refused",
+        )
     except GateFailed:
-        terminal.next_step("evaluate", source, *again)  # whose report shows what is wrong with it
+        terminal.next_step("evaluate", source, *again)  # on bars that training did not see
         raise
     _print(terminal, exported, again)
 

@@ -9,6 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import (
+    Features,
+    FeaturesOnly,
+    TrustFeatures,
+    chosen_features,
+)
 from offline_trader.cli.options import (
     Closes,
     Config,
@@ -38,6 +44,7 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader power --market sp500 --workers 2",
     "offline-trader power --market prices.csv --years 6 --coefficients 0,0.1,0.2 --seeds 20",
+    "offline-trader power --market sp500 --features my_features.py:signals",
     "offline-trader power --market sp500 --set env.simulator.commission_bps=10",
 )
 
@@ -61,6 +68,9 @@ def command(
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Markets at once, a process each.")
     ] = 1,
+    features: Features = None,
+    features_only: FeaturesOnly = False,
+    trust_features: TrustFeatures = False,
     run: RunName = Path("runs/power"),
     stages: Stages = None,
     config: Config = None,
@@ -75,11 +85,14 @@ def command(
     An insignificant result says little before it is known what the line would have found. The
     history's returns are drawn anew in blocks without their mean, a signal is added that is given
     to the line as a feature of its own beside the others, and policies are judged on later bars.
+    --features puts your own features beside it; columns of a price file have no place on bars that
+    are drawn anew.
     Finished markets are kept: the same command goes on, and more seeds add to them.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     sources = market_sources(None if market is None else [market], closes)
     base = {name: to_dict(WALK_FORWARD)[name] for name in ("transitions", "clone", "offline")}
+    observed = chosen_features(features, None, None, None, only=features_only, trust=trust_features)
     plan = resolve(
         PowerConfig,
         config,
@@ -91,6 +104,7 @@ def command(
         seeds=seeds,
         train_years=years,
         seed=seed,
+        **observed,
         **stages_option(stages, None),
     )
     if dry_run:

@@ -93,7 +93,7 @@ def episode_table(
         DataError: no such dataset, one of something else, or files that are not as published.
     """
     facts, rows, verdicts = dataset_facts(dataset_id, root), [], []
-    for one in _episodes(dataset_id, root):
+    for one in _episodes(dataset_id, root, len(facts.experts)):
         filled = one.arrays["infos/fill_units"][1:] != 0.0
         steps, total = len(one.arrays["rewards"]), float(one.arrays["rewards"].sum())
         rows.append((one.behaviour, steps, total, int(filled.sum())))
@@ -132,7 +132,8 @@ def filter_dataset(
             expected="at least one",
             hint="loosen the conditions; datasets show lists the experts and their returns",
         )
-    chosen = (one for one in _episodes(source, root) if keep[one.number])
+    episodes = _episodes(source, root, len(facts.experts))
+    chosen = (one for one in episodes if keep[one.number])
     identity = {"filtered": _origin(source, root), "rule": dict(rule)}
     return _write(target, (source,), chosen, facts, identity, root, overwrite=overwrite)
 
@@ -166,7 +167,7 @@ def merge_datasets(
     chosen = (
         replace(episode, behaviour=index[episode.behaviour])
         for source, index in zip(sources, numbers, strict=True)
-        for episode in _episodes(source, root)
+        for episode in _episodes(source, root, len(index))
     )
     merged = replace(
         facts[0],
@@ -203,13 +204,12 @@ def _origin(dataset_id: str, root: Path | None) -> dict[str, str]:
     return {"dataset": dataset_id, "sha256": hashlib.sha256(sums.read_bytes()).hexdigest()}
 
 
-def _episodes(dataset_id: str, root: Path | None) -> Iterator[StoredEpisode]:
-    """Every episode with all its arrays, compared with the checksums."""
+def _episodes(dataset_id: str, root: Path | None, experts: int) -> Iterator[StoredEpisode]:
+    """Every episode with all its arrays, compared with the checksums; ``experts``: how many."""
     import h5py
 
     data = dataset_path(dataset_id, root) / "data"
     metadata = dataset_metadata(dataset_id, root)
-    experts = len(dataset_facts(dataset_id, root).experts)
     with h5py.File(data / MAIN_FILE, "r") as file:
         owners = [
             int(file[f"episode_{number}"].attrs.get("behaviour", -1))

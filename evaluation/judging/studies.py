@@ -69,7 +69,7 @@ def seed_study(
     own_seeds: bool = True,
     on_seed: Callable[[int], None] | None = None,
 ) -> SeedStudy:
-    """Evaluates every seed without rivals and robustness runs, and summarises.
+    """Evaluates every seed without comparators and robustness runs, and summarises.
 
     Args:
         runs: two or more, each with another seed.

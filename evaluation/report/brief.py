@@ -46,7 +46,7 @@ def brief_text(evaluation: Evaluation) -> str:
 
 
 def brief_html(evaluation: Evaluation, place: str = "") -> str:
-    """The verdict, the measures with intervals beside the rivals', and the equity as a picture.
+    """The verdict, measures with intervals beside the comparators', and the equity as a picture.
 
     Plain tables and an image inside the text, so that it shows wherever a notebook is shown.
 
@@ -75,8 +75,8 @@ def brief_html(evaluation: Evaluation, place: str = "") -> str:
 
 
 def _table(evaluation: Evaluation) -> str:
-    rivals = evaluation.comparators
-    names = [evaluation.name, "95 % interval", *short_names([each.name for each in rivals])]
+    comparators = evaluation.comparators
+    names = [evaluation.name, "95 % interval", *short_names([each.name for each in comparators])]
     head = "".join(f"<th>{escape(named(name))}</th>" for name in names)
     rows = []
     for name in _ROWS:
@@ -85,7 +85,7 @@ def _table(evaluation: Evaluation) -> str:
         cells = [
             value_text(name, evaluation.measures[name]),
             _between(evaluation, name) or "–",
-            *(value_text(name, each.measures.get(name)) for each in rivals),
+            *(value_text(name, each.measures.get(name)) for each in comparators),
         ]
         row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         label = escape(label_of(name).text)

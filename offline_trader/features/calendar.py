@@ -48,11 +48,12 @@ class Calendar:
 
     def angles(self, timestamp: np.datetime64) -> list[float]:
         """2π · :func:`calendar_phases` of a moment, to the same bit."""
-        moment = timestamp.astype("datetime64[ns]")
-        ns = int(moment.astype(np.int64))
+        ns = timestamp.item()
+        if not isinstance(ns, int):  # another unit than nanoseconds
+            ns = int(timestamp.astype("datetime64[ns]").astype(np.int64))
         first, following = self._year
         if not first <= ns < following:
-            year = moment.astype("datetime64[Y]")
+            year = timestamp.astype("datetime64[Y]")
             first, following = (
                 int(each.astype("datetime64[ns]").astype(np.int64)) for each in (year, year + 1)
             )

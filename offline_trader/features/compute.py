@@ -106,7 +106,7 @@ def _carry(values: FloatArray, places: Sequence[int]) -> tuple[IntArray, IntArra
         For each of these columns the first bar with a value (T where there is none), and how many
         later ones had none.
     """
-    known = ~np.isnan(values.T[places])  # [K, T]: whole columns in a row, which counts fast
+    known = ~np.isnan(values).T[places]  # [K, T]: whole columns in a row, which counts fast
     first = np.where(known.any(axis=1), known.argmax(axis=1), len(values))
     missing = len(values) - first - np.count_nonzero(known, axis=1)
     for k in np.flatnonzero(missing).tolist():

@@ -268,8 +268,8 @@ class OwnFeatures:
         """[T, k] values and the names of their columns."""
         index, given = frame.index, tuple(frame.columns)
         raw = self._function(frame)
-        names, columns, own_index = _columns(raw, self._short, given)
         try:
+            names, columns, own_index = _columns(raw, self._short, given)
             values = np.asarray(columns, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ConfigError(
@@ -303,17 +303,22 @@ def _columns(raw: Any, short: str, given: Sequence[str]) -> tuple[list[str] | No
         if not all(_same(each.index, own[0].index) for each in own):
             raw = pd.DataFrame(dict(raw))
         else:  # a frame would compare and copy them one by one
-            columns = [np.asarray(each, dtype=np.float64) for each in raw.values()]
-            lengths = {each.shape for each in columns}
-            if len(lengths) == 1 and columns[0].ndim == 1:
+            columns = [_numbers(each) for each in raw.values()]
+            if len({each.shape for each in columns}) == 1 and columns[0].ndim == 1:
                 times = _times(own[0].index) if own else None
-                return [str(name) for name in raw], np.stack(columns).T, times
+                return [str(name) for name in raw], np.array(columns, dtype=np.float64).T, times
             raw = pd.DataFrame(dict(raw))
     if isinstance(raw, pd.Series):
         return [_name(raw, short, given)], raw.to_numpy(), _times(raw.index)
     if isinstance(raw, pd.DataFrame):
         return [str(name) for name in raw.columns], raw.to_numpy(), _times(raw.index)
     return None, raw, None
+
+
+def _numbers(column: Any) -> Any:
+    """The array of a column, without what ``np.asarray`` of a Series takes (12 µs)."""
+    values = getattr(column, "values", column)
+    return values if type(values) is np.ndarray else np.asarray(column, dtype=np.float64)
 
 
 def _name(column: pd.Series[Any], short: str, given: Sequence[str]) -> str:

@@ -1,8 +1,9 @@
 """The same features bar by bar, for serving: equal to the batch to 1e-9.
 
-A window is summed oldest bar first, as the batch sums it, so that both have the same bits; a
-running sum would not. What counts for one bar is the number of calls: plain loops over a window's
-floats take less time than numpy needs to begin.
+A window is summed on its own, oldest bar first, as the batch sums it; a running sum would carry
+rounding from bar to bar. What counts for one bar is the number of calls: ``sum`` and plain loops
+over a window's floats take less time than numpy needs to begin. (From Python 3.12 on ``sum``
+compensates for rounding, so the last bit may differ from the batch's.)
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from operator import mul
 
 import numpy as np
 
@@ -26,20 +28,9 @@ __all__ = ["StreamingFeatures"]
 _WINDOW = WARMUP_BARS + 1
 
 
-def _sum(values: list[float]) -> float:
-    """Oldest value first (``sum`` of newer Pythons compensates for rounding)."""
-    total = 0.0
-    for x in values:
-        total += x
-    return total
-
-
 def _deviation(values: list[float], mean: float) -> float:
-    total = 0.0
-    for x in values:
-        part = x - mean
-        total += part * part
-    return math.sqrt(total / len(values))
+    parts = [x - mean for x in values]
+    return math.sqrt(sum(map(mul, parts, parts)) / len(values))
 
 
 def _logs(ratios: list[float]) -> list[float]:
@@ -167,10 +158,10 @@ class StreamingFeatures:
         closes, close = self._closes, bar.close
         closes_20, returns_60 = closes[-20:], self._returns[-60:]
         returns_20 = returns_60[-20:]
-        sma20, sma50 = _sum(closes_20) / 20, _sum(closes[-50:]) / 50
-        sma200, mean_volume = _sum(closes[-200:]) / 200, _sum(self._volumes[-20:]) / 20
-        vol20 = _deviation(returns_20, _sum(returns_20) / 20)
-        vol60 = _deviation(returns_60, _sum(returns_60) / 60)
+        sma20, sma50 = sum(closes_20) / 20, sum(closes[-50:]) / 50
+        sma200, mean_volume = sum(closes[-200:]) / 200, sum(self._volumes[-20:]) / 20
+        vol20 = _deviation(returns_20, sum(returns_20) / 20)
+        vol60 = _deviation(returns_60, sum(returns_60) / 60)
         half = 2.0 * _deviation(closes_20, sma20)
         half = 0.0 if half <= FLAT * sma20 else half
         ratios = [close / closes[-1 - k] for k in RETURN_BARS]

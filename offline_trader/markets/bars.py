@@ -97,11 +97,7 @@ class Bars:
         :func:`~offline_trader.markets.frame_bars` with the same symbol and signals gives equal
         bars back.
         """
-        import pandas as pd
-
-        columns = {name: getattr(self, name) for name in _FIELDS} | dict(self.signals)
-        table = np.stack(list(columns.values()))  # one block of its own, which frames are fast on
-        return pd.DataFrame(table.T, columns=list(columns), index=self._times)
+        return self._frame.copy()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The closes over time, on a logarithmic axis.
@@ -204,6 +200,14 @@ class Bars:
         if start is None and end is None:
             return self
         return self.slice(*self.rows_between(start, end))
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        columns = {name: getattr(self, name) for name in _FIELDS} | dict(self.signals)
+        table = np.stack(list(columns.values()))  # one block, which frames are fast on
+        return pd.DataFrame(table.T, columns=list(columns), index=self._times)
 
     @cached_property
     def _times(self) -> pd.DatetimeIndex:

@@ -11,8 +11,9 @@ from offline_trader.config import portable, to_dict
 from offline_trader.errors import GateFailed
 from offline_trader.hashing import file_sha256
 from offline_trader.locks import locked
+from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import ModelFacts
-from offline_trader.pipeline.strategies import last_day_seen, source_experts
+from offline_trader.pipeline.strategies import find_strategy, last_day_seen, source_experts
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
     TrainedRun,
@@ -62,12 +63,24 @@ def check_export(run: Path, *, unverified: bool = False) -> None:
 
 
 def export_run(
-    run: Path, target: Path, *, force: bool = False, unverified: bool = False
+    run: Path,
+    target: Path,
+    progress: Progress = Silent(),
+    *,
+    force: bool = False,
+    unverified: bool = False,
+    refusal: Path | None = None,
 ) -> Exported:
     """Export ``run``'s policy to ``target``.
 
-    With ``force`` a collapsed policy, too; with ``unverified`` the run's manifest may lack the
-    policy's hash.
+    Args:
+        run: a finished run.
+        target: the ONNX file.
+        progress: shows the evaluation of a policy that is refused.
+        force: export a collapsed policy, too.
+        unverified: the run's manifest may lack the policy's hash.
+        refusal: folder for a report on a policy that is refused, over the bars that decided it;
+            one that is there is replaced. None: no report.
 
     Raises:
         DataError: no finished run.
@@ -95,7 +108,26 @@ def export_run(
         facts=described,
         parents={"policy": run / POLICY_FILE, **_parents(finished)},
     )
-    return publish_model(exported, target, force=force)
+    try:
+        return publish_model(exported, target, force=force)
+    except GateFailed:
+        if refusal is not None:
+            _report(finished, refusal, progress, unverified=unverified)
+        raise
+
+
+def _report(run: TrainedRun, folder: Path, progress: Progress, *, unverified: bool) -> None:
+    """Judge the policy of ``run`` over the bars that its export looks at."""
+    from offline_trader.evaluation.judging import EvaluateOptions
+    from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_strategy
+    from offline_trader.pipeline.report_folder import claimed_folder
+
+    strategy = find_strategy(str(run.path), unverified=unverified)
+    options = EvaluateOptions(experts=strategy.experts, seed=strategy.seed)
+    config = EvaluateConfig(run.facts.validation_env or run.facts.env, options)
+    with claimed_folder(folder, overwrite=True):
+        evaluate_strategy(strategy, config, folder, progress)
+    progress.note(f"report on the policy that is refused: {folder / 'report.html'}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 from offline_trader.types import Policy
 
-__all__ = ["LineJob", "judged_window", "window_env"]
+__all__ = ["LineJob", "judged_window", "window_env", "window_line"]
 
 DATASETS, DATASET_ID = "datasets", "walk-forward/experts-v0"
 
@@ -84,25 +84,33 @@ class LineJob:
 
     def _line(self, fold: Fold) -> LineConfig:
         """The line on one window: its ranges, and a seed of its own."""
-        bars, env = self._bars(), self.config.env
-        episode = None if env.episode_bars is None else min(env.episode_bars, len(fold.train) - 1)
-        sections = {each.name: getattr(self.config, each.name) for each in fields(LineConfig)}
-        return replace(
-            LineConfig(**sections),
-            env=window_env(env, bars, fold.train, episode),
-            validation=replace(
-                self.config.validation,
-                start=_moment(bars, fold.validation.start),
-                end=_moment(bars, fold.validation.stop - 1),
-            ),
-            seed=fold_seed(self.config.seed, fold.index),
-        )
+        seed = fold_seed(self.config.seed, fold.index)
+        return window_line(self.config, self._bars(), fold.train, fold.validation, seed)
 
     def _parent(self, fold: Fold, directory: Path, policies: Path) -> Path:
         """The run that the fold's online training starts from."""
         if fold.warm_from is None:
             return directory / "pretrain"
         return _final_run(fold_directory(policies, fold.warm_from), finetune=True)
+
+
+def window_line(
+    config: LineConfig, bars: Bars, train: BarRange, validation: BarRange, seed: int
+) -> LineConfig:
+    """The line of ``config``, whatever else that configures, on one window of ``bars``."""
+    env = config.env
+    episode = None if env.episode_bars is None else min(env.episode_bars, len(train) - 1)
+    sections = {each.name: getattr(config, each.name) for each in fields(LineConfig)}
+    return replace(
+        LineConfig(**sections),
+        env=window_env(env, bars, train, episode),
+        validation=replace(
+            config.validation,
+            start=_moment(bars, validation.start),
+            end=_moment(bars, validation.stop - 1),
+        ),
+        seed=seed,
+    )
 
 
 def window_env(

@@ -31,7 +31,7 @@ from offline_trader.evaluation.report.png import write_pngs
 from offline_trader.evaluation.statistics import bootstrap_interval
 from offline_trader.features import WARMUP_BARS
 from offline_trader.markets import BarRange, Bars, load_market
-from offline_trader.pipeline.folds import window_env
+from offline_trader.pipeline.folds import window_env, window_line
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import LineConfig
@@ -99,14 +99,13 @@ class _Job:
 
     def __call__(self, report: Report, /) -> None:
         """Write the result, unless that was done before with these settings."""
-        stated = digest(
-            {"config": to_dict(self._line_only()), "history": _history(self.config).sha256}
-        )
+        history = _history(self.config)
+        stated = digest({"config": to_dict(self._line_only()), "history": history.sha256})
         known = _known(self.folder / _RESULT, stated)
         if known is None:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            result = {"settings": stated, **self._judged()}
+            result = {"settings": stated, **self._judged(history)}
             atomic_write(self.folder / _RESULT, to_json(result, indent=1).encode())
             for heavy in ("datasets", "run"):
                 shutil.rmtree(self.folder / heavy, ignore_errors=True)
@@ -116,9 +115,8 @@ class _Job:
         """The settings that decide this market's result, whatever others are tried beside it."""
         return replace(self.config, coefficients=(self.coefficient,), seeds=1, seed=self.seed)
 
-    def _judged(self) -> dict[str, Any]:
+    def _judged(self, history: Bars) -> dict[str, Any]:
         config = self.config
-        history = _history(config)
         planted = plant(
             history,
             config.split(history),
@@ -159,15 +157,8 @@ class _Job:
         first = split.warm_up
         train = BarRange(first, first + split.train)
         chosen = BarRange(train.stop, train.stop + split.validation)
-        episode = None if env.episode_bars is None else min(env.episode_bars, split.train - 1)
-        moments = [str(bars.timestamps[row]) for row in (chosen.start, chosen.stop - 1)]
-        sections = {name: getattr(self.config, name) for name in LineConfig.__dataclass_fields__}
-        line = replace(
-            LineConfig(**sections),
-            env=window_env(env, bars, train, episode),
-            validation=replace(self.config.validation, start=moments[0], end=moments[1]),
-            seed=self.config.seed + self.seed,
-        )
+        config = replace(self.config, env=env)
+        line = window_line(config, bars, train, chosen, self.config.seed + self.seed)
         return line, window_env(env, bars, BarRange(chosen.stop - 1, split.total))
 
 

@@ -14,7 +14,7 @@ from offline_trader.evaluation.report.charts import Line, LineChart, Role
 from offline_trader.evaluation.report.png import write_pngs
 from offline_trader.markets import Bars, load_market
 from offline_trader.markets.stylised import autocorrelation, stylised_facts
-from offline_trader.markets.synthetic import fit_turbulent, synthetic_law
+from offline_trader.markets.synthetic import Law, fit_turbulent, synthetic_law
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray
 
@@ -70,17 +70,18 @@ def synthesise(
             f"{output} exists", expected="a new file", hint="add --overwrite to replace it"
         )
     texts = dict(parameters)
-    if like is not None:
+    model = None if like is None else load_market(like)
+    if model is not None:
         if name != "turbulent":
             raise ConfigError(
                 f"--like with the law {name!r}", expected="turbulent, the law that can be fitted"
             )
-        texts = {**_texts(fit_turbulent(load_market(like))), **texts}
+        texts = {**_texts(fit_turbulent(model)), **texts}
     law = synthetic_law(name, texts)
     bars = law.make(name)
     markets = {name: bars}
-    if beside or like:
-        real = load_market(beside or like or "")
+    real = model if beside is None else load_market(beside)
+    if real is not None:
         markets[real.symbol if real.symbol != name else f"{name} (real)"] = real
     files: list[Path] = []
     if output is not None:
@@ -91,7 +92,7 @@ def synthesise(
     if plots is not None:
         files += write_pngs(_charts(markets), plots, _owner(name, law.seed, markets))
     facts = {each: asdict(stylised_facts(found)) for each, found in markets.items()}
-    return Synthesis({"law": name, **_plain(law)}, bars, facts, tuple(files))
+    return Synthesis({"law": name, **asdict(law)}, bars, facts, tuple(files))
 
 
 def _owner(name: str, seed: int, markets: Mapping[str, Bars]) -> str:
@@ -99,12 +100,8 @@ def _owner(name: str, seed: int, markets: Mapping[str, Bars]) -> str:
     return f"synthetic:{name}, seed {seed}" + (f", beside {beside[0]}" if beside else "")
 
 
-def _plain(law: object) -> dict[str, Any]:
-    return {key: getattr(law, key) for key in law.__dataclass_fields__}  # type: ignore[attr-defined]
-
-
-def _texts(law: object) -> dict[str, str]:
-    return {key: repr(value).strip("'") for key, value in _plain(law).items()}
+def _texts(law: Law) -> dict[str, str]:
+    return {key: repr(value).strip("'") for key, value in asdict(law).items()}
 
 
 def _charts(markets: Mapping[str, Bars]) -> list[LineChart]:

@@ -387,7 +387,7 @@ def _feature_set(model: Decider, features: FeatureSet | str | Sequence[str] | No
 
 def _same(bar: Bar, last: Bar) -> bool:
     """Whether a bar is the last one once more, signals included (NaN is as good as NaN)."""
-    if bar != last or bar.signals.keys() != last.signals.keys():
+    if bar.close != last.close or bar != last or bar.signals.keys() != last.signals.keys():
         return False
     pairs = ((bar.signals[name], last.signals[name]) for name in bar.signals)
     return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in pairs)

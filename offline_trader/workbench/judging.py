@@ -57,7 +57,7 @@ def evaluate(
     unverified: bool = False,
     progress: bool | Progress = True,
 ) -> Report:
-    """Judge a policy or an expert: measures with intervals, collapse verdict, rivals, a report.
+    """Judge a policy or an expert: measures, intervals, collapse verdict, comparators, a report.
 
     The policy runs deterministically under the trading rules of its training. Every evaluated
     configuration is counted in ``runs/trials.jsonl``.

@@ -183,14 +183,14 @@ class Report:
         return self.evaluation.verdicts
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a measure: its value, the ends of its interval, and the rivals' values."""
+        """A row a measure: its value, the ends of its interval, and the comparators' values."""
         import pandas as pd
 
         found, rows = self.evaluation, {}
         for name, value in found.measures.items():
             low, high = found.intervals.get(name, (None, None))
-            rivals: dict[str, Any] = {r.name: r.measures.get(name) for r in found.comparators}
-            rows[name] = {"value": value, "low": low, "high": high, **rivals}
+            comparators: dict[str, Any] = {r.name: r.measures.get(name) for r in found.comparators}
+            rows[name] = {"value": value, "low": low, "high": high, **comparators}
         return pd.DataFrame.from_dict(rows, orient="index", dtype=float)
 
     def require_gates(self) -> None:

@@ -252,10 +252,11 @@ def export_policy(
             told, and the file states them.
         force: export a COLLAPSED policy, too; the manifest says so.
         unverified: take a run of another version, or a file of another program.
-        progress: say which of several seeds is taken; False: silent.
+        progress: say which of several seeds is taken, and evaluate what is refused; False: silent.
 
     Raises:
-        GateFailed: the policy has collapsed, or the file differs from it.
+        GateFailed: the policy has collapsed, or the file differs from it. Of a run there is then a
+            report in the folder ``refused`` beside ``target``.
         SchemaMismatch: a policy of other observations than the market's.
         DataError: a run that is not finished, or a damaged file.
         ConfigError: no graph, no market, or a place that belongs to something else.
@@ -280,9 +281,12 @@ def export_policy(
             f"{policy} with a market, dates, a seed or settings",
             expected="none of them: a run knows what it was trained on",
         )
-    source = chosen_run(Path(str(policy)), progress_for(progress))
+    shown = progress_for(progress)
+    source = chosen_run(Path(str(policy)), shown)
     place = source / "export" / "policy.onnx" if target is None else Path(target)
-    return Model(export_run(source, place, force=force, unverified=unverified))
+    refusal = place.parent / "refused"
+    exported = export_run(source, place, shown, force=force, unverified=unverified, refusal=refusal)
+    return Model(exported)
 
 
 def _adopted(

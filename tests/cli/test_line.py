@@ -334,7 +334,9 @@ def test_a_collapsed_policy_needs_force(
     constant_policy(tmp_path / "flat" / "policy.d3")
     assert code_of(["export", str(tmp_path / "flat")]) == 4
     assert "COLLAPSED" in capsys.readouterr().err
-    assert not (tmp_path / "flat" / "export").exists()
+    refused = tmp_path / "flat" / "export" / "refused"
+    assert not list(refused.parent.glob("*.*"))
+    assert "COLLAPSED" in (refused / "report.html").read_text(encoding="utf-8")
     assert code_of(["export", str(tmp_path / "flat"), "--force"]) == 0
     manifest = json.loads((tmp_path / "flat" / "export" / "manifest.json").read_text())
     assert manifest["collapse_forced"] is True

@@ -67,6 +67,9 @@ def clash(bars):
 def short(bars):
     return np.zeros(5)
 
+def words(bars):
+    return {"close": bars["close"], "side": pd.Series(["buy"] * len(bars), index=bars.index)}
+
 def infinite(bars):
     return np.where(np.arange(len(bars)) == 50, np.inf, 0.0)
 
@@ -227,6 +230,7 @@ def test_they_read_the_market_s_signals(bars: Bars, file: Path) -> None:
     [
         ("clash", "two features are called 'return_1'"),
         ("short", "array of shape (5, 1) for 600 bars"),
+        ("words", "returned no numbers"),
         ("infinite", "bar 50: infinite is inf"),
         ("raises", "mine.py line"),
         ("coarse", "other times|for 600 bars"),

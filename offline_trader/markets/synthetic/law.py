@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, Protocol, get_type_hints
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol, get_type_hints
 
 from offline_trader.errors import ConfigError, did_you_mean
 from offline_trader.markets.bars import Bars
@@ -15,6 +15,8 @@ __all__ = ["LAWS", "Law", "make_synthetic", "require", "synthetic_law"]
 
 class Law(Protocol):
     """A frozen dataclass of numbers and names, ``bars`` and ``seed`` among them."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def bars(self) -> int:
