@@ -79,8 +79,8 @@ def export_run(
         progress: shows the evaluation of a policy that is refused.
         force: export a collapsed policy, too.
         unverified: the run's manifest may lack the policy's hash.
-        refusal: folder for a report on a policy that is refused, over the bars that decided it;
-            one that is there is replaced. None: no report.
+        refusal: folder for a report on a policy that is refused as collapsed, over the bars that
+            decided it; one that is there is replaced. None: no report.
 
     Raises:
         DataError: no finished run.
@@ -108,12 +108,12 @@ def export_run(
         facts=described,
         parents={"policy": run / POLICY_FILE, **_parents(finished)},
     )
-    try:
-        return publish_model(exported, target, force=force)
-    except GateFailed:
+
+    def report() -> None:
         if refusal is not None:
             _report(finished, refusal, progress, unverified=unverified)
-        raise
+
+    return publish_model(exported, target, force=force, refused=report)
 
 
 def _report(run: TrainedRun, folder: Path, progress: Progress, *, unverified: bool) -> None:
@@ -154,8 +154,14 @@ class Exporting:
     parents: Mapping[str, Path | str]
 
 
-def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
-    """Write the model and its manifest, unless the policy collapsed.
+def publish_model(
+    source: Exporting,
+    target: Path,
+    *,
+    force: bool,
+    refused: Callable[[], None] = lambda: None,
+) -> Exported:
+    """Write the model and its manifest, unless the policy collapsed; then call ``refused``.
 
     Raises:
         ConfigError: the place belongs to another manifest, or another process exports to it.
@@ -179,7 +185,11 @@ def publish_model(source: Exporting, target: Path, *, force: bool) -> Exported:
     measures = collapse_of(backtests)
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
-    refuse_collapsed(collapse, force=force)
+    try:
+        refuse_collapsed(collapse, force=force)
+    except GateFailed:
+        refused()
+        raise
     observations = np.concatenate([each.observations for each in backtests])
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
