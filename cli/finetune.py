@@ -41,6 +41,8 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader finetune runs/pretrain",
     "offline-trader finetune runs/pretrain --steps 50000 --run runs/online --seed 3",
+    "offline-trader finetune runs/pretrain --curriculum --adaptive",
+    "offline-trader finetune runs/pretrain --agent direct --curriculum",
     "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
@@ -52,6 +54,26 @@ def command(
         int | None, typer.Option("--steps", help="Environment steps, over all lanes.")
     ] = None,
     lanes: Annotated[int | None, typer.Option("--lanes", help="Environments side by side.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent", help="What learns: sac, or direct, through the portfolio's gradient."
+        ),
+    ] = None,
+    curriculum: Annotated[
+        bool | None,
+        typer.Option(
+            "--curriculum/--no-curriculum",
+            help="Train on synthetic markets of five stages, each harder than the last.",
+        ),
+    ] = None,
+    adaptive: Annotated[
+        bool | None,
+        typer.Option(
+            "--adaptive/--no-adaptive",
+            help="Let a stage's markets become harder or easier as episodes go.",
+        ),
+    ] = None,
     features: NamedFeatures = None,
     trust_features: TrustFeatures = False,
     threads: Threads = None,
@@ -67,7 +89,7 @@ def command(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a pretrained policy on with SAC in the simulator, offline data in every batch.
+    """Train a pretrained policy on in the simulator: with SAC, offline data in every batch.
 
     Market, rules, networks, dataset and validation range are the parent run's, unless set. Of
     a folder of seeds the best by validation is the parent.
@@ -82,6 +104,9 @@ def command(
         parent_settings(parent),
         online__steps=steps,
         lanes=lanes,
+        agent=agent,
+        online__curriculum__enabled=curriculum,
+        online__difficulty__enabled=adaptive,
         learner__device=device,
         threads=threads,
         seed=seed,

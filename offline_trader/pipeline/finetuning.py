@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import LearnerConfig
+from offline_trader.pipeline.courses import check_course, make_lanes
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
@@ -24,6 +25,12 @@ from offline_trader.pipeline.trained_runs import (
 )
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
+
+if TYPE_CHECKING:
+    from offline_trader.learning.agents import Learner
+    from offline_trader.learning.stages.course import CourseLanes
+    from offline_trader.learning.stages.direct import DirectAgent
+    from offline_trader.simulator import Simulator
 
 __all__ = ["check_parent", "finetune", "parent_settings"]
 
@@ -50,6 +57,7 @@ def check_parent(
         ConfigError, DataError: a parent, device or range that cannot be used.
     """
     check_device(config.learner.device)
+    check_course(config.online, config.env)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
     return source, config.validation.env(config.env)
@@ -120,7 +128,6 @@ def _train(
     unverified: bool,
 ) -> Mapping[str, Any]:
     from offline_trader.datasets import load_transitions
-    from offline_trader.envs import make_simulator
     from offline_trader.learning.agents import online_learner
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
@@ -135,20 +142,35 @@ def _train(
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     learner = online_learner(source, config.learner, learner_seed)
     engine = EngineFacts.of(learner.engine)
-    offline = load_transitions(config.dataset, root) if config.dataset else None
+    directly = config.agent == "direct"  # it learns from the lanes' markets, not from rows
+    offline = load_transitions(config.dataset, root) if config.dataset and not directly else None
     validator = None if validation_env is None else Validator(validation_env, config.validation)
-    lanes = make_simulator(config.env, config.lanes, lane_seed)
+    lanes = make_lanes(config.online, config.env, config.lanes, lane_seed)
     stage = PlannedStage(
         "online",
-        "online sac",
-        config.online,
+        f"online {config.agent}",
+        replace(config.online, critic_updates=0, warmup_steps=0) if directly else config.online,
         lambda: StageData(transitions=offline, lanes=lanes),
         train_seed,
         validator,
     )
     phases = Phases(run, ("online",))
     phases.state_engine(engine, progress)
-    phases.train(learner, stage, progress)
+    agent = _direct_agent(learner, lanes, config, learner_seed) if directly else learner
+    phases.train(agent, stage, progress)
     saved = phases.save_policy(learner.save)
     facts = phases.stated(validated=validator is not None)
     return {**facts, "policy_sha256": saved, "engine": engine}
+
+
+def _direct_agent(
+    learner: Learner, lanes: Simulator | CourseLanes, config: FinetuneConfig, seed: int
+) -> DirectAgent:
+    """What trains ``learner`` on the markets of ``lanes``."""
+    from offline_trader.learning.stages.direct import DirectAgent
+    from offline_trader.simulator import Simulator
+
+    def simulators() -> list[Simulator]:
+        return [lanes] if isinstance(lanes, Simulator) else lanes.simulators
+
+    return DirectAgent(learner, simulators, config.direct, seed)

@@ -9,6 +9,7 @@ from typing import Any
 __all__ = ["LiveFigures"]
 
 _SHOWN = {
+    "stage": "stage {:.0f}",
     "reward": "reward {:.3g}",
     "action_entropy": "entropy {:.2f}",
     "trade_rate": "trades {:.0%}",
@@ -35,7 +36,7 @@ class LiveFigures:
         """A line for the row ``values`` of ``step``; of one without such figures, the last line."""
         named = {name.rpartition("/")[2]: value for name, value in values.items()}
         parts = [shape.format(named[name]) for name, shape in _SHOWN.items() if name in named]
-        if not parts or any(name.startswith("validation/") for name in values):
+        if not parts or any(name.startswith(("validation/", "curriculum/")) for name in values):
             return self._text
         now = self._clock()
         if self._since is not None and now > self._since[0]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from offline_trader.config import require_seed
 from offline_trader.datasets import CollectConfig
@@ -133,12 +134,27 @@ class FinetuneConfig(_Finetuning):
     What a command does not set comes from the parent run.
 
     Attributes:
+        agent: what learns: ``sac`` from steps and offline data, or ``direct`` through the gradient
+            of the portfolio on the bars of the lanes, which needs neither.
+        direct: of the windows and the objective of ``direct``; how many updates there are, and what
+            is validated and logged, is ``online``'s.
         learner: as everywhere, but for SAC, which learns online; the parent's networks.
         dataset: offline transitions in every batch; empty: none.
     """
 
+    agent: Literal["sac", "direct"] = "sac"
+    direct: DirectConfig = field(
+        default_factory=lambda: DirectConfig(
+            market_input="features", learning_rate=1e-3, windows=32
+        )
+    )
     learner: LearnerConfig = field(default_factory=lambda: _online(LearnerConfig()))
     dataset: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.agent not in ("sac", "direct"):
+            raise ConfigError(f"agent={self.agent!r}", expected="sac or direct")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from offline_trader.lazy import lazy_names
 if TYPE_CHECKING:
     from offline_trader.learning.settings.clone import CloneConfig
     from offline_trader.learning.settings.curiosity import CuriosityConfig
+    from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
     from offline_trader.learning.settings.direct import DirectConfig
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
@@ -30,6 +31,8 @@ __all__ = [
     "CalQLConfig",
     "CloneConfig",
     "CuriosityConfig",
+    "CurriculumConfig",
+    "DifficultyConfig",
     "DirectConfig",
     "IQLConfig",
     "LearnerConfig",

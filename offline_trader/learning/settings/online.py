@@ -8,6 +8,7 @@ from typing import Literal
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, one_of, positive
 from offline_trader.learning.settings.curiosity import CuriosityConfig
+from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
 
 __all__ = ["OnlineConfig"]
 
@@ -25,6 +26,10 @@ class OnlineConfig:
         critic_updates: updates of the critics alone at the start of updating.
         target_entropy: that the temperature aims at, nats an action dimension, at the start.
         final_target_entropy: the same in the end.
+        anneal: ``steps``: the one becomes the other in the course of the steps, as the next two
+            say; ``validation``: by ``entropy_step`` at each validation that finds the policy better
+            than all before, and back by as much at each that finds it worse than the best.
+        entropy_step: nats.
         entropy_hold: share of the steps before it begins to change.
         entropy_decay: share of the steps over which the one becomes the other, in a straight
             line; 0: at once.
@@ -38,6 +43,8 @@ class OnlineConfig:
         transforms: names of registered transforms of what is stored and sampled, in order.
         curiosity: settings of an intrinsic reward, on where its ``weight`` is above 0; it comes
             after the transforms.
+        curriculum: synthetic markets of five stages in place of the environment's.
+        difficulty: markets of a stage that become harder or easier as episodes go.
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
     """
 
@@ -49,6 +56,8 @@ class OnlineConfig:
     critic_updates: int = 500
     target_entropy: float = -1.0
     final_target_entropy: float = -1.0
+    anneal: Literal["steps", "validation"] = "steps"
+    entropy_step: float = 0.5
     entropy_hold: float = 0.0
     entropy_decay: float = 0.5
     rate_decay: float = 0.0
@@ -56,6 +65,8 @@ class OnlineConfig:
     on_collapse: Literal["explore", "return", "continue"] = "explore"
     transforms: tuple[str, ...] = ()
     curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    difficulty: DifficultyConfig = field(default_factory=DifficultyConfig)
     evaluate_interval: int = 5_000
     log_interval: int = 1_000
     checkpoint_interval: int = 5_000
@@ -65,6 +76,8 @@ class OnlineConfig:
         not_negative(self, "steps", "update_ratio", "warmup_steps", "critic_updates")
         not_negative(self, "evaluate_interval")
         one_of(self, "on_collapse", ("explore", "return", "continue"))
+        one_of(self, "anneal", ("steps", "validation"))
+        not_negative(self, "entropy_step")
         for name in ("entropy_hold", "entropy_decay", "rate_decay", "exploring_starts"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from offline_trader.learning.settings import OnlineConfig
 
-__all__ = ["Pace", "pace_at"]
+__all__ = ["Pace", "earned_after", "pace_at"]
 
 _PARTS = 100
 """Changes in a training: a GPU's captured updates are recorded anew at each."""
@@ -29,7 +29,7 @@ class Pace:
     rate: float = 1.0
 
 
-def pace_at(config: OnlineConfig, step: int, raised: float = 0.0) -> Pace:
+def pace_at(config: OnlineConfig, step: int, raised: float = 0.0, earned: float = 0.0) -> Pace:
     """The pace after ``step`` environment steps, constant within each hundredth of the training.
 
     The target entropy stays for the share ``entropy_hold`` of the steps, goes to its end in a
@@ -39,13 +39,30 @@ def pace_at(config: OnlineConfig, step: int, raised: float = 0.0) -> Pace:
 
     Args:
         raised: nats that a collapse has added to the target entropy.
+        earned: nats that validations have moved it towards its end.
     """
     done = (_PARTS * step) // max(1, config.steps) / _PARTS
     first, last = config.target_entropy, config.final_target_entropy
     since = done - config.entropy_hold
     way = since / config.entropy_decay if config.entropy_decay > 0 else float(since > 0)
+    if config.anneal == "validation":
+        way = earned / abs(last - first) if last != first else 1.0
     target = first + (last - first) * min(1.0, max(0.0, way))
     rate = min(1.0, (1.0 - done) / config.rate_decay) if config.rate_decay > 0 else 1.0
     if raised > 0.0:
         target = max(target, min(target + raised, _GREATEST_TARGET))
     return Pace(target, max(rate, 1.0 / _PARTS))
+
+
+def earned_after(config: OnlineConfig, earned: float, trend: int) -> float:
+    """Nats of the way from the first target to the last after a validation.
+
+    One ``entropy_step`` on where the policy got better, one back where it got worse.
+
+    Args:
+        config: settings.
+        earned: nats before.
+        trend: 1 better than all before, -1 worse than the best of them, 0 neither.
+    """
+    whole = abs(config.final_target_entropy - config.target_entropy)
+    return min(whole, max(0.0, earned + trend * config.entropy_step))

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_trader.types import BoolArray, FloatArray, Observations
+from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
-__all__ = ["LaneStep", "Lanes", "ResumableLanes", "as_arrays", "as_tensors"]
+__all__ = ["LaneStep", "Lanes", "ResumableLanes", "StagedLanes", "as_arrays", "as_tensors"]
 
 
 class LaneStep(Protocol):
@@ -64,6 +64,17 @@ class ResumableLanes(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
+
+
+@runtime_checkable
+class StagedLanes(Protocol):
+    """Lanes whose markets change in the course of a training."""
+
+    def measures(self) -> Mapping[str, float]:
+        """What they are like now, for the log."""
+
+    def examine(self, policy: Policy) -> Mapping[str, Any]:
+        """Examine ``policy``, change what depends on it, and say so: figures and texts."""
 
 
 def as_tensors(value: Any) -> Any:

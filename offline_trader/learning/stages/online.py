@@ -30,17 +30,19 @@ from offline_trader.learning.data import (
 )
 from offline_trader.learning.settings import OnlineConfig
 from offline_trader.learning.stages.activity import Activity
-from offline_trader.learning.stages.annealing import Pace, pace_at
+from offline_trader.learning.stages.annealing import Pace, earned_after, pace_at
 from offline_trader.learning.stages.lanes import (
     Lanes,
     LaneStep,
     ResumableLanes,
+    StagedLanes,
     as_arrays,
     as_tensors,
 )
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
+    Judged,
     Log,
     Selection,
     TrainResult,
@@ -97,6 +99,17 @@ def finetune(
     if checkpoint is not None and not isinstance(lanes, ResumableLanes):
         raise ConfigError(
             f"{type(lanes).__name__} has no state_dict", expected="lanes that can be saved"
+        )
+    staged = config.curriculum.enabled or config.difficulty.enabled
+    if staged and not isinstance(lanes, StagedLanes):
+        raise ConfigError(
+            f"online.curriculum or online.difficulty on {type(lanes).__name__}",
+            expected="lanes with stages, as finetune makes them of a market of bars",
+        )
+    if config.anneal == "validation" and evaluate is None:
+        raise ConfigError(
+            "online.anneal=validation without a validation",
+            expected="a validation range (validation.end), or online.anneal=steps",
         )
     named = [TRANSFORMS[name](agent, lanes) for name in config.transforms]
     curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
@@ -166,6 +179,7 @@ class _Loop:
         self._observations: Observations = np.zeros((0, layout.observation_size), np.float32)
         self._pace: Pace | None = None
         self._raised = 0.0  # nats that collapses have added to the target entropy
+        self._earned = 0.0  # nats that validations have moved it towards its end
         # what an agent notes of its own actions would be wrong of another's
         self._exploring = 0.0 if agent.columns else config.exploring_starts
         self._first: BoolArray = np.zeros(0, np.bool_)
@@ -227,7 +241,7 @@ class _Loop:
         if scaling != "none" and self._agent.preprocessing.reward is None:
             self._agent.fit_reward_scale(self._buffer.rewards())
             self._buffer.rescale(self._agent.preprocessing)
-        pace = pace_at(self._config, self.step, self._raised)
+        pace = pace_at(self._config, self.step, self._raised, self._earned)
         if pace != self._pace:
             self._agent.set_pace(pace.target_entropy, pace.rate)
             self._pace = pace
@@ -252,6 +266,8 @@ class _Loop:
             measures = self._activity.measures(hasattr(self._lanes, "traded"))
             if self._log is not None:
                 row = {**losses, **measures, "updates": float(self._updates)}
+                if isinstance(self._lanes, StagedLanes):
+                    row |= self._lanes.measures()
                 if self._pace is not None:
                     row["target_entropy"] = self._pace.target_entropy
                 self._log(self.step, {f"online/{name}": value for name, value in row.items()})
@@ -259,16 +275,23 @@ class _Loop:
         moved = self._updates > config.critic_updates
         if moved and (last or _crossed(before, self.step, config.evaluate_interval)):
             self._watch(self._selection.consider(self.step, self._agent))
+        course = config.curriculum
+        if moved and course.enabled and _crossed(before, self.step, course.exam_interval):
+            assert isinstance(self._lanes, StagedLanes)
+            found = self._lanes.examine(self._agent.policy())
+            if self._log is not None:
+                self._log(self.step, found)
 
-    def _watch(self, collapsed: bool) -> None:
-        """Do what the settings say about a policy that collapsed or no longer has."""
-        if not collapsed:
+    def _watch(self, judged: Judged) -> None:
+        """Anneal as validation goes; do what the settings say about a policy that collapsed."""
+        if not judged.collapsed:
             self._raised = 0.0
+            self._earned = earned_after(self._config, self._earned, judged.trend)
             return
         done = "training goes on"
         if self._config.on_collapse == "explore":
             self._raised += 1.0
-            pace = pace_at(self._config, self.step, self._raised)
+            pace = pace_at(self._config, self.step, self._raised, self._earned)
             done = f"the target entropy is {pace.target_entropy:.2g} nats until it has recovered"
         elif self._config.on_collapse == "return":
             kept = self._selection.put_back(self._agent)
@@ -287,7 +310,8 @@ class _Loop:
         assert isinstance(self._lanes, ResumableLanes)
         activity = self._activity
         return {
-            "counters": [self.step, self._updates, self._credit, self._raised],
+            "counters": [self.step, self._updates, self._credit, self._raised,
+                         self._earned],
             "agent": self._agent.state_dict(),
             "transforms": self._transforms.state_dict(),
             "lanes": as_tensors(self._lanes.state_dict()),
@@ -305,7 +329,7 @@ class _Loop:
         """Inverse of :meth:`state_dict`."""
         if not isinstance(self._lanes, ResumableLanes):
             raise ConfigError(f"{type(self._lanes).__name__} cannot be resumed")
-        self.step, self._updates, self._credit, self._raised = state["counters"]
+        self.step, self._updates, self._credit, self._raised, self._earned = state["counters"]
         self._agent.load_state_dict(state["agent"])
         self._transforms.load_state_dict(state["transforms"])
         self._lanes.load_state_dict(as_arrays(state["lanes"]))

@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from offline_trader.types import FloatArray, Policy
 __all__ = [
     "Checkpoint",
     "Evaluate",
+    "Judged",
     "Log",
     "Selection",
     "StageResult",
@@ -114,6 +115,20 @@ class Validated:
     bars_per_year: float = 1.0
 
 
+class Judged(NamedTuple):
+    """What one validation says beside its figures.
+
+    Attributes:
+        collapsed: it has a measure ``collapsed`` that is not 0.
+        trend: 1 where the policy is better than the best of the earlier ones, −1 where it is worse:
+            by its score, or where there is growth, by the interval of the paired difference; else
+            0, as for the first policy.
+    """
+
+    collapsed: bool
+    trend: int
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A policy beside the warm start: difference of net log growth with its bounds."""
@@ -148,21 +163,19 @@ class Selection:
         self._log = log
         self._preferred = preferred
         self._growth: FloatArray | None = None
+        self._top: tuple[float, FloatArray | None] | None = None
         self._seen: dict[int, _Candidate] = {}
         self._warm: dict[str, Any] = {}
         self._best_step = 0
         self._best: dict[str, Any] = {}
 
-    def consider(self, step: int, agent: Agent) -> bool:
+    def consider(self, step: int, agent: Agent) -> Judged:
         """Validate the agent's policy as that of ``step``; step 0 is the warm start.
 
         Call it outside a learner's randomness: a validation may draw numbers of its own.
-
-        Returns:
-            Whether the validation calls it collapsed: a measure ``collapsed`` that is not 0.
         """
         if self._evaluate is None or step in self._seen:
-            return False
+            return Judged(collapsed=False, trend=0)
         found = self._evaluate(agent.policy())
         measures = dict(found.measures if isinstance(found, Validated) else found)
         candidate = self._compared(step, measures["score"], found)
@@ -177,7 +190,23 @@ class Selection:
             self._warm = agent.snapshot()
         elif self._best_step == 0 or candidate.rank > self._seen[self._best_step].rank:
             self._best_step, self._best = step, agent.snapshot()
-        return bool(measures.get("collapsed", 0.0))
+        trend = self._trend(candidate, found.growth if isinstance(found, Validated) else None)
+        return Judged(bool(measures.get("collapsed", 0.0)), trend)
+
+    def _trend(self, candidate: _Candidate, growth: FloatArray | None) -> int:
+        """:class:`Judged`'s, and remember the best so far."""
+        value = candidate.difference
+        if self._top is None:
+            if math.isfinite(value):
+                self._top = (value, growth)
+            return 0
+        best, its = self._top
+        low = high = value - best
+        if growth is not None and its is not None:
+            _, low, high = paired_interval(growth - its)
+        if value > best:
+            self._top = (value, growth)
+        return 1 if low > 0.0 else -1 if high < 0.0 else 0
 
     def put_back(self, agent: Agent) -> int:
         """Let the agent go on from the policy that would be kept now; its step."""
@@ -247,7 +276,8 @@ class Selection:
         """What was seen so far, the warm and the best state."""
         return {
             "seen": {step: list(astuple(each)) for step, each in self._seen.items()},
-            "growth": None if self._growth is None else torch.from_numpy(self._growth.copy()),
+            "growth": _saved(self._growth),
+            "top": None if self._top is None else [self._top[0], _saved(self._top[1])],
             "warm": self._warm,
             "best_step": self._best_step,
             "best": self._best,
@@ -257,8 +287,15 @@ class Selection:
         """Inverse of :meth:`state_dict`."""
         self._seen = {step: _Candidate(*each) for step, each in state["seen"].items()}
         self._growth = None if state["growth"] is None else state["growth"].numpy()
+        if state["top"] is not None:
+            value, growth = state["top"]
+            self._top = (value, None if growth is None else growth.numpy())
         self._warm = dict(state["warm"])
         self._best_step, self._best = int(state["best_step"]), dict(state["best"])
+
+
+def _saved(growth: FloatArray | None) -> torch.Tensor | None:
+    return None if growth is None else torch.from_numpy(growth.copy())
 
 
 def paired_interval(difference: FloatArray) -> tuple[float, float, float]:

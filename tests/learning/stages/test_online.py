@@ -188,6 +188,28 @@ def test_entropy_and_rates_follow_their_lines(target_lanes: Any) -> None:
     np.testing.assert_allclose(rates, np.clip((1.0 - done) / 0.25, 0.01, 1.0))
 
 
+def test_entropy_is_annealed_while_validation_improves(target_lanes: Any) -> None:
+    """Scores by validation, from the warm start's on, and the target that follows each."""
+    scores = iter([0.0, 1.0, 2.0, 1.5, 3.0, 3.0, 4.0, 5.0])
+    rows: list[tuple[int, dict[str, Any]]] = []
+    config = OnlineConfig(
+        steps=560, update_ratio=0.5, warmup_steps=0, critic_updates=0, evaluate_interval=80,
+        log_interval=80, anneal="validation", entropy_step=0.75, target_entropy=-1.0,
+        final_target_entropy=-3.0, entropy_decay=0.0,
+    )  # fmt: skip
+    finetune(
+        learner_of(), target_lanes(), None, config, lambda s, r: rows.append((s, dict(r))),
+        lambda _: {"score": next(scores)},
+    )  # fmt: skip
+    targets = {s: row["online/target_entropy"] for s, row in rows if "online/target_entropy" in row}
+    # a row stands before the validation of its step; worse than the best: back; equal: as it was
+    assert targets == pytest.approx(
+        {80: -1.0, 160: -1.75, 240: -2.5, 320: -1.75, 400: -2.5, 480: -2.5, 560: -3.0}
+    )
+    with pytest.raises(ConfigError, match="anneal=validation without a validation"):
+        finetune(learner_of(), target_lanes(), None, config)
+
+
 def test_the_policys_entropy_goes_where_the_target_says(target_lanes: Any) -> None:
     """Entropy of tanh(N(μ, σ)) at the end, −E[log π], against the last target."""
     found = []

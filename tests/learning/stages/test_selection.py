@@ -146,3 +146,25 @@ def test_a_selection_goes_on_from_its_state() -> None:
         selection.consider(2, agent)
     assert first.finish(2, 5, agent) == second.finish(2, 5, agent)
     assert agent.number == 2
+
+
+def test_the_trend_is_by_the_interval_beside_the_best_so_far() -> None:
+    warm = market()
+    noise = 0.01 * np.random.default_rng(1).standard_normal(BARS)
+    found = [
+        judged(warm), judged(warm + 0.0002), judged(warm + 0.0001),
+        judged(warm + noise - noise.mean() + 0.0004), judged(warm + 0.0001), judged(warm + 0.0009),
+    ]  # fmt: skip
+    agent: Any = Numbered()
+    judge: Any = found.__getitem__
+    selection = Selection(judge, None)
+    trends = []
+    for number in range(len(found)):
+        agent.number = number
+        if number == 3:  # it goes on from its state
+            state = selection.state_dict()
+            selection = Selection(judge, None)
+            selection.load_state_dict(state)
+        trends.append(selection.consider(number, agent).trend)
+    # the fourth is better on average, and within noise; it is the best that others are held to
+    assert trends == [0, 1, -1, 0, 0, 0]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.learning.stages.direct.agent import DirectAgent
     from offline_trader.learning.stages.direct.bars import BarMarket
     from offline_trader.learning.stages.direct.compiled import CompiledUnroll, reason_against
     from offline_trader.learning.stages.direct.forecast import fit_forecast
@@ -19,6 +20,7 @@ __all__ = [
     "BarMarket",
     "Batch",
     "CompiledUnroll",
+    "DirectAgent",
     "DirectMarket",
     "Log",
     "LogJudge",

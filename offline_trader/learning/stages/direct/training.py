@@ -33,7 +33,7 @@ from offline_trader.learning.stages.selection import (
 )
 from offline_trader.types import Policy
 
-__all__ = ["train_direct"]
+__all__ = ["DirectTraining", "train_direct"]
 
 
 def train_direct(
@@ -76,7 +76,7 @@ def train_direct(
     learner.engine.flush()
     lengths = market.log.series[:, 1] - market.log.series[:, 0]
     config = replace(config, bars=min(config.bars, int(lengths.max())))
-    training = _Training(learner, market.to(learner.config.device), config, seed)
+    training = DirectTraining(learner, market.to(learner.config.device), config, seed)
     if evaluate is None and config.evaluate_interval > 0:
         judge = training.judge
 
@@ -95,7 +95,7 @@ def train_direct(
             log(0, {"direct/engine": training.engine.fallback})
         selection.consider(0, learner)
     while step < config.updates:
-        training.update(step)
+        training.update(0.5 * (1.0 + math.cos(math.pi * step / config.updates)))
         step += 1
         if step % config.log_interval == 0 or step == config.updates:
             measures = training.measures()
@@ -125,8 +125,15 @@ def _validates(step: int, config: DirectConfig) -> bool:
     return at_interval or step == config.updates
 
 
-class _Training:
-    """Everything between two updates: parameters, moments, draws, portfolios met so far."""
+class DirectTraining:
+    """Everything between two updates: parameters, moments, draws, portfolios met so far.
+
+    Args:
+        learner: its actor is trained in place.
+        market: on the learner's device; its longest series has ``config.bars`` or more decisions.
+        config: settings; how many updates there are, and what is logged, is the caller's.
+        seed: of windows, exploring starts and noise.
+    """
 
     def __init__(
         self, learner: Learner, market: DirectMarket, config: DirectConfig, seed: int
@@ -156,8 +163,8 @@ class _Training:
         self._sums: dict[str, float] = {}
         self._count = 0
 
-    def update(self, step: int) -> None:
-        """One gradient step."""
+    def update(self, rate: float) -> None:
+        """One gradient step with the share ``rate`` of the learning rate."""
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
@@ -167,8 +174,7 @@ class _Training:
             self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.clip)
-        rate = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * step / config.updates))
-        self._descend(rate)
+        self._descend(config.learning_rate * rate)
         self._remember(batch, done)
         self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm)
 
@@ -226,6 +232,15 @@ class _Training:
             self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
         self._count += 1
 
+    def take_moments_from(self, other: DirectTraining) -> None:
+        """Go on with the optimizer of another training of the same actor."""
+        self._optimizer = other._optimizer
+
+    @without_dynamo()
+    def load_moments(self, state: Mapping[str, Any]) -> None:
+        """Those of ``state_dict()["optimizer"]``."""
+        _d3rlpy.load_moments(self._optimizer, state)
+
     def settle(self) -> None:
         """Make all that depends on the trained weights follow them."""
         if self._through is not None:
@@ -251,7 +266,7 @@ class _Training:
         """Inverse of :meth:`state_dict`."""
         if self._through is not None:
             self._trained.load_state_dict(state["trained"])
-        _d3rlpy.load_moments(self._optimizer, state["optimizer"])
+        self.load_moments(state["optimizer"])
         self._generator.set_state(state["generator"])
         self._memory[:] = state["memory"].numpy()
         self._met[:] = state["met"].numpy()

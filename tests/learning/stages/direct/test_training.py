@@ -410,9 +410,9 @@ def test_divergence_is_named() -> None:
 
 
 def test_windows_come_from_every_series_and_stay_inside() -> None:
-    from offline_trader.learning.stages.direct.training import _Training
+    from offline_trader.learning.stages.direct.training import DirectTraining
 
-    training = _Training(learner_of(), signal_market(), replace(TINY, windows=32), 0)
+    training = DirectTraining(learner_of(), signal_market(), replace(TINY, windows=32), 0)
     seen = set()
     for _ in range(20):
         rows = training._batch().rows.numpy()

@@ -1,0 +1,103 @@
+"""The lanes that online training steps: the user's market, or the curriculum's with its exams."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from offline_trader.envs import EnvConfig, make_simulator
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.backtest import Backtest, backtests
+from offline_trader.evaluation.measures import round_trips, sharpe_ratio
+from offline_trader.evaluation.statistics import wilson_interval
+from offline_trader.experts import get_expert
+from offline_trader.learning.settings import OnlineConfig
+from offline_trader.simulator.side_by_side import SideRun
+
+if TYPE_CHECKING:
+    from offline_trader.learning.stages.course import CourseLanes, Exam
+    from offline_trader.learning.stages.levels import Level
+    from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+    from offline_trader.types import Policy
+
+__all__ = ["check_course", "examine", "make_lanes"]
+
+_A_YEAR = 252.0
+"""Bars of the year that a stage's Sharpe ratio is of, whatever a bar is."""
+
+
+def check_course(config: OnlineConfig, env: EnvConfig) -> None:
+    """Nothing if the lanes of ``config`` can be made.
+
+    Raises:
+        ConfigError: a curriculum with features that its markets do not have.
+    """
+    if not (config.curriculum.enabled or config.difficulty.enabled):
+        return
+    wanting = [name for name in env.features if name.startswith("signal:")]
+    if wanting:
+        raise ConfigError(
+            f"the policy observes {', '.join(wanting)}, which a curriculum's markets do not have",
+            expected="features that are computed from bars",
+            hint="online.curriculum.enabled=false, and online.difficulty.enabled=false",
+        )
+
+
+def make_lanes(
+    config: OnlineConfig, env: EnvConfig, n_lanes: int, seed: int
+) -> Simulator | CourseLanes:
+    """The environment's lanes, or those of the curriculum or of adaptive difficulty.
+
+    Raises:
+        ConfigError: as :func:`check_course`.
+        DataError: a market to be like that cannot be read or fitted.
+    """
+    check_course(config, env)
+    if not (config.curriculum.enabled or config.difficulty.enabled):
+        return make_simulator(env, n_lanes, seed)
+    from offline_trader.learning.stages.course import Course, CourseLanes
+    from offline_trader.markets import load_market
+    from offline_trader.markets.synthetic import fit_turbulent
+
+    like = config.curriculum.like
+    course = Course(
+        config.curriculum,
+        config.difficulty,
+        env.simulator,
+        env.features,
+        env.episode_bars,
+        examine,
+        fit_turbulent(load_market(like, tz=env.tz)) if like else None,
+    )
+    return CourseLanes(course, n_lanes, seed)
+
+
+def examine(policy: Policy, market: MarketTensor, rules: SimulatorConfig, level: Level) -> Exam:
+    """One deterministic episode of ``policy`` on each instrument, judged by the stage's gates.
+
+    An episode succeeds if its net Sharpe ratio (a year of 252 bars) and its win rate reach the
+    gates, and its account ends above that of buy-and-hold.
+    """
+    from offline_trader.learning.stages.course import Exam
+
+    runs = [SideRun(market.instrument(k), rules) for k in range(len(market.symbols))]
+    own = backtests(policy, runs, observe=False)
+    held = backtests(get_expert("buy_and_hold"), runs, observe=False)
+    ratios = [sharpe_ratio(each.returns, _A_YEAR) or 0.0 for each in own]
+    passed = sum(
+        ratio >= level.sharpe and _wins(each) >= level.win_rate and _beats(each, other)
+        for ratio, each, other in zip(ratios, own, held, strict=True)
+    )
+    interval = wilson_interval(passed, len(runs))
+    assert interval is not None
+    return Exam(passed, len(runs), interval[0], median(ratios))
+
+
+def _wins(run: Backtest) -> float:
+    """Share of the closed round trips with a profit; 0 where none was closed."""
+    profits = round_trips(run.fills).net_profit
+    return float((profits > 0.0).mean()) if len(profits) else 0.0
+
+
+def _beats(run: Backtest, other: Backtest) -> bool:
+    return bool(run.equity[-1] > other.equity[-1])

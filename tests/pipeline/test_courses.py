@@ -1,0 +1,92 @@
+"""Exams of the curriculum, judged as every other policy is, and the lanes that finetune makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError
+from offline_trader.evaluation.statistics import wilson_interval
+from offline_trader.learning.settings import CurriculumConfig, DifficultyConfig, OnlineConfig
+from offline_trader.learning.stages.course import CourseLanes
+from offline_trader.learning.stages.levels import LEVELS, Difficulty, level_paths
+from offline_trader.pipeline.courses import examine, make_lanes
+from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
+
+RULES = SimulatorConfig(
+    commission_bps=0, half_spread_bps=0, slippage_bps=0, action_mode="target_long"
+)
+ANY = replace(LEVELS[0], sharpe=-9.0, win_rate=0.0)
+
+
+def paths(n: int = 6, bars: int = 300) -> MarketTensor:
+    level = LEVELS[0]
+    seeds = np.random.SeedSequence(3)
+    return level_paths(level, Difficulty.of(level), None, ("builtin",), (n, bars), seeds)
+
+
+class Foreseeing:
+    """Holds for every bar that will rise, on instruments that lie side by side."""
+
+    def __init__(self, market: MarketTensor) -> None:
+        opened, closed = market.table[:, 0], market.table[:, 1]
+        parts = zip(market.start, market.stop, strict=True)
+        self._rises = np.stack([closed[a + 1 : b] > opened[a + 1 : b] for a, b in parts])  # [K, T]
+        self._t = 0
+
+    def __call__(self, observations: Any) -> Any:
+        found = self._rises[:, self._t].astype(np.float32)[:, None]
+        self._t += 1
+        return found
+
+
+def test_an_exam_asks_for_the_gates_and_for_more_than_holding() -> None:
+    market = paths()
+    found = examine(Foreseeing(market), market, RULES, LEVELS[0])
+    assert (found.passed, found.episodes) == (6, 6)
+    interval = wilson_interval(6, 6)
+    assert interval is not None
+    assert found.low == interval[0]
+    assert found.sharpe > 3.0
+
+    def hold(observations: Any) -> Any:
+        return np.ones((len(observations), 1), np.float32)
+
+    # whatever it earned, holding beats no holding, and closes no trade
+    assert examine(hold, market, RULES, ANY).passed == 0
+    # a gate above what it has
+    assert examine(Foreseeing(market), market, RULES, replace(ANY, sharpe=99.0)).passed == 0
+    assert examine(Foreseeing(market), market, RULES, replace(ANY, win_rate=1.01)).passed == 0
+    assert examine(Foreseeing(market), market, RULES, ANY).passed == 6
+
+
+@pytest.mark.parametrize("curriculum", [False, True])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_each_switch_alone_and_both_together_make_lanes(curriculum: bool, adaptive: bool) -> None:
+    settings = CurriculumConfig(enabled=curriculum, paths=1, bars=50)
+    config = OnlineConfig(curriculum=settings, difficulty=DifficultyConfig(enabled=adaptive))
+    env = EnvConfig(end="2004-12-31", simulator=SimulatorConfig(commission_bps=5))
+    lanes = make_lanes(config, env, 4, 1)
+    if not (curriculum or adaptive):
+        assert isinstance(lanes, Simulator)
+        assert lanes.config == env.simulator
+        return
+    assert isinstance(lanes, CourseLanes)
+    (part,) = lanes.simulators
+    assert part.config.commission_bps == pytest.approx(1.0)
+    assert part.config.half_spread_bps == pytest.approx(5.0 if adaptive else 0.0)
+    assert part.market.layout == env.layout
+
+
+def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() -> None:
+    settings = CurriculumConfig(enabled=True, paths=1, bars=50, like="sp500")
+    lanes = make_lanes(OnlineConfig(curriculum=settings), EnvConfig(), 4, 1)
+    assert isinstance(lanes, CourseLanes)
+    assert lanes.course.like is not None
+    assert 0.15 < lanes.course.like.volatility < 0.25
+    with pytest.raises(ConfigError, match="signal:mood"):
+        make_lanes(OnlineConfig(curriculum=settings), EnvConfig(features=("signal:mood",)), 4, 1)
