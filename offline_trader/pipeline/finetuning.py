@@ -173,4 +173,4 @@ def _direct_agent(
     def simulators() -> list[Simulator]:
         return [lanes] if isinstance(lanes, Simulator) else lanes.simulators
 
-    return DirectAgent(learner, simulators, config.direct, seed)
+    return DirectAgent(learner, simulators, config.direct_agent, seed)

@@ -20,6 +20,7 @@ from offline_trader.evaluation.walk_forward import WindowConfig
 from offline_trader.learning.settings import (
     ALGORITHMS,
     CloneConfig,
+    DirectAgentConfig,
     DirectConfig,
     LearnerConfig,
     OfflineConfig,
@@ -103,16 +104,23 @@ class _Finetuning(_Training):
 
     Attributes:
         env: the training environment.
+        agent: what learns: ``sac`` from steps and offline data, or ``direct`` through the gradient
+            of the portfolio on the bars of the lanes, which needs neither.
+        direct_agent: windows and objective of ``direct``.
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
+    agent: Literal["sac", "direct"] = "sac"
+    direct_agent: DirectAgentConfig = field(default_factory=DirectAgentConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
 
     def __post_init__(self) -> None:
         _Training.__post_init__(self)
+        if self.agent not in ("sac", "direct"):
+            raise ConfigError(f"agent={self.agent!r}", expected="sac or direct")
         _require_one("lanes", self.lanes)
 
 
@@ -134,27 +142,12 @@ class FinetuneConfig(_Finetuning):
     What a command does not set comes from the parent run.
 
     Attributes:
-        agent: what learns: ``sac`` from steps and offline data, or ``direct`` through the gradient
-            of the portfolio on the bars of the lanes, which needs neither.
-        direct: of the windows and the objective of ``direct``; how many updates there are, and what
-            is validated and logged, is ``online``'s.
         learner: as everywhere, but for SAC, which learns online; the parent's networks.
         dataset: offline transitions in every batch; empty: none.
     """
 
-    agent: Literal["sac", "direct"] = "sac"
-    direct: DirectConfig = field(
-        default_factory=lambda: DirectConfig(
-            market_input="features", learning_rate=1e-3, windows=32
-        )
-    )
     learner: LearnerConfig = field(default_factory=lambda: _online(LearnerConfig()))
     dataset: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.agent not in ("sac", "direct"):
-            raise ConfigError(f"agent={self.agent!r}", expected="sac or direct")
 
 
 @dataclass(frozen=True)
@@ -204,6 +197,8 @@ class LineConfig(_Pretraining, _Finetuning):
             dataset=dataset,
             env=self.env,
             learner=_online(self.learner),
+            agent=self.agent,
+            direct_agent=self.direct_agent,
             online=self.online,
             lanes=self.lanes,
             validation=self.validation,

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.settings.clone import CloneConfig
     from offline_trader.learning.settings.curiosity import CuriosityConfig
     from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
-    from offline_trader.learning.settings.direct import DirectConfig
+    from offline_trader.learning.settings.direct import DirectAgentConfig, DirectConfig
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
         AgentConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "CuriosityConfig",
     "CurriculumConfig",
     "DifficultyConfig",
+    "DirectAgentConfig",
     "DirectConfig",
     "IQLConfig",
     "LearnerConfig",

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, one_of, positive, share
 
-__all__ = ["OBJECTIVES", "DirectConfig", "Objective"]
+__all__ = ["OBJECTIVES", "DirectAgentConfig", "DirectConfig", "Objective"]
 
 Objective = Literal["growth", "mean_variance", "quadratic", "sharpe", "cvar"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -87,3 +87,31 @@ class DirectConfig:
                 raise ConfigError(f"{name}={getattr(self, name)}", expected="in [0, 1]")
         if not self.folds >= 2:
             raise ConfigError(f"folds={self.folds}", expected="2 or more")
+
+
+_OF_THE_STAGE = ("updates", "clone_weight", "market_input", "evaluate_interval", "log_interval")
+_OF_THE_STAGE += ("checkpoint_interval",)
+
+
+@dataclass(frozen=True)
+class DirectAgentConfig(DirectConfig):
+    """Fine-tuning through the portfolio's gradient.
+
+    The attributes are those of :class:`DirectConfig`, but for the settings of a stage: how many
+    updates there are and when is said by the online loop, the policy goes on from the weights that
+    it has, so it sees all features, and there is no clone to be pulled to.
+    """
+
+    windows: int = 32
+    learning_rate: float = 1e-3
+    market_input: Literal["forecast", "features"] = "features"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in _OF_THE_STAGE:
+            if getattr(self, name) != getattr(DirectAgentConfig, name):
+                raise ConfigError(
+                    f"direct_agent.{name}={getattr(self, name)}",
+                    expected="a setting of the direct stage alone; steps, updates a step and "
+                    "intervals of fine-tuning are those of online",
+                )

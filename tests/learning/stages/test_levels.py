@@ -81,11 +81,11 @@ def test_who_sees_the_drift_can_pass_a_stage_and_a_holder_cannot(level: Level) -
 
 def test_a_fitted_market_lends_its_clusters_and_the_size_of_its_bars() -> None:
     level, now = LEVELS[2], Difficulty(0.002, 1.2, 0.5, 0.1, 0.5)
-    like = TurbulentMarket(volatility=0.40, alpha=0.05, tail=4.0, volume=7.0)
+    like = TurbulentMarket(volatility=0.40, alpha=0.03, tail=4.0, volume=7.0)
     law = level_market(level, now, like, 300, 9)
     # twice the volatility that the stages stand for, 0.2 a year
     assert law.volatility == pytest.approx(0.20 * 1.2 * 2.0)
-    assert (law.alpha, law.tail, law.volume) == (0.05, 4.0, 7.0)
+    assert (law.alpha, law.tail, law.volume) == (0.03, 4.0, 7.0)
     assert (law.bars, law.seed, law.regime, law.signal) == (300, 9, "sideways", level.signal)
     assert law.persistence == pytest.approx(1.0 - 1.0 / (1.0 + 50.0 * 0.5))
     assert law.regime_bars == pytest.approx(60.0)

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Learner
 from offline_trader.learning.data import Batch, Preprocessing
-from offline_trader.learning.settings import DirectConfig, LearnerConfig
+from offline_trader.learning.settings import DirectAgentConfig, LearnerConfig
 from offline_trader.learning.stages.direct.bars import BarMarket
 from offline_trader.learning.stages.direct.training import DirectTraining
 from offline_trader.simulator import Simulator
@@ -37,12 +36,8 @@ class DirectAgent:
     Args:
         learner: its actor is trained in place; the critics stay as they are.
         simulators: gives the simulators that are traded now.
-        config: of windows, objective and control variate; ``market_input`` is ``features``.
+        config: of windows, objective and control variate.
         seed: of windows, exploring starts and noise.
-
-    Raises:
-        ConfigError: ``market_input`` is ``forecast``, which begins with new weights, or
-            ``clone_weight`` is not 0: there is no one policy that all markets began with.
     """
 
     learns_online = True
@@ -52,15 +47,9 @@ class DirectAgent:
         self,
         learner: Learner,
         simulators: Callable[[], Sequence[Simulator]],
-        config: DirectConfig,
+        config: DirectAgentConfig,
         seed: int,
     ) -> None:
-        if config.market_input != "features" or config.clone_weight > 0:
-            raise ConfigError(
-                f"direct.market_input={config.market_input}, "
-                f"direct.clone_weight={config.clone_weight} in fine-tuning",
-                expected="features and 0: the policy goes on from the weights that it has",
-            )
         self.learner, self._settings, self._seed = learner, config, seed
         self._simulators = simulators
         self._trainings: list[tuple[Simulator, DirectTraining]] = []
@@ -89,6 +78,8 @@ class DirectAgent:
 
     def sample(self, observations: Observations, generator: torch.Generator) -> Any:
         """Deterministic actions: what is learned from needs no exploration in the lanes."""
+        if self._saved is not None:
+            self._meet()  # the markets of the checkpoint, which this step may be the last in
         return self.learner.act(observations)
 
     def noted(self) -> Mapping[str, NDArray[Any]]:
