@@ -89,8 +89,8 @@ class DirectConfig:
             raise ConfigError(f"folds={self.folds}", expected="2 or more")
 
 
-_OF_THE_STAGE = ("updates", "clone_weight", "market_input", "evaluate_interval", "log_interval")
-_OF_THE_STAGE += ("checkpoint_interval",)
+_INTERVALS = ("evaluate_interval", "log_interval", "checkpoint_interval")
+_OF_THE_STAGE = ("updates", "clone_weight", "market_input", *_INTERVALS)
 
 
 @dataclass(frozen=True)
