@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,10 @@ __all__ = ["Answer", "Desk", "replay"]
 
 OPENED, WARMED, DECIDED, REFUSED = "opened", "warmed up", "decided", "refused"
 HALTED, REARMED = "halted", "re-armed"
+ALERT, HEALTH = "alert", "health"
+"""Rows about the desk that decide nothing: a desk that takes its log again passes over them."""
 _BARS_A_ROW = 1_000
+_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Desk:
 
     Attributes:
         stated: model, layout, rules and limits, as the log's first row has them.
+        recent: the last decisions, oldest first, those before a restart among them.
 
     Raises:
         ConfigError: the log is of another model, other rules or other limits.
@@ -107,6 +112,7 @@ class Desk:
             bars_per_year=told.get("bars_per_year") if bars_per_year is None else bars_per_year,
         )
         self._state = RiskState()
+        self.recent: deque[Decision] = deque(maxlen=_REMEMBERED)
         self._broken, self._rows = "", number
         self.stated: dict[str, Any] = {
             "model_sha256": policy.file.sha256,
@@ -173,6 +179,7 @@ class Desk:
         verdict = self._pass_gate(decision, bar, now)
         content = _decided(bar, now, holdings, decision, verdict, self._state)
         entry = self._write(DECIDED, content)
+        self.recent.append(decision)
         return Answer(decision, verdict.units, self._state, verdict.reasons, entry.number)
 
     def halt(self, reason: str) -> RiskState:
@@ -194,6 +201,22 @@ class Desk:
         self._write(REARMED, {"reason": reason, "now": self._clock()})
         self._state = after
         return after
+
+    def record(self, kind: str, content: Mapping[str, Any]) -> Entry:
+        """The row of something about the desk that decides nothing, as an alert.
+
+        Args:
+            kind: ``alert`` or ``health``.
+            content: a JSON object.
+
+        Raises:
+            RiskHalt: the log cannot be written, so nothing may be ordered.
+        """
+        if kind not in (ALERT, HEALTH):
+            raise ValueError(f"a row of the kind {kind!r} would be taken again")
+        if self._broken:
+            raise RiskHalt(self._broken, hint="open the desk anew on its log")
+        return self._write(kind, content)
 
     def _pass_gate(self, decision: Decision, bar: Bar, now: float) -> Verdict:
         """The verdict on a decision; the session's account fills what it lets through."""
@@ -248,7 +271,7 @@ class Desk:
                 self._state = rearmed(self._state, str(told["reason"]))
             elif entry.kind == DECIDED:
                 self._decide_again(told, place)
-            elif entry.kind not in (OPENED, REFUSED):
+            elif entry.kind not in (OPENED, REFUSED, ALERT, HEALTH):
                 raise DataError(f"{place} is of the kind {entry.kind!r}", expected="a desk's log")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{place} cannot be read: {error}", expected="a desk's log") from error
@@ -257,6 +280,7 @@ class Desk:
         bar, now = _bar(told["bar"]), float(told["now"])
         holdings = None if told["holdings"] is None else Holdings(*told["holdings"])
         decision = self._session.on_bar(bar, holdings=holdings)
+        self.recent.append(decision)
         verdict = self._pass_gate(decision, bar, now)
         found = plain(_decided(bar, now, holdings, decision, verdict, self._state))
         for key, value in told.items():

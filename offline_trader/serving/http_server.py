@@ -7,18 +7,20 @@ trace. Everything but ``/healthz`` and ``/readyz`` needs the token, where there 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from offline_trader import __version__
 from offline_trader.errors import ConfigError, OfflineTraderError, RiskHalt
-from offline_trader.serving.desk import Desk
+from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.http_messages import (
     DecideBody,
     ReasonBody,
@@ -38,14 +40,37 @@ if TYPE_CHECKING:
 
     _Next = Callable[[Request], Awaitable[Any]]
 
-__all__ = ["make_app", "run_app"]
+__all__ = ["Watcher", "guarded_app", "make_app", "run_app"]
 
-_OPEN = ("/healthz", "/readyz")
+_OPEN = frozenset({"/healthz", "/readyz"})
+_LAST_ANSWERS_S = 5
+"""At the end, for requests that have begun; a stream would not end by itself."""
 _LOG = logging.getLogger("offline_trader.serving")
 
 
+class Watcher(Protocol):
+    """Who looks at what the server does; it runs between decisions, on the server's thread."""
+
+    def decided(self, instrument: str, answer: Answer, seconds: float) -> None:
+        """A bar was decided on, in so much time."""
+
+    def refused(self, instrument: str) -> None:
+        """A bar was refused, or could not be decided on."""
+
+    def exposition(self) -> str:
+        """Further metrics in Prometheus' text format."""
+
+    async def run(self) -> None:
+        """Watch until it is cancelled."""
+
+
 def make_app(
-    desks: Mapping[str, Desk], *, token: str = "", limits: ServerLimits = ServerLimits()
+    desks: Mapping[str, Desk],
+    *,
+    token: str = "",
+    limits: ServerLimits = ServerLimits(),
+    watcher: Watcher | None = None,
+    open_paths: Set[str] = frozenset(),
 ) -> FastAPI:
     """The application.
 
@@ -53,12 +78,51 @@ def make_app(
         desks: by the name of their instrument.
         token: that clients have to send (``Authorization: Bearer …``); empty: none.
         limits: of requests.
+        watcher: it runs as long as the server does.
+        open_paths: further paths that need no token.
+    """
+    app = guarded_app(
+        token=token,
+        limits=limits,
+        open_paths=open_paths,
+        background=None if watcher is None else watcher.run,
+    )
+    _Routes(app, desks, watcher)
+    return app
+
+
+def guarded_app(
+    *,
+    token: str,
+    limits: ServerLimits = ServerLimits(),
+    open_paths: Set[str] = frozenset(),
+    background: Callable[[], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """An application without routes, behind the guard of :func:`make_app`.
+
+    Args:
+        token, limits, open_paths: as there.
+        background: runs from start to end.
     """
     from fastapi import FastAPI
 
-    app = FastAPI(title="offline-trader", version=__version__, docs_url=None, redoc_url=None)
-    _Guard(app, token, limits)
-    _Routes(app, desks)
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = None if background is None else asyncio.ensure_future(background())
+        yield
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    app = FastAPI(
+        title="offline-trader",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _Guard(app, token, limits, _OPEN | open_paths)
     return app
 
 
@@ -92,6 +156,7 @@ def run_app(
                 log_level="warning",
                 server_header=False,
                 access_log=False,
+                timeout_graceful_shutdown=_LAST_ANSWERS_S,
                 ssl_certfile=tls_cert,
                 ssl_keyfile=None if tls_key is None else str(tls_key),
             )
@@ -109,11 +174,13 @@ def run_app(
 class _Guard:
     """Who may ask, how much and how often; and what a mistake is answered."""
 
-    def __init__(self, app: FastAPI, token: str, limits: ServerLimits) -> None:
+    def __init__(
+        self, app: FastAPI, token: str, limits: ServerLimits, open_paths: Set[str]
+    ) -> None:
         from fastapi.exceptions import RequestValidationError
         from starlette.exceptions import HTTPException
 
-        self._token, self._limits = token.encode(), limits
+        self._token, self._limits, self._open = token.encode(), limits, open_paths
         self._credit, self._counted = 2.0 * limits.requests_per_second, time.monotonic()
         app.middleware("http")(self.checked)
         app.add_exception_handler(OfflineTraderError, _refused)
@@ -124,7 +191,7 @@ class _Guard:
         """The answer, or why there is none."""
         if not self._has_credit():
             return _error(429, "too many requests")
-        if request.url.path not in _OPEN and not self._is_known(request):
+        if request.url.path not in self._open and not self._is_known(request):
             return _error(401, "no valid token", expected="Authorization: Bearer TOKEN")
         length = request.headers.get("content-length")
         if request.method == "POST" and (length is None or not length.isdigit()):
@@ -156,8 +223,8 @@ class _Guard:
 class _Routes:
     """What can be asked."""
 
-    def __init__(self, app: FastAPI, desks: Mapping[str, Desk]) -> None:
-        self._desks = dict(desks)
+    def __init__(self, app: FastAPI, desks: Mapping[str, Desk], watcher: Watcher | None) -> None:
+        self._desks, self._watcher = dict(desks), watcher
         self._counts: dict[str, dict[str, float]] = {n: defaultdict(float) for n in desks}
         for path, handler, method in (
             ("/healthz", self.health, "GET"),
@@ -191,7 +258,8 @@ class _Routes:
         """Counts and states in Prometheus' text format."""
         from fastapi.responses import PlainTextResponse
 
-        return PlainTextResponse(exposition(self._desks, self._counts))
+        more = "" if self._watcher is None else self._watcher.exposition()
+        return PlainTextResponse(exposition(self._desks, self._counts) + more)
 
     async def models(self) -> dict[str, Any]:
         """The models that decide, with their rules and the limits around them."""
@@ -217,12 +285,19 @@ class _Routes:
         answers = []
         for i, bar in enumerate(bars):
             begun = time.perf_counter()
-            count["refused"] += 1  # until it turns out that it is not
-            answer = desk.on_bar(bar, holdings=held if i == len(bars) - 1 else None)
-            count["refused"] -= 1
+            try:
+                answer = desk.on_bar(bar, holdings=held if i == len(bars) - 1 else None)
+            except Exception:
+                count["refused"] += 1
+                if self._watcher is not None:
+                    self._watcher.refused(name)
+                raise
+            seconds = time.perf_counter() - begun
             count["decisions"] += 1
             count["orders"] += answer.units != 0.0
-            count["seconds"] += time.perf_counter() - begun
+            count["seconds"] += seconds
+            if self._watcher is not None:
+                self._watcher.decided(name, answer, seconds)
             answers.append(told(answer))
         return {
             "instrument": name,

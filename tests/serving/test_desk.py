@@ -116,6 +116,23 @@ def test_a_halt_holds_over_a_restart_until_a_person_lifts_it(
     assert [each.kind for each in again.log.entries("halted", "re-armed")] == ["halted", "re-armed"]
 
 
+def test_rows_about_the_desk_decide_nothing_and_are_passed_over(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    answers = walk(desk, bars, clock, 300, 310)
+    desk.record("alert", {"name": "drawdown", "event": "raised"})
+    answers += walk(desk, bars, clock, 310, 320)
+    with pytest.raises(ValueError, match="decided"):
+        desk.record("decided", {})
+    again = Desk(policy, AuditLog(place), clock=clock)
+    expected = [each.decision.action for each in answers]
+    assert [each.action for each in desk.recent] == expected
+    assert [each.action for each in again.recent] == expected
+    assert again.state == desk.state
+    assert replay(policy, AuditLog(place), clock=clock) == 20
+
+
 def test_what_is_refused_is_logged_and_orders_nothing(
     policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
 ) -> None:

@@ -26,7 +26,7 @@ pytest.importorskip("uvicorn")
 from offline_trader.cli.main import main
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
-from offline_trader.serving import AuditLog, Desk, RiskLimits
+from offline_trader.serving import Answer, AuditLog, Desk, RiskLimits
 from offline_trader.serving.http_server import make_app
 from offline_trader.serving.server_settings import ServerLimits
 from offline_trader.simulator import SimulatorConfig
@@ -111,6 +111,39 @@ def test_what_is_answered_is_what_the_desk_decides(
     metrics = server.ask("GET", "/metrics").text
     assert 'offline_trader_decisions_total{instrument="OU"} 60\n' in metrics
     assert f'offline_trader_orders_total{{instrument="OU"}} {orders}\n' in metrics
+
+
+class Spy:
+    """A watcher that writes down what it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def decided(self, instrument: str, answer: Answer, seconds: float) -> None:
+        assert seconds > 0.0
+        self.seen.append((instrument, str(answer.row)))
+
+    def refused(self, instrument: str) -> None:
+        self.seen.append((instrument, "refused"))
+
+    def exposition(self) -> str:
+        return "offline_trader_spied 1\n"
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_watcher_sees_every_decision_and_refusal(desk: Desk, bars: Bars) -> None:
+    spy = Spy()
+    server = Server(make_app({"OU": desk}, token=TOKEN, watcher=spy, open_paths={"/openapi.json"}))
+    desk.warm_up(bars.slice(0, 300))
+    for i in (300, 301, 300):
+        server.post("/v1/decide", bars=[body_of(bars[i])])
+    assert spy.seen == [("OU", "3"), ("OU", "4"), ("OU", "refused")]
+    metrics = server.ask("GET", "/metrics").text
+    assert 'offline_trader_refused_total{instrument="OU"} 1\n' in metrics
+    assert metrics.endswith("\noffline_trader_spied 1\n")
+    assert Server(server._app, "").ask("GET", "/openapi.json").status_code == 200
 
 
 def test_strangers_learn_nothing_but_that_the_server_lives(server: Server) -> None:
