@@ -48,6 +48,8 @@ COMMANDS: dict[str, str] = {
     "power": "Find out which signals the line would find in bars like yours.",
     "audit": "Find outputs of a feature or rule that read the future.",
     "serve": "Serve an exported model over HTTP, behind a risk gate and with an audit log.",
+    "dashboard": "Show what desks do on a page, from their audit logs.",
+    "alerts": "Show, and try out, when people are told of what a served model does.",
     "audit-log": "Verify, export and replay the log of a desk that serves a model.",
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +20,16 @@ from offline_trader.cli.options import (
     resolve,
     show_settings,
 )
-from offline_trader.errors import ConfigError
-from offline_trader.locks import locked
-from offline_trader.serving.server_settings import (
-    ServeConfig,
-    read_token,
-    require_names,
-    require_safe_place,
+from offline_trader.cli.place_options import (
+    Host,
+    Port,
+    TlsCert,
+    TlsKey,
+    TokenFile,
+    require_place,
 )
+from offline_trader.locks import locked
+from offline_trader.serving.server_settings import ServeConfig, read_token, require_names
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -49,15 +50,15 @@ def command(
     logs: Annotated[
         Path, typer.Option("--logs", metavar="FOLDER", help="Where the audit logs are.")
     ] = Path("logs"),
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: any.")] = 8_000,
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="File with the token that clients send.")
+    host: Host = "127.0.0.1",
+    port: Port = 8_000,
+    token_file: TokenFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    alerts: Annotated[
+        Path | None,
+        typer.Option("--alerts", metavar="FILE", help="Thresholds and channels of alerts."),
     ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", help="PEM file of the certificate.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file of its key.")] = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,30 +78,37 @@ def command(
     """Answer POST /v1/decide with the model's order at a bar, behind a risk gate.
 
     Each instrument's log in the folder says what it has done; a server that is started on the
-    same folder goes on from there. Loopback alone, unless there are a token and TLS.
+    same folder goes on from there. GET /dashboard is a page of it. Loopback alone, unless there
+    are a token and TLS.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(ServeConfig, config, settings)
     require_names(instrument)
     token = read_token(token_file)
-    if (tls_cert is None) != (tls_key is None):
-        raise ConfigError("a certificate or a key alone", expected="--tls-cert and --tls-key")
-    require_safe_place(host, token=token, tls=tls_cert is not None)
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise ConfigError(
-            "fastapi or uvicorn is not installed",
-            expected="the environment of requirements-serve.lock, or the extra `serve`",
-            hint="pip install 'offline-trader[serve]'",
-        )
+    require_place(host, token, tls_cert, tls_key)
     from offline_trader.export import OnnxPolicy
     from offline_trader.features import name_features
+    from offline_trader.monitoring import (
+        OPEN_PATHS,
+        Dashboard,
+        Delivery,
+        Watch,
+        open_channels,
+        read_alerts,
+        summary_beside,
+    )
 
+    watched = read_alerts(alerts)
     for each in features or ():
         name_features(each)
     policy = OnnxPolicy(model, unverified=unverified)
     if dry_run:
         show_settings(terminal, plan)
         return
+    channels = open_channels(watched.channels)
+    summary = summary_beside(policy)
+    if summary is None:
+        terminal.note("no summary of the training beside the model: no drift is told")
     from offline_trader.serving import AuditLog, Desk
     from offline_trader.serving.http_server import make_app, run_app
 
@@ -115,5 +123,14 @@ def command(
             terminal.note(
                 f"{name}: {desk.session.bars_seen:,} bars, {desk.state.state}, log {log.path}"
             )
-        app = make_app(desks, token=token, limits=plan.server)
+        delivery = Delivery(channels)
+        held.callback(delivery.close)
+        known = {} if summary is None else dict.fromkeys(desks, summary)
+        watch = Watch(desks, watched, delivery, known)
+        app = make_app(desks, token=token, limits=plan.server, watcher=watch, open_paths=OPEN_PATHS)
+        dashboard = Dashboard(
+            [desk.log.path for desk in desks.values()],
+            lambda: {name: {"broken": desk.broken} for name, desk in desks.items()},
+        )
+        dashboard.add_to(app)
         run_app(app, host, port, tls_cert=tls_cert, tls_key=tls_key, listening=terminal.note)

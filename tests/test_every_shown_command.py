@@ -160,6 +160,8 @@ def _write_code(folder: Path) -> None:
     )
     text = "gates: {sharpe: {threshold: 0.1}}\n"
     (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    text = "channels: [{name: file, file: alerts.jsonl}]\n"
+    (folder / "alerts.yaml").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,8 @@ class ManifestFacts:
         force: the user asked for the export in spite of a COLLAPSED verdict.
         facts: anything else that is JSON (seeds, market hash, goal, action mode).
         vectors: path within the model's folder → SHA-256 of the test vectors beside it.
+        training: how features and actions are distributed on the training's bars, as JSON can be
+            made of; drift is measured against it. None: not known.
     """
 
     layout_hash: str
@@ -60,6 +62,7 @@ class ManifestFacts:
     force: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     vectors: Mapping[str, str] = field(default_factory=dict)
+    training: object | None = None
 
 
 def refuse_collapsed(collapse: Mapping[str, Any] | None, *, force: bool) -> bool:
@@ -143,6 +146,7 @@ def write_manifest(model: Path | str, facts: ManifestFacts) -> Path:
         "parity": facts.parity,
         "facts": dict(facts.facts),
         "vectors": dict(facts.vectors),
+        "training": facts.training,
     }
     text = to_json(payload, indent=2, sort_keys=True) + "\n"
     atomic_write(target, text.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,9 @@ from offline_trader.runs import LOCK
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
+    from offline_trader.evaluation.backtest import Backtest
     from offline_trader.export import ExportResult, OnnxPolicy, ParityReport
+    from offline_trader.monitoring import TrainingSummary
     from offline_trader.types import ObservationLayout, Observations, Policy
 
 __all__ = ["Exported", "Exporting", "check_export", "export_run", "publish_model"]
@@ -102,6 +104,7 @@ def export_run(
         strategy=learner,
         layout=layout,
         env=facts.validation_env or facts.env,
+        trained_on=facts.env,
         write=lambda path: export_onnx(actor, scales, layout, path, to_dict(described)),
         reference=torch_policy(actor, scales, layout),
         exact=torch_policy(actor, scales, layout, exact=True),
@@ -138,6 +141,7 @@ class Exporting:
         strategy: the policy, by whose actions on the bars of ``env`` a collapse is told.
         layout: of its observations.
         env: bars and rules.
+        trained_on: those of the training, whose features and actions the manifest sums up.
         write: writes the model to a path.
         reference: what the file is compared with, here and in float64 (``exact``), where that is.
         facts: what the model says of itself.
@@ -147,6 +151,7 @@ class Exporting:
     strategy: Policy
     layout: ObservationLayout
     env: EnvConfig
+    trained_on: EnvConfig
     write: Callable[[Path], ExportResult]
     reference: Policy
     exact: Policy | None
@@ -182,6 +187,7 @@ def publish_model(
 
     span = EvaluationRange.from_env(source.env)
     backtests = span.account(source.strategy, source.env.simulator).backtests
+    training = _training_summary(source, backtests)
     measures = collapse_of(backtests)
     reasons = verdicts_of(measures.to_dict())
     collapse = {**measures.to_dict(), "verdicts": list(reasons), "reasons": reasons}
@@ -208,6 +214,7 @@ def publish_model(
                 force=force,
                 facts=to_dict(source.facts),
                 vectors=vectors,
+                training=training,
             ),
         )
     return Exported(
@@ -218,6 +225,24 @@ def publish_model(
         max_abs_difference=report.max_abs_difference,
         collapse=collapse,
         verdicts=measures.verdicts,
+    )
+
+
+def _training_summary(source: Exporting, judged: Sequence[Backtest]) -> TrainingSummary:
+    """The distributions of features and of the policy's actions on the training's bars."""
+    import numpy as np
+
+    from offline_trader.evaluation.backtest import EvaluationRange
+    from offline_trader.monitoring import summarise
+
+    made = judged
+    if source.trained_on != source.env:
+        span = EvaluationRange.from_env(source.trained_on)
+        made = span.account(source.strategy, source.trained_on.simulator).backtests
+    return summarise(
+        np.concatenate([each.observations for each in made]),
+        np.concatenate([each.actions for each in made]),
+        source.layout.features,
     )
 
 

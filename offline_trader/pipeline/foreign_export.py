@@ -93,6 +93,7 @@ def export_foreign(
         strategy=policy,
         layout=layout,
         env=whole_range(env),
+        trained_on=whole_range(env),
         write=lambda path: write_graph(graph, layout, path, to_dict(facts)),
         reference=policy,
         exact=None,

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from offline_trader.cli.main import main
+from offline_trader.export import OnnxPolicy
 from offline_trader.hashing import file_sha256
 from offline_trader.markets import load_market
+from offline_trader.monitoring import summary_beside
 from offline_trader.runs import Run
 from offline_trader.types import Policy
 
@@ -134,6 +136,17 @@ def test_test_vectors_lie_beside_the_model_and_in_its_manifest(line: Path) -> No
     assert {name: file_sha256(folder / name) for name in stated} == stated
     about = json.loads((folder / "vectors" / "vectors.json").read_text())
     assert about["model_sha256"] == file_sha256(folder / "policy.onnx")
+
+
+def test_the_manifest_sums_up_the_features_and_actions_of_training(line: Path) -> None:
+    policy = OnnxPolicy(line / "finetune" / "export" / "policy.onnx")
+    summary = summary_beside(policy)
+    assert summary is not None
+    assert tuple(summary.columns) == policy.layout.features
+    assert summary.rows > 1_000
+    for each in (*summary.columns.values(), summary.action):
+        assert sum(each.shares) == pytest.approx(1.0)
+    assert summary_beside(OnnxPolicy(line / "finetune" / "export" / "policy.onnx")) == summary
 
 
 def test_one_seed_gives_one_model(line: Path, tmp_path: Path) -> None:

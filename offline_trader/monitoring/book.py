@@ -1,0 +1,254 @@
+"""What an audit log says, read as it grows: the state of a desk and its last decisions.
+
+The log is opened for reading alone, so a page may look at the log of a desk that decides. Rows are
+read from where the last reading ended.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from offline_trader.codec import parse_json
+from offline_trader.errors import DataError
+
+__all__ = ["Book", "find_books"]
+
+POINTS = 600
+"""Decisions that a page shows."""
+_EVENTS = 60
+_READ = 2_000
+_DECIDED_ALREADY = "repeated bar"
+_LONG = ("warmed up",)
+"""Kinds whose content says nothing here."""
+
+
+class Book:
+    """A desk as its log tells it.
+
+    Args:
+        path: of the log.
+
+    Attributes:
+        instrument: the file's name.
+        row: number of the last row that was read.
+
+    Raises:
+        DataError: the file is no log, or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.instrument, self.row = path, path.stem, 0
+        self._store: sqlite3.Connection | None = None
+        self._head: dict[str, Any] = {
+            "state": "NORMAL",
+            "reason": "",
+            "decisions": 0,
+            "orders": 0,
+            "refused": 0,
+            "refusal": "",
+            "firing": {},
+            "limits": [],
+            "limits_stated": {},
+            "model": "",
+            "rules": {},
+            "health": None,
+            "last": None,
+        }
+        self._points: deque[dict[str, Any]] = deque(maxlen=POINTS)
+        self._events: deque[dict[str, Any]] = deque(maxlen=_EVENTS)
+
+    def read_on(self) -> bool:
+        """Whether there was something new; reads a part of what there is.
+
+        Raises:
+            DataError: as the class does.
+        """
+        before = self.row
+        for number, kind, text in self._rows():
+            content = {} if text is None else self._content(number, text)
+            self._take(number, kind, content)
+            self.row = number
+        return self.row > before
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """Where the desk stands, alerts and events, without the course of decisions."""
+        return {"instrument": self.instrument, "row": self.row, **self._head} | {
+            "firing": list(self._head["firing"].values()),
+            "events": list(self._events),
+        }
+
+    def points_after(self, row: int) -> list[dict[str, Any]]:
+        """The decisions after a row of the log, oldest first, :data:`POINTS` at most."""
+        return [each for each in self._points if each["row"] > row]
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _rows(self) -> list[tuple[int, str, str | None]]:
+        try:
+            if self._store is None:
+                place = f"{self.path.resolve().as_uri()}?mode=ro"
+                self._store = sqlite3.connect(
+                    place, uri=True, isolation_level=None, timeout=1.0, check_same_thread=False
+                )
+            marks = ", ".join("?" * len(_LONG))
+            return self._store.execute(
+                f"SELECT number, kind, CASE WHEN kind IN ({marks}) THEN NULL ELSE content END "
+                "FROM log WHERE number > ? ORDER BY number LIMIT ?",
+                (*_LONG, self.row, _READ),
+            ).fetchall()
+        except sqlite3.Error as error:
+            self.close()
+            raise DataError(
+                f"{self.path}: {error}", expected="an audit log that can be read"
+            ) from error
+
+    def _content(self, number: int, text: str) -> Mapping[str, Any]:
+        try:
+            found = parse_json(text)
+        except ValueError as error:
+            raise DataError(f"{self.path} row {number} is not JSON ({error})") from error
+        if not isinstance(found, dict):
+            raise DataError(f"{self.path} row {number} is no JSON object")
+        return found
+
+    def _take(self, number: int, kind: str, told: Mapping[str, Any]) -> None:
+        try:
+            if kind == "decided":
+                self._decided(number, told)
+            elif kind == "alert":
+                self._alert(number, told)
+            elif kind == "health":
+                self._head["health"] = told
+            elif kind == "refused":
+                self._head["refused"] += 1
+                self._head["refusal"] = str(told.get("why", ""))
+                self._event(number, told, "refused", str(told.get("why", "")))
+            elif kind in ("halted", "re-armed"):
+                state = "HALT" if kind == "halted" else "NORMAL"
+                reason = str(told["reason"])
+                self._head |= {"state": state, "reason": reason if kind == "halted" else ""}
+                self._event(number, told, kind, reason)
+            elif "model_sha256" in told:
+                self._opened(number, kind, told)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DataError(
+                f"{self.path} row {number} cannot be read: {error!r}", expected="a desk's log"
+            ) from error
+
+    def _opened(self, number: int, kind: str, told: Mapping[str, Any]) -> None:
+        self._head["model"] = str(told["model_sha256"])
+        self._head["rules"] = told.get("rules", self._head["rules"])
+        self._head["limits_stated"] = told.get("limits", self._head["limits_stated"])
+        if number > 1:
+            self._event(number, told, kind, f"model {self._head['model'][:12]}")
+
+    def _decided(self, number: int, told: Mapping[str, Any]) -> None:
+        if told["hold"] == _DECIDED_ALREADY:
+            return
+        risk, p = told["risk"], told["portfolio"]
+        if risk["state"] != self._head["state"]:
+            self._event(number, told, risk["state"], risk["reason"])
+        close, equity = float(told["bar"][4]), float(p["equity"])
+        point = {
+            "row": number,
+            "time": _seconds(told["bar"][0]),
+            "close": close,
+            "equity": equity,
+            "units": float(p["units"]),
+            "exposure": float(p["units"]) * close / equity if equity > 0.0 else 0.0,
+            "action": told["action"],
+            "ordered": float(told["units"]),
+            "asked": float(told["asked"]),
+            "why": "; ".join([*told["reasons"], *([told["because"]] if told["because"] else [])]),
+        }
+        self._points.append(point)
+        self._head["decisions"] += 1
+        self._head["orders"] += point["ordered"] != 0.0
+        limits = _limits_used(self._head["limits_stated"], point, risk, float(told["now"]))
+        self._head |= {
+            "state": str(risk["state"]),
+            "reason": str(risk["reason"]),
+            "last": {"now": told["now"], "costs": p.get("costs"), "cash": p["cash"], **point},
+            "day_equity": risk["day_equity"],
+            "limits": limits,
+        }
+
+    def _alert(self, number: int, told: Mapping[str, Any]) -> None:
+        alert, event = str(told["alert"]), str(told["event"])
+        if event == "raised":
+            self._head["firing"][alert] = {
+                "alert": alert,
+                "severity": str(told["severity"]),
+                "text": str(told["text"]),
+                "now": told["now"],
+            }
+        elif event == "cleared":
+            self._head["firing"].pop(alert, None)
+        words = f"{event}: {told['text']}" if "text" in told else f"{event} by {told['channel']}"
+        if told.get("reason"):
+            words += f" ({told['reason']})"
+        self._event(number, told, alert, words, str(told.get("severity", "info")))
+
+    def _event(
+        self, number: int, told: Mapping[str, Any], what: str, words: str, tone: str = "info"
+    ) -> None:
+        self._events.append(
+            {"row": number, "now": told.get("now"), "what": what, "words": words, "tone": tone}
+        )
+
+
+def find_books(store: Path) -> list[Path]:
+    """The logs in a folder (``*.db``), by name; a file is the only one.
+
+    Raises:
+        DataError: nothing there.
+    """
+    if store.is_file():
+        return [store]
+    found = sorted(store.glob("*.db")) if store.is_dir() else []
+    if not found:
+        raise DataError(
+            f"no audit log at {store}",
+            expected="the log of a desk, or a folder of them (--logs of `offline-trader serve`)",
+        )
+    return found
+
+
+def _seconds(moment: str) -> float:
+    return float(np.datetime64(moment, "ms").astype(np.int64)) / 1e3
+
+
+def _limits_used(
+    limits: Mapping[str, Any], point: Mapping[str, Any], risk: Mapping[str, Any], now: float
+) -> list[dict[str, Any]]:
+    """What of each limit is used: its name, the value, and the limit."""
+    equity = point["equity"]
+    used: tuple[tuple[str, str, float], ...] = (
+        ("max_exposure", "share", abs(point["exposure"])),
+        ("max_position_notional", "money", abs(point["units"] * point["close"])),
+        ("max_daily_loss", "share", _loss(equity, risk["day_equity"])),
+        ("max_drawdown", "share", _loss(equity, risk["peak"])),
+        ("max_orders_per_day", "count", float(risk["orders_today"])),
+        ("max_equal_actions", "count", float(risk["equal_actions"])),
+        ("max_price_age_s", "seconds", now - point["time"]),
+    )
+    return [
+        {"name": name, "unit": unit, "used": value, "limit": float(limits[name])}
+        for name, unit, value in used
+        if limits.get(name) is not None
+    ]
+
+
+def _loss(equity: float, start: float) -> float:
+    return max(0.0, 1.0 - equity / start) if start > 0.0 else 0.0

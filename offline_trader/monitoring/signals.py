@@ -1,0 +1,124 @@
+"""What is watched: numbers that say how a desk does, by name."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from offline_trader.monitoring.drift import DriftReport
+from offline_trader.serving import Decision, Hold, State
+
+if TYPE_CHECKING:
+    from offline_trader.serving import Desk
+
+__all__ = ["COLLAPSE", "SIGNALS", "WINDOW", "Seen", "is_collapsed", "signals_of"]
+
+SIGNALS: Mapping[str, str] = {
+    "drawdown": "fall from the highest equity, as a share of it",
+    "daily_loss": "loss since the day's first equity, as a share of it",
+    "exposure": "|position value| / equity",
+    "equity": "equity, quote currency",
+    "risk_state": "0 NORMAL, 1 REDUCE, 2 HALT",
+    "broken": "1: the desk cannot write its log, or found it changed",
+    "orders_today": "orders let through today",
+    "equal_actions": "equal actions in a row",
+    "collapsed": "1: the actions of the last 200 decisions are those of a collapsed policy",
+    "no_action": "decisions in a row without an action: no features, or no answer of the model",
+    "refusals": "bars in a row that were refused",
+    "price_age_s": "age of the price at the last decision, seconds",
+    "silence_s": "time since the last decision, seconds",
+    "latency_p99_ms": "99th percentile of the time of the last 1,000 decisions, milliseconds",
+    "drifted_features": "share of the features whose distribution is another than in training",
+    "action_psi": "population stability index of the actions against those on the training's bars",
+}
+
+WINDOW = 200
+"""Decisions by whose actions a collapse is told."""
+COLLAPSE = {"hold_share": 0.98, "n_effective": 1.5, "std": 0.02}
+"""The thresholds of :class:`offline_trader.evaluation.measures.CollapseThresholds`."""
+_ACTION_BINS = 21
+_LATENCIES = 1_000
+
+
+@dataclass
+class Seen:
+    """What a server saw of one desk.
+
+    Attributes:
+        seconds: that the last decisions took.
+        refusals: bars in a row that were refused.
+        drift: the last comparison with training.
+    """
+
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    refusals: int = 0
+    drift: DriftReport | None = None
+
+
+def signals_of(desk: Desk, seen: Seen, now: float | None = None) -> dict[str, float]:
+    """The signals that are known at the moment ``now`` (seconds since 1970)."""
+    p, risk = desk.session.portfolio, desk.state
+    found = {
+        "drawdown": -p.drawdown,
+        "exposure": abs(p.exposure),
+        "equity": p.equity,
+        "risk_state": float(tuple(State).index(risk.state)),
+        "broken": float(bool(desk.broken)),
+        "orders_today": float(risk.orders_today),
+        "equal_actions": float(risk.equal_actions),
+        "refusals": float(seen.refusals),
+    }
+    if risk.day_equity > 0.0:
+        found["daily_loss"] = 1.0 - p.equity / risk.day_equity
+    decisions = [each for each in desk.recent if each.hold is not Hold.REPEATED]
+    if decisions:
+        found["no_action"] = float(_without_action(decisions))
+        last = decisions[-1].timestamp.astype("datetime64[ns]").astype(np.int64) / 1e9
+        found["price_age_s"] = risk.moment - float(last)
+        found["silence_s"] = (time.time() if now is None else now) - risk.moment
+    collapsed = is_collapsed(decisions)
+    if collapsed is not None:
+        found["collapsed"] = float(collapsed)
+    if seen.seconds:
+        found["latency_p99_ms"] = 1e3 * float(np.quantile(np.array(seen.seconds), 0.99))
+    if seen.drift is not None:
+        found["drifted_features"] = seen.drift.drifted
+        found["action_psi"] = seen.drift.action.psi
+    return found
+
+
+def is_collapsed(decisions: list[Decision]) -> bool | None:
+    """Whether the last decisions are those of a collapsed policy; None: there are too few.
+
+    The rules are those of ``evaluate``: nearly all hold, fewer than 1.5 effective actions (e to the
+    entropy of 21 equal bins), or actions that hardly differ.
+    """
+    asked = list(islice((d for d in reversed(decisions) if d.action is not None), WINDOW))
+    if len(asked) < WINDOW:
+        return None
+    actions = np.array([each.action for each in asked], dtype=np.float64)
+    held = sum(each.order is None for each in asked) / WINDOW
+    bins = np.minimum((actions + 1.0) * (_ACTION_BINS / 2.0), _ACTION_BINS - 1).astype(int)
+    shares = np.bincount(bins) / WINDOW
+    entropy = -sum(share * math.log(share) for share in shares if share > 0.0)
+    return bool(
+        held > COLLAPSE["hold_share"]
+        or math.exp(entropy) < COLLAPSE["n_effective"]
+        or actions.std() < COLLAPSE["std"]
+    )
+
+
+def _without_action(decisions: list[Decision]) -> int:
+    return sum(
+        1
+        for _ in takewhile(
+            lambda each: each.hold in (Hold.NO_ACTION, Hold.NO_FEATURES), reversed(decisions)
+        )
+    )

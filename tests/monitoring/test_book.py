@@ -1,0 +1,110 @@
+"""A book says what the log says, part by part, and never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from offline_trader.errors import DataError
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bars, load_market
+from offline_trader.monitoring import Book, find_books
+from offline_trader.serving import AuditLog, Desk, RiskLimits
+from offline_trader.simulator import SimulatorConfig
+
+MakeModel = Callable[..., Path]
+LIMITS = RiskLimits(max_exposure=0.5, max_price_age_s=1e12)
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=420&seed=7")
+
+
+@pytest.fixture
+def desk(make_model: MakeModel, bars: Bars, tmp_path: Path) -> Desk:
+    policy = OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+    log = AuditLog(tmp_path / "OU.db")
+    return Desk(policy, log, LIMITS).warm_up(bars.slice(0, 300))
+
+
+def test_a_book_follows_the_log_as_it_grows(desk: Desk, bars: Bars) -> None:
+    book = Book(desk.log.path)
+    assert book.read_on()
+    assert not book.read_on()
+    assert (book.head["decisions"], book.head["model"]) == (0, desk.stated["model_sha256"])
+    answers = [desk.on_bar(bar) for bar in bars.slice(300, 360)]
+    desk.on_bar(bars[359])  # once more
+    assert book.read_on()
+    points = book.points_after(0)
+    assert [p["action"] for p in points] == [each.decision.action for each in answers]
+    assert [p["ordered"] for p in points] == [each.units for each in answers]
+    assert [p["equity"] for p in points] == [each.decision.portfolio.equity for each in answers]
+    assert [p["row"] for p in points] == [each.row for each in answers]
+    exposures = [each.decision.portfolio.exposure for each in answers]
+    assert [p["exposure"] for p in points] == pytest.approx(exposures)
+    head = book.head
+    assert head["orders"] == sum(each.units != 0.0 for each in answers)
+    used = {each["name"]: each for each in head["limits"]}
+    assert used["max_exposure"]["used"] == pytest.approx(abs(exposures[-1]))
+    assert used["max_exposure"]["limit"] == 0.5
+    assert used["max_orders_per_day"]["used"] == desk.state.orders_today
+    assert used["max_equal_actions"]["used"] == desk.state.equal_actions
+    assert "max_order_notional" not in used
+    assert book.points_after(points[-2]["row"]) == points[-1:]
+
+
+def test_halts_refusals_and_alerts_are_events(desk: Desk, bars: Bars) -> None:
+    book = Book(desk.log.path)
+    desk.on_bar(bars[300])
+    with pytest.raises(DataError):
+        desk.on_bar(bars[299])
+    desk.halt("<b>drill</b>")
+    alert = {
+        "alert": "drawdown", "instrument": "OU", "severity": "critical", "text": "deep", "time": "",
+        "event": "raised", "value": 0.3, "threshold": 0.2, "told": True, "now": 5.0,
+    }  # fmt: skip
+    desk.record("alert", alert)
+    book.read_on()
+    assert (book.head["state"], book.head["reason"]) == ("HALT", "<b>drill</b>")
+    assert [each["what"] for each in book.head["events"]] == ["refused", "halted", "drawdown"]
+    assert [each["alert"] for each in book.head["firing"]] == ["drawdown"]
+    sent = {"alert": "drawdown", "event": "undelivered", "channel": "mail", "reason": "no", "of": 5}
+    desk.record("alert", {**sent, "now": 6.0, "tries": 1})
+    desk.record("alert", alert | {"event": "cleared"})
+    desk.rearm("A. Person")
+    book.read_on()
+    assert (book.head["state"], book.head["firing"]) == ("NORMAL", [])
+    words = [each["words"] for each in book.head["events"]][-3:]
+    assert words == ["undelivered by mail (no)", "cleared: deep", "A. Person"]
+
+
+def test_a_book_only_reads(desk: Desk, bars: Bars, tmp_path: Path) -> None:
+    desk.on_bar(bars[300])
+    before = desk.log.last
+    book = Book(desk.log.path)
+    book.read_on()
+    assert book._store is not None
+    with pytest.raises(Exception, match="readonly"):
+        book._store.execute("INSERT INTO log VALUES (99, 'x', '{}', '')")
+    assert desk.log.last == before
+    assert find_books(tmp_path) == [desk.log.path]
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no audit log"):
+        find_books(tmp_path)
+    missing = tmp_path / "missing.db"
+    with pytest.raises(DataError, match=r"missing\.db"):
+        Book(missing).read_on()
+    assert not missing.exists()
+    noise = tmp_path / "noise.db"
+    noise.write_bytes(b"x" * 5_000)
+    with pytest.raises(DataError, match=r"noise\.db"):
+        Book(noise).read_on()
+    strange = AuditLog(tmp_path / "strange.db")
+    strange.append("decided", {"hold": None})
+    with pytest.raises(DataError, match="row 1 cannot be read"):
+        Book(strange.path).read_on()

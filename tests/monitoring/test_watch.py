@@ -1,0 +1,224 @@
+"""The watch over desks: alerts in the log and on the channels, over a restart, without a decision
+that waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from offline_trader.evaluation.measures import CollapseThresholds
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bars, load_market
+from offline_trader.monitoring import (
+    AlertRule,
+    AlertSettings,
+    ChannelSettings,
+    Delivery,
+    Watch,
+    open_channels,
+    summarise,
+)
+from offline_trader.monitoring.signals import COLLAPSE, SIGNALS, is_collapsed
+from offline_trader.serving import AuditLog, Desk, Holdings, RiskLimits, replay
+from offline_trader.simulator import SimulatorConfig
+
+MakeModel = Callable[..., Path]
+LIMITS = RiskLimits(max_price_age_s=1e12, max_drawdown=0.9, max_daily_loss=0.9)
+SETTINGS = AlertSettings(alerts={"drawdown": AlertRule("drawdown", above=0.2, clear=0.15)})
+
+
+class Clock:
+    now = 1.7e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=600&seed=7")
+
+
+@pytest.fixture
+def policy(make_model: MakeModel) -> OnnxPolicy:
+    return OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+
+
+@pytest.fixture
+def desk(policy: OnnxPolicy, bars: Bars, tmp_path: Path, clock: Clock) -> Desk:
+    log = AuditLog(tmp_path / "desk.db")
+    return Desk(policy, log, LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+
+
+def events(desk: Desk) -> list[tuple[str, str]]:
+    return [(each.content["alert"], each.content["event"]) for each in desk.log.entries("alert")]
+
+
+def settled(watch: Watch, delivery: Delivery) -> None:
+    """Until what was sent has its row."""
+
+    async def look() -> None:
+        for _ in range(500):
+            watch.look()
+            if not delivery.waiting:
+                await asyncio.sleep(0.05)
+                watch.look()
+                return
+            await asyncio.sleep(0.01)
+
+    asyncio.run(look())
+
+
+def into(file: Path) -> Delivery:
+    return Delivery(open_channels([ChannelSettings("file", file=file)]))
+
+
+def test_a_drawdown_is_raised_told_and_cleared_in_the_log(
+    desk: Desk, policy: OnnxPolicy, bars: Bars, tmp_path: Path, clock: Clock
+) -> None:
+    file = tmp_path / "alerts.jsonl"
+    delivery = into(file)
+    watch = Watch({"X": desk}, SETTINGS, delivery, clock=clock)
+    for i, cash in enumerate((10_000.0, 7_900.0, 8_400.0, 8_600.0)):
+        answer = desk.on_bar(bars[300 + i], holdings=Holdings(cash, 0.0))
+        watch.decided("X", answer, 0.002)
+        clock.now += 60.0
+        settled(watch, delivery)
+        if cash == 7_900.0:
+            assert watch.firing == [("X", "drawdown")]
+            told = watch.exposition()
+            labels = 'instrument="X",alert="drawdown",severity="warning"'
+            assert f"offline_trader_alert_firing{{{labels}}} 1\n" in told
+    assert events(desk) == [
+        ("drawdown", "raised"),
+        ("drawdown", "delivered"),
+        ("drawdown", "cleared"),
+        ("drawdown", "delivered"),
+    ]
+    first = next(desk.log.entries("alert")).content
+    assert first["value"] == pytest.approx(0.21)
+    assert first["text"].startswith("drawdown is 0.21, raised above 0.2")
+    sent = [json.loads(line)["event"] for line in file.read_text().splitlines()]
+    assert sent == ["raised", "cleared"]
+    assert watch.firing == []
+    delivery.close()
+    assert replay(policy, desk.log) == 4
+
+
+def test_a_restart_knows_what_fires_and_sends_what_was_never_delivered(
+    desk: Desk, policy: OnnxPolicy, bars: Bars, tmp_path: Path, clock: Clock
+) -> None:
+    alone = Watch({"X": desk}, SETTINGS, clock=clock)  # killed before anything was delivered
+    desk.on_bar(bars[300], holdings=Holdings(10_000.0, 0.0))
+    desk.on_bar(bars[301], holdings=Holdings(7_000.0, 0.0))
+    alone.look()
+    assert events(desk) == [("drawdown", "raised")]
+    again = Desk(policy, AuditLog(tmp_path / "desk.db"), clock=clock)
+    delivery = into(tmp_path / "alerts.jsonl")
+    watch = Watch({"X": again}, SETTINGS, delivery, clock=clock)
+    assert watch.firing == [("X", "drawdown")]
+    settled(watch, delivery)
+    assert events(again) == [("drawdown", "raised"), ("drawdown", "delivered")]
+    third = Watch({"X": again}, SETTINGS, delivery, clock=clock)  # and nothing twice
+    settled(third, delivery)
+    assert len(events(again)) == 2
+    delivery.close()
+    assert len((tmp_path / "alerts.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_written_is_told_all_the_same(
+    desk: Desk, bars: Bars, tmp_path: Path, clock: Clock
+) -> None:
+    delivery = into(tmp_path / "alerts.jsonl")
+    settings = AlertSettings(alerts={"log-broken": AlertRule("broken", above=0.5)})
+    watch = Watch({"X": desk}, settings, delivery, clock=clock)
+    desk.log._store.execute("DROP TABLE log")
+    with pytest.raises(Exception, match="cannot be written"):
+        desk.on_bar(bars[300])
+    watch.refused("X")
+    settled(watch, delivery)
+    delivery.close()
+    (line,) = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert json.loads(line)["alert"] == "log-broken"
+
+
+def test_every_signal_is_known_once_there_were_decisions(
+    desk: Desk, policy: OnnxPolicy, bars: Bars, clock: Clock
+) -> None:
+    rng = np.random.default_rng(0)
+    names = policy.layout.features
+    summary = summarise(rng.normal(size=(500, len(names))), np.tanh(rng.normal(size=500)), names)
+    watch = Watch({"X": desk}, AlertSettings(), None, {"X": summary}, clock=clock)
+    for bar in bars.slice(300, 520):
+        watch.decided("X", desk.on_bar(bar), 0.001)
+    clock.now += 30.0
+    asyncio.run(watch.measure())
+    watch.look()
+    (health,) = [each.content for each in desk.log.entries("health")]
+    assert set(health["signals"]) == set(SIGNALS)
+    assert health["latency_s"] == {"p50": 0.001, "p99": 0.001, "max": 0.001}
+    assert health["signals"]["silence_s"] == 30.0
+    assert health["signals"]["drifted_features"] > 0.9  # real features are no normal noise
+    assert set(health["drift"]["columns"]) == set(names)
+    told = watch.exposition()
+    assert 'decide_seconds_bucket{instrument="X",le="0.0005"} 0\n' in told
+    assert 'decide_seconds_bucket{instrument="X",le="0.001"} 220\n' in told
+    assert 'decide_seconds_count{instrument="X"} 220\n' in told
+    asyncio.run(watch.measure())
+    assert len(list(desk.log.entries("health"))) == 1  # without a decision nothing new
+
+
+def test_a_collapse_is_told_by_the_rules_of_the_evaluation(
+    make_model: MakeModel, bars: Bars, tmp_path: Path, clock: Clock
+) -> None:
+    thresholds = CollapseThresholds()
+    assert {name: getattr(thresholds, name) for name in COLLAPSE} == COLLAPSE
+    layout = OnnxPolicy(make_model()).layout
+    dead = OnnxPolicy(make_model(weights=np.zeros(layout.size)))
+    desk = Desk(dead, AuditLog(tmp_path / "dead.db"), LIMITS, clock=clock)
+    desk.warm_up(bars.slice(0, 300))
+    watch = Watch({"X": desk}, AlertSettings(), None, clock=clock)
+    for i, bar in enumerate(bars.slice(300, 500)):
+        assert is_collapsed(list(desk.recent)) is None, i
+        desk.on_bar(bar)
+    watch.look()
+    assert ("X", "collapse") in watch.firing
+    assert ("collapse", "raised") in events(desk)
+
+
+def test_a_lively_policy_has_not_collapsed(desk: Desk, bars: Bars) -> None:
+    for bar in bars.slice(300, 520):
+        desk.on_bar(bar)
+    assert is_collapsed(list(desk.recent)) is False
+
+
+def test_a_mistake_of_the_watch_does_not_end_it(
+    desk: Desk, bars: Bars, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch({"X": desk}, SETTINGS, every_s=0.001, clock=clock)
+    calls: list[int] = []
+
+    def broken() -> None:
+        calls.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(watch, "look", broken)
+
+    async def some_time() -> Any:
+        task = asyncio.ensure_future(watch.run())
+        await asyncio.sleep(0.1)
+        task.cancel()
+
+    asyncio.run(some_time())
+    assert len(calls) > 2
