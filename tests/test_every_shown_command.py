@@ -28,6 +28,7 @@ ELSEWHERE = {
 NOT_RUN = {
     "--install-completion": "it writes into the start-up file of whoever runs the tests",
     "offline-trader serve": "it serves until it is ended: tests/serving",
+    "offline-trader dashboard": "it shows until it is ended: tests/monitoring",
     "audit-log replay": "its log is that of a desk with the model: tests/cli/test_audit_log.py",
 }
 NETWORKS = "--set learner.hidden=16,16"

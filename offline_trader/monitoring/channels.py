@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -144,9 +145,12 @@ def _notifier(settings: ChannelSettings) -> Callable[[Message], str]:
 
 
 class _Lines(logging.Handler):
-    """Keeps apprise's last remark: it is all that says why nothing was delivered."""
+    """Keeps apprise's last remark in this thread: it is all that says why nothing was delivered."""
 
-    last = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self._thread = "", threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()[:300]
+        if record.thread == self._thread:
+            self.last = record.getMessage()[:300]
