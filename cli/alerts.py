@@ -33,7 +33,7 @@ def list_rules(
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
     settings = read_alerts(file)
-    rules = [(name, rule) for name, rule in settings.alerts.items() if not rule.off]
+    rules = [(name, rule) for name, rule in settings.alerts.items() if rule.enabled]
     terminal.table(
         "Alerts",
         ["alert", "signal", "raised", "ends", "for s", "cooldown s", "severity"],

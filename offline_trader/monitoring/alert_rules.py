@@ -29,7 +29,7 @@ class AlertRule:
         for_s: how long the value has to be beyond, in seconds.
         cooldown_s: within this time after it was told, it is raised without being told again.
         severity: how bad it is.
-        off: not looked at.
+        enabled: it is looked at.
     """
 
     signal: str
@@ -39,7 +39,7 @@ class AlertRule:
     for_s: float = 0.0
     cooldown_s: float = 3_600.0
     severity: Severity = "warning"
-    off: bool = False
+    enabled: bool = True
 
     def __post_init__(self) -> None:
         if self.signal not in SIGNALS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -122,7 +123,10 @@ def _notifier(settings: ChannelSettings) -> Callable[[Message], str]:
         url = settings.url_file.read_text(encoding="utf-8").strip()
     # Without plugin paths nothing of the user's folders is imported.
     notifier = apprise.Apprise(asset=apprise.AppriseAsset(app_id="offline-trader"))
-    if not notifier.add(url):
+    with warnings.catch_warnings():  # some of its plugins import what Python deprecates
+        warnings.simplefilter("ignore", DeprecationWarning)
+        known = notifier.add(url)
+    if not known:
         raise ConfigError(
             f"channel {settings.name}: apprise does not know its URL",
             expected="a URL such as mailtos://, jsons://, slack:// (apprise's list of services)",

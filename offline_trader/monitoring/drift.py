@@ -177,9 +177,11 @@ def _drift(summary: ColumnSummary, values: FloatArray, rows: int) -> ColumnDrift
     found = np.searchsorted(np.array(summary.edges), values, side="right")
     counts = np.bincount(found, minlength=bins)
     expected = np.array(summary.shares)
-    live = (counts + 0.5) / (n + 0.5 * bins)  # an empty bin has no logarithm
-    trained = (expected * rows + 0.5) / (rows + 0.5 * bins)
+    # An empty bin has no logarithm: half a row a bin is added, to the live ones as training has them.
+    added = 0.5 * bins
+    trained = (expected * rows + 0.5) / (rows + added)
+    live = (counts + added * trained) / (n + added)
     psi = float(np.sum((live - trained) * np.log(live / trained)))
-    by_chance = (bins - 1) * (1.0 / n + 1.0 / rows)
+    by_chance = (bins - 1) * (1.0 / n + 1.0 / rows) * (n / (n + added)) ** 2
     ks = float(np.abs(np.cumsum(counts / n) - np.cumsum(expected)).max())
     return ColumnDrift(max(0.0, psi - by_chance), ks)

@@ -42,7 +42,7 @@ SIGNALS: Mapping[str, str] = {
 WINDOW = 200
 """Decisions by whose actions a collapse is told."""
 COLLAPSE = {"hold_share": 0.98, "n_effective": 1.5, "std": 0.02}
-"""The thresholds of :class:`offline_trader.evaluation.measures.CollapseThresholds`."""
+"""The thresholds of :class:`~offline_trader.evaluation.measures.collapse.CollapseThresholds`."""
 _ACTION_BINS = 21
 _LATENCIES = 1_000
 

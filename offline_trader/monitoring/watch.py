@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
@@ -60,14 +61,14 @@ class Watch:
         self._desks, self._settings, self._delivery = dict(desks), settings, delivery
         self._summaries = dict(summaries or {})
         self._every_s, self._clock = every_s, clock
-        self._rules = {n: rule for n, rule in settings.alerts.items() if not rule.off}
+        self._rules = {n: rule for n, rule in settings.alerts.items() if rule.enabled}
         self._seen = {name: Seen() for name in desks}
         self._states: dict[tuple[str, str], AlertState] = {}
         self._signals: dict[str, dict[str, float]] = {name: {} for name in desks}
         self._buckets = {name: [0] * (len(BUCKETS_S) + 1) for name in desks}
         self._sums = dict.fromkeys(desks, 0.0)
         self._decisions = dict.fromkeys(desks, 0)
-        self._measured = dict.fromkeys(desks, (-1, 0.0))
+        self._measured = dict.fromkeys(desks, (0, -math.inf))
         self._undelivered = 0
         for name, desk in desks.items():
             self._remember(name, desk)

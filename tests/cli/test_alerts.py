@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "alerts.yaml"
     path.write_text(
         f"channels: [{{name: file, file: {tmp_path / 'alerts.jsonl'}}}]\n"
-        "alerts: {drawdown: {above: 0.1, clear: 0.05}, silence: {off: true}}\n"
+        "alerts: {drawdown: {above: 0.1, clear: 0.05}, silence: {enabled: false}}\n"
     )
     return path
 

@@ -113,6 +113,6 @@ def test_a_rule_that_is_none_is_refused(settings: dict[str, object], message: st
 
 def test_deep_drawdown_and_collapse_are_critical_by_default() -> None:
     drawdown, collapse = DEFAULT_ALERTS["drawdown"], DEFAULT_ALERTS["collapse"]
-    assert (drawdown.severity, drawdown.above, drawdown.off) == ("critical", 0.2, False)
-    assert (collapse.severity, collapse.signal, collapse.off) == ("critical", "collapsed", False)
+    assert (drawdown.severity, drawdown.above, drawdown.enabled) == ("critical", 0.2, True)
+    assert (collapse.severity, collapse.signal, collapse.enabled) == ("critical", "collapsed", True)
     assert {rule.signal for rule in DEFAULT_ALERTS.values()} <= set(SIGNALS)

@@ -24,7 +24,7 @@ def test_a_file_changes_the_keys_that_it_names_and_adds_alerts(tmp_path: Path) -
           - {name: file, file: alerts.jsonl, least: info}
         alerts:
           drawdown: {above: 0.1, clear: 0.05}
-          silence: {off: true}
+          silence: {enabled: false}
           poor: {signal: equity, below: 9000, severity: info}
         """,
     )
@@ -32,7 +32,7 @@ def test_a_file_changes_the_keys_that_it_names_and_adds_alerts(tmp_path: Path) -
     assert found.alerts["drawdown"] == AlertRule(
         "drawdown", above=0.1, clear=0.05, severity="critical"
     )
-    assert found.alerts["silence"].off
+    assert not found.alerts["silence"].enabled
     assert found.alerts["collapse"] == DEFAULT_ALERTS["collapse"]
     assert found.alerts["poor"].is_beyond(8_999.0)
     assert found.channels[0].file == Path("alerts.jsonl")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offline_trader.evaluation.measures import CollapseThresholds
+from offline_trader.evaluation.measures.collapse import CollapseThresholds
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bars, load_market
 from offline_trader.monitoring import (
