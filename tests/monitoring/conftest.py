@@ -177,7 +177,7 @@ class Browser:
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
-    def until(self, script: str, limit_s: float = 20.0) -> Any:
+    def until(self, script: str, limit_s: float = 10.0) -> Any:
         """The value of an expression, once it is true."""
         end = time.monotonic() + limit_s
         while time.monotonic() < end:

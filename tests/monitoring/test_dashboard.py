@@ -14,6 +14,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,9 @@ def test_a_decision_is_in_the_stream_within_a_second(server: Process, bars: Bars
 
 def signed_in(browser: Any, server: Process, **how: Any) -> None:
     browser.show(f"{server.address}/dashboard", **how)
+    browser.until("document.readyState === 'complete'")
+    browser.ask("sessionStorage.clear()")  # what a test that failed left there
+    browser.call("Page.reload")
     browser.until("document.querySelector('#token') && !document.querySelector('#token').hidden")
     browser.ask(f"document.querySelector('#word').value = '{TOKEN}'")
     browser.ask("document.querySelector('#token button').click()")
@@ -179,9 +184,12 @@ def test_the_browser_shows_a_decision_within_a_second(
     equity = told["answers"][0]["portfolio"]["equity"]
     assert f"{equity:,.0f}" in browser.ask("document.querySelector('#tiles').textContent")
     assert browser.complaints == []
+    heads = next(server.updates())["desks"]
+    (points,) = [each["points"] for each in heads if each["instrument"] == "OU"]
+    assert len(points) > 120
     for name in ("price", "equity", "exposure"):
         path = f"document.querySelector('#{name} path.curve').getAttribute('d')"
-        assert len(re.findall(r"[ML]", browser.ask(path))) == 122
+        assert len(re.findall(r"[ML]", browser.ask(path))) == len(points)
     assert browser.ask("document.querySelectorAll('#price .mark').length") > 10
     assert browser.ask("document.querySelectorAll('#heat svg').length") == 2
     assert browser.ask("document.querySelectorAll('#limits [role=meter]').length") == 5
@@ -192,7 +200,6 @@ def test_another_desk_is_chosen_and_a_chart_is_read_by_keys(server: Process, bro
     signed_in(browser, server, wide=1280)
     browser.until("document.querySelectorAll('#desks button').length === 2")
     browser.ask("document.querySelectorAll('#desks button')[1].focus()")
-    browser.press("Enter")
     browser.ask("document.activeElement.click()")
     browser.until("document.title.includes('TWO')")
     assert browser.ask("document.activeElement.dataset.desk") == "TWO"
@@ -275,7 +282,7 @@ def test_an_open_page_does_not_hold_the_server_up(folder: Path) -> None:
     held = threading.Event()
 
     def look() -> None:
-        with made.open("/dashboard/events") as stream:
+        with made.open("/dashboard/events") as stream, suppress(OSError, HTTPException):
             stream.readline()
             held.set()
             stream.read()
