@@ -177,7 +177,7 @@ def _drift(summary: ColumnSummary, values: FloatArray, rows: int) -> ColumnDrift
     found = np.searchsorted(np.array(summary.edges), values, side="right")
     counts = np.bincount(found, minlength=bins)
     expected = np.array(summary.shares)
-    # An empty bin has no logarithm: half a row a bin is added, to the live ones as training has them.
+    # An empty bin has no logarithm: half a row a bin is added, as training has them.
     added = 0.5 * bins
     trained = (expected * rows + 0.5) / (rows + added)
     live = (counts + added * trained) / (n + added)
