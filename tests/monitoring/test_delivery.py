@@ -112,7 +112,7 @@ def test_a_channel_gets_what_is_bad_enough_for_it(tmp_path: Path) -> None:
         open_channels([ChannelSettings("file", file=tmp_path / "a.jsonl", least="critical")])
     )
     for severity in ("info", "warning", "critical"):
-        delivery.send(Message("a", "X", "raised", severity, "", ""), 1)  # type: ignore[arg-type]
+        delivery.send(Message("a", "X", "raised", severity, "", ""), 1)
     assert len(outcomes(delivery, 1)) == 1
     delivery.close()
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 1
