@@ -43,6 +43,7 @@ EXAMPLES = examples(
     "offline-trader pretrain --dataset sp500/experts-v0 --algorithm sac --run runs/sac",
     "offline-trader pretrain --dataset sp500/experts-v0 --validate-until 2014-12-31 --seeds 5",
     "offline-trader pretrain --dataset sp500/experts-v0 --stages bc,direct,iql",
+    "offline-trader pretrain --dataset sp500/experts-v0 --stages bc,offline --no-replay",
     "offline-trader pretrain --dataset own/signals-v0 --features my_features.py:signals",
     "offline-trader pretrain --dataset sp500/experts-v0 --set learner.hidden=256,256 --resume",
 )
@@ -56,6 +57,14 @@ def command(
         str | None, typer.Option("--algorithm", help="cql, sac, cal_ql, iql, awac, td3_plus_bc.")
     ] = None,
     stages: Stages = None,
+    replay: Annotated[
+        bool | None,
+        typer.Option(
+            "--replay/--no-replay",
+            help="Whether offline training sees logged bars with other positions and actions, too; "
+            "by default where orders do not move the price.",
+        ),
+    ] = None,
     validate_until: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +105,7 @@ def command(
     options = {
         "dataset": dataset,
         **stages_option(stages, algorithm),
+        "offline__replay__mode": None if replay is None else "always" if replay else "never",
         "learner__device": device,
         "validation__end": validate_until,
         "threads": threads,

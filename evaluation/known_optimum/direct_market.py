@@ -60,13 +60,19 @@ def position_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket
     if isinstance(market, GarleanuPedersen):
         seen, gains = _gains_of_rewards(market, data)
         log = Log(features[seen], gains[seen][:, None], _series(data.episode_ids, seen))
-        return PositionMarket(log, market.scale, risk=1.0, quadratic_cost=market.ell)
+        return PositionMarket(
+            log, market.scale, risk=1.0, quadratic_cost=market.ell, **_scale(data)
+        )
     if isinstance(market, MeanReversion):
         change = data.next_observations[:, 0].astype(np.float64) - data.observations[:, 0]
         every = np.ones(len(change), dtype=np.bool_)
         log = Log(features, market.deviation * change[:, None], _series(data.episode_ids, every))
-        return PositionMarket(log, proportional_cost=market.cost)
+        return PositionMarket(log, proportional_cost=market.cost, **_scale(data))
     raise ConfigError(f"the direct stage on {market.name}", expected="M1 or M3")
+
+
+def _scale(data: OfflineDataset) -> dict[str, float]:
+    return {"reward_mean": data.reward_mean, "reward_sd": data.reward_sd}
 
 
 def _series(lanes: IntArray, seen: BoolArray) -> IntArray:

@@ -16,6 +16,7 @@ from offline_trader.learning.settings import (
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
+    ReplayConfig,
 )
 from offline_trader.pipeline.settings import StagesConfig
 from offline_trader.policies import adapt
@@ -63,7 +64,9 @@ class KnownOptimumConfig:
         default_factory=lambda: LearnerConfig(gamma=0.97, reward_scaling="none")
     )
     offline: OfflineConfig = field(
-        default_factory=lambda: OfflineConfig(updates=4_000, critic_updates=0, evaluate_interval=0)
+        default_factory=lambda: OfflineConfig(
+            updates=4_000, critic_updates=0, evaluate_interval=0, replay=ReplayConfig(mode="never")
+        )
     )
     online: OnlineConfig = field(
         default_factory=lambda: OnlineConfig(

@@ -200,11 +200,13 @@ def plan_stages(
         zip((*order, *further), stage_seeds(config.seed, 4 + len(further))[1:], strict=True)
     )
 
+    replays = config.offline.replay.mode != "never"
+
     def data_of(name: str) -> StageData:
         needs = STAGES[name].needs
         return StageData(
             transitions=transitions if "transitions" in needs else None,
-            market=market() if "market" in needs else None,
+            market=market() if "market" in needs or (name == "offline" and replays) else None,
         )
 
     @cache

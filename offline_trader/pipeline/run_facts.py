@@ -55,6 +55,7 @@ class StageFacts(Facts):
     reason: str = ""
     difference: float | None = None
     interval: tuple[float, float] | None = None
+    replay: str = ""
 
 
 @dataclass(frozen=True)

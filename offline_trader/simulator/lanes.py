@@ -14,7 +14,8 @@ from offline_trader.simulator import kernel as k
 from offline_trader.simulator.config import SimulatorConfig
 from offline_trader.simulator.market_tensor import MarketTensor
 from offline_trader.simulator.observed import hold_scale
-from offline_trader.types import BoolArray, FloatArray, IntArray, Observations
+from offline_trader.simulator.placing import portfolio_fields
+from offline_trader.types import BoolArray, FloatArray, IntArray, Observations, PortfolioField
 
 __all__ = ["LARGEST_SEED", "Simulator", "StepResult"]
 
@@ -134,6 +135,51 @@ class Simulator:
             self._schedule[k.SEED] = seed
             self._fields[k.NOW, :, k.EPISODE] = -1.0
         k.reset_lanes(*self._arguments)
+        self._started = True
+        return self.observations
+
+    def place(self, rows: IntArray, seen: FloatArray, equity: FloatArray) -> Observations:
+        """Put every lane into a portfolio of its own at a bar of its own; observations (a view).
+
+        A portfolio is what the observation shows of it, and its equity: a bar of any log can be
+        played again from it, or from another one. Its episode ends with the instrument's bars.
+
+        Args:
+            rows: [N] market row of the bar that is observed, not an instrument's last.
+            seen: [N, 5] the portfolio's columns of the observation (``types.PortfolioField``).
+            equity: [N] quote currency, above 0.
+
+        Raises:
+            ConfigError: rows without a bar after them, an equity that is not positive, a short
+                position where the rules know none.
+        """
+        k_of = np.searchsorted(self.market.stop, rows, side="right")
+        inside = (rows >= 0) & (k_of < len(self.market.stop))
+        last = self.market.stop[np.minimum(k_of, len(self.market.stop) - 1)] - 1
+        if len(rows) != self.n_lanes or not (inside & (rows < last)).all():
+            raise ConfigError(
+                f"portfolios at {len(rows)} rows, {np.min(rows)} to {np.max(rows)}",
+                expected=f"{self.n_lanes} rows of bars that others follow",
+            )
+        short = self.config.action_mode == "target_long_short"
+        if not (equity > 0.0).all() or not (short or (seen[:, 0] >= 0.0).all()):
+            raise ConfigError(
+                "a portfolio that cannot be", expected="equity above 0, and no short position "
+                f"in mode {self.config.action_mode}",
+            )  # fmt: skip
+        fields = portfolio_fields(seen, equity, self.market.table[rows, k.CLOSE])
+        if self.config.smoothing_alpha < 1.0:
+            fields[k.SMOOTHED] = seen[:, PortfolioField.SMOOTHED_ACTION]
+        fields |= {k.START_ROW: rows, k.ROW: rows, k.END_ROW: last, k.INSTRUMENT: k_of}
+        self._fields[k.NOW] = 0.0
+        for field, values in fields.items():
+            lanes = np.zeros(self._fields.shape[1] * k.L)
+            lanes[: self.n_lanes] = values
+            self._fields[k.NOW, :, field] = lanes.reshape(-1, k.L)
+        width = self.market.features.shape[1]
+        self.observations[:, :width] = self.market.features[rows]
+        self.observations[:, width:] = seen
+        self._ended[:] = False
         self._started = True
         return self.observations
 

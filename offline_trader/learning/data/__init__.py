@@ -13,6 +13,8 @@ if TYPE_CHECKING:
         Scaler,
         fit_reward_scale,
     )
+    from offline_trader.learning.data.replay import CounterfactualReplay, Replayed, ReplayMarket
+    from offline_trader.learning.data.replayed_bars import BarReplay
     from offline_trader.learning.data.ring_buffer import RingBuffer
     from offline_trader.learning.data.rows import FACTS, PackedRows, RowLayout, pack
     from offline_trader.learning.data.sampler import Sampler
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from offline_trader.learning.data.transitions import Transitions, concatenate
 
 __all__ = [
+    "BarReplay",
     "Batch",
     "Columns",
+    "CounterfactualReplay",
     "Curiosity",
     "TRANSFORMS",
     "Transform",
@@ -36,6 +40,8 @@ __all__ = [
     "RowSource",
     "PackedRows",
     "Preprocessing",
+    "ReplayMarket",
+    "Replayed",
     "RewardScale",
     "RingBuffer",
     "RowLayout",

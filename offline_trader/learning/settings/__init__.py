@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from offline_trader.learning.settings.offline import OfflineConfig
     from offline_trader.learning.settings.online import OnlineConfig
+    from offline_trader.learning.settings.replay import ReplayConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -39,6 +40,7 @@ __all__ = [
     "LearnerConfig",
     "OfflineConfig",
     "OnlineConfig",
+    "ReplayConfig",
     "SACConfig",
     "TD3PlusBCConfig",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from offline_trader.learning.settings.checks import not_negative, positive
+from offline_trader.learning.settings.replay import ReplayConfig
 
 __all__ = ["OfflineConfig"]
 
@@ -18,6 +19,7 @@ class OfflineConfig:
         updates: then, updates of critics and actor.
         n_steps: rewards summed before bootstrapping, 1 or more.
         transforms: names of registered transforms of what is stored and sampled, in order.
+        replay: logged bars with other positions and actions, on where that can be done.
         evaluate_interval: updates between validations (and at the end); 0 validates only the end.
         log_interval, checkpoint_interval: updates between rows of metrics, between checkpoints.
     """
@@ -26,6 +28,7 @@ class OfflineConfig:
     updates: int = 5_000
     n_steps: int = 1
     transforms: tuple[str, ...] = ()
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluate_interval: int = 1_000
     log_interval: int = 500
     checkpoint_interval: int = 1_000

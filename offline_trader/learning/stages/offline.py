@@ -9,9 +9,9 @@ critics then estimate the value of the cloned policy (Nakamoto et al. 2023, Cal-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.data import (
@@ -23,16 +23,22 @@ from offline_trader.learning.data import (
     pack,
 )
 from offline_trader.learning.settings import OfflineConfig
+from offline_trader.learning.stages.counterfactual import find_replay, unconstrained
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
     Log,
     Selection,
     TrainResult,
+    Validated,
     naming_divergence,
     require_finite,
 )
 from offline_trader.learning.stages.stage import StageData, need, need_learner
+from offline_trader.types import Policy
+
+if TYPE_CHECKING:
+    from offline_trader.learning.stages.direct import DirectMarket
 
 __all__ = ["OfflineStage", "train_offline"]
 
@@ -49,6 +55,7 @@ def train_offline(
     resume: Mapping[str, Any] | None = None,
     scratch: Path | None = None,
     transforms: Sequence[Transform] = (),
+    market: DirectMarket | None = None,
 ) -> TrainResult:
     """Train critics and actor on a dataset, starting from the learner's present policy.
 
@@ -66,16 +73,25 @@ def train_offline(
         seed: of the mini-batches.
         resume: such a state: go on from it, to the same bytes as without the interruption.
         scratch: folder of the memory-mapped file of a dataset that is too large to be held.
-        transforms: of what is stored and sampled; those that ``config`` names come before them.
+        transforms: of what is stored and sampled; those that ``config`` names come before them,
+            and a replay before all.
+        market: the bars that the dataset was collected on, for replays.
 
     Raises:
-        ConfigError: an unknown transform.
+        ConfigError: an unknown transform, or a replay that is asked for and cannot be.
         OfflineTraderError: a loss is not finite any more.
     """
     named = [TRANSFORMS[name](learner, None) for name in config.transforms]
-    chain = TransformChain([*named, *transforms])
+    replay, said = find_replay(learner, transitions, config, market, seed + 1)
+    if replay is None and said and log is not None and resume is None:
+        log(0, {"offline/replay": said})
+    chain = TransformChain([*([] if replay is None else [replay]), *named, *transforms])
     data, further = chain.dataset(transitions) if chain else (transitions, {})
     learner.fit_reward_scale(data.rewards)
+    trained = learner
+    if replay is not None:
+        replay.scale_rewards(learner.preprocessing)
+        trained = unconstrained(learner, seed)
     rows = pack(
         data,
         learner.preprocessing,
@@ -85,37 +101,56 @@ def train_offline(
         further=further,
     )
     sampler = Sampler(rows, batch_size=learner.config.batch_size, seed=seed)
-    selection = Selection(evaluate, log)
+    selection = Selection(_of_the_learner(evaluate, learner, trained), log)
     step, total = 0, config.critic_updates + config.updates
     if resume is not None:
         step = int(resume["step"])
-        learner.load_state_dict(resume["learner"])
+        trained.load_state_dict(resume["learner"])
         sampler.load_state_dict(resume["sampler"])
         chain.load_state_dict(resume.get("transforms", []))
         selection.load_state_dict(resume["selection"])
     elif config.critic_updates == 0:
-        selection.consider(0, learner)
+        selection.consider(0, trained)
     while step < total:
         stop = _next_stop(step, config)
         with naming_divergence(step):
-            _update(learner, sampler, chain, stop - step, train_actor=step >= config.critic_updates)
+            _update(trained, sampler, chain, stop - step, train_actor=step >= config.critic_updates)
         step = stop
         if step % config.log_interval == 0 or step == total:
-            _log_losses(step, learner, chain, log)
+            _log_losses(step, trained, chain, log)
         if _validates(step, config):
-            selection.consider(step if step > config.critic_updates else 0, learner)
+            selection.consider(step if step > config.critic_updates else 0, trained)
         if checkpoint is not None and step % config.checkpoint_interval == 0:
             checkpoint(
                 step,
                 {
                     "step": step,
-                    "learner": learner.state_dict(),
+                    "learner": trained.state_dict(),
                     "sampler": sampler.state_dict(),
                     "transforms": chain.state_dict(),
                     "selection": selection.state_dict(),
                 },
             )
-    return selection.finish(step, step, learner)
+    result = selection.finish(step, step, trained)
+    if trained is not learner:
+        learner.copy_policy_from(trained)
+        learner.copy_critics_from(trained)
+    return replace(result, replay=said)
+
+
+def _of_the_learner(
+    evaluate: Evaluate | None, learner: Learner, trained: Learner
+) -> Evaluate | None:
+    """``evaluate`` for the learner itself, which is given the policy that is trained: a validation
+    may know the one learner alone."""
+    if evaluate is None or trained is learner:
+        return evaluate
+
+    def of_the_learner(policy: Policy) -> Mapping[str, float] | Validated:
+        learner.copy_policy_from(trained)
+        return evaluate(learner.policy())
+
+    return of_the_learner
 
 
 def _update(
@@ -175,7 +210,7 @@ class OfflineStage:
         seed: int = 0,
         resume: Mapping[str, Any] | None = None,
     ) -> TrainResult:
-        """Train a d3rlpy learner on ``data.transitions``."""
+        """Train a d3rlpy learner on ``data.transitions``, and on replays of ``data.market``."""
         return train_offline(
             need_learner(agent, "offline"),
             need(data, "transitions", "offline"),
@@ -186,4 +221,5 @@ class OfflineStage:
             seed=seed,
             resume=resume,
             scratch=data.scratch,
+            market=data.market,
         )

@@ -85,6 +85,7 @@ class TrainResult(StageResult):
         difference: net log growth of the best candidate less the warm start's, a year (on a log
             without a calendar a bar); None where the validation gives scores alone.
         interval: its 95 % interval.
+        replay: how many replays of a logged transition there were, or why none.
     """
 
     kept: Literal["best", "warm_start", "last"]
@@ -96,6 +97,7 @@ class TrainResult(StageResult):
     reason: str = ""
     difference: float | None = None
     interval: tuple[float, float] | None = None
+    replay: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from offline_trader.errors import DataError
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.learning.data import BarReplay
 from offline_trader.learning.stages.direct.market import DirectStep, Log, State
 from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.simulator.differentiable import (
@@ -131,6 +132,16 @@ class BarMarket:
     def with_features(self, features: NDArray[np.float32]) -> BarMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
         return replace(self, features=features)
+
+    def replayed(self) -> BarReplay:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        if self.rules.impact_bps > 0.0:
+            raise ConfigError(
+                f"simulator.impact_bps = {self.rules.impact_bps:g}: an order moves the price",
+                expected="rules without market impact, under which the logged prices are those "
+                "that any other order would have met",
+            )
+        return BarReplay(self.tensor, self.rules, self._bars)
 
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
         """A quarter is flat, the others hold any exposure that the rules allow.

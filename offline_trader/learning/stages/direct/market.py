@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from offline_trader.errors import DataError
+from offline_trader.learning.data import ReplayMarket
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["DirectMarket", "DirectStep", "Log", "State"]
@@ -100,6 +101,15 @@ class DirectMarket(Protocol):
 
     def with_features(self, features: NDArray[np.float32]) -> DirectMarket:
         """The same with other features [R, F'] in its log: those that a policy is to see."""
+        ...
+
+    def replayed(self) -> ReplayMarket:
+        """The same decisions one by one, from any portfolio, on the CPU.
+
+        Raises:
+            ConfigError: rules under which an order moves the price, so that the log does not tell
+                what another one would have met.
+        """
         ...
 
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:

@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from offline_trader.learning.data import Replayed, Transitions
 from offline_trader.learning.stages.direct.market import DirectStep, Log, State
+from offline_trader.types import FloatArray, IntArray
 
-__all__ = ["PositionMarket"]
+__all__ = ["PositionMarket", "PositionReplay"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,8 @@ class PositionMarket:
         log: features and gains [R, 1].
         scale: position at a = 1.
         risk, quadratic_cost, proportional_cost: as in the formula.
+        reward_mean, reward_sd: what the log's dataset took off its rewards and divided them by;
+            replays alone read it.
         device: where the series lie.
     """
 
@@ -38,6 +42,8 @@ class PositionMarket:
     risk: float = 0.0
     quadratic_cost: float = 0.0
     proportional_cost: float = 0.0
+    reward_mean: float = 0.0
+    reward_sd: float = 1.0
     device: str = "cpu"
 
     portfolio_size = 1
@@ -53,6 +59,10 @@ class PositionMarket:
     def with_features(self, features: NDArray[np.float32]) -> PositionMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
         return replace(self, log=replace(self.log, features=features))
+
+    def replayed(self) -> PositionReplay:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return PositionReplay(self.to("cpu"))
 
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
         """Positions uniform in ±scale."""
@@ -75,3 +85,40 @@ class PositionMarket:
         if self.proportional_cost:
             rewards = rewards - self.proportional_cost * change.abs()
         return DirectStep((position,), rewards, position[:, None], None)
+
+
+class PositionReplay:
+    """See :class:`~offline_trader.learning.data.replay.ReplayMarket`."""
+
+    def __init__(self, market: PositionMarket) -> None:
+        self._market = market
+        self.features = market.log.features
+        self.positions = (-market.scale, market.scale)
+
+    def equity(self, data: Transitions) -> FloatArray:
+        """[M] ones: nothing depends on it."""
+        return np.ones(len(data))
+
+    def keeping(self, position: FloatArray, actions: FloatArray) -> FloatArray:
+        """[n] the position as an action."""
+        return position / self._market.scale
+
+    def moved(
+        self, rows: IntArray, seen: FloatArray, position: FloatArray, drawn: FloatArray
+    ) -> FloatArray:
+        """[n, 1] the position."""
+        return position[:, None]
+
+    def replay(
+        self, rows: IntArray, seen: FloatArray, equity: FloatArray, actions: FloatArray
+    ) -> Replayed:
+        """The next row from each position."""
+        market = self._market
+        state = (torch.from_numpy(seen[:, 0].copy()),)
+        step = market.step(state, torch.from_numpy(actions), torch.from_numpy(rows))
+        return Replayed(
+            (step.rewards.numpy() - market.reward_mean) / market.reward_sd,
+            step.carried.numpy() / market.reward_sd,
+            step.state[0].numpy()[:, None],
+            np.zeros(len(rows), np.bool_),
+        )

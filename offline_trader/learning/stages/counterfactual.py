@@ -1,0 +1,96 @@
+"""When offline training replays logged bars, and what it trains then.
+
+With replays of a bar at any position and under any action there is nothing that the data do not
+hold, so nothing to be pessimistic about: the updates are SAC's, whose actor and critics have the
+shapes of CQL's. They are those of the learner itself again when the training ends.
+"""
+
+from __future__ import annotations
+
+from offline_trader.errors import ConfigError, OfflineTraderError
+from offline_trader.learning.agents import Learner, online_learner
+from offline_trader.learning.data import CounterfactualReplay, Transitions
+from offline_trader.learning.settings import OfflineConfig
+from offline_trader.learning.stages.direct.forecast import fit_forecast
+from offline_trader.learning.stages.direct.market import DirectMarket
+
+__all__ = ["find_replay", "unconstrained"]
+
+_ALGORITHMS = ("cql", "sac")
+
+
+def find_replay(
+    learner: Learner,
+    data: Transitions,
+    config: OfflineConfig,
+    market: DirectMarket | None,
+    seed: int,
+) -> tuple[CounterfactualReplay | None, str]:
+    """The replay of ``data`` or None, and how many or why none; nothing is said where there are
+    no bars and none were asked for.
+
+    Raises:
+        ConfigError: replays are asked for (``offline.replay.mode = always``) and cannot be.
+    """
+    mode, count = config.replay.mode, config.replay.per_logged
+    if mode == "never" or (mode == "auto" and market is None):
+        return None, ""
+    try:
+        replay = _replay(learner, data, config, market, seed)
+        return replay, f"{count} replays for each logged transition"
+    except OfflineTraderError as error:
+        if mode == "always":
+            raise ConfigError(
+                f"offline.replay.mode = always: {error.found}",
+                expected=error.expected,
+                hint="train without replays: --no-replay",
+            ) from error
+        return None, f"no replays: {error.found}"
+
+
+def _replay(
+    learner: Learner,
+    data: Transitions,
+    config: OfflineConfig,
+    market: DirectMarket | None,
+    seed: int,
+) -> CounterfactualReplay:
+    """The replay.
+
+    Raises:
+        ConfigError, DataError: there can be none.
+    """
+    settings, bars = learner.config, "a dataset that was collected in this toolkit's simulator"
+    if market is None:
+        raise ConfigError("there are transitions alone, without their bars", expected=bars)
+    if settings.algorithm not in _ALGORITHMS:
+        raise ConfigError(
+            f"learner.algorithm = {settings.algorithm} holds on to the actions of the data, and "
+            "those of replays are drawn at random",
+            expected=" or ".join(_ALGORITHMS),
+        )
+    if getattr(settings, "behaviour_weight", 0.0) > 0.0:
+        raise ConfigError(
+            "learner.behaviour_weight > 0 pulls to the actions of the data, and those of replays "
+            "are drawn at random",
+            expected="learner.behaviour_weight = 0",
+        )
+    if config.n_steps > 1:
+        raise ConfigError(
+            f"offline.n_steps = {config.n_steps}: a replay is of one bar", expected="1"
+        )
+    replayed = market.replayed()
+    surprises = None
+    if config.replay.forecast_weight > 0.0:
+        surprise = market.log.gains - fit_forecast(market.log).values
+        surprises = config.replay.forecast_weight * surprise
+    return CounterfactualReplay(
+        replayed, data, config.replay, learner.preprocessing, surprises, seed
+    )
+
+
+def unconstrained(learner: Learner, seed: int) -> Learner:
+    """SAC with the learner's policy and critics, or itself if that is what it is."""
+    if learner.config.algorithm == "sac":
+        return learner
+    return online_learner(learner, learner.config.with_tag("sac"), seed)
