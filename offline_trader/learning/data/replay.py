@@ -36,6 +36,7 @@ __all__ = ["CounterfactualReplay", "ReplayMarket", "Replayed"]
 
 _BLOCK = 4_096
 _ROW, _EQUITY = "replay_row", "replay_equity"
+_MOST_ROWS = 2**24  # the number of a bar is kept in single precision
 _WRONG_SHARE = 0.01
 _LARGEST_ERROR = 1e-3
 
@@ -140,9 +141,14 @@ class CounterfactualReplay:
         self._generator = torch.Generator().manual_seed(seed)
         self._replayed, self._drawn = 0, 0
         self.rewards = self._checked(data)
+        self._centre, self._spread = float(self.rewards.mean()), float(self.rewards.std())
 
     def _checked(self, data: Transitions) -> NDArray[np.float32]:
         """[M] logged rewards less their surprise, after a replay of what was logged."""
+        if len(self._market.features) > _MOST_ROWS:
+            raise DataError(
+                f"{len(self._market.features):,} bars", expected=f"{_MOST_ROWS:,} at most"
+            )
         found = np.flatnonzero(self.rows >= 0)
         if 2 * len(found) < len(data):
             raise DataError(
@@ -206,6 +212,8 @@ class CounterfactualReplay:
         after = self._market.replay(rows, before, logged[_EQUITY][:, 0], actions)
         raw = after.rewards - self._noise(rows, after.carried)
         mean, scale = self._reward
+        most = self._config.largest_reward * self._spread
+        raw = np.clip(raw, self._centre - most, self._centre + most)
         changed = {
             "actions": actions[:, None],
             "next_actions": np.zeros((n, 1)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, positive
 from offline_trader.learning.settings.replay import ReplayConfig
 
@@ -18,6 +19,8 @@ class OfflineConfig:
         critic_updates: first, updates of the critics alone, which fits them to the warm policy.
         updates: then, updates of critics and actor.
         n_steps: rewards summed before bootstrapping, 1 or more.
+        rate_decay: share of the updates, the last ones, over which the learning rates go down to
+            a hundredth; 0: they stay.
         transforms: names of registered transforms of what is stored and sampled, in order.
         replay: logged bars with other positions and actions, on where that can be done.
         evaluate_interval: updates between validations (and at the end); 0 validates only the end.
@@ -27,6 +30,7 @@ class OfflineConfig:
     critic_updates: int = 1_000
     updates: int = 5_000
     n_steps: int = 1
+    rate_decay: float = 0.5
     transforms: tuple[str, ...] = ()
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluate_interval: int = 1_000
@@ -36,3 +40,5 @@ class OfflineConfig:
     def __post_init__(self) -> None:
         positive(self, "n_steps", "log_interval", "checkpoint_interval")
         not_negative(self, "critic_updates", "updates", "evaluate_interval")
+        if not 0.0 <= self.rate_decay <= 1.0:
+            raise ConfigError(f"rate_decay={self.rate_decay}", expected="in [0, 1]")

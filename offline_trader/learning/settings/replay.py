@@ -25,6 +25,8 @@ class ReplayConfig:
             the range of positions and of the range −1 to 1 of actions.
         forecast_weight: share of the realised gain's surprise (gain less its out-of-fold forecast)
             that is taken off the rewards, as in the direct stage; 0: rewards as realised.
+        largest_reward: a replay's reward is not further from the mean of the logged ones than so
+            many of their standard deviations: what a position far off costs would drown the rest.
     """
 
     mode: Literal["auto", "always", "never"] = "auto"
@@ -34,10 +36,11 @@ class ReplayConfig:
     smallest: float = 0.01
     largest: float = 0.6
     forecast_weight: float = 1.0
+    largest_reward: float = 10.0
 
     def __post_init__(self) -> None:
         one_of(self, "mode", ("auto", "always", "never"))
-        positive(self, "per_logged", "smallest")
+        positive(self, "per_logged", "smallest", "largest_reward")
         not_negative(self, "near", "uniform", "forecast_weight")
         share(self, "largest")
         if not self.near + self.uniform <= 1.0:

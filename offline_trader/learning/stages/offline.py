@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OfflineStage", "train_offline"]
 
+_TARGET_ENTROPY = -1.0  # nats an action dimension, what d3rlpy's temperature aims at
+_PACES = 100  # changes of the learning rates: a GPU's captured updates are recorded anew at each
+
 
 def train_offline(
     learner: Learner,
@@ -113,6 +116,7 @@ def train_offline(
         selection.consider(0, trained)
     while step < total:
         stop = _next_stop(step, config)
+        trained.set_pace(_TARGET_ENTROPY, _rate(step, config))
         with naming_divergence(step):
             _update(trained, sampler, chain, stop - step, train_actor=step >= config.critic_updates)
         step = stop
@@ -131,6 +135,7 @@ def train_offline(
                     "selection": selection.state_dict(),
                 },
             )
+    trained.set_pace(_TARGET_ENTROPY, 1.0)
     result = selection.finish(step, step, trained)
     if trained is not learner:
         learner.copy_policy_from(trained)
@@ -163,8 +168,17 @@ def _update(
             engine.update(batch.minibatch(), train_actor=train_actor)
 
 
+def _rate(step: int, config: OfflineConfig) -> float:
+    """Share of the learning rates after ``step`` updates: 1, then in a straight line to 0.01."""
+    if config.rate_decay == 0.0 or step < config.critic_updates:
+        return 1.0
+    left = (config.critic_updates + config.updates - step) / (config.rate_decay * config.updates)
+    return max(min(1.0, left), 0.01)
+
+
 def _next_stop(step: int, config: OfflineConfig) -> int:
-    intervals = (config.log_interval, config.evaluate_interval, config.checkpoint_interval)
+    paces = max(1, (config.critic_updates + config.updates) // _PACES)
+    intervals = (config.log_interval, config.evaluate_interval, config.checkpoint_interval, paces)
     stops = [step - step % interval + interval for interval in intervals if interval > 0]
     if step < config.critic_updates:
         stops.append(config.critic_updates)

@@ -24,7 +24,7 @@ from offline_trader.learning.settings import ReplayConfig
 from offline_trader.learning.stages.direct import BarMarket
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 from offline_trader.simulator.differentiable import BarPrices, advance, observe, portfolio
-from offline_trader.types import ObservationLayout, PortfolioField
+from offline_trader.types import IntArray, ObservationLayout, PortfolioField
 
 SCALES = Preprocessing(np.linspace(-0.1, 0.2, 7), np.linspace(0.5, 2.0, 7), None, 0.99)
 RULES: tuple[dict[str, Any], ...] = (
@@ -56,34 +56,35 @@ def signal_tensor(n: int = 120, seed: int = 0) -> MarketTensor:
     )
 
 
-def rolled(tensor: MarketTensor, rules: SimulatorConfig, n: int = 20, steps: int = 40) -> Any:
-    """Transitions of random trading in n lanes, an episode each; where their bars are."""
-    lanes = Simulator(
-        tensor, rules, n, episode_bars=steps, random_start=True, auto_reset=False, seed=5
-    )
+def rolled(
+    tensor: MarketTensor, rules: SimulatorConfig, n: int = 20, steps: int = 40
+) -> tuple[Transitions, IntArray]:
+    """Transitions of random trading in n lanes, an episode each; the rows of their bars."""
+    lanes = Simulator(tensor, rules, n, episode_bars=steps, random_start=True, seed=5)
     rng = np.random.default_rng(0)
-    seen, columns = [lanes.reset().copy()], []
+    walked: dict[str, list[Any]] = {name: [] for name in ("rows", *_FIELDS)}
+    seen, alive = lanes.reset().copy(), np.ones(n, np.bool_)
+    kept = []
     for _ in range(steps):
-        actions = rng.uniform(-1, 1, n).astype(np.float32)
-        row = lanes.bar_index
+        actions, rows = rng.uniform(-1, 1, (n, 1)).astype(np.float32), lanes.bar_index
         result = lanes.step(actions)
-        seen.append(result.observations.copy())
-        columns.append((actions, result.rewards.copy(), row, result.terminated | False))
-    actions, rewards, rows, terminals = (
-        np.stack([step[i] for step in columns], axis=1).reshape(-1) for i in range(4)
-    )
-    walked = np.stack(seen, axis=1)
-    timeouts = np.tile(np.arange(steps) == steps - 1, n) & ~terminals
-    data = Transitions(
-        observations=walked[:, :-1].reshape(n * steps, -1),
-        actions=actions[:, None],
-        rewards=rewards.astype(np.float32),
-        next_observations=walked[:, 1:].reshape(n * steps, -1),
-        terminals=terminals,
-        timeouts=timeouts,
-        episode_ids=np.repeat(np.arange(n), steps),
-    )
-    return data, rows
+        ended = result.terminated | result.truncated
+        after = np.where(ended[:, None], lanes.final_observations, result.observations)
+        found = (rows, seen, actions, result.rewards, after, result.terminated, result.truncated)
+        for values, each in zip(walked.values(), found, strict=True):
+            values.append(each.copy())
+        kept.append(alive)
+        seen, alive = result.observations.copy(), alive & ~ended
+    inside = np.stack(kept, axis=1).reshape(-1)
+    columns = {
+        name: (joined := np.stack(values, axis=1)).reshape(n * steps, *joined.shape[2:])[inside]
+        for name, values in walked.items()
+    }
+    bars = columns.pop("rows")
+    return Transitions(**columns, episode_ids=np.repeat(np.arange(n), steps)[inside]), bars
+
+
+_FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 
 
 def replay_of(market: BarMarket, data: Transitions, **changed: Any) -> CounterfactualReplay:
@@ -181,12 +182,6 @@ def test_an_end_stays_an_end_and_ruin_is_the_replays_own() -> None:
     rules = SimulatorConfig(action_mode="target_long", ruin_fraction=0.97, min_notional=0.0)
     tensor = signal_tensor()
     data, _ = rolled(tensor, rules, n=40, steps=12)
-    alive = np.logical_or.accumulate(data.terminals.reshape(40, 12), axis=1)
-    kept = (~np.roll(alive, 1, axis=1) | (np.arange(12) == 0)).reshape(-1)
-    data = Transitions(
-        **{name: getattr(data, name)[kept] for name in vars(data) if name != "timeouts"},
-        timeouts=data.timeouts[kept],
-    )
     assert data.terminals.any()
     assert data.timeouts.any()
     logged_ends, ruins = 0, 0

@@ -1,0 +1,204 @@
+"""Offline training where the optimum is known: stock CQL, ours without and with replays, the chain.
+
+All learn from realised rewards alone, one setting for all datasets and seeds: that of ``pretrain``
+by default. A seed draws the dataset, the networks and the batches; 100 is the optimum.
+
+- ``stock CQL``: d3rlpy's own settings of CQL (weight 5 tuned to a gap of 10, γ .99), from random
+  networks, as many updates as ours; our engine computes them, which holds stock's scores
+  (``benchmarks.offline_scores``) and gives the critics the whole of the conservative gradient.
+- ``clone``: what both of ours begin with.
+- ``without replay``: clone and offline training on transitions alone, as of a market that is not
+  ours: no bars, no validation, the last policy.
+- ``with replay``: clone and offline training with replays, judged on the log.
+- ``direct``, ``default chain``: what ``pretrain`` does, after its second stage and in the end.
+
+``lowest in 2,000`` is the lowest score of ``without replay`` at its first 2,000 updates after the
+critics' phase, every 250, as a share of the clone's. Finished trainings are kept in ``--cache``;
+the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import Figure, publish
+
+DATASETS = ("M1-wide", "M1-narrow", "M3-wide", "M3-narrow")
+GOALS = {"M1-wide": 90.0, "M1-narrow": 85.0, "M3-wide": 90.0, "M3-narrow": 85.0}
+ALLOWANCE, SHARE, WATCHED, EVERY = 2.0, 0.9, 2_000, 250
+SEEDS = (40, 41, 42, 43, 44)
+STOCK: dict[str, Any] = {
+    "algorithm": "cql",
+    "n_critics": 2,
+    "actor_lr": 1e-4,
+    "critic_lr": 3e-4,
+    "temp_lr": 1e-4,
+    "alpha_lr": 1e-4,
+    "initial_temperature": 1.0,
+    "conservative_weight": 5.0,
+    "alpha_threshold": 10.0,
+}
+
+
+def without_replay(name: str, seed: int) -> dict[str, Any]:
+    """Scores of clone and policy, and those of its first updates."""
+    from offline_trader.learning.stages import clone, train_offline
+    from offline_trader.pipeline.derived_seeds import stage_seeds
+    from offline_trader.pipeline.settings import StagesConfig
+
+    chain = StagesConfig(seed=seed)
+    learner, data, scored = _begun(name, seed, chain.learner)
+    seeds = stage_seeds(seed, 3)
+    clone(learner, data.transitions(), chain.clone, seed=seeds[1])
+    warm, early = scored(), []
+    first = chain.offline.critic_updates
+
+    def watch(step: int, _: Mapping[str, Any]) -> None:
+        if first < step <= first + WATCHED:
+            early.append(scored(16, 400))
+
+    at_first = scored(16, 400)
+    config = replace(chain.offline, log_interval=EVERY, evaluate_interval=0)
+    train_offline(learner, data.transitions(), config, watch, seed=seeds[2])
+    return {"clone": warm, "without replay": scored(), "early": min(early) / at_first}
+
+
+def stock(name: str, seed: int) -> dict[str, Any]:
+    """Score of d3rlpy's settings."""
+    from offline_trader.learning.settings import LearnerConfig, OfflineConfig
+    from offline_trader.learning.stages import train_offline
+
+    learner, data, scored = _begun(name, seed, LearnerConfig(**STOCK))
+    config = OfflineConfig(critic_updates=0, evaluate_interval=0)
+    config = replace(config, updates=config.updates + OfflineConfig.critic_updates)
+    train_offline(learner, data.transitions(), config, seed=seed)
+    return {"stock CQL": scored()}
+
+
+def _begun(name: str, seed: int, settings: Any) -> Any:
+    """A learner, a dataset, and what scores the learner."""
+    from offline_trader.evaluation.known_optimum import get_market, make_dataset, score_policy
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.pipeline.derived_seeds import stage_seeds
+
+    market = get_market(name[:2])
+    size = len(market.observation_names)
+    learner = make_learner(settings, size, seed=stage_seeds(seed, 1)[0])
+
+    def scored(lanes: int = 128, steps: int = 1_000) -> float:
+        return score_policy(market, learner.act, n_lanes=lanes, n_steps=steps, seed=1).value
+
+    return learner, make_dataset(name, seed=seed, realised=True), scored
+
+
+def of_stages(name: str, seed: int, stages: tuple[str, ...]) -> dict[str, Any]:
+    """Score after each of ``stages``."""
+    from offline_trader.config import from_dict
+    from offline_trader.evaluation.known_optimum import get_market, score_policy
+    from offline_trader.pipeline import KnownOptimumConfig
+    from offline_trader.pipeline.known_optimum_training import train_default
+
+    given = {**KnownOptimumConfig.of_chain(), "stages": list(stages), "seed": seed}
+    scores: dict[str, Any] = {}
+
+    def note(stage: str, learner: Any) -> None:
+        if stage != "clone":
+            scored = score_policy(
+                get_market(name[:2]), learner.act, n_lanes=128, n_steps=1_000, seed=1
+            )
+            scores[stage] = scored.value
+
+    train_default(name, from_dict(KnownOptimumConfig, given), realised=True, on_stage=note)
+    last = "default chain" if "direct" in stages else "with replay"
+    return {last if stage == "offline" else stage: score for stage, score in scores.items()}
+
+
+PARTS = {
+    "stock": stock,
+    "without": without_replay,
+    "with": lambda name, seed: of_stages(name, seed, ("clone", "offline")),
+    "chain": lambda name, seed: of_stages(name, seed, ("clone", "direct", "offline")),
+}
+
+
+def train(part: str, name: str, seed: int) -> dict[str, Any]:
+    """Scores, and seconds of the processor."""
+    import torch
+
+    torch.set_num_threads(1)
+    busy = time.process_time()
+    scores = PARTS[part](name, seed)
+    return {"scores": scores, "cpu_seconds": time.process_time() - busy}
+
+
+def figures(rows: Mapping[str, list[dict[str, Any]]]) -> Iterator[Figure]:
+    """Interquartile mean and worst seed of every method on every dataset."""
+    from offline_trader.evaluation.statistics import seed_summary
+
+    found: dict[tuple[str, str], list[float]] = {}
+    for key, results in rows.items():
+        dataset = key.partition(" · ")[2]
+        for one in results:
+            for method, value in one["scores"].items():
+                found.setdefault((method, dataset), []).append(value)
+    for (method, dataset), values in found.items():
+        if method == "early":
+            yield Figure(
+                f"without replay on {dataset}: lowest in 2,000 ÷ clone", min(values), "1",
+                target=f"≥ {SHARE:g}", holds=min(values) >= SHARE,
+            )  # fmt: skip
+            continue
+        summary = seed_summary(values, rng=np.random.default_rng(0))
+        goal = GOALS[dataset] if method == "without replay" else None
+        yield Figure(
+            f"{method} on {dataset}", summary.iqm, "score", summary.interval,
+            target="" if goal is None else f"≥ {goal:g}",
+            holds=None if goal is None else summary.iqm >= goal,
+        )  # fmt: skip
+        beside = found.get(("clone", dataset)) if method == "without replay" else None
+        least = None if beside is None else min(np.subtract(values, beside))
+        yield Figure(
+            f"{method} on {dataset}: worst seed", min(values), "score",
+            target="" if least is None else f"≥ its clone − {ALLOWANCE:g}",
+            holds=None if least is None else bool(least >= -ALLOWANCE),
+        )  # fmt: skip
+
+
+def main() -> None:
+    """Train what the cache lacks, publish all of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, required=True, help="finished trainings, JSON lines")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--publish", action="store_true", help="what the cache holds, no more")
+    args = parser.parse_args()
+    lines = args.cache.read_text(encoding="utf-8").splitlines() if args.cache.exists() else []
+    done = {row["key"]: row for row in map(json.loads, lines)}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for seed in args.seeds:
+        for name in DATASETS:
+            for part in args.parts:
+                key = json.dumps([part, name, seed])
+                if key not in done:
+                    if args.publish:
+                        continue
+                    done[key] = {"key": key, **train(part, name, seed)}
+                    with args.cache.open("a", encoding="utf-8") as file:
+                        print(json.dumps(done[key]), file=file, flush=True)
+                    print(json.dumps(done[key]), file=sys.stderr, flush=True)
+                rows.setdefault(f"{part} · {name}", []).append(done[key])
+    facts = {"stock": STOCK, "rows": rows}
+    publish("offline_lines", list(figures(rows)), seeds=args.seeds, facts=facts)
+
+
+if __name__ == "__main__":
+    main()
