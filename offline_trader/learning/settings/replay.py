@@ -27,6 +27,8 @@ class ReplayConfig:
             that is taken off the rewards, as in the direct stage; 0: rewards as realised.
         largest_reward: a replay's reward is not further from the mean of the logged ones than so
             many of their standard deviations: what a position far off costs would drown the rest.
+        learning_rate: of actor and critics while there are replays.
+        temperature: of the entropy bonus while there are replays, in scaled rewards; it stays.
     """
 
     mode: Literal["auto", "always", "never"] = "auto"
@@ -37,10 +39,13 @@ class ReplayConfig:
     largest: float = 0.6
     forecast_weight: float = 1.0
     largest_reward: float = 10.0
+    learning_rate: float = 1e-3
+    temperature: float = 0.02
 
     def __post_init__(self) -> None:
         one_of(self, "mode", ("auto", "always", "never"))
         positive(self, "per_logged", "smallest", "largest_reward")
+        positive(self, "learning_rate", "temperature")
         not_negative(self, "near", "uniform", "forecast_weight")
         share(self, "largest")
         if not self.near + self.uniform <= 1.0:

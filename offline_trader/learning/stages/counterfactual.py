@@ -10,7 +10,7 @@ from __future__ import annotations
 from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.learning.agents import Learner, online_learner
 from offline_trader.learning.data import CounterfactualReplay, Transitions
-from offline_trader.learning.settings import OfflineConfig
+from offline_trader.learning.settings import OfflineConfig, ReplayConfig
 from offline_trader.learning.stages.direct.forecast import fit_forecast
 from offline_trader.learning.stages.direct.market import DirectMarket
 
@@ -89,8 +89,13 @@ def _replay(
     )
 
 
-def unconstrained(learner: Learner, seed: int) -> Learner:
-    """SAC with the learner's policy and critics, or itself if that is what it is."""
-    if learner.config.algorithm == "sac":
-        return learner
-    return online_learner(learner, learner.config.with_tag("sac"), seed)
+def unconstrained(learner: Learner, config: ReplayConfig, seed: int) -> Learner:
+    """SAC with the learner's policy and critics, and the settings of replays."""
+    settings = learner.config.with_tag(
+        "sac",
+        actor_lr=config.learning_rate,
+        critic_lr=config.learning_rate,
+        initial_temperature=config.temperature,
+        temp_lr=0.0,
+    )
+    return online_learner(learner, settings, seed)

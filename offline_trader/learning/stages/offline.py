@@ -94,7 +94,7 @@ def train_offline(
     trained = learner
     if replay is not None:
         replay.scale_rewards(learner.preprocessing)
-        trained = unconstrained(learner, seed)
+        trained = unconstrained(learner, config.replay, seed)
     rows = pack(
         data,
         learner.preprocessing,
