@@ -62,8 +62,9 @@ def score(policy: Any) -> dict[str, float]:
 
 
 def config_of(**changed: Any) -> OfflineConfig:
-    settings: dict[str, Any] = {"critic_updates": 100, "updates": 400, **changed}
-    return OfflineConfig(**settings)
+    quick = ReplayConfig(learning_rate=3e-3, temperature=0.01)
+    settings: dict[str, Any] = {"critic_updates": 100, "updates": 400, "replay": quick}
+    return OfflineConfig(**{**settings, **changed})
 
 
 @pytest.mark.parametrize("algorithm", ["cql", "sac"])
