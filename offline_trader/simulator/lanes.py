@@ -170,9 +170,9 @@ class Simulator:
         fields = portfolio_fields(seen, equity, self.market.table[rows, k.CLOSE])
         if self.config.smoothing_alpha < 1.0:
             fields[k.SMOOTHED] = seen[:, PortfolioField.SMOOTHED_ACTION]
-        fields |= {k.START_ROW: rows, k.ROW: rows, k.END_ROW: last, k.INSTRUMENT: k_of}
+        places = {k.START_ROW: rows, k.ROW: rows, k.END_ROW: last, k.INSTRUMENT: k_of}
         self._fields[k.NOW] = 0.0
-        for field, values in fields.items():
+        for field, values in (fields | places).items():  # counts are kept as exact floats
             lanes = np.zeros(self._fields.shape[1] * k.L)
             lanes[: self.n_lanes] = values
             self._fields[k.NOW, :, field] = lanes.reshape(-1, k.L)

@@ -257,7 +257,7 @@ class CounterfactualReplay:
         anywhere = low + (high - low) * where
         cornered = np.take(corners, (3.0 * where).astype(np.int64))
         far = np.where(kind < config.near + config.uniform, anywhere, cornered)
-        return np.where(kind < config.near, near, far)
+        return np.asarray(np.where(kind < config.near, near, far))
 
     def metrics(self) -> Mapping[str, float]:
         """Share of the rows since the last call that are replays."""

@@ -35,7 +35,7 @@ def narrow_log(n: int = 2_000) -> tuple[PositionMarket, Transitions]:
     data = Transitions(
         observations=np.stack([x[:n], before], axis=1),
         actions=positions[:, None],
-        rewards=positions * gains - positions.astype(np.float64) ** 2 / 2,
+        rewards=(positions * gains - positions.astype(np.float64) ** 2 / 2).astype(np.float32),
         next_observations=np.stack([x[1:], positions], axis=1),
         terminals=np.zeros(n, np.bool_),
         timeouts=np.arange(n) == n - 1,
