@@ -23,7 +23,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def of_stages(name: str, seed: int, stages: tuple[str, ...]) -> dict[str, Any]:
     return {last if stage == "offline" else stage: score for stage, score in scores.items()}
 
 
-PARTS = {
+PARTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
     "stock": stock,
     "without": without_replay,
     "with": lambda name, seed: of_stages(name, seed, ("clone", "offline")),

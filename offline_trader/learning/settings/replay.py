@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings.checks import not_negative, one_of, positive, share
+from offline_trader.learning.settings.checks import one_of, positive, share
 
 __all__ = ["ReplayConfig"]
 
@@ -46,8 +46,10 @@ class ReplayConfig:
         one_of(self, "mode", ("auto", "always", "never"))
         positive(self, "per_logged", "smallest", "largest_reward")
         positive(self, "learning_rate", "temperature")
-        not_negative(self, "near", "uniform", "forecast_weight")
         share(self, "largest")
+        for name in ("near", "uniform", "forecast_weight"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name}={getattr(self, name)}", expected="in [0, 1]")
         if not self.near + self.uniform <= 1.0:
             raise ConfigError(
                 f"near={self.near} and uniform={self.uniform}", expected="1 or less together"
@@ -56,5 +58,3 @@ class ReplayConfig:
             raise ConfigError(
                 f"smallest={self.smallest}", expected=f"at most largest, {self.largest}"
             )
-        if not self.forecast_weight <= 1.0:
-            raise ConfigError(f"forecast_weight={self.forecast_weight}", expected="in [0, 1]")

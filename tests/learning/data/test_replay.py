@@ -72,7 +72,7 @@ def rolled(
         after = np.where(ended[:, None], lanes.final_observations, result.observations)
         found = (rows, seen, actions, result.rewards, after, result.terminated, result.truncated)
         for values, each in zip(walked.values(), found, strict=True):
-            values.append(each.copy())
+            values.append(np.array(each))
         kept.append(alive)
         seen, alive = result.observations.copy(), alive & ~ended
     inside = np.stack(kept, axis=1).reshape(-1)
