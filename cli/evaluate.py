@@ -64,6 +64,7 @@ EXAMPLES = examples(
     "offline-trader evaluate policy.onnx --gates default --walk-forward runs/walk-forward",
     "offline-trader evaluate my_policies.py:act --market prices.csv",
     "offline-trader evaluate policy.onnx --features my_features.py:signals",
+    "offline-trader evaluate runs/her --goal 0.8",
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
@@ -101,6 +102,14 @@ def command(
             "--known-optimum",
             help="Show this result of known-optimum --run, a file or a folder, too; repeatable. "
             "Those in the policy's own run are shown anyway.",
+        ),
+    ] = None,
+    goal: Annotated[
+        float | None,
+        typer.Option(
+            "--goal",
+            help="Of a policy that takes a goal: judge it with this one instead of its default. "
+            "The report shows all goals anyway.",
         ),
     ] = None,
     walk: Annotated[
@@ -151,7 +160,8 @@ def command(
     chosen = chosen_features(
         features, signal, signal_file, bar_end, only=features_only, trust=trust_features
     )
-    strategies = find_strategies(policy, as_seeds=as_seeds, unverified=unverified)
+    found = find_strategies(policy, as_seeds=as_seeds, unverified=unverified)
+    strategies = [each.asked_for(goal) for each in found]
     known = known_results(policy, known_optimum or [])
     strategy = strategies[0]
     base, seen_until = own_settings(strategies)

@@ -43,6 +43,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --steps 50000 --run runs/online --seed 3",
     "offline-trader finetune runs/pretrain --curriculum --adaptive",
     "offline-trader finetune runs/pretrain --agent direct --curriculum",
+    "offline-trader finetune runs/pretrain --her exposure --run runs/her",
     "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
@@ -74,6 +75,23 @@ def command(
             help="Let a stage's markets become harder or easier as episodes go.",
         ),
     ] = None,
+    her: Annotated[
+        str | None,
+        typer.Option(
+            "--her",
+            metavar="exposure|return|drawdown",
+            help="Learn to take a goal, with hindsight (HER): an exposure, or the return or the "
+            "drawdown over a horizon.",
+        ),
+    ] = None,
+    goal: Annotated[
+        float | None,
+        typer.Option(
+            "--goal",
+            help="With --her: what the policy aims at by default; a return or drawdown is chosen "
+            "by validation otherwise.",
+        ),
+    ] = None,
     features: NamedFeatures = None,
     trust_features: TrustFeatures = False,
     threads: Threads = None,
@@ -92,7 +110,7 @@ def command(
     """Train a pretrained policy on in the simulator: with SAC, offline data in every batch.
 
     Market, rules, networks, dataset and validation range are the parent run's, unless set. Of
-    a folder of seeds the best by validation is the parent.
+    a folder of seeds the best by validation is the parent. With --her the policy takes a goal.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     name_all(features, trust=trust_features)
@@ -107,6 +125,8 @@ def command(
         agent=agent,
         online__curriculum__enabled=curriculum,
         online__difficulty__enabled=adaptive,
+        goal__kind=her,
+        goal__goal=goal,
         learner__device=device,
         threads=threads,
         seed=seed,

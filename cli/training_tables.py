@@ -37,7 +37,13 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
                 f"{name}: net log growth a year {stage.difference:+.4f} beside the policy that it "
                 f"began with, 95 % interval {low:+.4f} to {high:+.4f}"
             )
-    if env is not None:
+    if facts.goal is not None:
+        task = facts.goal.task
+        terminal.line(
+            f"goal: {task.kind} over {task.horizon} bars, by default {task.default:.4g} "
+            f"({facts.goal.chosen}); the score is the mean reward over nine goals"
+        )
+    elif env is not None:
         terminal.line(
             f"the score is the net Sharpe ratio a year on {', '.join(env.market)}, {env.start} to "
             f"{env.end}; a policy that is COLLAPSED, STATE-BLIND, hardly trades or hardly invests "

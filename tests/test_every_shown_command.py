@@ -187,6 +187,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"{pretrain} --seeds 4 --run runs/five",
             "offline-trader finetune runs/pretrain",
             "offline-trader export runs/finetune",
+            "offline-trader finetune runs/pretrain --her exposure --run runs/her",
             "offline-trader walk-forward --market sp500",
             f"offline-trader evaluate runs/finetune/export/policy.onnx {judged}",
             f"offline-trader evaluate expert:technical --market sp500 {judged}",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from offline_trader.evaluation.measures import Fills
 from offline_trader.experts import Behaviour, Expert, ExpertPolicy
+from offline_trader.goals import AccountPolicy, pursued
 from offline_trader.simulator import (
     MarketTensor,
     SimulatorConfig,
@@ -105,11 +106,13 @@ def backtests(
 
     Args:
         strategy: a policy over raw observations, or an expert. A policy with states of lanes runs
-            alone and is told where each run begins.
+            alone and is told where each run begins; so does one that takes a goal, horizon after
+            horizon.
         runs: the rules have the same action mode.
         observe: keep the observations in the results; otherwise they have none.
         longest_window: bars that an expert decides for in one call.
     """
+    strategy = pursued(strategy)
     groups = _groups(strategy, runs)
     if len(groups) > 1:
         found: dict[int, Backtest] = {}
@@ -127,8 +130,16 @@ def backtests(
     decide, pure = _decider(strategy, runs[0])
     abreast = SideBySide(runs, longest_window=longest_window if pure else 1, observe=observe)
     while abreast.running:
+        if isinstance(strategy, AccountPolicy):
+            strategy.mark(_equity(abreast))
         abreast.advance(decide(abreast.observations, abreast.bars))
     return [_finished(abreast, s) for s in range(len(runs))]
+
+
+def _equity(abreast: SideBySide) -> FloatArray:
+    """[1] of a run that is alone, at the bar that is decided on."""
+    step = int(abreast.steps[0])
+    return abreast.equity[:, step - 1] if step else np.full(1, abreast.runs[0].config.initial_cash)
 
 
 def _groups(strategy: Strategy, runs: Sequence[SideRun]) -> list[list[int]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         side_by_side,
     )
     from offline_trader.evaluation.judging.evaluation import evaluate
+    from offline_trader.evaluation.judging.goal_sweep import sweep_goals
     from offline_trader.evaluation.judging.judgement import ComparatorCurve, TrialRecord, judge
     from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
     from offline_trader.evaluation.judging.options import EvaluateOptions
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
         Curve,
         Evaluation,
         GateRow,
+        GoalPoint,
+        GoalSweep,
         InstrumentRow,
         RegimeRow,
         Robustness,
@@ -39,6 +42,8 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "GateRow",
+    "GoalPoint",
+    "GoalSweep",
     "InstrumentRow",
     "LEDGER_FOLDER",
     "LEDGER_NAME",
@@ -58,6 +63,7 @@ __all__ = [
     "judge",
     "seed_study",
     "side_by_side",
+    "sweep_goals",
 ]
 
 __getattr__ = lazy_names(__name__)

@@ -36,6 +36,8 @@ __all__ = [
     "Curve",
     "Evaluation",
     "GateRow",
+    "GoalPoint",
+    "GoalSweep",
     "InstrumentRow",
     "RegimeRow",
     "Robustness",
@@ -272,6 +274,50 @@ class GateRow:
 
 
 @dataclass(frozen=True)
+class GoalPoint:
+    """What a policy achieved that was asked for one goal over the whole range.
+
+    Attributes:
+        goal: what was asked for.
+        achieved: mean of what came out: of an exposure bar by bar, of an outcome by horizon.
+        low, high: its 10th and 90th percentile.
+        success: share of the bars, or horizons, on which the goal was reached.
+        reward: mean reward of a bar, or horizon.
+        growth: net log growth of the account, a year.
+        n: bars or horizons.
+    """
+
+    goal: float
+    achieved: float
+    low: float
+    high: float
+    success: float
+    reward: float
+    growth: float
+    n: int
+
+
+@dataclass(frozen=True)
+class GoalSweep:
+    """Desired beside achieved, for a policy that takes a goal.
+
+    Attributes:
+        kind, horizon: of the goal; see :class:`offline_trader.goals.GoalTask`.
+        default: what the policy was asked for in the rest of the evaluation.
+        points: in order of the goal.
+        ninetieth: 90th percentile of what was achieved, over all goals.
+        chosen: how the policy's default goal was chosen; empty: not known.
+    """
+
+    kind: str
+    horizon: int
+    default: float
+    points: tuple[GoalPoint, ...]
+    ninetieth: float
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One policy, expert or imported result over one range of bars.
 
@@ -299,6 +345,7 @@ class Evaluation:
         trades: closed position round trips, from flat to flat.
         lots: the best and the worst closed FIFO lots.
         instruments, regimes, robustness, action_map: see their classes.
+        goals: desired beside achieved; None for a policy that takes no goal.
         gates, windows, seeds, stages, oracle, known_optimum: attached where they were evaluated.
         notes: what a reader must know (short range, missing parts).
     """
@@ -336,6 +383,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     trials_counted: str = ""
     market: tuple[str, ...] = ()
+    goals: GoalSweep | None = None
 
     @property
     def verdict_reasons(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from offline_trader.evaluation.judging import Evaluation
 from offline_trader.evaluation.report.behaviour import behaviour_sections
 from offline_trader.evaluation.report.blocks import Section
 from offline_trader.evaluation.report.evidence import evidence_sections
+from offline_trader.evaluation.report.goals import goals_section
 from offline_trader.evaluation.report.labels import named
 from offline_trader.evaluation.report.performance import performance_sections
 from offline_trader.evaluation.report.png import write_pngs
@@ -26,6 +27,8 @@ def report_sections(evaluation: Evaluation) -> list[Section]:
     """All sections in page order; one without data says so."""
     evidence = evidence_sections(evaluation)
     behaviour = behaviour_sections(evaluation)
+    if evaluation.goals is not None:  # of policies that take one
+        behaviour.append(goals_section(evaluation.goals))
     return [*performance_sections(evaluation), evidence[0], *behaviour, *evidence[1:]]
 
 

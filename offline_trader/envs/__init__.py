@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from offline_trader.envs.registration import ENV_ID, register_envs
+from offline_trader.envs.registration import ENV_ID, GOAL_ENV_ID, register_envs
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         from_discrete,
         to_discrete,
     )
+    from offline_trader.envs.goal import GoalTradingEnv
+    from offline_trader.envs.goal_lanes import GoalLanes
     from offline_trader.envs.single import TradingEnv
     from offline_trader.envs.vector import VectorTradingEnv
 
@@ -27,6 +29,9 @@ __all__ = [
     "LEGACY_ACTIONS",
     "DiscreteActions",
     "EnvConfig",
+    "GOAL_ENV_ID",
+    "GoalLanes",
+    "GoalTradingEnv",
     "HybridActions",
     "TradingEnv",
     "VectorTradingEnv",

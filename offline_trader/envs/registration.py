@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["ENV_ID", "register_envs"]
+__all__ = ["ENV_ID", "GOAL_ENV_ID", "register_envs"]
 
 ENV_ID = "offline_trader/Trading-v0"
+GOAL_ENV_ID = "offline_trader/GoalTrading-v0"
 
 
 def register_envs() -> None:
-    """Register :data:`ENV_ID`, once."""
+    """Register :data:`ENV_ID` and :data:`GOAL_ENV_ID`, once."""
     from gymnasium.envs.registration import register, registry
 
     if ENV_ID not in registry:
@@ -16,5 +17,11 @@ def register_envs() -> None:
             id=ENV_ID,
             entry_point="offline_trader.envs.single:TradingEnv",
             vector_entry_point="offline_trader.envs.vector:VectorTradingEnv",
+            disable_env_checker=True,
+        )
+    if GOAL_ENV_ID not in registry:
+        register(
+            id=GOAL_ENV_ID,
+            entry_point="offline_trader.envs.goal:GoalTradingEnv",
             disable_env_checker=True,
         )

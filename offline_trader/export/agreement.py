@@ -94,7 +94,8 @@ def parity(
             :func:`~offline_trader.export.onnx_model.torch_policy`.
         exact: the reference in float64 (``torch_policy(..., exact=True)``); it tells rounding from
             a wrong graph where a steep actor meets an extreme observation.
-        observations: [M, O] float32 real observations that replace as many drawn ones.
+        observations: [M, O] float32 real observations that replace as many drawn ones; with
+            progress and goal, where it takes one.
     """
     mean = np.asarray(policy.scaler["mean"])
     scale = np.asarray(policy.scaler["scale"])
@@ -107,7 +108,7 @@ def parity(
     theirs: list[FloatArray] = []
     for start in range(0, n, batch):
         chunk = rows[start : start + batch]
-        found, wanted = policy(chunk).astype(np.float64), reference(chunk).astype(np.float64)
+        found, wanted = policy.wide(chunk).astype(np.float64), reference(chunk).astype(np.float64)
         gap = np.abs(found - wanted).max(axis=1)
         beyond = np.flatnonzero(gap > tolerance)
         n_beyond += len(beyond)

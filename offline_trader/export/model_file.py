@@ -20,11 +20,14 @@ from typing import Any
 from offline_trader.codec import from_json, parse_json
 from offline_trader.errors import DataError, SchemaMismatch
 from offline_trader.export.manifest import EXPORT_KIND, described, load_json
+from offline_trader.goals import GoalTask
 from offline_trader.hashing import bytes_sha256
 from offline_trader.types import ObservationLayout
 
 __all__ = [
     "CONTENT_HASH",
+    "GOAL",
+    "INPUTS",
     "UNSTAMPED",
     "ModelFile",
     "is_foreign",
@@ -36,6 +39,9 @@ __all__ = [
 _OWN = "offline_trader."
 CONTENT_HASH = "offline_trader.content_sha256"
 UNSTAMPED = "0" * 64
+GOAL = "offline_trader.goal"
+INPUTS = ("observation", "progress", "goal")
+"""Inputs of the graph; a policy that takes no goal has the first alone."""
 _ENTRY = re.compile(re.escape(CONTENT_HASH.encode()) + rb"\x12\x40([0-9a-f]{64})")
 _METADATA_FIELD, _LENGTH_DELIMITED = 14, 2
 _EXTERNAL_DATA = 13
@@ -59,8 +65,10 @@ class ModelFile:
         path: where it was read from.
         payload: its bytes.
         layout: names and order of the observation's columns.
-        scaler: ``{"mean": [F + P], "scale": [F + P]}`` as applied inside the graph.
+        scaler: ``{"mean": [F + P], "scale": [F + P]}`` as applied inside the graph; with columns
+            of progress and goal behind, where it takes a goal.
         metadata: the facts that the export stored.
+        task: the goal that it takes, with its default; None: none.
     """
 
     path: Path
@@ -68,6 +76,7 @@ class ModelFile:
     layout: ObservationLayout
     scaler: dict[str, list[float]]
     metadata: dict[str, Any]
+    task: GoalTask | None = None
 
     @property
     def sha256(self) -> str:
@@ -107,13 +116,15 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
     stated = _compare_own(path, payload) | _compare_manifest(path, payload)
     if not stated and not unverified:
         raise _no_hash(path)
-    layout = _layout(path, properties)
+    layout, task = _layout(path, properties), _task(path, properties)
+    further = len(task.progress) + 1 if task else 0
     return ModelFile(
         path=path,
         payload=payload,
         layout=layout,
-        scaler=_scaler(path, properties, layout.size),
+        scaler=_scaler(path, properties, layout.size + further),
         metadata=_mapping(path, properties, "offline_trader.metadata"),
+        task=task,
     )
 
 
@@ -297,6 +308,15 @@ def _layout(path: Path, properties: Mapping[str, str]) -> ObservationLayout:
             hint="the file was changed after its export; export it again",
         )
     return layout
+
+
+def _task(path: Path, properties: Mapping[str, str]) -> GoalTask | None:
+    if GOAL not in properties:
+        return None
+    task = from_json(GoalTask, _mapping(path, properties, GOAL), f"{path}: the goal")
+    if not task:
+        raise DataError(f"{path}: {GOAL} is of kind {task.kind!r}", expected=_FOREIGN)
+    return task
 
 
 def _scaler(path: Path, properties: Mapping[str, str], size: int) -> dict[str, list[float]]:

@@ -2,7 +2,8 @@
 
 The graph is ``action = clip(actor((observation - mean) / scale), -1, 1)``: the observation scaler
 is inside, so a caller feeds raw observations; the actor is deterministic (``tanh(mu)``); the batch
-is dynamic. The observation layout, its hash, the scaler and the caller's facts travel as
+is dynamic. Of a policy that takes a goal, ``progress`` and ``goal`` are inputs beside
+``observation``. The observation layout, its hash, the scaler and the caller's facts travel as
 ``metadata_props``, so the file alone says which columns it expects.
 
 Why ``torch.onnx.export(dynamo=True)``: it traces any module (normalisation layers, residual or
@@ -30,8 +31,10 @@ import torch
 from numpy.typing import NDArray
 
 from offline_trader import __version__
+from offline_trader.codec import plain
 from offline_trader.errors import ConfigError
-from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
+from offline_trader.export.model_file import CONTENT_HASH, GOAL, INPUTS, UNSTAMPED, stamp
+from offline_trader.goals import GoalTask
 from offline_trader.hashing import bytes_sha256
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, ObservationLayout, Policy, Scaler, digest
@@ -88,12 +91,28 @@ class _ScaledActor(torch.nn.Module):
         return action.clamp(-1.0, 1.0)  # onnxruntime's Tanh may answer 1.0000001
 
 
+class _GoalActor(torch.nn.Module):
+    """A scaled actor whose observation comes in three parts."""
+
+    def __init__(self, wide: _ScaledActor) -> None:
+        super().__init__()
+        self.wide = wide
+
+    def forward(
+        self, observation: torch.Tensor, progress: torch.Tensor, goal: torch.Tensor
+    ) -> torch.Tensor:
+        """Actions [B, A] for [B, F + P], [B, E] and [B, 1], all raw."""
+        action: torch.Tensor = self.wide(torch.cat([observation, progress, goal], dim=1))
+        return action
+
+
 def export_onnx(
     actor: torch.nn.Module,
     scaler: Scaler,
     layout: ObservationLayout,
     path: Path | str,
     metadata: Mapping[str, Any] | None = None,
+    task: GoalTask | None = None,
 ) -> ExportResult:
     """Writes ``actor`` behind ``scaler`` to ``path`` and returns what was written.
 
@@ -104,6 +123,9 @@ def export_onnx(
         path: the ``.onnx`` file, written atomically.
         metadata: JSON-able facts (action mode, run, data hash …) stored in the file. Same
             weights and same metadata give the same bytes, so leave clocks out.
+        task: of a policy that takes a goal, with its default. Actor and scaler have the columns of
+            progress and goal behind the layout's then; the graph takes them as inputs of their own,
+            ``progress`` [B, E] and ``goal`` [B, 1].
 
     Raises:
         ConfigError: scaler and layout differ in width, a scale is not positive, the actor gives
@@ -111,8 +133,10 @@ def export_onnx(
     """
     facts = dict(metadata or {})
     _refuse_paths(facts, "metadata")  # before the second that tracing takes
-    model = _wrap(actor, scaler, layout)
-    return write_proto(_trace(model, layout.size), scaler, layout, Path(path), facts)
+    further = _further(task)
+    model = _wrap(actor, scaler, layout, further)
+    proto = _trace(model, (layout.size, *further))
+    return write_proto(proto, scaler, layout, Path(path), facts, task)
 
 
 def write_proto(
@@ -121,6 +145,7 @@ def write_proto(
     layout: ObservationLayout,
     path: Path,
     facts: Mapping[str, Any],
+    task: GoalTask | None = None,
 ) -> ExportResult:
     """Writes a graph from ``observation`` to ``action`` with all that it says of itself.
 
@@ -128,13 +153,14 @@ def write_proto(
         proto: the whole graph; what it knows of its making is removed.
         scaler, layout, path: as for :func:`export_onnx`.
         facts: the metadata.
+        task: of a policy that takes a goal.
 
     Raises:
         ConfigError: the metadata holds a path of this machine.
     """
     _refuse_paths(facts, "metadata")
     _strip(proto)
-    _describe(proto, scaler, layout, dict(facts))
+    _describe(proto, scaler, layout, dict(facts), task)
     onnx.checker.check_model(proto, full_check=True)
     payload = stamp(proto.SerializeToString(deterministic=True))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,14 +176,22 @@ def write_proto(
 
 
 def torch_policy(
-    actor: torch.nn.Module, scaler: Scaler, layout: ObservationLayout, *, exact: bool = False
+    actor: torch.nn.Module,
+    scaler: Scaler,
+    layout: ObservationLayout,
+    *,
+    exact: bool = False,
+    task: GoalTask | None = None,
 ) -> Policy:
     """The same decision in torch: the reference that the ONNX file is compared with.
 
+    Of a policy that takes a goal it reads observations with progress and goal in one.
+
     Args:
+        actor, scaler, layout, task: as of :func:`export_onnx`.
         exact: compute in float64 from the same float32 weights and scaler, answering float64.
     """
-    model = _wrap(actor, scaler, layout)
+    model = _wrap(actor, scaler, layout, _further(task))
     dtype = np.float64 if exact else np.float32
     if exact:
         model = copy.deepcopy(model).double()
@@ -172,15 +206,28 @@ def torch_policy(
     return act
 
 
-def _wrap(actor: torch.nn.Module, scaler: Scaler, layout: ObservationLayout) -> _ScaledActor:
+def _further(task: GoalTask | None) -> tuple[int, ...]:
+    """Widths of the inputs behind the observation."""
+    return (len(task.progress), 1) if task else ()
+
+
+def _wrap(
+    actor: torch.nn.Module,
+    scaler: Scaler,
+    layout: ObservationLayout,
+    further: tuple[int, ...] = (),
+) -> _ScaledActor:
     mean, scale = np.asarray(scaler.mean), np.asarray(scaler.scale)
-    if mean.shape != (layout.size,) or scale.shape != (layout.size,):
+    width = layout.size + sum(further)
+    if mean.shape != (width,) or scale.shape != (width,):
         raise ConfigError(
             f"the scaler has {mean.size} means and {scale.size} scales",
-            expected=f"{layout.size} of each, one a column of layout {layout.hash[:12]}",
+            expected=f"{width} of each, one a column of layout {layout.hash[:12]}"
+            + (" and of the goal" if further else ""),
         )
     if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-        bad = layout.names[int(np.argmin(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)))]
+        names = (*layout.names, *("a column of the goal" for _ in range(sum(further))))
+        bad = names[int(np.argmin(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)))]
         raise ConfigError(
             f"the scaler's column {bad!r} has mean or scale that cannot be used",
             expected="finite means and positive finite scales",
@@ -227,17 +274,18 @@ def _quiet() -> Iterator[None]:
             each.setLevel(level)
 
 
-def _trace(model: _ScaledActor, width: int) -> onnx.ModelProto:
+def _trace(model: _ScaledActor, widths: tuple[int, ...]) -> onnx.ModelProto:
     device = model.mean.device
+    batch = torch.export.Dim("batch")
     with _quiet(), _evaluating(model), torch.no_grad():
         program = torch.onnx.export(
-            model,
-            (torch.zeros(2, width, device=device),),
+            model if len(widths) == 1 else _GoalActor(model),
+            tuple(torch.zeros(2, width, device=device) for width in widths),
             dynamo=True,
             verbose=False,
-            input_names=["observation"],
+            input_names=list(INPUTS[: len(widths)]),
             output_names=["action"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=tuple({0: batch} for _ in widths),
             opset_version=OPSET,
             external_data=False,
         )
@@ -266,7 +314,11 @@ def _strip(proto: onnx.ModelProto) -> None:
 
 
 def _describe(
-    proto: onnx.ModelProto, scaler: Scaler, layout: ObservationLayout, facts: dict[str, Any]
+    proto: onnx.ModelProto,
+    scaler: Scaler,
+    layout: ObservationLayout,
+    facts: dict[str, Any],
+    task: GoalTask | None,
 ) -> None:
     proto.producer_name = "offline-trader"
     proto.producer_version = __version__
@@ -280,6 +332,8 @@ def _describe(
         "offline_trader.metadata": _canonical(facts),
         CONTENT_HASH: UNSTAMPED,
     }
+    if task:
+        entries[GOAL] = _canonical(plain(task))
     for key in sorted(entries):
         prop = proto.metadata_props.add()
         prop.key, prop.value = key, entries[key]

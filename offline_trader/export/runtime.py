@@ -16,8 +16,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from offline_trader.errors import DataError, SchemaMismatch
-from offline_trader.export.model_file import ModelFile, read_model
+from offline_trader.errors import ConfigError, DataError, SchemaMismatch
+from offline_trader.export.model_file import INPUTS, ModelFile, read_model
+from offline_trader.goals import Horizons
 from offline_trader.interrupts import RUNNING
 from offline_trader.types import ObservationLayout
 
@@ -40,8 +41,10 @@ class OnnxPolicy:
         path: the ``.onnx`` file, or what was read from it.
         expected_layout: when given, the layout that the caller's observations have.
         unverified: accept a file that states no hash and has no manifest.
+        goal: what a policy that takes a goal aims at; None: the default that it states.
 
     Raises:
+        ConfigError: a goal for a policy that takes none, or one that cannot be.
         DataError: the file is missing, damaged, or no policy of this toolkit.
         SchemaMismatch: the file's layout is not ``expected_layout``; both hashes are named.
 
@@ -51,6 +54,8 @@ class OnnxPolicy:
         layout: names and order of the observation's columns.
         scaler: ``{"mean": [F + P], "scale": [F + P]}`` as applied inside the graph.
         metadata: the facts that the export stored.
+        task: the goal that it takes; None: none.
+        goal: what it aims at: ``goal``, or the default that the file states.
     """
 
     def __init__(
@@ -59,14 +64,22 @@ class OnnxPolicy:
         *,
         expected_layout: ObservationLayout | None = None,
         unverified: bool = False,
+        goal: float | None = None,
     ) -> None:
         file = path if isinstance(path, ModelFile) else read_model(path, unverified=unverified)
         self.file, self.path = file, file.path
         self.layout, self.scaler, self.metadata = file.layout, file.scaler, file.metadata
+        self.task = file.task
+        if goal is not None and self.task is None:
+            raise ConfigError(f"a goal of {goal:g} for {self.path.name}", expected="no goal")
+        self.goal = 0.0 if self.task is None else self.task.default
+        if goal is not None and self.task is not None:
+            self.goal = self.task.require(goal)
         self._width = self.layout.size
+        self._further: tuple[int, ...] = () if self.task is None else (len(self.task.progress), 1)
         self._session = ModelSession(file.payload, str(self.path))
         self._run = self._session.run
-        self._session.require_signature(self._width)
+        self._session.require_signature((self._width, *self._further))
         self._require_decisions()
         if expected_layout is not None:
             self.require_layout(expected_layout)
@@ -109,8 +122,20 @@ class OnnxPolicy:
         kept = [each for each in stated if isinstance(each, Mapping)]
         return changed_code((str(each.get("name")), str(each.get("sha256"))) for each in kept)
 
-    def __call__(self, observations: NDArray[np.float32], /) -> NDArray[np.float32]:
+    def __call__(
+        self,
+        observations: NDArray[np.float32],
+        /,
+        progress: NDArray[np.float32] | None = None,
+        goal: float | NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
         """Actions [N, 1] float32 in [-1, 1] for raw observations [N, F + P].
+
+        Args:
+            observations: market and portfolio.
+            progress: of a policy that takes a goal: [N, E] of
+                :meth:`offline_trader.goals.Horizons.columns`; None: a horizon's start.
+            goal: what it is asked for, one for all or [N]; None: :attr:`goal`.
 
         Raises:
             DataError: wrong width, or a NaN or infinite value; the row and column are named. Or
@@ -125,7 +150,10 @@ class OnnxPolicy:
         # A product of rows takes a fifth of the time; squares that overflow are looked at closely.
         if not math.isfinite(np.vdot(batch, batch)) and not np.isfinite(batch).all():
             self._name_first_bad(batch)
-        result: NDArray[np.float32] = self._run(_OUTPUTS, {"observation": batch})[0]
+        feeds = {"observation": batch}
+        if self.task is not None:
+            feeds |= self.goal_feeds(len(batch), progress, goal)
+        result: NDArray[np.float32] = self._run(_OUTPUTS, feeds)[0]
         if result.shape == (1, 1) == (len(batch), 1) and -1.0 <= result[0, 0] <= 1.0:
             return result
         if result.shape != (len(batch), 1):
@@ -144,6 +172,39 @@ class OnnxPolicy:
         # the graph clips its answer, but a file of others need not
         return cast("NDArray[np.float32]", np.minimum(np.maximum(result, _LOWEST), _HIGHEST))
 
+    def goal_feeds(
+        self,
+        n: int,
+        progress: NDArray[np.float32] | None = None,
+        goal: float | NDArray[np.float32] | None = None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """What the graph takes besides n observations; nothing of a policy that takes no goal.
+
+        Raises:
+            DataError: progress or goals of another shape, or not finite.
+        """
+        if self.task is None:
+            return {}
+        if progress is None:
+            progress = Horizons(self.task, n).columns()
+        given = np.ascontiguousarray(progress, np.float32)
+        goals = np.empty((n, 1), np.float32)
+        goals[:, 0] = self.goal if goal is None else goal
+        if given.shape != (n, self._further[0]):
+            raise DataError(
+                f"progress of shape {given.shape}",
+                expected=f"({n}, {self._further[0]}): {', '.join(self.task.progress)}",
+            )
+        if not (np.isfinite(given).all() and np.isfinite(goals).all()):
+            raise DataError("progress or a goal is not finite", expected="finite values")
+        return {"progress": given, "goal": goals}
+
+    def wide(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Actions [N, 1] for rows [N, F + P (+ E + 1)], those of :attr:`scaler`'s columns."""
+        if self.task is None:
+            return self(rows)
+        return self(rows[:, : self._width], rows[:, self._width : -1], rows[:, -1])
+
     def _name_first_bad(self, batch: NDArray[np.float32]) -> None:
         row, column = (int(i) for i in np.argwhere(~np.isfinite(batch))[0])
         raise DataError(
@@ -155,7 +216,7 @@ class OnnxPolicy:
     def _require_decisions(self) -> None:
         """Refuse a model that is no function of a row: three observations, twice and apart."""
         probes = self._probes()
-        first, second = self(probes), self(probes)
+        first, second = self.wide(probes), self.wide(probes)
         if not np.array_equal(first, second):
             raise DataError(
                 f"{self.path} answers the same observations with {first[0, 0]:.6g} and then "
@@ -163,7 +224,7 @@ class OnnxPolicy:
                 expected="a deterministic policy",
                 hint=_EXPORT,
             )
-        alone = np.concatenate([self(probes[i : i + 1]) for i in range(len(probes))])
+        alone = np.concatenate([self.wide(probes[i : i + 1]) for i in range(len(probes))])
         if not np.allclose(first, alone, rtol=0.0, atol=1e-3):
             raise DataError(
                 f"{self.path} answers a row alone otherwise than among others",
@@ -172,8 +233,8 @@ class OnnxPolicy:
             )
 
     def _probes(self) -> NDArray[np.float32]:
-        """Observations [3, F + P] around the training mean."""
-        drawn = np.random.default_rng(0).normal(size=(_PROBES, self._width))
+        """Observations [3, F + P (+ E + 1)] around the training mean."""
+        drawn = np.random.default_rng(0).normal(size=(_PROBES, self._width + sum(self._further)))
         mean, scale = (np.asarray(self.scaler[name]) for name in ("mean", "scale"))
         probes: NDArray[np.float64] = np.clip(mean + drawn * scale, -1e38, 1e38)
         return probes.astype(np.float32)
@@ -239,24 +300,26 @@ class ModelSession:
         """What the graph answers: name, type and shape of each."""
         return list(self._session.get_outputs())
 
-    def require_signature(self, width: int) -> None:
-        """Refuse a graph that is not observations [N, width] to actions [N, 1], both float32."""
+    def require_signature(self, widths: Sequence[int]) -> None:
+        """Refuse a graph that is not observations [N, w] to actions [N, 1], all of float32; with
+        three widths it takes progress and goal, too."""
         for kind, names, columns in (
-            ("input", ["observation"], width),
-            ("output", _OUTPUTS, 1),
+            ("input", list(INPUTS[: len(widths)]), widths),
+            ("output", _OUTPUTS, [1]),
         ):
             found = getattr(self._session, f"get_{kind}s")()
             if [each.name for each in found] != names:
+                told = repr(names[0]) if len(names) == 1 else ", ".join(map(repr, names))
                 raise DataError(
                     f"{self.name} has {kind}s {[each.name for each in found]}",
-                    expected=f"one {kind} named {names[0]!r}",
+                    expected=f"one {kind} named {told}" if len(names) == 1 else told,
                     hint=_EXPORT,
                 )
-            (each,) = found
-            free = len(each.shape) == 2 and not isinstance(each.shape[0], int)
-            if each.type != "tensor(float)" or not free or each.shape[1] != columns:
-                raise DataError(
-                    f"{self.name}: {kind} {each.name!r} is {each.type} of shape {each.shape}",
-                    expected=f"tensor(float) of shape [N, {columns}], N free",
-                    hint=_EXPORT,
-                )
+            for each, width in zip(found, columns, strict=True):
+                free = len(each.shape) == 2 and not isinstance(each.shape[0], int)
+                if each.type != "tensor(float)" or not free or each.shape[1] != width:
+                    raise DataError(
+                        f"{self.name}: {kind} {each.name!r} is {each.type} of shape {each.shape}",
+                        expected=f"tensor(float) of shape [N, {width}], N free",
+                        hint=_EXPORT,
+                    )

@@ -18,7 +18,7 @@ from offline_trader.pipeline.strategies import FoundStrategy
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
     from offline_trader.evaluation.imported import ImportOptions, Source
-    from offline_trader.evaluation.judging import Evaluation, ScoreRow, WindowRow
+    from offline_trader.evaluation.judging import Evaluation, GoalSweep, ScoreRow, WindowRow
     from offline_trader.pipeline.run_facts import StageRow
 
 __all__ = [
@@ -212,6 +212,7 @@ def evaluate_strategy(
             seeds=seeds,
             windows=windows,
             stages=tuple(stage_score(row) for row in strategy.history),
+            goals=goal_sweep(strategy, config.env),
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:
@@ -219,6 +220,18 @@ def evaluate_strategy(
         advance(1, 1)
     publish(evaluation, folder)
     return evaluation
+
+
+def goal_sweep(strategy: FoundStrategy, env: EnvConfig) -> GoalSweep | None:
+    """Desired beside achieved over ``env``'s bars; None for a strategy that takes no goal."""
+    from offline_trader.evaluation.backtest import EvaluationRange
+    from offline_trader.evaluation.judging import sweep_goals
+
+    if strategy.goal is None:
+        return None
+    policy: Any = strategy.open()
+    span = EvaluationRange.from_env(env)
+    return sweep_goals(policy, span, env.simulator, chosen=strategy.goal.chosen)
 
 
 def stage_score(row: StageRow) -> ScoreRow:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import portable, to_dict
 from offline_trader.errors import GateFailed
+from offline_trader.goals import Conditioned, GoalTask
 from offline_trader.hashing import file_sha256
 from offline_trader.locks import locked
 from offline_trader.pipeline.progress import Progress, Silent
@@ -98,16 +99,17 @@ def export_run(
     facts = finished.facts
     layout = facts.layout
     learner = trained_policy(finished, unverified=unverified)
+    task = None if facts.goal is None else facts.goal.task
     scales, actor = learner.preprocessing, DeterministicActor(learner)
     described = _description(finished)
     exported = Exporting(
-        strategy=learner,
+        strategy=Conditioned(learner, task) if task else learner,
         layout=layout,
         env=facts.validation_env or facts.env,
         trained_on=facts.env,
-        write=lambda path: export_onnx(actor, scales, layout, path, to_dict(described)),
-        reference=torch_policy(actor, scales, layout),
-        exact=torch_policy(actor, scales, layout, exact=True),
+        write=lambda path: export_onnx(actor, scales, layout, path, to_dict(described), task),
+        reference=torch_policy(actor, scales, layout, task=task),
+        exact=torch_policy(actor, scales, layout, exact=True, task=task),
         facts=described,
         parents={"policy": run / POLICY_FILE, **_parents(finished)},
     )
@@ -143,7 +145,8 @@ class Exporting:
         env: bars and rules.
         trained_on: those of the training, whose features and actions the manifest sums up.
         write: writes the model to a path.
-        reference: what the file is compared with, here and in float64 (``exact``), where that is.
+        reference: what the file is compared with, here and in float64 (``exact``), where that is;
+            over observations with progress and goal, if it takes one.
         facts: what the model says of itself.
         parents: files, or their hashes, by name.
     """
@@ -197,6 +200,8 @@ def publish_model(
         refused()
         raise
     observations = np.concatenate([each.observations for each in backtests])
+    if source.facts.goal is not None:
+        observations = _with_goals(observations, source.facts.goal.task)
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
@@ -244,6 +249,16 @@ def _training_summary(source: Exporting, judged: Sequence[Backtest]) -> Training
         np.concatenate([each.actions for each in made]),
         source.layout.features,
     )
+
+
+def _with_goals(observations: Observations, task: GoalTask) -> Observations:
+    """The observations with progress and goals of all sizes."""
+    import numpy as np
+
+    n, sizes = len(observations), task.scales
+    drawn = np.random.default_rng(0).uniform(-1.0, 1.0, (n, len(sizes))) * sizes
+    goals = np.resize(task.sweep(), n)
+    return task.widened(observations, drawn[:, :-1], goals)
 
 
 def _write_model(
@@ -301,6 +316,7 @@ def _description(run: TrainedRun) -> ModelFacts:
         engine=facts.engine,
         direct_engine=None if facts.direct is None else facts.direct.engine,
         history=facts.history,
+        goal=facts.goal,
     )
 
 

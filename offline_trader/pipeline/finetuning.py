@@ -13,6 +13,12 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import LearnerConfig
 from offline_trader.pipeline.courses import check_course, make_lanes
 from offline_trader.pipeline.derived_seeds import stage_seeds
+from offline_trader.pipeline.goal_training import (
+    GoalValidator,
+    chosen_goal,
+    learner_for,
+    task_of,
+)
 from offline_trader.pipeline.pretraining import check_device, data_hash
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import FinetuneConfig
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.agents import Learner
     from offline_trader.learning.stages.course import CourseLanes
     from offline_trader.learning.stages.direct import DirectAgent
+    from offline_trader.learning.stages.lanes import Lanes
     from offline_trader.simulator import Simulator
 
 __all__ = ["check_parent", "finetune", "parent_settings"]
@@ -60,6 +67,8 @@ def check_parent(
     check_course(config.online, config.env)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
+    if config.goal or source.facts.goal is not None:
+        task_of(config, source.facts.goal)
     return source, config.validation.env(config.env)
 
 
@@ -111,7 +120,7 @@ def finetune(
             clone=None,
             direct=None,
             offline=None,
-            **{**trained, "history": (*source.facts.history, *trained["history"])},
+            **{"goal": None, **trained, "history": (*source.facts.history, *trained["history"])},
         )
         run.finish(**stated.to_dict())
     return run
@@ -128,10 +137,12 @@ def _train(
     unverified: bool,
 ) -> Mapping[str, Any]:
     from offline_trader.datasets import load_transitions
+    from offline_trader.envs import GoalLanes
     from offline_trader.learning.agents import online_learner
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
     from offline_trader.pipeline.phases import Phases, PlannedStage
+    from offline_trader.simulator import Simulator
 
     source = trained_policy(parent, unverified=unverified)
     if source.config.hidden != config.learner.hidden:
@@ -140,12 +151,22 @@ def _train(
             expected=f"the parent's, {list(source.config.hidden)}",
         )
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
-    learner = online_learner(source, config.learner, learner_seed)
-    engine = EngineFacts.of(learner.engine)
     directly = config.agent == "direct"  # it learns from the lanes' markets, not from rows
     offline = load_transitions(config.dataset, root) if config.dataset and not directly else None
-    validator = None if validation_env is None else Validator(validation_env, config.validation)
-    lanes = make_lanes(config.online, config.env, config.lanes, lane_seed)
+    market = make_lanes(config.online, config.env, config.lanes, lane_seed)
+    validator: Validator | GoalValidator | None = None
+    lanes: Lanes = market
+    if config.goal:
+        task = task_of(config, parent.facts.goal)
+        widen = parent.facts.goal is None
+        learner = learner_for(source, config.learner, task, learner_seed, widen=widen)
+        assert isinstance(market, Simulator)
+        lanes = GoalLanes(market, task, lane_seed)
+        validator = None if validation_env is None else GoalValidator(validation_env, task)
+    else:
+        learner = online_learner(source, config.learner, learner_seed)
+        validator = None if validation_env is None else Validator(validation_env, config.validation)
+    engine = EngineFacts.of(learner.engine)
     stage = PlannedStage(
         "online",
         f"online {config.agent}",
@@ -156,11 +177,16 @@ def _train(
     )
     phases = Phases(run, ("online",))
     phases.state_engine(engine, progress)
-    agent = _direct_agent(learner, lanes, config, learner_seed) if directly else learner
+    agent = _direct_agent(learner, market, config, learner_seed) if directly else learner
     phases.train(agent, stage, progress)
     saved = phases.save_policy(learner.save)
-    facts = phases.stated(validated=validator is not None)
-    return {**facts, "policy_sha256": saved, "engine": engine}
+    # the scores of a policy that takes a goal are no Sharpe ratios
+    facts = phases.stated(validated=isinstance(validator, Validator))
+    stated = {**facts, "policy_sha256": saved, "engine": engine}
+    if config.goal:
+        found = validator if isinstance(validator, GoalValidator) else None
+        stated["goal"] = chosen_goal(task, learner, found)
+    return stated
 
 
 def _direct_agent(

@@ -19,7 +19,7 @@ from offline_trader.pipeline.finetuning import finetune
 from offline_trader.pipeline.own_features import own_code
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
-from offline_trader.pipeline.trained_runs import finished_run, trained_policy
+from offline_trader.pipeline.trained_runs import acting_policy, finished_run
 from offline_trader.types import Policy
 
 __all__ = ["LineJob", "judged_window", "window_env", "window_line"]
@@ -74,9 +74,9 @@ class LineJob:
                 _finetune(line, directory, self._parent(fold, directory, policies))
         home = fold_directory(policies, fold.trained_by)
         trained = _final_run(home, self.config.finetune)
-        learner = trained_policy(finished_run(trained), unverified=True)
+        policy = acting_policy(finished_run(trained), unverified=True)
         facts = _selection(trained, home, fold.warm_from is not None)
-        return judged_window(self.config.env, bars, fold, learner.act, facts)
+        return judged_window(self.config.env, bars, fold, policy, facts)
 
     def _bars(self) -> Bars:
         (market,) = self.config.env.market

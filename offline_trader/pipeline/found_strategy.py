@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
-from offline_trader.pipeline.run_facts import ModelFacts, StageRow, latest_day
+from offline_trader.errors import ConfigError
+from offline_trader.pipeline.run_facts import GoalFacts, ModelFacts, StageRow, latest_day
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
@@ -30,6 +32,7 @@ class FoundStrategy:
         seed: of its training.
         facts: what an ONNX file tells of its training.
         history: what each stage of its training added.
+        goal: that it takes; None: none.
     """
 
     name: str
@@ -42,11 +45,34 @@ class FoundStrategy:
     seed: int = 0
     facts: ModelFacts | None = None
     history: tuple[StageRow, ...] = ()
+    goal: GoalFacts | None = None
 
     @property
     def is_rule(self) -> bool:
         """Whether it is an expert, which nothing was trained on."""
         return "expert" in self.trial
+
+    def asked_for(self, goal: float | None) -> FoundStrategy:
+        """The strategy with ``goal`` instead of the default that it aims at; None: as it is.
+
+        Raises:
+            ConfigError: it takes no goal, or none such.
+        """
+        if goal is None:
+            return self
+        if self.goal is None:
+            raise ConfigError(
+                f"a goal of {goal:g} for {self.name}, which takes none",
+                expected="a policy that finetune --her trained",
+            )
+        asked = self.goal.task.require(goal)
+
+        def opened() -> Strategy:
+            found: Any = self.opener()
+            found.goal = asked
+            return cast("Strategy", found)
+
+        return replace(self, opener=cache(opened), trial={**self.trial, "goal": asked})
 
     def open(self) -> Strategy:
         """What is evaluated, opened at the first call.

@@ -15,12 +15,14 @@ from offline_trader.config import require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.features import Admission
+from offline_trader.goals import GoalTask
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import ObservationLayout
 
 __all__ = [
     "CloneFacts",
+    "GoalFacts",
     "ModelFacts",
     "PassedOn",
     "StageFacts",
@@ -84,6 +86,19 @@ class StageRow(Facts):
 
 
 @dataclass(frozen=True)
+class GoalFacts(Facts):
+    """The goal that a policy takes.
+
+    Attributes:
+        task: what can be asked for; its ``goal`` is the default.
+        chosen: how the default was chosen.
+    """
+
+    task: GoalTask
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
 class TrainingFacts(Facts):
     """What a finished training states.
 
@@ -102,6 +117,7 @@ class TrainingFacts(Facts):
         further: of stages that are none of these, by name.
         history: what every stage added, in order, those of the parents first.
         engine: what computed its updates; None in runs of older versions.
+        goal: that its policy takes; None: none.
     """
 
     dataset: str
@@ -121,6 +137,7 @@ class TrainingFacts(Facts):
     further: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[StageRow, ...] = ()
     engine: EngineFacts | None = None
+    goal: GoalFacts | None = None
 
     def __post_init__(self) -> None:
         for each in self.experts:
@@ -148,7 +165,7 @@ class TrainingFacts(Facts):
         """JSON form; what the training did not have is left out."""
         optional = {
             *("transitions", "clone", "direct", "offline", "online", "further", "engine"),
-            "own_features",
+            *("own_features", "goal"),
         }
         tree = to_dict(self)
         return {k: v for k, v in tree.items() if v or k not in optional}
@@ -185,6 +202,7 @@ class ModelFacts(Facts):
         engine: what computed the last stage's updates; None in models of older versions.
         direct_engine: the same of the direct stage, if the run had one.
         history: what every stage of its training added.
+        goal: that it takes, with its default and how that was chosen; None: none.
     """
 
     command: str = ""
@@ -206,6 +224,7 @@ class ModelFacts(Facts):
     engine: EngineFacts | None = None
     direct_engine: EngineFacts | None = None
     history: tuple[StageRow, ...] = ()
+    goal: GoalFacts | None = None
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -234,6 +253,7 @@ class PassedOn(Facts):
     seed: int
     dataset: str = ""
     threads: int = 1
+    goal: GoalTask = field(default_factory=GoalTask)
 
 
 def latest_day(*ranges: Sequence[str | None] | None) -> str:

@@ -17,6 +17,7 @@ from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError, did_you_mean
 from offline_trader.evaluation.judging import EvaluateOptions
 from offline_trader.evaluation.walk_forward import WindowConfig
+from offline_trader.goals import GoalTask
 from offline_trader.learning.settings import (
     ALGORITHMS,
     CloneConfig,
@@ -109,6 +110,7 @@ class _Finetuning(_Training):
         direct_agent: windows and objective of ``direct``.
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
+        goal: that the policy learns to take; of kind ``none``: it earns as much as it can.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -116,6 +118,7 @@ class _Finetuning(_Training):
     direct_agent: DirectAgentConfig = field(default_factory=DirectAgentConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
+    goal: GoalTask = field(default_factory=GoalTask)
 
     def __post_init__(self) -> None:
         _Training.__post_init__(self)
@@ -201,6 +204,7 @@ class LineConfig(_Pretraining, _Finetuning):
             direct_agent=self.direct_agent,
             online=self.online,
             lanes=self.lanes,
+            goal=self.goal,
             validation=self.validation,
             threads=self.threads,
             seed=self.seed,

@@ -20,9 +20,9 @@ from offline_trader.pipeline.run_facts import (
 )
 from offline_trader.pipeline.trained_runs import (
     POLICY_FILE,
+    acting_policy,
     finished_run,
     policy_hash,
-    trained_policy,
 )
 from offline_trader.policies import MODEL_ENDINGS, PICKLE_ENDINGS
 
@@ -110,6 +110,7 @@ def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:
         seed=facts.seed,
         facts=facts,
         history=facts.history,
+        goal=facts.goal,
     )
 
 
@@ -119,7 +120,7 @@ def _from_run(path: Path, unverified: bool) -> FoundStrategy:
     experts, unasked = _asked(source_experts(facts.experts))
     return FoundStrategy(
         name=_run_name(path),
-        opener=cache(lambda: trained_policy(run, unverified=unverified)),
+        opener=cache(lambda: acting_policy(run, unverified=unverified)),
         env=to_dict(facts.env),
         seen_until=last_day_seen(facts.env, facts.validation_env),
         experts=experts,
@@ -127,6 +128,7 @@ def _from_run(path: Path, unverified: bool) -> FoundStrategy:
         trial=_trial(run.manifest, policy or file_sha256(path / POLICY_FILE)),
         seed=run.manifest.seed,
         history=facts.history,
+        goal=facts.goal,
     )
 
 

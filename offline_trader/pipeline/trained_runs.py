@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.codec import from_json
 from offline_trader.errors import DataError, SchemaMismatch
+from offline_trader.goals import Conditioned
 from offline_trader.hashing import file_sha256
 from offline_trader.pipeline.run_facts import (
     PassedOn,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "POLICY_FILE",
     "TrainedRun",
+    "acting_policy",
     "finished_run",
     "passed_on",
     "policy_hash",
@@ -147,7 +149,8 @@ def trained_policy(run: TrainedRun, *, unverified: bool = False) -> Learner:
 
     file = run.path / POLICY_FILE
     learner = load_learner(file, sha256=policy_hash(run, unverified=unverified))
-    width = run.facts.layout.size
+    goal = run.facts.goal
+    width = run.facts.layout.size + (len(goal.task.progress) + 1 if goal else 0)
     found = (len(learner.preprocessing.mean), learner.action_size)
     if found != (width, 1):
         raise DataError(
@@ -155,3 +158,14 @@ def trained_policy(run: TrainedRun, *, unverified: bool = False) -> Learner:
             expected=f"{width} columns, as {run.path / 'manifest.json'} states, and one action",
         )
     return learner
+
+
+def acting_policy(run: TrainedRun, *, unverified: bool = False) -> Learner | Conditioned:
+    """The policy of a finished run over raw observations; one that takes a goal aims at its
+    default.
+
+    Raises:
+        DataError: as :func:`trained_policy`.
+    """
+    learner, goal = trained_policy(run, unverified=unverified), run.facts.goal
+    return Conditioned(learner, goal.task) if goal else learner

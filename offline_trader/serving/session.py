@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, SchemaMismatch
 from offline_trader.features import FEATURE_SETS, FeatureSet, feature_set, feature_stream
+from offline_trader.goals import Pursuit, pursued
 from offline_trader.markets import Bar, Bars, check_bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill, Hold, Portfolio
@@ -120,9 +121,12 @@ class Session:
         max_gap: longest time between two bars; after a longer one the decision is to hold.
             None: the bars that come are taken for all that there are, as in training.
         max_age: longest time from a bar's time stamp to the moment given with it.
+        goal: of a model that takes one, what it is asked for; by default that which the model
+            states. Its horizons follow one another from the first decision on.
 
     Raises:
-        ConfigError: no rules and none stated, or an unknown feature set.
+        ConfigError: no rules and none stated, an unknown feature set, or a goal for a model that
+            takes none.
         SchemaMismatch: the model reads other columns than the features have.
         DataError: the model cannot be opened, or states rules that are none.
     """
@@ -136,8 +140,10 @@ class Session:
         bars_per_year: float | None = None,
         max_gap: np.timedelta64 | None = None,
         max_age: np.timedelta64 | None = None,
+        goal: float | None = None,
     ) -> None:
         self.model = _opened(model)
+        self._pursuit = _pursuit(self.model, goal)
         self.rules = rules or stated_rules(self.model)
         self.features = _feature_set(self.model, features)
         self._terms = Terms(*self.rules.terms().tolist())
@@ -158,6 +164,11 @@ class Session:
     def portfolio(self) -> Portfolio:
         """At the last close."""
         return self._portfolio
+
+    @property
+    def goal(self) -> float | None:
+        """What the model is asked for; None: it takes no goal."""
+        return None if self._pursuit is None else self._pursuit.goal
 
     @property
     def bars_seen(self) -> int:
@@ -215,6 +226,8 @@ class Session:
         row = self._features_after(bar)
         fill = self._settle(before, bar, holdings, borrow)
         hold = self._reason_to_hold(before, bar, now)
+        if self._pursuit is not None and (hold is None or self._pursuit.horizons is not None):
+            self._pursuit.mark(np.array([self._portfolio.equity]))
         if hold is not None:
             return self._held(bar, *hold, fill)
         if isinstance(row, str):
@@ -234,7 +247,7 @@ class Session:
         observation[0, : self._width] = row
         account.observe(self._portfolio, observation[0, self._width :])
         try:
-            action = float(self.model(observation)[0, 0])
+            action = float((self._pursuit or self.model)(observation)[0, 0])
         except DataError as error:
             known = np.isfinite(observation).all()
             return self._held(bar, Hold.NO_ACTION if known else Hold.NO_FEATURES, error.found, fill)
@@ -348,6 +361,17 @@ def _opened(model: OnnxPolicy | Decider | Path | str) -> Decider:
     from offline_trader.export import OnnxPolicy
 
     return OnnxPolicy(model)
+
+
+def _pursuit(model: Decider, goal: float | None) -> Pursuit | None:
+    """What keeps track of the model's goal; None for one that takes none."""
+    found = pursued(model)
+    if isinstance(found, Pursuit):
+        task = found.policy.task
+        return Pursuit(found.policy, found.policy.goal if goal is None else task.require(goal))
+    if goal is not None:
+        raise ConfigError(f"a goal of {goal:g} for a model that takes none", expected="no goal")
+    return None
 
 
 def _feature_set(model: Decider, features: FeatureSet | str | Sequence[str] | None) -> FeatureSet:

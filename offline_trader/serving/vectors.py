@@ -21,6 +21,7 @@ import numpy as np
 from offline_trader.codec import to_json
 from offline_trader.config import to_dict
 from offline_trader.features import FeatureSet, compute_features, may_miss
+from offline_trader.goals import Horizons
 from offline_trader.hashing import bytes_sha256
 from offline_trader.markets import BAR_COLUMNS, Bars
 from offline_trader.runs import atomic_write
@@ -105,14 +106,16 @@ def write_vectors(
     computed = compute_features(bars, features)
     warmup = max(computed.warmup, len(bars) - _DECISIONS)
     session = Session(policy, features=features, bars_per_year=bars.periods_per_year)
-    made = [session.on_bar(bar) for bar in bars][warmup:]
-    decisions = list(takewhile(lambda each: each.observation is not None, made))  # until ruin
+    made = [session.on_bar(bar) for bar in bars]
+    asked = _asked(made, policy)[warmup:]
+    decisions = list(takewhile(lambda each: each.observation is not None, made[warmup:]))  # to ruin
     rows = slice(warmup, warmup + len(decisions))
     values, times = computed.values[rows], bars.timestamps[rows]
     about = {
         "model": model.name,
         "model_sha256": policy.file.sha256,
         "input": {"name": "observation", "type": "float32", "shape": ["N", policy.layout.size]},
+        **_goal_inputs(policy),
         "output": {"name": "action", "type": "float32", "shape": ["N", 1]},
         "columns": policy.layout.names,
         "formulas": dict(zip(features.schema.names, features.schema.stated, strict=True)),
@@ -127,7 +130,7 @@ def write_vectors(
     files = {
         "bars.csv": _bars_table(bars),
         "features.csv": _table(["time", *features.schema.names], _stamped(times, values)),
-        "decisions.csv": _decisions_table(decisions),
+        "decisions.csv": _decisions_table(decisions, policy, asked),
         "vectors.json": to_json(about, indent=2) + "\n",
     }
     folder = model.parent / FOLDER
@@ -151,17 +154,52 @@ def _bars_table(bars: Bars) -> str:
     return _table(["time", *names], _stamped(bars.timestamps, rows))
 
 
-def _decisions_table(decisions: Sequence[Decision]) -> str:
-    header = ["time", *PORTFOLIO_FIELDS, "action", "executed", "order_units", "hold"]
+def _goal_inputs(policy: OnnxPolicy) -> dict[str, object]:
+    """The further inputs of a policy that takes a goal."""
+    if policy.task is None:
+        return {}
+    shape = ["N", len(policy.task.progress)]
+    return {
+        "progress": {"name": "progress", "type": "float32", "shape": shape,
+                     "columns": policy.task.progress},
+        "goal": {"name": "goal", "type": "float32", "shape": ["N", 1], "asked": policy.goal,
+                 "task": to_dict(policy.task)},
+    }  # fmt: skip
+
+
+def _asked(made: Sequence[Decision], policy: OnnxPolicy) -> list[list[float]]:
+    """Progress and goal at every bar, from the first decision on; of a policy without goal nothing.
+
+    A horizon begins with the first decision, and the next at the bar with which one ends.
+    """
+    if policy.task is None:
+        return [[] for _ in made]
+    horizons, begun, rows = Horizons(policy.task, 1), False, []
+    for each in made:
+        equity = np.array([each.portfolio.equity])
+        if begun:
+            horizons.advance(equity)
+        starts = not begun and each.observation is not None
+        horizons.begin(horizons.over | starts, equity)
+        begun = begun or starts
+        rows.append([*horizons.columns()[0].tolist(), policy.goal])
+    return rows
+
+
+def _decisions_table(
+    decisions: Sequence[Decision], policy: OnnxPolicy, asked: Sequence[Sequence[float]]
+) -> str:
+    names = () if policy.task is None else (*policy.task.progress, "goal")
+    header = ["time", *PORTFOLIO_FIELDS, *names, "action", "executed", "order_units", "hold"]
     rows = []
-    for each in decisions:
+    for each, given in zip(decisions, asked, strict=False):
         assert each.observation is not None
         seen = each.observation[-len(PORTFOLIO_FIELDS) :].tolist()
         units = 0.0 if each.order is None else each.order.units
         rows.append(
             [
                 _time(each.timestamp),
-                *map(repr, seen),
+                *map(repr, [*seen, *given]),
                 repr(each.action),
                 repr(each.executed),
                 repr(units),

@@ -282,6 +282,11 @@ class Simulator:
         }
 
     @property
+    def equity_after_step(self) -> FloatArray:
+        """[N] quote currency after the last step, before any automatic reset."""
+        return self._last(k.EQUITY)
+
+    @property
     def bar_index(self) -> IntArray:
         """[N] market row of the bar that each lane observes now."""
         return self._now(k.ROW).astype(np.int64)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.pipeline.seed_records import chosen_run
-from offline_trader.pipeline.trained_runs import TrainedRun, finished_run, trained_policy
+from offline_trader.pipeline.trained_runs import TrainedRun, acting_policy, finished_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class Trained:
         Raises:
             DataError: its file is not the one that was trained.
         """
-        return trained_policy(self.run).act
+        return acting_policy(self.run)
 
     def metrics(self) -> pd.DataFrame:
         """What was logged, a row a logged step.

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.agents.agent import AGENTS, Agent, MakeAgent, make_agent
     from offline_trader.learning.agents.learner import (
         Learner,
+        goal_learner,
         load_learner,
         make_learner,
         online_learner,
@@ -20,6 +21,7 @@ __all__ = [
     "DeterministicActor",
     "Learner",
     "MakeAgent",
+    "goal_learner",
     "load_learner",
     "make_agent",
     "make_learner",

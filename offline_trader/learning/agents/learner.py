@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.data import Batch, Preprocessing, Scaler, fit_reward_scale
 from offline_trader.learning.engines import make_engine, require_device
 from offline_trader.learning.settings import LearnerConfig
-from offline_trader.types import BoolArray, Observations
+from offline_trader.types import BoolArray, FloatArray, Observations
 
-__all__ = ["Learner", "load_learner", "make_learner", "online_learner"]
+__all__ = ["Learner", "goal_learner", "load_learner", "make_learner", "online_learner"]
 
 
 class Learner:
@@ -161,11 +162,15 @@ class Learner:
                 handle.remove()
         return hidden, features[0]
 
-    def copy_policy_from(self, source: Learner) -> None:
-        """Take over the policy (and, between equal actors, its spread); moments are forgotten."""
+    def copy_policy_from(self, source: Learner, *, widen: bool = False) -> None:
+        """Take over the policy (and, between equal actors, its spread); moments are forgotten.
+
+        With ``widen`` this learner may observe further columns behind the source's, which change
+        nothing at first.
+        """
         self.engine.flush()
         source.engine.flush()
-        _transfer.copy_actor(source.algo, self.algo)
+        _transfer.copy_actor(source.algo, self.algo, widen=widen)
         _transfer.reset_optimizers(self.algo)
         self.engine.reload()
 
@@ -299,6 +304,41 @@ def online_learner(source: Learner, config: LearnerConfig, seed: int) -> Learner
         _d3rlpy.set_reward_scale(learner.algo, scales.reward)
     learner.copy_policy_from(source)
     if _same_critics(source.config, config):
+        learner.copy_critics_from(source)
+    return learner
+
+
+def goal_learner(source: Learner, config: LearnerConfig, further: FloatArray, seed: int) -> Learner:
+    """A SAC learner of goals that starts from ``source``'s policy and observes further columns.
+
+    Rewards of goals are not scaled. The critics of a source that takes no goal yet estimate other
+    rewards and are not taken over.
+
+    Args:
+        source: a policy without the further columns.
+        config: settings; rewards are not scaled, whatever they say.
+        further: [E] sizes of the further columns, which they are divided by; none of a source
+            that takes the goal already.
+        seed: of the critics and of every draw while training.
+    """
+    if config.algorithm != "sac":
+        raise ConfigError(f"online training with {config.algorithm}", expected="sac")
+    known = source.preprocessing
+    scales = replace(
+        known,
+        mean=np.concatenate([known.mean, np.zeros(len(further))]),
+        scale=np.concatenate([known.scale, further]),
+        reward=None,
+    )
+    learner = make_learner(
+        replace(config, reward_scaling="none"),
+        len(scales.mean),
+        scales,
+        seed,
+        action_size=source.action_size,
+    )
+    learner.copy_policy_from(source, widen=True)
+    if not len(further) and _same_critics(source.config, config):
         learner.copy_critics_from(source)
     return learner
 

@@ -25,8 +25,11 @@ __all__ = [
 ]
 
 
-def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
+def copy_actor(source: Any, target: Any, fallback_std: float = 0.1, *, widen: bool = False) -> None:
     """Give ``target`` the deterministic policy of ``source``, and its spread where that fits.
+
+    With ``widen`` the target may observe further columns behind those of the source: weights of 0
+    lead from them, so that at first they change nothing.
 
     SAC, CQL and Cal-QL share their actor's shape. IQL and AWAC hold one standard deviation for
     all states, TD3+BC none: between these families the encoder and the mean are copied, and the
@@ -36,7 +39,7 @@ def copy_actor(source: Any, target: Any, fallback_std: float = 0.1) -> None:
         ConfigError: encoders of different shapes.
     """
     algo, source, target = target, source.impl, target.impl
-    _copy_module(source.policy._encoder, target.policy._encoder, "actor encoder")
+    _copy_module(source.policy._encoder, target.policy._encoder, "actor encoder", widen=widen)
     _copy_module(_mean_head(source.policy), _mean_head(target.policy), "actor head")
     if hasattr(target.policy, "_logstd"):
         ours, theirs = getattr(source.policy, "_logstd", None), target.policy._logstd
@@ -117,8 +120,14 @@ def set_spread(algo: Any, std: float) -> None:
             policy._logstd.fill_(math.log(share / (1.0 - share)))
 
 
-def _copy_module(source: torch.nn.Module, target: torch.nn.Module, what: str) -> None:
+def _copy_module(
+    source: torch.nn.Module, target: torch.nn.Module, what: str, *, widen: bool = False
+) -> None:
     ours, theirs = source.state_dict(), target.state_dict()
+    if widen:
+        first = next(name for name, tensor in ours.items() if tensor.ndim == 2)
+        further = max(theirs[first].shape[1] - ours[first].shape[1], 0)
+        ours = {**ours, first: torch.nn.functional.pad(ours[first], (0, further))}
     shapes = [{name: tuple(t.shape) for name, t in side.items()} for side in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise ConfigError(

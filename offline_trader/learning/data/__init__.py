@@ -7,6 +7,7 @@ from offline_trader.lazy import lazy_names
 if TYPE_CHECKING:
     from offline_trader.learning.data.batch import Batch, Drawn, RowSource
     from offline_trader.learning.data.curiosity import Curiosity
+    from offline_trader.learning.data.hindsight import GoalColumns, Hindsight
     from offline_trader.learning.data.preprocessing import (
         Preprocessing,
         RewardScale,
@@ -37,6 +38,8 @@ __all__ = [
     "TransformChain",
     "Drawn",
     "FACTS",
+    "GoalColumns",
+    "Hindsight",
     "RowSource",
     "PackedRows",
     "Preprocessing",

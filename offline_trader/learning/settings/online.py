@@ -41,6 +41,8 @@ class OnlineConfig:
             the target entropy by a nat, and by one more at each further one, until a validation
             does not; ``return`` goes on from the best policy; ``continue`` only says so.
         transforms: names of registered transforms of what is stored and sampled, in order.
+        hindsight: in lanes with goals, sampled rows that get another goal for each one that keeps
+            its own (k of HER); 0: none does. Lanes without goals have nothing to relabel.
         curiosity: settings of an intrinsic reward, on where its ``weight`` is above 0; it comes
             after the transforms.
         curriculum: synthetic markets of five stages in place of the environment's.
@@ -64,6 +66,7 @@ class OnlineConfig:
     exploring_starts: float = 0.5
     on_collapse: Literal["explore", "return", "continue"] = "explore"
     transforms: tuple[str, ...] = ()
+    hindsight: float = 4.0
     curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     difficulty: DifficultyConfig = field(default_factory=DifficultyConfig)
@@ -74,7 +77,7 @@ class OnlineConfig:
     def __post_init__(self) -> None:
         positive(self, "buffer_size", "log_interval", "checkpoint_interval")
         not_negative(self, "steps", "update_ratio", "warmup_steps", "critic_updates")
-        not_negative(self, "evaluate_interval")
+        not_negative(self, "evaluate_interval", "hindsight")
         one_of(self, "on_collapse", ("explore", "return", "continue"))
         one_of(self, "anneal", ("steps", "validation"))
         not_negative(self, "entropy_step")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from offline_trader.envs import GoalLanes
 from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Agent
 from offline_trader.learning.data import (
@@ -31,6 +32,7 @@ from offline_trader.learning.data import (
 from offline_trader.learning.settings import OnlineConfig
 from offline_trader.learning.stages.activity import Activity
 from offline_trader.learning.stages.annealing import Pace, earned_after, pace_at
+from offline_trader.learning.stages.goal_rows import hindsight_of
 from offline_trader.learning.stages.lanes import (
     Lanes,
     LaneStep,
@@ -112,8 +114,11 @@ def finetune(
             expected="a validation range (validation.end), or online.anneal=steps",
         )
     named = [TRANSFORMS[name](agent, lanes) for name in config.transforms]
+    hindsight = (
+        [hindsight_of(agent, lanes, config, seed + 3)] if isinstance(lanes, GoalLanes) else []
+    )
     curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
-    chain = TransformChain([*named, *transforms, *curious], agent.columns)
+    chain = TransformChain([*named, *hindsight, *transforms, *curious], agent.columns)
     loop = _Loop(agent, lanes, offline, config, seed, Selection(evaluate, log), log, chain)
     if resume is None:
         loop.start()

@@ -1,0 +1,311 @@
+"""What curiosity adds: states that are seen, a chain that is solved, its price in memory and time.
+
+Three tasks. **Chain**: 30 states in a row, from the left end on; an action above 0 goes right, one
+below 0 left; only the right end pays, and an episode has 45 steps, so a random walk hardly ever
+arrives. It is solved where the deterministic policy walks to the end. **Sparse market**: S&P 500
+bars whose reward comes at an episode's end alone; what counts is how many cells of the portfolio's
+state (exposure, holding time, profit) the first steps have seen. **Models**: on the transitions of
+that market, the forward model's loss over 1,000 batches and how much the intrinsic rewards differ.
+
+Each training, and each measurement of memory and time, is a process of its own; with and without
+curiosity alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import Figure, publish
+
+ROOT = Path(__file__).resolve().parent.parent
+STATES, CHAIN_STEPS, LANES = 30, 45, 8
+LEARNER: dict[str, Any] = {
+    "algorithm": "sac",
+    "hidden": (64, 64),
+    "gamma": 0.99,
+    "actor_lr": 1e-3,
+    "critic_lr": 1e-3,
+    "temp_lr": 1e-3,
+    "reward_scaling": "none",
+}
+CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 0}
+CHAIN: dict[str, Any] = {"steps": 24_000, "update_ratio": 0.5}
+MARKET: dict[str, Any] = {"steps": 6_000, "update_ratio": 0.5}
+COMMON: dict[str, Any] = {
+    "offline_share": 0.0,
+    "critic_updates": 0,
+    "warmup_steps": 500,
+    "exploring_starts": 0.0,
+    "evaluate_interval": 0,
+    "log_interval": 1_000_000,
+}
+TIMED: dict[str, Any] = {"steps": 12_000, "update_ratio": 1.0}
+
+
+@dataclass
+class _Step:
+    observations: Any
+    rewards: Any
+    terminated: Any
+    truncated: Any
+
+
+class ChainLanes:
+    """The chain in N lanes; an observation is the one-hot state."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._at = np.zeros(n, np.int64)
+        self._left = np.full(n, CHAIN_STEPS, np.int64)
+        self.final_observations = np.zeros((n, STATES), np.float32)
+        self.arrived = 0
+
+    def _seen(self) -> NDArray[np.float32]:
+        return np.eye(STATES, dtype=np.float32)[self._at]
+
+    def reset(self) -> NDArray[np.float32]:
+        """All lanes at the left end."""
+        self._at[:], self._left[:] = 0, CHAIN_STEPS
+        return self._seen()
+
+    def step(self, actions: NDArray[Any]) -> _Step:
+        """A state to the right or to the left."""
+        self._at = np.clip(self._at + np.where(actions[:, 0] > 0, 1, -1), 0, STATES - 1)
+        self._left -= 1
+        won, over = self._at == STATES - 1, self._left == 0
+        self.arrived += int(won.sum())
+        self.final_observations[:] = self._seen()
+        ended = won | over
+        self._at[ended], self._left[ended] = 0, CHAIN_STEPS
+        return _Step(self._seen(), won.astype(float), won, over & ~won)
+
+
+class SparseMarket:
+    """The simulator, whose reward is the episode's log growth at its end, and 0 before."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        from offline_trader.envs import EnvConfig, make_simulator
+
+        env = EnvConfig(market=("sp500",), end="2012-12-31", episode_bars=60)
+        self._simulator = make_simulator(env, n, seed)
+        self._sum = np.zeros(n)
+        self.endogenous = self._simulator.endogenous
+        self.cells: set[tuple[int, ...]] = set()
+
+    @property
+    def final_observations(self) -> Any:
+        """The simulator's."""
+        return self._simulator.final_observations
+
+    def reset(self) -> Any:
+        """The simulator's."""
+        return self._simulator.reset()
+
+    def step(self, actions: NDArray[Any]) -> _Step:
+        """A bar; which cell of the portfolio's state it led to is noted."""
+        done = self._simulator.step(actions)
+        ended = done.terminated | done.truncated
+        self._sum += done.rewards
+        rewards = np.where(ended, self._sum, 0.0)
+        self._sum[ended] = 0.0
+        seen = np.where(ended[:, None], self._simulator.final_observations, done.observations)
+        exposure, profit, held = (seen[:, c] for c in self.endogenous[:3])
+        cells = np.stack(
+            [
+                np.floor(exposure * 20),
+                np.floor(held * 20),
+                np.clip(np.floor(profit * 100), -10, 10),
+            ],
+            1,
+        ).astype(int)
+        self.cells |= set(map(tuple, cells.tolist()))
+        return _Step(done.observations, rewards, done.terminated, done.truncated)
+
+
+def _train(lanes: Any, width: int, online: dict[str, Any], curious: bool, seed: int) -> Any:
+    """A learner after training from scratch."""
+    import torch
+
+    torch.set_num_threads(1)
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.settings import CuriosityConfig, LearnerConfig, OnlineConfig
+    from offline_trader.learning.stages import finetune
+
+    learner = make_learner(LearnerConfig(**LEARNER), width, None, seed)
+    config = OnlineConfig(**COMMON, **online)
+    if curious:
+        config = replace(config, curiosity=CuriosityConfig(**CURIOSITY))
+    finetune(learner, lanes, None, config, seed=seed)
+    return learner
+
+
+def chain(curious: bool, seed: int) -> dict[str, float]:
+    """Whether the last policy walks to the end, and how often training arrived there."""
+    lanes = ChainLanes(LANES)
+    learner = _train(lanes, STATES, CHAIN, curious, seed)
+    at = 0
+    for _ in range(STATES - 1):
+        action = learner.act(np.eye(STATES, dtype=np.float32)[[at]])[0, 0]
+        at = min(max(at + (1 if action > 0 else -1), 0), STATES - 1)
+    return {"solved": float(at == STATES - 1), "arrived": float(lanes.arrived)}
+
+
+def market(curious: bool, seed: int) -> dict[str, float]:
+    """Cells of the portfolio's state that were seen."""
+    lanes = SparseMarket(LANES, seed)
+    width = lanes.reset().shape[1]
+    _train(lanes, width, MARKET, curious, seed)
+    return {"cells": float(len(lanes.cells))}
+
+
+def price(curious: bool, seed: int) -> dict[str, float]:
+    """Processor seconds of a training and the process's largest memory, MB."""
+    lanes = SparseMarket(LANES, seed)
+    width = lanes.reset().shape[1]
+    _train(lanes, width, {**TIMED, "steps": 1_000}, curious, seed)  # compiled and warm
+    lanes = SparseMarket(LANES, seed)
+    begun = time.process_time()
+    _train(lanes, width, TIMED, curious, seed)
+    spent = time.process_time() - begun
+    return {"seconds": spent, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def models(seed: int) -> dict[str, float]:
+    """Forward loss in the first and last of 1,000 batches, and the rewards' spread in between."""
+    from offline_trader.learning.data import (
+        FACTS,
+        Curiosity,
+        Preprocessing,
+        RingBuffer,
+        RowLayout,
+        Sampler,
+    )
+    from offline_trader.learning.settings import CuriosityConfig
+
+    lanes = SparseMarket(LANES, seed)
+    before = lanes.reset().copy()
+    width, rng = before.shape[1], np.random.default_rng(seed)
+    scales = Preprocessing(np.zeros(width), np.ones(width), None, 0.99)
+    buffer = RingBuffer(8_000, RowLayout(width, 1, FACTS), scales)
+    for _ in range(1_000):
+        actions = rng.uniform(-1, 1, (LANES, 1)).astype(np.float32)
+        done = lanes.step(actions)
+        ended = done.terminated | done.truncated
+        buffer.add(
+            {
+                "observations": before,
+                "actions": actions,
+                "rewards": done.rewards,
+                "raw_rewards": done.rewards,
+                "next_observations": np.where(
+                    ended[:, None], lanes.final_observations, done.observations
+                ),
+                "terminals": done.terminated,
+                "timeouts": done.truncated,
+            }
+        )
+        before = np.array(done.observations)
+    config = CuriosityConfig(**{**CURIOSITY, "train_interval": 1})
+    ours = Curiosity(config, width, 1, lanes.endogenous, seed)
+    sampler, losses, spreads = Sampler(buffer, batch_size=256, seed=seed), [], []
+    for step in range(1_000):
+        batch = sampler.draw()
+        ours.sampled(batch)
+        losses.append(ours.metrics()["forward_loss"])
+        if step % 100 == 99:
+            rewards = ours.intrinsic(sampler.draw()).numpy()
+            spreads.append(float(rewards.std() / rewards.mean()))
+    return {
+        "first": statistics.mean(losses[:50]),
+        "last": statistics.mean(losses[-50:]),
+        "spread": min(spreads),
+    }
+
+
+PARTS = {"chain": chain, "market": market, "price": price}
+
+
+def _run(part: str, curious: bool, seed: int) -> dict[str, float]:
+    """One part in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.icm", "--run", part, str(int(curious)), str(seed)]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{part} {'with' if curious else 'without'} seed {seed}: {found}", file=sys.stderr)
+    return found
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", nargs=3, metavar=("PART", "CURIOUS", "SEED"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
+    args = parser.parse_args()
+    if args.run:
+        part, curious, seed = args.run
+        print(json.dumps(PARTS[part](curious == "1", int(seed))))
+        return
+    seeds = args.seeds
+    found = {
+        (part, curious): [_run(part, curious, seed) for seed in seeds]
+        for part in ("chain", "market")
+        for curious in (True, False)
+    }
+    turns = [(_run("price", True, seed), _run("price", False, seed)) for seed in seeds[:3]]
+    learned = [models(seed) for seed in seeds]
+    publish(
+        "icm", _figures(found, turns, learned), seeds=seeds, facts=_facts(found, turns, learned)
+    )
+
+
+def _figures(found: Any, turns: Any, learned: Any) -> list[Figure]:
+    solved = {c: sum(each["solved"] for each in found["chain", c]) for c in (True, False)}
+    ratios = [
+        a["cells"] / b["cells"] - 1.0
+        for a, b in zip(found["market", True], found["market", False], strict=True)
+    ]
+    cells = statistics.mean(ratios)
+    seconds = [a["seconds"] / b["seconds"] - 1.0 for a, b in turns]
+    memory = [a["mb"] / b["mb"] - 1.0 for a, b in turns]
+    falls = [1.0 - each["last"] / each["first"] for each in learned]
+    spread = [each["spread"] for each in learned]
+    n = len(found["chain", True])
+    time_more, memory_more = statistics.median(seconds), statistics.median(memory)
+    return [
+        Figure("chain of 30: seeds solved with curiosity", solved[True], "seeds",
+               target=f"{n} of {n}", holds=solved[True] == n),
+        Figure("chain of 30: seeds solved without", solved[False], "seeds",
+               target="0", holds=solved[False] == 0),
+        Figure("sparse market: more states seen", cells, "share", (min(ratios), max(ratios)),
+               target="> 0.15", holds=cells > 0.15),
+        Figure("variation of the intrinsic reward", min(spread), "sd/mean",
+               (min(spread), max(spread)), target="> 0.3", holds=min(spread) > 0.3),
+        Figure("forward loss: fall over 1,000 batches", statistics.mean(falls), "share",
+               (min(falls), max(falls)), target="> 0", holds=min(falls) > 0.0),
+        Figure("more memory", memory_more, "share", (min(memory), max(memory)),
+               target="< 0.2", holds=memory_more < 0.2),
+        Figure("more processor time", time_more, "share", (min(seconds), max(seconds)),
+               target="< 0.25", holds=time_more < 0.25),
+    ]  # fmt: skip
+
+
+def _facts(found: Any, turns: Any, learned: Any) -> dict[str, Any]:
+    runs = {f"{p}, {'with' if c else 'without'}": rows for (p, c), rows in found.items()}
+    settings = {"learner": LEARNER, "curiosity": CURIOSITY, "chain": CHAIN, "market": MARKET,
+                "common": COMMON, "timed": TIMED}  # fmt: skip
+    return {"settings": settings, "runs": runs, "turns": turns, "models": learned}
+
+
+if __name__ == "__main__":
+    main()
