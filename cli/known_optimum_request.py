@@ -99,7 +99,7 @@ class Request:
         if on_lanes and not self.through_bars:
             used.add("lanes")
         if self.algorithm == "default":
-            used |= {"learner", "stages", "clone", "direct", "offline"}
+            used |= {"learner", "stages", "auxiliary", "clone", "dagger", "direct", "offline"}
         elif self.algorithm == "direct":
             used |= {"learner", "direct"}
         elif self.policy is None and not self.own:

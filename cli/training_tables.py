@@ -22,6 +22,9 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
             f"{cloned.holdout_transitions:,} held-out transitions "
             f"(best constant action: {cloned.holdout_mean_mse:.4f})"
         )
+    for row in facts.history:
+        for sentence in row.told:
+            terminal.line(f"{row.stage}: {sentence}")
     env = facts.validation_env
     told = "by validation" if env is not None else "on the bars trained on"
     for name, stage in facts.stages.items():

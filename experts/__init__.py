@@ -8,6 +8,7 @@ expert works in every action mode.
 
 from __future__ import annotations
 
+from offline_trader.experts.expert_lanes import ExpertLanes, require_askable
 from offline_trader.experts.interface import Columns, Expert
 from offline_trader.experts.mixtures import (
     Behaviour,
@@ -24,6 +25,7 @@ __all__ = [
     "Behaviour",
     "Columns",
     "Expert",
+    "ExpertLanes",
     "ExpertPolicy",
     "Mixture",
     "MixtureActor",
@@ -33,4 +35,5 @@ __all__ = [
     "list_experts",
     "mixture",
     "parse_behaviour",
+    "require_askable",
 ]

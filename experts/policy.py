@@ -179,6 +179,28 @@ class MixtureActor:
         self._steps += 1
         return acted, clean.astype(np.float32)
 
+    def own_actions(
+        self, observations: Observations, rows: IntArray | None = None
+    ) -> NDArray[np.float32]:
+        """The experts' noise-free actions [N], as those of :meth:`act`; nothing is counted."""
+        clean = np.empty(len(self._lanes))
+        for policy, group in zip(self._policies, self._groups, strict=True):
+            if group.size:
+                clean[group] = policy.decide(
+                    observations[group], None if rows is None else rows[group]
+                )
+        return clean.astype(np.float32)
+
+    @property
+    def episodes(self) -> IntArray:
+        """[N] episodes that each lane began after its first; with the seed they say who acts."""
+        return self._episodes.copy()
+
+    @episodes.setter
+    def episodes(self, begun: IntArray) -> None:
+        self._episodes[:] = begun
+        self.behaviour = self._drawn()
+
     def begin(self, ended: NDArray[np.bool_]) -> None:
         """Tell which lanes [N] start a new episode: they draw a behaviour and forget the last."""
         if ended.any():

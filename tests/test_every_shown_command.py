@@ -43,7 +43,8 @@ BUDGETS = {
     "demo": f"--set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE} {ONLINE} {NETWORKS}"
     f" --set online.steps=128 {JUDGED}",
     "collect": "--transitions 2000 --set score_episodes=2",
-    "pretrain": f"--set clone.updates=40 {DIRECT} {OFFLINE} {NETWORKS}"
+    "pretrain": f"--set clone.updates=40 {DIRECT} {OFFLINE} {NETWORKS} --set auxiliary.updates=40"
+    " --set dagger.rounds=2 --set dagger.steps=32 --set dagger.clone.updates=10"
     " --set validation.min_trades_per_1000=0",
     "finetune": f"--set online.steps=128 {ONLINE}",
     "export": "--force",

@@ -11,7 +11,11 @@ from offline_trader.evaluation.known_optimum.almgren_chriss import AlmgrenChriss
 from offline_trader.evaluation.known_optimum.garleanu_pedersen import GarleanuPedersen
 from offline_trader.evaluation.known_optimum.interface import KnownMarket, KnownPolicy, Outcome
 from offline_trader.evaluation.known_optimum.kelly import Kelly
-from offline_trader.evaluation.known_optimum.lanes import KnownOptimumLanes, LaneStep
+from offline_trader.evaluation.known_optimum.lanes import (
+    AskedMarket,
+    KnownOptimumLanes,
+    LaneStep,
+)
 from offline_trader.evaluation.known_optimum.mean_reversion import MeanReversion, band_positions
 from offline_trader.evaluation.known_optimum.offline_data import (
     OFFLINE_DATASETS,
@@ -26,6 +30,7 @@ __all__ = [
     "KNOWN_MARKETS",
     "OFFLINE_DATASETS",
     "AlmgrenChriss",
+    "AskedMarket",
     "GarleanuPedersen",
     "Kelly",
     "KnownMarket",

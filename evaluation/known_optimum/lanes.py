@@ -7,6 +7,7 @@ ended one saw last.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.known_optimum.interface import KnownMarket, as_actions
+from offline_trader.evaluation.known_optimum.interface import KnownMarket, KnownPolicy, as_actions
 from offline_trader.types import BoolArray, FloatArray, Observations
 
-__all__ = ["KnownOptimumLanes", "LaneStep"]
+__all__ = ["AskedMarket", "KnownOptimumLanes", "LaneStep"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,42 @@ class KnownOptimumLanes:
             terminated=outcome.terminals,
             truncated=truncated,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        stream = self._rng.bit_generator.state["state"]
+        return {
+            "stream": [str(stream["state"]), str(stream["inc"])],
+            "state": self.state.copy(),
+            "age": self.age.copy(),
+            "final": self.final_observations.copy(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        whole: dict[str, Any] = dict(self._rng.bit_generator.state)
+        words = (int(word) for word in state["stream"])
+        whole["state"] = dict(zip(("state", "inc"), words, strict=True))
+        self._rng.bit_generator.state = whole
+        self.state, self.age = state["state"].copy(), state["age"].copy()
+        self.final_observations = state["final"].copy()
+
+
+class AskedMarket(KnownOptimumLanes):
+    """Lanes of a market, and a policy of its observations that is asked in them.
+
+    Args:
+        market, n_lanes, seed: as of :class:`KnownOptimumLanes`.
+        expert: who is asked.
+    """
+
+    def __init__(
+        self, market: KnownMarket, n_lanes: int, expert: KnownPolicy, *, seed: int = 0
+    ) -> None:
+        super().__init__(market, n_lanes, seed=seed)
+        self._expert = expert
+
+    def expert_actions(self) -> NDArray[np.float32]:
+        """[N, 1] what the expert would do now."""
+        told = as_actions(self._expert(self.market.observe(self.state)), self.n_lanes)
+        return told.astype(np.float32)[:, None]

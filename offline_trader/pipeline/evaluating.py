@@ -240,11 +240,12 @@ def stage_score(row: StageRow) -> ScoreRow:
 
     kept = {"warm_start": "the policy before it", "best": "its best policy", "last": "its last"}
     note = ": ".join(text for text in (kept.get(row.kept, ""), row.reason) if text)
+    note = "; ".join((note or "its policy goes on", *row.told))
     return ScoreRow(
         name=row.stage,
         value=row.difference,
         interval=row.interval,
-        note=note or "its policy goes on",
+        note=note,
         measures={"validation_sharpe": row.validation_sharpe},
     )
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.config import require_seed, to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import (
+    AuxiliaryConfig,
     CloneConfig,
+    DaggerConfig,
     DirectConfig,
     LearnerConfig,
     OfflineConfig,
@@ -52,8 +54,9 @@ class KnownOptimumConfig:
         offline: training on one of the offline datasets.
         online, lanes: training from scratch where no dataset is named.
         direct: training through the portfolio's gradient, with ``--train direct``.
-        clone, stages: of the default chain, with ``--train default``; its offline stage is
-            ``offline``, and all of its settings are by default those of ``pretrain``.
+        auxiliary, clone, dagger, stages: of the default chain, with ``--train default``; its
+            offline stage is ``offline``, and all of its settings are by default those of
+            ``pretrain``.
         score_lanes, score_steps: size of the scoring run.
         bars, paths: size of the scoring run on M3-bars, all paths together.
         features: of the user's own, beside the built-in ones, for training on M3-bars.
@@ -79,7 +82,9 @@ class KnownOptimumConfig:
     )
     lanes: int = 8
     direct: DirectConfig = field(default_factory=DirectConfig)
+    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
+    dagger: DaggerConfig = field(default_factory=DaggerConfig)
     stages: tuple[str, ...] = StagesConfig.stages
     score_lanes: int = 256
     score_steps: int = 2_000
@@ -97,7 +102,9 @@ class KnownOptimumConfig:
         return StagesConfig(
             stages=self.stages,
             learner=self.learner,
+            auxiliary=self.auxiliary,
             clone=self.clone,
+            dagger=self.dagger,
             direct=self.direct,
             offline=self.offline,
             seed=self.seed,
@@ -193,6 +200,8 @@ def train_default(
 ) -> KnownPolicy:
     """The policy that the default chain makes of a dataset (of M1 and M3: the wide one).
 
+    The expert that a dagger stage asks is the dataset's behaviour without its noise.
+
     Args:
         name: the dataset or its market.
         config: the stages and their settings.
@@ -202,7 +211,12 @@ def train_default(
     Raises:
         ConfigError: a market without a log of actions.
     """
-    from offline_trader.evaluation.known_optimum import OFFLINE_DATASETS, make_dataset
+    from offline_trader.evaluation.known_optimum import (
+        OFFLINE_DATASETS,
+        AskedMarket,
+        behaviour_policy,
+        make_dataset,
+    )
     from offline_trader.evaluation.known_optimum.direct_market import position_market
     from offline_trader.learning.agents import make_learner
     from offline_trader.learning.stages import STAGES
@@ -216,11 +230,18 @@ def train_default(
             expected=f"M1, M3, {', '.join(OFFLINE_DATASETS)}, M3-bars",
             hint="--train direct needs no log of actions",
         )
+    if "auxiliary" in config.stages:
+        raise ConfigError(f"the auxiliary stage on {name}, which has no bars", expected="M3-bars")
     data, market = make_dataset(named, seed=config.seed, realised=realised), market_of(name)
     size = len(market.observation_names)
     learner = make_learner(config.learner, size, seed=stage_seeds(config.seed, 1)[0])
     chain, bars = config.chain(), position_market(market, data)
-    for stage in plan_stages(chain, learner, data.transitions(), lambda: bars, None):
+    lanes = chain.dagger.lanes
+
+    def asked(seed: int) -> AskedMarket:
+        return AskedMarket(market, lanes, behaviour_policy(market), seed=seed)
+
+    for stage in plan_stages(chain, learner, data.transitions(), lambda: bars, None, asked):
         STAGES[stage.name](stage.config).fit(
             learner, stage.data(), None, stage.evaluate, seed=stage.seed
         )
@@ -245,7 +266,8 @@ def train_on_bars(config: KnownOptimumConfig, stages: tuple[str, ...]) -> Learne
 
     source, features = f"synthetic:ou?seed={config.seed}", ("builtin", *config.features)
     env = EnvConfig(market=(source,), simulator=OU_RULES, features=features)
-    parts = {name: getattr(config, name) for name in ("learner", "clone", "direct", "offline")}
+    names = ("learner", "auxiliary", "clone", "dagger", "direct", "offline")
+    parts = {name: getattr(config, name) for name in names}
     line = LineConfig(env=env, stages=stages, seed=config.seed, **parts)
     with tempfile.TemporaryDirectory(prefix="offline-trader-") as folder:
         root, run = Path(folder) / "datasets", Path(folder) / "run"

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ class Phases:
         with progress.task(stage.title, steps) as advance:
             result = training.fit(
                 agent,
-                stage.data(),
+                replace(stage.data(), keep=self._keep),
                 self.log(advance, progress),
                 stage.evaluate,
                 self.checkpoint(name),
@@ -116,6 +116,10 @@ class Phases:
             )
         self.facts = {**self.facts, name: to_dict(result)}
         self._offset += steps
+
+    def _keep(self, name: str, content: bytes) -> None:
+        """Write a file of the run, whole or not at all."""
+        atomic_write(self._run.path / name, content)
 
     def finished(self, name: str) -> bool:
         """Whether a phase lies wholly before the checkpoint that the run goes on from."""
@@ -212,6 +216,7 @@ def _history(trees: Mapping[str, Any], *, validated: bool) -> tuple[StageRow, ..
                 reason=tree.get("reason", ""),
                 difference=tree.get("difference") if validated else None,
                 interval=tree.get("interval") if validated else None,
+                told=tuple(tree.get("told", ())),
             )
         )
         following = tree.get("warm_score", score)

@@ -20,9 +20,12 @@ from offline_trader.types import Policy, digest
 
 if TYPE_CHECKING:
     from offline_trader.datasets.facts import DatasetFacts
+    from offline_trader.experts import Mixture
     from offline_trader.learning.agents import Learner
     from offline_trader.learning.data import Transitions
     from offline_trader.learning.stages import Validated
+    from offline_trader.learning.stages.auxiliary import AuxiliaryData
+    from offline_trader.learning.stages.dagger import AskedLanes
     from offline_trader.learning.stages.direct import BarMarket, DirectMarket
     from offline_trader.learning.stages.selection import Evaluate
     from offline_trader.pipeline.phases import PlannedStage
@@ -75,14 +78,15 @@ def pretrain(
             facts = _train(config, run, progress, own, validation_env, root, only_clone)
         if facts is None:
             return run
+        asked = _asked(config, own)
         stated = TrainingFacts(
             dataset=config.dataset,
             layout=own.layout,
             layout_hash=own.layout_hash,
             env=own.env_config,
             validation_env=validation_env,
-            experts=own.experts,
-            privileged=own.privileged,
+            experts=own.experts if asked is None else _with(own.experts, asked),
+            privileged=own.privileged or (asked is not None and asked.privileged),
             own_features=own.own_features,
             **facts,
         )
@@ -102,7 +106,8 @@ def check_inputs(
     """The dataset's facts, and the environment to validate in.
 
     Raises:
-        ConfigError, DataError: no such dataset, device, or a range that cannot validate.
+        ConfigError, DataError: no such dataset, device, no expert that can be asked, or a range
+            that cannot validate.
         SchemaMismatch: the dataset was made with another layout than this version makes.
     """
     check_device(config.learner.device)
@@ -111,7 +116,27 @@ def check_inputs(
 
     own = dataset_facts(config.dataset, root)
     check_layout(config.dataset, own.env_config.layout, root)
+    _asked(config, own)
     return own, config.validation.env(own.env_config)
+
+
+def _asked(config: PretrainConfig, own: DatasetFacts) -> Mixture | None:
+    """Who is asked in the dagger stage; None without one.
+
+    Raises:
+        ConfigError: nobody can be.
+    """
+    if "dagger" not in config.stages:
+        return None
+    from offline_trader.pipeline.asked_experts import asked_mixture
+
+    return asked_mixture(own.experts, config.dagger)
+
+
+def _with(experts: tuple[Mapping[str, Any], ...], asked: Mixture) -> tuple[Mapping[str, Any], ...]:
+    """The dataset's behaviours, and those asked that are none of them."""
+    known = [each["expert"] for each in experts]
+    return (*experts, *(each for each in asked.to_dict() if each["expert"] not in known))
 
 
 def _require_unchanged(dataset: str, own: DatasetFacts, root: Path | None) -> None:
@@ -146,6 +171,7 @@ def _train(
     from offline_trader.datasets import load_transitions
     from offline_trader.learning.agents import make_learner
     from offline_trader.learning.engines import EngineFacts
+    from offline_trader.pipeline.auxiliary_data import labelled_data
     from offline_trader.pipeline.phases import Phases
 
     transitions = load_transitions(config.dataset, root)
@@ -156,7 +182,17 @@ def _train(
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
     engine = EngineFacts.of(learner.engine)
     validator = None if validation_env is None else Validator(validation_env, config.validation)
-    planned = plan_stages(config, learner, transitions, cache(lambda: _logged_bars(own)), validator)
+    planned = plan_stages(
+        config,
+        learner,
+        transitions,
+        cache(lambda: _logged_bars(own)),
+        validator,
+        lambda seed: _asked_lanes(config, own, seed),
+        lambda seed: labelled_data(
+            config.dataset, own, transitions, validation_env, config.auxiliary, seed, root
+        ),
+    )
     phases = Phases(run, config.stages)
     phases.state_engine(engine, progress)
     if only_clone:
@@ -176,6 +212,8 @@ def plan_stages(
     transitions: Transitions,
     market: Callable[[], DirectMarket],
     validator: Evaluate | None,
+    asked: Callable[[int], AskedLanes] | None = None,
+    labelled: Callable[[int], AuxiliaryData] | None = None,
 ) -> list[PlannedStage]:
     """The stages of ``config`` in their order, each with what it trains on.
 
@@ -189,6 +227,8 @@ def plan_stages(
         transitions: an offline dataset.
         market: makes the bars of the dataset's environment; called when they are needed.
         validator: judges policies, or None.
+        asked: makes lanes whose experts can be asked, of a seed; called when they are needed.
+        labelled: makes observations with the labels of their bars, of a seed.
     """
     from offline_trader.learning.stages import STAGES, StageData
     from offline_trader.learning.stages.direct import LogJudge
@@ -207,6 +247,8 @@ def plan_stages(
         return StageData(
             transitions=transitions if "transitions" in needs else None,
             market=market() if "market" in needs or (name == "offline" and replays) else None,
+            asked=asked(seeds[name]) if asked and "asked" in needs else None,
+            labelled=labelled(seeds[name]) if labelled and "labelled" in needs else None,
         )
 
     @cache
@@ -236,6 +278,15 @@ def stage_config(config: StagesConfig, name: str) -> Any:
     from offline_trader.learning.stages import STAGES
 
     return getattr(config, name, None) or STAGES[name].Config()
+
+
+def _asked_lanes(config: PretrainConfig, own: DatasetFacts, seed: int) -> AskedLanes:
+    """Lanes in the dataset's environment, whose experts are asked."""
+    from offline_trader.pipeline.asked_experts import asked_lanes
+
+    asked = _asked(config, own)
+    assert asked is not None
+    return asked_lanes(own.env_config, asked, config.dagger, seed)
 
 
 def _logged_bars(own: DatasetFacts) -> BarMarket:

@@ -41,6 +41,7 @@ class CloneFacts(Facts):
     holdout_mse: float | None = None
     holdout_mean_mse: float | None = None
     holdout_transitions: int = 0
+    fit: str = "likelihood"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class StageRow(Facts):
         difference: net log growth a year of its best policy less that of the one it began with,
             over the same validation bars; None where they were not compared.
         interval: its 95 % interval.
+        told: what the stage has to say of itself, a sentence or two each.
     """
 
     stage: str
@@ -83,6 +85,7 @@ class StageRow(Facts):
     reason: str = ""
     difference: float | None = None
     interval: tuple[float, float] | None = None
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from offline_trader.evaluation.walk_forward import WindowConfig
 from offline_trader.goals import GoalTask
 from offline_trader.learning.settings import (
     ALGORITHMS,
+    AuxiliaryConfig,
     CloneConfig,
+    DaggerConfig,
     DirectAgentConfig,
     DirectConfig,
     LearnerConfig,
@@ -40,6 +42,10 @@ __all__ = [
     "StagesConfig",
     "WalkForwardConfig",
 ]
+
+
+_SHORT = {"bc": "clone", "aux": "auxiliary"}
+"""Names of stages that are shorter than those in the registry."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,13 @@ class StagesConfig:
     """What a pretraining consists of.
 
     Attributes:
-        stages: names of registered stages, in this order; ``bc`` stands for ``clone``, the name of
-            ``learner.algorithm`` for ``offline``.
+        stages: names of registered stages, in this order; ``bc`` stands for ``clone``, ``aux`` for
+            ``auxiliary``, which is the first where it is one, the name of ``learner.algorithm`` for
+            ``offline``.
         learner: algorithm and networks.
+        auxiliary: training of the encoder by what can be said of bars and experts.
         clone: behaviour cloning of the actor.
+        dagger: imitation of experts that are asked on the learner's own states.
         direct: training through the portfolio's gradient on the dataset's bars.
         offline: offline training of critics and actor.
         seed: of networks, batches and draws.
@@ -80,7 +89,9 @@ class StagesConfig:
 
     stages: tuple[str, ...] = ("clone", "direct", "offline")
     learner: LearnerConfig = field(default_factory=LearnerConfig)
+    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
+    dagger: DaggerConfig = field(default_factory=DaggerConfig)
     direct: DirectConfig = field(default_factory=DirectConfig)
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     seed: int = 0
@@ -186,7 +197,9 @@ class LineConfig(_Pretraining, _Finetuning):
             dataset=dataset,
             learner=self.learner,
             stages=self.stages,
+            auxiliary=self.auxiliary,
             clone=self.clone,
+            dagger=self.dagger,
             direct=self.direct,
             offline=self.offline,
             validation=self.validation,
@@ -297,15 +310,21 @@ def _stages(names: Sequence[str], algorithm: str) -> tuple[str, ...]:
                 f"stages: {name}, but learner.algorithm is {algorithm}",
                 expected=f"offline, {algorithm}, or --algorithm {name}",
             )
-        found.append("clone" if name == "bc" else "offline" if name in ALGORITHMS else name)
+        found.append("offline" if name in ALGORITHMS else _SHORT.get(name, name))
     possible = [name for name in STAGES if name != "online"]
     wrong = [name for name in found if name not in possible]
     if wrong or not found or len(set(found)) < len(found):
         raise ConfigError(
             f"stages = {', '.join(names) or 'none'}",
             expected=f"each at most once, in any order: {', '.join(possible)} (bc stands for "
-            "clone, the learner's algorithm for offline)",
+            "clone, aux for auxiliary, the learner's algorithm for offline)",
             hint=did_you_mean(wrong[0], possible) if wrong else "",
+        )
+    if "auxiliary" in found[1:]:
+        raise ConfigError(
+            f"stages: {', '.join(names)}",
+            expected="aux as the first one: it changes the encoder, and with it what the stages "
+            "before it have learned",
         )
     return tuple(found)
 

@@ -182,6 +182,23 @@ class Learner:
         _transfer.reset_optimizers(self.algo)
         self.engine.reload()
 
+    def encoder_copy(self) -> tuple[torch.nn.Module, int]:
+        """A copy of the actor's encoder, which maps scaled observations, and its output's units."""
+        self.engine.flush()
+        return _transfer.encoder_copy(self.algo)
+
+    def load_encoder(self, encoder: torch.nn.Module) -> None:
+        """Give actor and critics the layers of ``encoder``; what lies above them stays, what reads
+        the action in a critic too, and moments are forgotten.
+
+        Raises:
+            ConfigError: an encoder of other layers.
+        """
+        self.engine.flush()
+        _transfer.load_encoder(encoder, self.algo)
+        _transfer.reset_optimizers(self.algo)
+        self.engine.reload()
+
     def save(self, path: Path) -> None:
         """Write a ``.d3`` file that ``d3rlpy.load_learnable`` opens."""
         self.engine.flush()

@@ -7,6 +7,7 @@ they are paired by name, refused when they do not fit, and the targets follow.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -18,6 +19,8 @@ __all__ = [
     "actor_layers",
     "copy_actor",
     "copy_critics",
+    "encoder_copy",
+    "load_encoder",
     "reset_optimizers",
     "set_spread",
     "sync_target_actor",
@@ -60,6 +63,46 @@ def copy_critics(source: Any, target: Any) -> None:
     """
     _copy_module(source.impl.q_function, target.impl.q_function, "critics")
     sync_targets(target)
+
+
+def encoder_copy(algo: Any) -> tuple[torch.nn.Module, int]:
+    """A copy of the actor's encoder, and the units of its output."""
+    encoder: torch.nn.Module = copy.deepcopy(algo.impl.policy._encoder)
+    return encoder, _linear(encoder)[-1].out_features
+
+
+def load_encoder(encoder: torch.nn.Module, algo: Any) -> None:
+    """Give actor, critics and, where there is one, value function the layers of ``encoder``.
+
+    A critic's first layer also reads the action: its columns of the observation become those of
+    the encoder, those of the action stay as they are, as do layer norms. Targets follow.
+
+    Raises:
+        ConfigError: an encoder of other layers.
+    """
+    modules = algo.impl.modules
+    _copy_module(encoder, algo.impl.policy._encoder, "actor encoder")
+    above = [*algo.impl.q_function]
+    above += [modules.value_func] if hasattr(modules, "value_func") else []
+    for each in above:
+        ours, theirs = _linear(encoder), _linear(each._encoder)
+        fits = len(ours) == len(theirs) and all(
+            a.out_features == b.out_features and a.in_features <= b.in_features
+            for a, b in zip(ours, theirs, strict=True)
+        )
+        if not fits:
+            raise ConfigError(
+                "an encoder of other layers than the critics'", expected="the same hidden layers"
+            )
+        with torch.no_grad():
+            for a, b in zip(ours, theirs, strict=True):
+                b.weight[:, : a.in_features].copy_(a.weight)
+                b.bias.copy_(a.bias)
+    sync_targets(algo)
+
+
+def _linear(module: torch.nn.Module) -> list[torch.nn.Linear]:
+    return [each for each in module.modules() if isinstance(each, torch.nn.Linear)]
 
 
 def sync_targets(algo: Any) -> None:

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.learning.settings.auxiliary import AuxiliaryConfig, HeadWeights
     from offline_trader.learning.settings.clone import CloneConfig
     from offline_trader.learning.settings.curiosity import CuriosityConfig
     from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
+    from offline_trader.learning.settings.dagger import DaggerConfig
     from offline_trader.learning.settings.direct import DirectAgentConfig, DirectConfig
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
@@ -28,14 +30,17 @@ __all__ = [
     "ALGORITHMS",
     "AWACConfig",
     "AgentConfig",
+    "AuxiliaryConfig",
     "CQLConfig",
     "CalQLConfig",
     "CloneConfig",
     "CuriosityConfig",
     "CurriculumConfig",
+    "DaggerConfig",
     "DifficultyConfig",
     "DirectAgentConfig",
     "DirectConfig",
+    "HeadWeights",
     "IQLConfig",
     "LearnerConfig",
     "OfflineConfig",

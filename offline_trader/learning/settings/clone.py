@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings.checks import not_negative, positive
+from offline_trader.learning.settings.checks import not_negative, one_of, positive
 
 __all__ = ["CloneConfig"]
 
@@ -24,8 +24,10 @@ class CloneConfig:
         action_clip: actions are clipped to [-clip, clip] before atanh: ±1 has no finite preimage.
         min_std: floor of the actor's standard deviation before the squash while cloning; without
             it the likelihood of repeated equal actions has no bound.
-        fit: ``likelihood`` of the actions before the squash, or ``mean`` for the deterministic
-            action: the mean of noisy actions, which atanh would exaggerate.
+        fit: ``likelihood`` of the actions before the squash, ``mean`` for the deterministic
+            action: the mean of noisy actions, which atanh would exaggerate; or ``measured``: the
+            one that is nearer to the held-out actions after a tenth of the updates (at least 200,
+            at most half of them) of each.
         holdout: share of the episodes kept apart to measure the clone.
         log_interval, checkpoint_interval: steps between rows of metrics, between checkpoints.
     """
@@ -37,7 +39,7 @@ class CloneConfig:
     l2_weight: float = 0.0
     action_clip: float = 0.99
     min_std: float = 0.1
-    fit: Literal["likelihood", "mean"] = "likelihood"
+    fit: Literal["measured", "likelihood", "mean"] = "measured"
     holdout: float = 0.1
     log_interval: int = 500
     checkpoint_interval: int = 1_000
@@ -50,7 +52,6 @@ class CloneConfig:
             raise ConfigError(
                 f"action_clip={self.action_clip}", expected="below 1, which has no atanh"
             )
-        if self.fit not in ("likelihood", "mean"):
-            raise ConfigError(f"fit={self.fit!r}", expected="likelihood or mean")
+        one_of(self, "fit", ("measured", "likelihood", "mean"))
         if not 0.0 <= self.holdout < 1.0:
             raise ConfigError(f"holdout={self.holdout}", expected="in [0, 1)")

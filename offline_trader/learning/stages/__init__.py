@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from offline_trader.learning.stages.cloning import D3rlpyActorPolicy, clone
+    from offline_trader.learning.stages.actor_policy import D3rlpyActorPolicy
+    from offline_trader.learning.stages.cloning import clone
     from offline_trader.learning.stages.lanes import Lanes, LaneStep, ResumableLanes
     from offline_trader.learning.stages.offline import train_offline
     from offline_trader.learning.stages.online import finetune

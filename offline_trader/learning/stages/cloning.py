@@ -16,27 +16,29 @@ the squashed one has no closed form.
 
 E[atanh a] of noisy actions lies further out than atanh E[a], so the deterministic action of the
 most likely actor is larger than their mean. With ``fit = "mean"`` μ of SAC's family is fitted by
-``(a − tanh μ)² / (2·min_std²)`` instead, and only σ by the likelihood around it.
+``(a − tanh μ)² / (2·min_std²)`` instead, and only σ by the likelihood around it. With
+``fit = "measured"`` both are tried for a tenth of the updates (at least 200, at most half of them),
+and the one whose deterministic action is nearer to those of held-out episodes goes on from there.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 import torch
 
 from offline_trader.learning.agents import Agent, Learner
-from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.data import Sampler, Transitions, pack
 from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import CloneConfig
+from offline_trader.learning.stages.actor_policy import D3rlpyActorPolicy
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.networks import import_d3rlpy
@@ -46,9 +48,12 @@ import_d3rlpy()  # imitation imports gym, too
 from imitation.algorithms.bc import BC  # noqa: E402
 from imitation.util.logger import HierarchicalLogger  # noqa: E402
 from stable_baselines3.common.logger import KVWriter, Logger  # noqa: E402
-from stable_baselines3.common.policies import BasePolicy  # noqa: E402
 
-__all__ = ["CloneResult", "CloneStage", "D3rlpyActorPolicy", "clone"]
+__all__ = ["CloneResult", "CloneStage", "clone"]
+
+
+_PILOT = 200
+"""Updates before which neither fit tells what it will come to."""
 
 
 @dataclass(frozen=True)
@@ -59,61 +64,13 @@ class CloneResult(StageResult):
         holdout_mse: mean square difference of the deterministic action, None without a hold-out.
         holdout_mean_mse: the same for the best constant action: what a blind clone reaches.
         holdout_transitions: how many there were.
+        fit: ``likelihood`` or ``mean``.
     """
 
     holdout_mse: float | None
     holdout_mean_mse: float | None
     holdout_transitions: int
-
-
-class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
-    """The actor of a d3rlpy algorithm, dressed as a stable-baselines3 policy.
-
-    Its parameters are the actor's own. Observations are taken as the learner's networks take
-    them: scaled.
-    """
-
-    def __init__(self, learner: Learner, config: CloneConfig) -> None:
-        size = len(learner.preprocessing.mean)
-        super().__init__(
-            gym.spaces.Box(-np.inf, np.inf, (size,), np.float32),
-            gym.spaces.Box(-1.0, 1.0, (learner.action_size,), np.float32),
-        )
-        self.actor = learner.actor
-        self._algo = learner.algo
-        self._clip = config.action_clip
-        self._min_std = config.min_std
-        self._fit_mean = config.fit == "mean"
-
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Deterministic actions [B, A]."""
-        return torch.tanh(_d3rlpy.actor_output(self._algo, observations)[0])
-
-    def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:
-        return self.forward(observation)
-
-    def evaluate_actions(
-        self, observations: torch.Tensor, actions: torch.Tensor
-    ) -> tuple[None, torch.Tensor, torch.Tensor]:
-        """No value, log-likelihood [B] of actions [B, A] (or what ``fit`` takes instead), entropy
-        before the squash [B]."""
-        mu, log_std, before = _d3rlpy.actor_output(self._algo, observations)
-        floor = torch.full_like(mu, math.log(self._min_std))
-        log_std = floor if log_std is None else torch.maximum(log_std.expand_as(mu), floor)
-        clipped = actions.clamp(-self._clip, self._clip)
-        if before:
-            error = torch.atanh(clipped) - (mu.detach() if self._fit_mean else mu)
-            jacobian = torch.log1p(-clipped.square())
-        else:
-            error = clipped - torch.tanh(mu)
-            jacobian = torch.zeros_like(mu)
-        constant = 0.5 * math.log(2.0 * math.pi)
-        log_density = -0.5 * (error / log_std.exp()).square() - log_std - constant - jacobian
-        if before and self._fit_mean:
-            distance = (actions - torch.tanh(mu)) / self._min_std
-            log_density = log_density - 0.5 * distance.square()
-        entropy = log_std + constant + 0.5
-        return None, log_density.sum(dim=1), entropy.sum(dim=1)
+    fit: str = "likelihood"
 
 
 class _Batches:
@@ -175,10 +132,54 @@ def clone(
     sampler = Sampler(rows, batch_size=config.batch_size, seed=seed + 1)
     learner.engine.flush()
     with without_dynamo():
-        step = _fit(learner, sampler, held, config, log, checkpoint, resume)
+        if resume is None:
+            chosen = _choose_fit(learner, sampler, train if held is None else held, config)
+        else:
+            fit, told = resume.get("fit", "likelihood"), resume.get("told", ())
+            chosen = _Chosen(fit, int(resume["step"]), resume["optimizer"], tuple(told))
+        step = _fit(learner, sampler, held, config, chosen, log, checkpoint, resume)
     _transfer.sync_target_actor(learner.algo)
     learner.engine.reload()
-    return _result(step, learner, held)
+    return _result(step, learner, held, chosen)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A fit, the updates that it has had and its optimizer's state; and why that one."""
+
+    fit: str
+    step: int = 0
+    optimizer: Mapping[str, Any] | None = None
+    told: tuple[str, ...] = ()
+
+
+def _choose_fit(
+    learner: Learner, sampler: Sampler, seen: Transitions, config: CloneConfig
+) -> _Chosen:
+    """The fit of ``config``; where it is to be measured, the one that is nearer to the actions of
+    ``seen`` after a tenth of the updates, which it has had then."""
+    before, drawn = learner.snapshot(), sampler.state_dict()
+    pilot = min(max(config.updates // 10, _PILOT), config.updates // 2)
+    if config.fit != "measured":
+        return _Chosen(config.fit)
+    if pilot == 0 or not _squashed_noise(learner):
+        return _Chosen("likelihood")  # without noise before the squash both are the same
+    errors, states = {}, {}
+    for fit in ("likelihood", "mean"):
+        learner.restore(before)
+        sampler.load_state_dict(drawn)
+        bc = _make_bc(learner, sampler, replace(config, fit=fit), _Rows())
+        _train(bc, pilot)
+        errors[fit] = _square_error(learner, seen)
+        states[fit] = learner.snapshot(), copy.deepcopy(bc.optimizer.state_dict())
+    best = min(errors, key=lambda fit: errors[fit])
+    learner.restore(states[best][0])
+    other = "mean" if best == "likelihood" else "likelihood"
+    told = (
+        f"{best} fit: after {pilot:,} updates its actions were {errors[best]:.4f} away from those "
+        f"of the data (mean square), those of the {other} fit {errors[other]:.4f}",
+    )
+    return _Chosen(best, pilot, states[best][1], told)
 
 
 def _fit(
@@ -186,19 +187,20 @@ def _fit(
     sampler: Sampler,
     held: Transitions | None,
     config: CloneConfig,
+    chosen: _Chosen,
     log: Log | None,
     checkpoint: Checkpoint | None,
     resume: Mapping[str, Any] | None,
 ) -> int:
     """Train to the last update; how many there were."""
-    records = _Rows()
-    bc = _make_bc(learner, sampler, config, records)
-    step = 0
+    records, step = _Rows(), chosen.step
+    fitted = replace(config, fit=chosen.fit)  # type: ignore[arg-type]
+    bc = _make_bc(learner, sampler, fitted, records)
     if resume is not None:
-        step = int(resume["step"])
         learner.load_state_dict(resume["learner"])
         sampler.load_state_dict(resume["sampler"])
-        bc.optimizer.load_state_dict(resume["optimizer"])
+    if chosen.optimizer is not None:
+        bc.optimizer.load_state_dict(chosen.optimizer)
     while step < config.updates:
         stop = _next_stop(step, config)
         _train(bc, stop - step)
@@ -207,7 +209,7 @@ def _fit(
             log(step, {**records.latest, **_holdout_metrics(learner, held)})
         due = step % config.checkpoint_interval == 0 or step == config.updates
         if checkpoint is not None and due:
-            checkpoint(step, _state(step, learner, sampler, bc))
+            checkpoint(step, _state(step, learner, sampler, bc, chosen))
     return step
 
 
@@ -245,9 +247,13 @@ def _next_stop(step: int, config: CloneConfig) -> int:
     return min(config.updates, *(step - step % n + n for n in intervals))
 
 
-def _state(step: int, learner: Learner, sampler: Sampler, bc: Any) -> dict[str, Any]:
+def _state(
+    step: int, learner: Learner, sampler: Sampler, bc: Any, chosen: _Chosen
+) -> dict[str, Any]:
     return {
         "step": step,
+        "fit": chosen.fit,
+        "told": list(chosen.told),
         "learner": learner.state_dict(),
         "sampler": sampler.state_dict(),
         "optimizer": bc.optimizer.state_dict(),
@@ -269,17 +275,25 @@ def _split(
 
 
 def _holdout_metrics(learner: Learner, held: Transitions | None) -> dict[str, float]:
-    if held is None:
-        return {}
-    error = learner.act(held.observations) - held.actions
-    return {"clone/holdout_mse": float(np.mean(np.square(error, dtype=np.float64)))}
+    return {} if held is None else {"clone/holdout_mse": _square_error(learner, held)}
 
 
-def _result(step: int, learner: Learner, held: Transitions | None) -> CloneResult:
-    if held is None:
-        return CloneResult(step, None, None, 0)
-    mse = _holdout_metrics(learner, held)["clone/holdout_mse"]
-    return CloneResult(step, mse, float(np.var(held.actions, axis=0).mean()), len(held))
+def _square_error(learner: Learner, seen: Transitions) -> float:
+    """Mean square difference of the deterministic action from the data's."""
+    error = learner.act(seen.observations) - seen.actions
+    return float(np.mean(np.square(error, dtype=np.float64)))
+
+
+def _squashed_noise(learner: Learner) -> bool:
+    """Whether the actor's noise lies before its squash: SAC's family."""
+    return learner.config.algorithm in ("sac", "cql", "cal_ql")
+
+
+def _result(step: int, learner: Learner, held: Transitions | None, chosen: _Chosen) -> CloneResult:
+    mse = None if held is None else _square_error(learner, held)
+    mean = None if held is None else float(np.var(held.actions, axis=0).mean())
+    count = 0 if held is None else len(held)
+    return CloneResult(step, mse, mean, count, chosen.fit, told=chosen.told)
 
 
 @dataclass(frozen=True)

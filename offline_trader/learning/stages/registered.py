@@ -14,7 +14,9 @@ __all__ = ["STAGES"]
 STAGES: Registry[type[Stage]] = Registry(
     "stage",
     {
+        "auxiliary": "offline_trader.learning.stages.auxiliary.stage:AuxiliaryStage",
         "clone": "offline_trader.learning.stages.cloning:CloneStage",
+        "dagger": "offline_trader.learning.stages.dagger:DaggerStage",
         "direct": "offline_trader.learning.stages.direct.stage:DirectStage",
         "offline": "offline_trader.learning.stages.offline:OfflineStage",
         "online": "offline_trader.learning.stages.online:OnlineStage",

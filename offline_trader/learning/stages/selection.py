@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -63,9 +63,11 @@ class StageResult:
 
     Attributes:
         updates: updates done.
+        told: what a reader should know of it, a sentence or two each.
     """
 
     updates: int
+    told: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

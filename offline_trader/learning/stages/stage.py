@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -13,6 +13,8 @@ from offline_trader.learning.data import Transitions
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
 
 if TYPE_CHECKING:
+    from offline_trader.learning.stages.auxiliary import AuxiliaryData
+    from offline_trader.learning.stages.dagger import AskedLanes
     from offline_trader.learning.stages.direct import DirectMarket
     from offline_trader.learning.stages.lanes import Lanes
 
@@ -27,13 +29,19 @@ class StageData:
         transitions: an offline dataset.
         market: logged bars with the portfolio's dynamics.
         lanes: environments in step.
+        asked: environments in step, whose experts can be asked what they would do.
+        labelled: observations with the labels of their bars and experts.
         scratch: folder of temporary files.
+        keep: writes (name, bytes) as a file of the run.
     """
 
     transitions: Transitions | None = None
     market: DirectMarket | None = None
     lanes: Lanes | None = None
+    asked: AskedLanes | None = None
+    labelled: AuxiliaryData | None = None
     scratch: Path | None = None
+    keep: Callable[[str, bytes], None] | None = None
 
 
 class Stage(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,9 @@ def test_cloning_leaves_the_critics_alone(halfway_data: Transitions) -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize("fit", ["likelihood", "measured"])
 def test_an_interrupted_cloning_resumes_to_the_same_bytes(
-    halfway_data: Transitions, tmp_path: Path
+    fit: Any, halfway_data: Transitions, tmp_path: Path
 ) -> None:
     saved: dict[int, Path] = {}
 
@@ -128,19 +130,52 @@ def test_an_interrupted_cloning_resumes_to_the_same_bytes(
         saved[step] = tmp_path / f"{step}.pt"
         torch.save(state, saved[step])
 
+    config = replace(SHORT, fit=fit, checkpoint_interval=20)
     whole, rows = learner_of(), []
-    clone(whole, halfway_data, SHORT, lambda s, r: rows.append((s, dict(r))), checkpoint=keep)
-    assert sorted(saved) == [30, 60]
+    result = clone(
+        whole, halfway_data, config, lambda s, r: rows.append((s, dict(r))), checkpoint=keep
+    )
+    begun = 30 if fit == "measured" else 0  # both fits have had half of so few updates
+    assert sorted(saved) == [step for step in (20, 40, 60) if step > begun]
     resumed, tail = learner_of(seed=9), []
-    clone(
+    again = clone(
         resumed,
         halfway_data,
-        SHORT,
+        config,
         lambda s, r: tail.append((s, dict(r))),
-        resume=torch.load(saved[30], weights_only=True),
+        resume=torch.load(saved[40], weights_only=True),
     )
     assert np.array_equal(
         whole.act(halfway_data.observations), resumed.act(halfway_data.observations)
     )
-    assert [s for s, _ in rows] == [20, 40, 60]
-    assert tail == rows[1:]
+    assert again == result
+    assert bool(result.told) == (fit == "measured")
+    assert [s for s, _ in rows] == [step for step in (20, 40, 60) if step > begun]
+    assert tail == rows[-1:]
+
+
+@pytest.mark.parametrize("saturated", [True, False])
+def test_the_measured_fit_is_the_one_nearer_to_the_actions(saturated: bool) -> None:
+    rng = np.random.default_rng(0)
+
+    def noisy(x: FloatArray) -> FloatArray:
+        return np.clip(0.5 * np.sign(x) + rng.normal(0.0, 0.4, x.shape), -1.0, 1.0)
+
+    data = rule_data(noisy if saturated else lambda x: 0.5 * np.tanh(x))
+    config = CloneConfig(updates=500, batch_size=128, learning_rate=3e-3)
+    assert config.fit == "measured"
+    learner = learner_of()
+    result = clone(learner, data, config)
+    alone = {}
+    for fit in ("likelihood", "mean"):
+        other = learner_of()
+        clone(other, data, replace(config, fit=fit, updates=200))
+        held = clone(other, data, replace(config, fit=fit, updates=0))
+        alone[fit] = held.holdout_mse
+    assert result.fit == min(alone, key=lambda fit: alone[fit] or 0.0)
+    assert f"{alone[result.fit]:.4f}" in result.told[0]
+    if saturated:
+        assert result.fit == "mean"
+    same = learner_of()
+    clone(same, data, replace(config, fit=result.fit))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(learner.act(data.observations), same.act(data.observations))
