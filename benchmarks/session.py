@@ -34,9 +34,11 @@ HISTORY = 1_000
 LOOP = 2_000
 
 
-def model_file(folder: Path, layout: ObservationLayout, rules: SimulatorConfig, bars: Bars) -> Path:
+def model_file(
+    folder: Path, layout: ObservationLayout, rules: SimulatorConfig, bars: Bars, seed: int = 0
+) -> Path:
     """A policy of the usual shape that trades by ``rules``."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     values = compute_features(bars).values[252:]
     scaler = FeatureScaler.fit(values, layout)
     path = folder / "policy.onnx"

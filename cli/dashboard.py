@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,14 +21,17 @@ __all__ = ["EXAMPLES", "command"]
 
 EXAMPLES = examples(
     "offline-trader dashboard --store logs",
-    "offline-trader dashboard --store logs/SPX.db --port 8100 --token-file token",
+    "offline-trader dashboard --store logs/audit.db --port 8100 --token-file token",
 )
 
 
 def command(
     store: Annotated[
-        Path, typer.Option("--store", metavar="PATH", help="A folder of audit logs, or one.")
-    ] = Path("logs"),
+        str,
+        typer.Option(
+            "--store", metavar="PLACE", help="A folder of audit logs, one, or postgresql://…"
+        ),
+    ] = "logs",
     host: Host = "127.0.0.1",
     port: Port = 8_001,
     token_file: TokenFile = None,

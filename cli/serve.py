@@ -28,7 +28,8 @@ from offline_trader.cli.place_options import (
     TokenFile,
     require_place,
 )
-from offline_trader.locks import locked
+from offline_trader.errors import ConfigError
+from offline_trader.serving.places import LOGS_FILE, is_database
 from offline_trader.serving.server_settings import ServeConfig, read_token, require_names
 
 __all__ = ["EXAMPLES", "command"]
@@ -48,8 +49,18 @@ def command(
         typer.Option("--instrument", help="A name; each has an account and a log. Repeatable."),
     ],
     logs: Annotated[
-        Path, typer.Option("--logs", metavar="FOLDER", help="Where the audit logs are.")
+        Path, typer.Option("--logs", metavar="FOLDER", help="Where the audit logs are: audit.db.")
     ] = Path("logs"),
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="URL", help="postgresql://… in the place of a folder."),
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            "--models", metavar="FOLDER", help="Whose ONNX files may take the model's place."
+        ),
+    ] = None,
     host: Host = "127.0.0.1",
     port: Port = 8_000,
     token_file: TokenFile = None,
@@ -77,19 +88,26 @@ def command(
 ) -> None:
     """Answer POST /v1/decide with the model's order at a bar, behind a risk gate.
 
-    Each instrument's log in the folder says what it has done; a server that is started on the
-    same folder goes on from there. GET /dashboard is a page of it. Loopback alone, unless there
-    are a token and TLS.
+    Each instrument's log says what it has done; a server that is started on the same folder goes
+    on from there. Several servers may share a PostgreSQL database, with limits over all of them.
+    GET /dashboard is a page of a folder's logs. Loopback alone, unless there are a token and TLS.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(ServeConfig, config, settings)
     require_names(instrument)
     token = read_token(token_file)
     require_place(host, token, tls_cert, tls_key)
+    if models is not None and not models.is_dir():
+        raise ConfigError(f"no folder {models}", expected="a folder of ONNX files")
+    if store is not None and not is_database(store):
+        raise ConfigError(
+            f"--store {store}", expected="postgresql://…; a folder is given with --logs"
+        )
     from offline_trader.export import OnnxPolicy
     from offline_trader.features import name_features
     from offline_trader.monitoring import (
         OPEN_PATHS,
+        Book,
         Dashboard,
         Delivery,
         Watch,
@@ -109,27 +127,40 @@ def command(
     summary = summary_beside(policy)
     if summary is None:
         terminal.note("no summary of the training beside the model: no drift is told")
-    from offline_trader.serving import AuditLog, Desk
+    from offline_trader.serving import AuditLog, Commits, Desk, models_named, open_book, open_store
+    from offline_trader.serving.catalog import Catalog
     from offline_trader.serving.http_server import make_app, run_app
 
-    logs.mkdir(parents=True, exist_ok=True)
+    if store is None:
+        logs.mkdir(parents=True, exist_ok=True)
+    opened = open_store(store or logs / LOGS_FILE)
     with ExitStack() as held:
-        desks = {}
+        held.callback(opened.close)
+        commits, desks = Commits(opened), {}
+        catalog, book = Catalog(policy, models), open_book(opened, plan.book)
         for name in instrument:
-            held.enter_context(locked(logs / f".{name}.lock", f"the log of {name}"))
-            log = AuditLog(logs / f"{name}.db")
-            desk = Desk(policy, log, plan.limits, bars_per_year=plan.bars_per_year)
-            desks[name] = desk
-            terminal.note(
-                f"{name}: {desk.session.bars_seen:,} bars, {desk.state.state}, log {log.path}"
+            held.enter_context(opened.held(name))
+            log = AuditLog(commits, name)
+            known = catalog.having(models_named(log))
+            desks[name] = desk = Desk(
+                known, log, plan.limits, bars_per_year=plan.bars_per_year, book=book
             )
+            seen = f"{desk.session.bars_seen:,} bars, {desk.state.state}"
+            terminal.note(f"{name}: {seen}, log in {opened.place}")
         delivery = Delivery(channels)
         held.callback(delivery.close)
-        known = {} if summary is None else dict.fromkeys(desks, summary)
-        watch = Watch(desks, watched, delivery, known)
-        app = make_app(desks, token=token, limits=plan.server, watcher=watch, open_paths=OPEN_PATHS)
+        trained = {} if summary is None else dict.fromkeys(desks, summary)
+        watch = Watch(desks, watched, delivery, trained)
+        app = make_app(
+            desks,
+            token=token,
+            limits=plan.server,
+            catalog=catalog,
+            watcher=watch,
+            open_paths=OPEN_PATHS,
+        )
         dashboard = Dashboard(
-            [desk.log.path for desk in desks.values()],
+            [Book(store or logs / LOGS_FILE, name) for name in desks],
             lambda: {name: {"broken": desk.broken} for name, desk in desks.items()},
         )
         dashboard.add_to(app)

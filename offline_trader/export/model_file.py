@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class ModelFile:
     metadata: dict[str, Any]
     task: GoalTask | None = None
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 (hex) of the bytes."""
         return bytes_sha256(self.payload)

@@ -9,13 +9,20 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from offline_trader.codec import parse_json
 from offline_trader.errors import DataError
+from offline_trader.serving import open_store
+from offline_trader.serving.places import is_database
+
+if TYPE_CHECKING:
+    from offline_trader.serving.store import Store
 
 __all__ = ["Book", "find_books"]
 
@@ -32,19 +39,22 @@ class Book:
     """A desk as its log tells it.
 
     Args:
-        path: of the log.
+        place: of the store: a file, or ``postgresql://…``.
+        desk: whose log it is in the store.
 
     Attributes:
-        instrument: the file's name.
+        instrument: the desk, or the file's name.
         row: number of the last row that was read.
 
     Raises:
         DataError: the file is no log, or cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.instrument, self.row = path, path.stem, 0
+    def __init__(self, place: Path | str, desk: str = "") -> None:
+        self.place, self.desk, self.row = place, desk, 0
+        self.instrument = desk or Path(place).stem
         self._store: sqlite3.Connection | None = None
+        self._database: Store | None = None
         self._head: dict[str, Any] = {
             "state": "NORMAL",
             "reason": "",
@@ -62,6 +72,12 @@ class Book:
         }
         self._points: deque[dict[str, Any]] = deque(maxlen=POINTS)
         self._events: deque[dict[str, Any]] = deque(maxlen=_EVENTS)
+
+    @property
+    def name(self) -> str:
+        """Of the log, in messages; no password in it."""
+        shown = "the database" if is_database(self.place) else str(self.place)
+        return f"{shown} ({self.desk})" if self.desk else shown
 
     def read_on(self) -> bool:
         """Whether there was something new; reads a part of what there is.
@@ -90,36 +106,46 @@ class Book:
 
     def close(self) -> None:
         """Read no more."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        for opened in (self._store, self._database):
+            if opened is not None:
+                opened.close()
+        self._store = self._database = None
 
     def _rows(self) -> list[tuple[int, str, str | None]]:
+        if is_database(self.place):
+            return self._rows_of_database(str(self.place))
         try:
             if self._store is None:
-                place = f"{self.path.resolve().as_uri()}?mode=ro"
-                self._store = sqlite3.connect(
-                    place, uri=True, isolation_level=None, timeout=1.0, check_same_thread=False
-                )
+                self._store = _reader(Path(self.place))
             marks = ", ".join("?" * len(_LONG))
             return self._store.execute(
                 f"SELECT number, kind, CASE WHEN kind IN ({marks}) THEN NULL ELSE content END "
-                "FROM log WHERE number > ? ORDER BY number LIMIT ?",
-                (*_LONG, self.row, _READ),
+                "FROM log WHERE desk = ? AND number > ? ORDER BY number LIMIT ?",
+                (*_LONG, self.desk, self.row, _READ),
             ).fetchall()
         except sqlite3.Error as error:
             self.close()
             raise DataError(
-                f"{self.path}: {error}", expected="an audit log that can be read"
+                f"{self.place}: {error}", expected="an audit log that can be read"
             ) from error
+
+    def _rows_of_database(self, url: str) -> list[tuple[int, str, str | None]]:
+        try:
+            if self._database is None:
+                self._database = open_store(url)
+            found = islice(self._database.rows(self.desk, self.row), _READ)
+            return [(row.number, row.kind, row.content) for row in found]
+        except DataError:
+            self.close()
+            raise
 
     def _content(self, number: int, text: str) -> Mapping[str, Any]:
         try:
             found = parse_json(text)
         except ValueError as error:
-            raise DataError(f"{self.path} row {number} is not JSON ({error})") from error
+            raise DataError(f"{self.name} row {number} is not JSON ({error})") from error
         if not isinstance(found, dict):
-            raise DataError(f"{self.path} row {number} is no JSON object")
+            raise DataError(f"{self.name} row {number} is no JSON object")
         return found
 
     def _take(self, number: int, kind: str, told: Mapping[str, Any]) -> None:
@@ -139,11 +165,13 @@ class Book:
                 reason = str(told["reason"])
                 self._head |= {"state": state, "reason": reason if kind == "halted" else ""}
                 self._event(number, told, kind, reason)
+            elif kind == "shadowed":
+                self._event(number, told, kind, f"model {str(told['model_sha256'])[:12]}")
             elif "model_sha256" in told:
                 self._opened(number, kind, told)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(
-                f"{self.path} row {number} cannot be read: {error!r}", expected="a desk's log"
+                f"{self.name} row {number} cannot be read: {error!r}", expected="a desk's log"
             ) from error
 
     def _opened(self, number: int, kind: str, told: Mapping[str, Any]) -> None:
@@ -208,21 +236,49 @@ class Book:
         )
 
 
-def find_books(store: Path) -> list[Path]:
-    """The logs in a folder (``*.db``), by name; a file is the only one.
+def find_books(store: Path | str) -> list[Book]:
+    """The logs in a store, or in every store of a folder (``*.db``), by name.
 
     Raises:
         DataError: nothing there.
     """
-    if store.is_file():
-        return [store]
-    found = sorted(store.glob("*.db")) if store.is_dir() else []
+    if is_database(store):
+        opened = open_store(store)
+        try:
+            names = opened.desks()
+        finally:
+            opened.close()
+        found = [Book(store, name) for name in names]
+    else:
+        place = Path(store)
+        files = [place] if place.is_file() else sorted(place.glob("*.db")) if place.is_dir() else []
+        found = [book for file in files for book in _books_in(file)]
     if not found:
         raise DataError(
-            f"no audit log at {store}",
+            f"no audit log at {'the database' if is_database(store) else store}",
             expected="the log of a desk, or a folder of them (--logs of `offline-trader serve`)",
         )
     return found
+
+
+def _books_in(file: Path) -> list[Book]:
+    """One for each desk; of a file that cannot be read one, which says so when it is read."""
+    try:
+        with closing(_reader(file)) as store:
+            names = [name for (name,) in store.execute("SELECT DISTINCT desk FROM log")]
+    except sqlite3.Error:
+        names = []
+    return [Book(file, name) for name in names or [""]]
+
+
+def _reader(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{file.resolve().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        timeout=1.0,
+        check_same_thread=False,
+    )
 
 
 def _seconds(moment: str) -> float:

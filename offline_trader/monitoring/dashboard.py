@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader import __version__
@@ -49,14 +48,14 @@ class Dashboard:
     """The page and its stream.
 
     Args:
-        logs: of the desks.
+        books: of the desks.
         live: what the process knows beside the logs, by instrument, as ``broken``.
     """
 
     def __init__(
-        self, logs: list[Path], live: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
+        self, books: list[Book], live: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     ) -> None:
-        self._books, self._live = [Book(path) for path in logs], live
+        self._books, self._live = books, live
         self._viewers = 0
         self._reading = asyncio.Lock()
         self._read_at = 0.0

@@ -11,15 +11,24 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.serving.account import Fill, Hold, Portfolio
-    from offline_trader.serving.audit_log import AuditLog, Entry
-    from offline_trader.serving.desk import Answer, Desk, replay
+    from offline_trader.serving.audit_log import AuditLog, Commits, Entry
+    from offline_trader.serving.broker import Broker, BrokerOrder, PaperBroker, trade
+    from offline_trader.serving.desk import Answer, Desk, models_named, replay
+    from offline_trader.serving.places import open_book, open_store
     from offline_trader.serving.risk import RiskLimits, RiskState, State
+    from offline_trader.serving.risk_book import BookLimits
     from offline_trader.serving.session import Decision, Holdings, Order, Session
+    from offline_trader.serving.shortfall import Day, daily_report
     from offline_trader.serving.vectors import write_vectors
 
 __all__ = [
     "Answer",
     "AuditLog",
+    "BookLimits",
+    "Broker",
+    "BrokerOrder",
+    "Commits",
+    "Day",
     "Decision",
     "Desk",
     "Entry",
@@ -27,12 +36,18 @@ __all__ = [
     "Hold",
     "Holdings",
     "Order",
+    "PaperBroker",
     "Portfolio",
     "RiskLimits",
     "RiskState",
     "Session",
     "State",
+    "daily_report",
+    "models_named",
+    "open_book",
+    "open_store",
     "replay",
+    "trade",
     "write_vectors",
 ]
 

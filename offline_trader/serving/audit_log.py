@@ -1,16 +1,15 @@
 """The audit log: what was seen, decided and let through, in rows whose hashes form a chain.
 
-One SQLite file in WAL mode with full synchronisation: a row that :meth:`AuditLog.append` returned
-is on disk, whatever happens next. Every row's hash covers its content and the hash of the row
-before, so a row that is changed, taken out or put in later breaks the chain at its place. Rows cut
-off at the end leave a chain that is whole but shorter: keep the last hash elsewhere to see that.
+A row that :meth:`AuditLog.append` returned, or that was staged before :meth:`AuditLog.commit`
+returned, is on disk, whatever happens next. Every row's hash covers its content and the hash of the
+row before, so a row that is changed, taken out or put in later breaks the chain at its place. Rows
+cut off at the end leave a chain that is whole but shorter: keep the last hash elsewhere to see it.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,13 @@ from typing import Any
 from offline_trader.codec import parse_json, to_json
 from offline_trader.errors import DataError
 from offline_trader.hashing import bytes_sha256
+from offline_trader.serving.places import open_store
+from offline_trader.serving.store import Row, Store
 
-__all__ = ["AuditLog", "Entry"]
+__all__ = ["AuditLog", "Commits", "Entry"]
 
 _FIRST = "0" * 64
-_TABLE = """
-CREATE TABLE IF NOT EXISTS log (
-    number INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL,
-    content TEXT NOT NULL,
-    hash TEXT NOT NULL
-) STRICT;
-CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON log
-    BEGIN SELECT RAISE(ABORT, 'an audit log is only appended to'); END;
-CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON log
-    BEGIN SELECT RAISE(ABORT, 'an audit log is only appended to'); END;
-"""
+_ENCODE = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
 @dataclass(frozen=True)
@@ -53,59 +43,120 @@ class Entry:
     hash: str
 
 
-class AuditLog:
-    """The log in a file; several processes may append, each row after the last.
+class Commits:
+    """What the logs of a store have staged, and its way to the disk.
 
-    Args:
-        path: of the file; made where there is none.
-
-    Raises:
-        DataError: the file is no log, or cannot be opened or made.
+    Attributes:
+        store: that is written.
+        failures: batches that were lost.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        with self._told():
-            self._store = sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
-            self._store.execute("PRAGMA journal_mode = WAL")
-            self._store.execute("PRAGMA synchronous = FULL")
-            self._store.executescript(_TABLE)
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.failures = 0
+        self._staged: list[Row] = []
 
-    def append(self, kind: str, content: Mapping[str, Any]) -> Entry:
-        """The row, once it is on disk.
+    def add(self, row: Row) -> None:
+        """To be written with the next batch."""
+        self._staged.append(row)
+
+    def write(self) -> None:
+        """Everything that was staged, in one transaction.
 
         Raises:
-            DataError: it cannot be written (disk full, file gone, another writer that does not
+            DataError: it cannot be written; nothing of it is, nor will be.
+        """
+        rows, self._staged = self._staged, []
+        if not rows and not self.store.begun:
+            return
+        try:
+            self.store.write(rows)
+        except BaseException:
+            self.failures += 1
+            raise
+
+
+class AuditLog:
+    """The log of one desk in a store.
+
+    Args:
+        place: a file, ``postgresql://…``, or the :class:`Commits` of an opened store.
+        desk: whose log it is; a store holds several.
+
+    Raises:
+        DataError: the store is none, or cannot be opened or made.
+    """
+
+    def __init__(self, place: Path | str | Commits, desk: str = "") -> None:
+        self.commits = place if isinstance(place, Commits) else Commits(open_store(place))
+        self.store, self.desk = self.commits.store, desk
+        self.name = f"{self.store.place} ({desk})" if desk else self.store.place
+        self._tail: tuple[int, str] | None = None
+        self._failures = self.commits.failures
+
+    def append(self, kind: str, content: Mapping[str, Any]) -> Entry:
+        """The row, once it is on disk; another process may have written the one before.
+
+        Raises:
+            DataError: it cannot be written (disk full, store gone, another writer that does not
                 end); the log is as it was.
         """
-        text = to_json(content, sort_keys=True)
-        with self._told(), self._transaction():
-            number, before = self._last()
-            chained = _hash(before, number + 1, kind, text)
-            self._store.execute(
-                "INSERT INTO log VALUES (?, ?, ?, ?)", (number + 1, kind, text, chained)
+        text = _text(content)
+        self.commit()
+        row = self.store.append(self.desk, lambda n, before: self._next(n, before, kind, text))
+        self._tail = (row.number, row.hash)
+        return Entry(row.number, kind, content, row.hash)
+
+    def follow(self, number: int, chained: str) -> None:
+        """What is staged next comes after this row, or is refused when it is written."""
+        self._tail = (number, chained)
+
+    def stage(self, kind: str, content: Mapping[str, Any]) -> Entry:
+        """The row, which is on disk once :meth:`commit` returned. One writer a log.
+
+        Raises:
+            DataError: the store cannot be read, or a batch was lost, which may have had rows of
+                this log in it.
+        """
+        if self._failures != self.commits.failures:
+            self._tail, self._failures = None, self.commits.failures
+            raise DataError(
+                f"rows for {self.store.place} were lost", expected="a store that can be written"
             )
-        return Entry(number + 1, kind, content, chained)
+        if self._tail is None:
+            self._tail = self.store.last(self.desk)
+        row = self._next(*self._tail, kind, _text(content))
+        self._tail = (row.number, row.hash)
+        self.commits.add(row)
+        return Entry(row.number, kind, content, row.hash)
+
+    def commit(self) -> None:
+        """Write what was staged here and in the other logs of the store.
+
+        Raises:
+            DataError: it cannot be written, or another process wrote to one of the logs; none of
+                it is on disk, and a row that was staged is lost.
+        """
+        self.commits.write()
 
     @property
     def last(self) -> tuple[int, str]:
-        """Number and hash of the last row; 0 and zeros where there is none."""
-        with self._told():
-            return self._last()
+        """Number and hash of the last row on disk; 0 and zeros where there is none."""
+        number, chained = self.store.last(self.desk)
+        return number, chained or _FIRST
 
-    def entries(self, *kinds: str) -> Iterator[Entry]:
+    def entries(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
         """The rows in order, of these kinds if any are named; hashes are not compared.
 
+        Args:
+            after: leave out the rows up to this number.
+
         Raises:
-            DataError: the file cannot be read, or a row is no JSON object.
+            DataError: the store cannot be read, or a row is no JSON object.
         """
-        with self._told():
-            rows = self._store.execute(
-                "SELECT number, kind, content, hash FROM log ORDER BY number"
-            )
-            for number, kind, text, chained in rows:
-                if not kinds or kind in kinds:
-                    yield Entry(number, kind, self._content(number, text), chained)
+        for row in self.store.rows(self.desk, after):
+            if not kinds or row.kind in kinds:
+                yield Entry(row.number, row.kind, self._content(row), row.hash)
 
     def verify(self) -> tuple[int, str]:
         """Number and hash of the last row, after the whole chain was recomputed.
@@ -114,61 +165,41 @@ class AuditLog:
             DataError: the first row that does not continue the chain.
         """
         expected, before = 0, _FIRST
-        with self._told():
-            rows = self._store.execute(
-                "SELECT number, kind, content, hash FROM log ORDER BY number"
-            )
-            for number, kind, text, chained in rows:
-                expected += 1
-                found = _hash(before, number, kind, text)
-                if number != expected or chained != found:
-                    raise DataError(
-                        f"{self.path} row {number} does not continue row {expected - 1}",
-                        expected=f"row {expected} with hash {found[:16]}…, found {chained[:16]}…",
-                        hint="a row was changed, taken out or put in; compare with a copy",
-                    )
-                before = chained
+        for row in self.store.rows(self.desk):
+            expected += 1
+            found = _hash(before, row.number, row.kind, row.content)
+            if row.number != expected or row.hash != found:
+                raise DataError(
+                    f"{self.name} row {row.number} does not continue row {expected - 1}",
+                    expected=f"row {expected} with hash {found[:16]}…, found {row.hash[:16]}…",
+                    hint="a row was changed, taken out or put in; compare with a copy",
+                )
+            before = row.hash
         return expected, before
 
     def close(self) -> None:
-        """No more rows."""
-        self._store.close()
+        """No more rows in any log of the store."""
+        self.store.close()
 
-    def _last(self) -> tuple[int, str]:
-        query = "SELECT number, hash FROM log ORDER BY number DESC LIMIT 1"
-        row = self._store.execute(query).fetchone()
-        return (0, _FIRST) if row is None else (int(row[0]), str(row[1]))
+    def _next(self, number: int, before: str, kind: str, text: str) -> Row:
+        chained = _hash(before or _FIRST, number + 1, kind, text)
+        return Row(self.desk, number + 1, kind, text, chained)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._store.execute("BEGIN IMMEDIATE")
+    def _content(self, row: Row) -> Mapping[str, Any]:
         try:
-            yield
-            self._store.execute("COMMIT")
-        except BaseException:
-            if self._store.in_transaction:
-                self._store.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OverflowError) as error:
-            raise DataError(
-                f"{self.path}: {error}",
-                expected="an audit log that can be read and written",
-                hint="look at the disk, the rights of the file and who else has it open",
-            ) from error
-
-    def _content(self, number: int, text: str) -> Mapping[str, Any]:
-        try:
-            found = parse_json(text)
+            found = parse_json(row.content)
         except ValueError as error:
-            raise DataError(f"{self.path} row {number} is not JSON ({error})") from error
+            raise DataError(f"{self.name} row {row.number} is not JSON ({error})") from error
         if not isinstance(found, dict):
-            raise DataError(f"{self.path} row {number} is no JSON object")
+            raise DataError(f"{self.name} row {row.number} is no JSON object")
         return found
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    try:
+        return _ENCODE(content)
+    except (TypeError, ValueError):  # dataclasses, arrays, numbers that JSON lacks
+        return to_json(content, sort_keys=True)
 
 
 def _hash(before: str, number: int, kind: str, text: str) -> str:

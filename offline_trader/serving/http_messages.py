@@ -19,7 +19,10 @@ __all__ = [
     "BarBody",
     "DecideBody",
     "HoldingsBody",
+    "LoadBody",
     "ReasonBody",
+    "ShadowBody",
+    "SwapBody",
     "WarmUpBody",
     "exposition",
     "told",
@@ -103,6 +106,27 @@ class ReasonBody(_Request):
     reason: Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
+class LoadBody(_Body):
+    """A file in the folder of models."""
+
+    file: Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class SwapBody(_Request):
+    """A loaded model that is to decide; refused if it differs by more than is said here."""
+
+    model_sha256: Annotated[str, Field(min_length=8, max_length=64)]
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+    max_difference: _Number | None = None
+
+
+class ShadowBody(_Request):
+    """A loaded model that sees the bars and orders nothing; null: nobody does any more."""
+
+    model_sha256: Annotated[str, Field(min_length=8, max_length=64)] | None
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
 def told(answer: Answer) -> dict[str, Any]:
     """The JSON form of a desk's answer."""
     decision, p = answer.decision, answer.decision.portfolio
@@ -113,7 +137,8 @@ def told(answer: Answer) -> dict[str, Any]:
         order = {
             "side": "buy" if answer.units > 0.0 else "sell",
             "units": abs(answer.units),
-            "type": "market",
+            "type": "market" if answer.limit_price is None else "limit",
+            "limit_price": answer.limit_price,
             "fill": made.fill,
             "reference_price": made.reference_price,
         }
@@ -128,6 +153,7 @@ def told(answer: Answer) -> dict[str, Any]:
         "risk_state": str(answer.state.state),
         "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity},
         "row": answer.row,
+        "model_sha256": answer.model_sha256,
     }
 
 

@@ -1,48 +1,51 @@
 """The server: desks behind HTTP, on one thread.
 
 Handlers are coroutines that never wait in the middle of a decision, so the decisions of a server
-come one after the other; what takes the time is the log's synchronisation. No answer holds a stack
-trace. Everything but ``/healthz`` and ``/readyz`` needs the token, where there is one.
+come one after the other; an answer leaves once its row is on disk. No answer holds a stack trace.
+Everything but ``/healthz`` and ``/readyz`` needs the token, where there is one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import gc
 import logging
 import socket
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from offline_trader import __version__
-from offline_trader.errors import ConfigError, OfflineTraderError, RiskHalt
+from offline_trader.errors import ConfigError, RiskHalt
+from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
+from offline_trader.serving.group_commit import GroupCommit
+from offline_trader.serving.http_guard import guard
 from offline_trader.serving.http_messages import (
     DecideBody,
+    LoadBody,
     ReasonBody,
+    ShadowBody,
+    SwapBody,
     WarmUpBody,
     exposition,
     told,
     told_desk,
 )
+from offline_trader.serving.model_swap import Comparison
 from offline_trader.serving.risk import State
 from offline_trader.serving.server_settings import ServerLimits
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
-    from fastapi.exceptions import RequestValidationError
+    from fastapi import FastAPI
     from fastapi.responses import JSONResponse, PlainTextResponse
-    from starlette.exceptions import HTTPException
-
-    _Next = Callable[[Request], Awaitable[Any]]
 
 __all__ = ["Watcher", "guarded_app", "make_app", "run_app"]
 
-_OPEN = frozenset({"/healthz", "/readyz"})
 _LAST_ANSWERS_S = 5
 """At the end, for requests that have begun; a stream would not end by itself."""
 _LOG = logging.getLogger("offline_trader.serving")
@@ -69,6 +72,7 @@ def make_app(
     *,
     token: str = "",
     limits: ServerLimits = ServerLimits(),
+    catalog: Catalog | None = None,
     watcher: Watcher | None = None,
     open_paths: Set[str] = frozenset(),
 ) -> FastAPI:
@@ -78,6 +82,7 @@ def make_app(
         desks: by the name of their instrument.
         token: that clients have to send (``Authorization: Bearer …``); empty: none.
         limits: of requests.
+        catalog: of models that may be put in force; by default the first desk's alone.
         watcher: it runs as long as the server does.
         open_paths: further paths that need no token.
     """
@@ -87,7 +92,7 @@ def make_app(
         open_paths=open_paths,
         background=None if watcher is None else watcher.run,
     )
-    _Routes(app, desks, watcher)
+    _Routes(app, desks, catalog or Catalog(next(iter(desks.values())).model), watcher)
     return app
 
 
@@ -122,7 +127,7 @@ def guarded_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    _Guard(app, token, limits, _OPEN | open_paths)
+    guard(app, token, limits, open_paths)
     return app
 
 
@@ -146,7 +151,9 @@ def run_app(
     import uvicorn
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as place:
+    # asyncio switches Nagle's algorithm off on sockets that name their protocol only: with it every
+    # answer, whose head and body are written apart, waits for the client's delayed acknowledgement.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as place:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             place.bind((host, port))
@@ -167,70 +174,38 @@ def run_app(
                 expected="a free port of this machine, and PEM files where TLS is asked for",
             ) from error
         scheme = "http" if tls_cert is None else "https"
+        gc.collect()
+        gc.freeze()  # what was loaded stays; looking through it again takes milliseconds
         listening(f"listening on {scheme}://{host}:{place.getsockname()[1]}")
         uvicorn.Server(settings).run(sockets=[place])
-
-
-class _Guard:
-    """Who may ask, how much and how often; and what a mistake is answered."""
-
-    def __init__(
-        self, app: FastAPI, token: str, limits: ServerLimits, open_paths: Set[str]
-    ) -> None:
-        from fastapi.exceptions import RequestValidationError
-        from starlette.exceptions import HTTPException
-
-        self._token, self._limits, self._open = token.encode(), limits, open_paths
-        self._credit, self._counted = 2.0 * limits.requests_per_second, time.monotonic()
-        app.middleware("http")(self.checked)
-        app.add_exception_handler(OfflineTraderError, _refused)
-        app.add_exception_handler(RequestValidationError, _misshapen)
-        app.add_exception_handler(HTTPException, _unanswered)
-
-    async def checked(self, request: Request, call_next: _Next) -> Any:
-        """The answer, or why there is none."""
-        if not self._has_credit():
-            return _error(429, "too many requests")
-        if request.url.path not in self._open and not self._is_known(request):
-            return _error(401, "no valid token", expected="Authorization: Bearer TOKEN")
-        length = request.headers.get("content-length")
-        if request.method == "POST" and (length is None or not length.isdigit()):
-            return _error(411, "a body without a stated length")
-        if length is not None and length.isdigit() and int(length) > self._limits.body_bytes:
-            return _error(413, f"a body of more than {self._limits.body_bytes:,} bytes")
-        try:
-            return await call_next(request)
-        except Exception:
-            _LOG.exception("a request failed")
-            return _error(500, "the server made a mistake; its log says which")
-
-    def _is_known(self, request: Request) -> bool:
-        if not self._token:
-            return True
-        given = request.headers.get("authorization", "").encode()
-        return hmac.compare_digest(given, b"Bearer " + self._token)
-
-    def _has_credit(self) -> bool:
-        now, rate = time.monotonic(), self._limits.requests_per_second
-        self._credit = min(2.0 * rate, self._credit + rate * (now - self._counted))
-        self._counted = now
-        if self._credit < 1.0:
-            return False
-        self._credit -= 1.0
-        return True
 
 
 class _Routes:
     """What can be asked."""
 
-    def __init__(self, app: FastAPI, desks: Mapping[str, Desk], watcher: Watcher | None) -> None:
-        self._desks, self._watcher = dict(desks), watcher
+    def __init__(
+        self,
+        app: FastAPI,
+        desks: Mapping[str, Desk],
+        catalog: Catalog,
+        watcher: Watcher | None,
+    ) -> None:
+        self._desks, self._catalog, self._watcher = dict(desks), catalog, watcher
         self._counts: dict[str, dict[str, float]] = {n: defaultdict(float) for n in desks}
+        stores = {id(desk.log.commits): desk.log.commits for desk in desks.values()}
+        self._commits = {
+            key: GroupCommit(each, [d for d in desks.values() if d.log.commits is each])
+            for key, each in stores.items()
+        }
         for path, handler, method in (
             ("/healthz", self.health, "GET"),
             ("/readyz", self.ready, "GET"),
             ("/metrics", self.metrics, "GET"),
             ("/v1/models", self.models, "GET"),
+            ("/v1/models/load", self.load, "POST"),
+            ("/v1/models/swap", self.swap, "POST"),
+            ("/v1/models/roll-back", self.roll_back, "POST"),
+            ("/v1/models/shadow", self.shadow, "POST"),
             ("/v1/desks", self.all_desks, "GET"),
             ("/v1/warm-up", self.warm_up, "POST"),
             ("/v1/decide", self.decide, "POST"),
@@ -262,8 +237,42 @@ class _Routes:
         return PlainTextResponse(exposition(self._desks, self._counts) + more)
 
     async def models(self) -> dict[str, Any]:
-        """The models that decide, with their rules and the limits around them."""
-        return {"models": [{"instrument": n, **d.stated} for n, d in self._desks.items()]}
+        """The models that decide, with their rules and the limits around them; what is loaded."""
+        found = [
+            {
+                "instrument": name,
+                **desk.stated,
+                "model_sha256": desk.model_sha256,
+                "shadow_sha256": desk.shadow_sha256,
+            }
+            for name, desk in self._desks.items()
+        ]
+        return {"models": found, "loaded": self._catalog.listed()}
+
+    async def load(self, body: LoadBody) -> dict[str, Any]:
+        """Open and check a model of the folder; nothing is decided by it yet."""
+        policy = await asyncio.to_thread(self._catalog.load, body.file)
+        return {"model_sha256": policy.file.sha256, "loaded": self._catalog.listed()}
+
+    async def swap(self, body: SwapBody) -> dict[str, Any]:
+        """From the next bar on a loaded model decides, after it was warmed and compared."""
+        name, desk = self._desk(body.instrument)
+        found = desk.swap(
+            self._catalog.find(body.model_sha256), body.reason, max_difference=body.max_difference
+        )
+        return _swapped(name, desk, found)
+
+    async def roll_back(self, body: ReasonBody) -> dict[str, Any]:
+        """The model before the one in force decides again."""
+        name, desk = self._desk(body.instrument)
+        return _swapped(name, desk, desk.roll_back(body.reason))
+
+    async def shadow(self, body: ShadowBody) -> dict[str, Any]:
+        """A loaded model sees every bar from now on and orders nothing; the log has its account."""
+        name, desk = self._desk(body.instrument)
+        named = body.model_sha256
+        desk.put_shadow(None if named is None else self._catalog.find(named), body.reason)
+        return {"instrument": name, "shadow_sha256": desk.shadow_sha256}
 
     async def all_desks(self) -> dict[str, Any]:
         """Where each desk stands."""
@@ -274,36 +283,47 @@ class _Routes:
         name, desk = self._desk(body.instrument)
         return told_desk(name, desk.warm_up([each.bar() for each in body.bars]))
 
-    async def decide(self, body: DecideBody) -> dict[str, Any]:
+    async def decide(self, body: DecideBody) -> JSONResponse:
         """The decision at each bar. What the broker holds is of the last one.
 
         A bar that is refused ends the request; the decisions before it are in the log.
         """
         name, desk = self._desk(body.instrument)
-        count, bars = self._counts[name], [each.bar() for each in body.bars]
+        bars = [each.bar() for each in body.bars]
         held = None if body.holdings is None else body.holdings.holdings()
-        answers = []
-        for i, bar in enumerate(bars):
-            begun = time.perf_counter()
-            try:
-                answer = desk.on_bar(bar, holdings=held if i == len(bars) - 1 else None)
-            except Exception:
-                count["refused"] += 1
-                if self._watcher is not None:
-                    self._watcher.refused(name)
-                raise
-            seconds = time.perf_counter() - begun
+        model_sha256 = desk.model_sha256
+        answers: list[tuple[Answer, float]] = []
+        problem: Exception | None = None
+        try:
+            for i, bar in enumerate(bars):
+                begun = time.perf_counter()
+                answer = desk.decide(bar, holdings=held if i == len(bars) - 1 else None)
+                answers.append((answer, time.perf_counter() - begun))
+        except Exception as error:
+            problem = error
+        try:
+            await self._commits[id(desk.log.commits)].durable()
+        except RiskHalt as halt:  # nothing of it may be acted upon
+            problem, answers = halt, []
+        self._count(name, answers, refused=problem is not None)
+        if problem is not None:
+            raise problem
+        from fastapi.responses import JSONResponse
+
+        shown = [told(answer) for answer, _ in answers]
+        return JSONResponse({"instrument": name, "model_sha256": model_sha256, "answers": shown})
+
+    def _count(self, name: str, answers: list[tuple[Answer, float]], *, refused: bool) -> None:
+        count = self._counts[name]
+        for answer, seconds in answers:
             count["decisions"] += 1
             count["orders"] += answer.units != 0.0
             count["seconds"] += seconds
             if self._watcher is not None:
                 self._watcher.decided(name, answer, seconds)
-            answers.append(told(answer))
-        return {
-            "instrument": name,
-            "model_sha256": desk.stated["model_sha256"],
-            "answers": answers,
-        }
+        count["refused"] += refused
+        if refused and self._watcher is not None:
+            self._watcher.refused(name)
 
     async def halt(self, body: ReasonBody) -> dict[str, Any]:
         """The kill switch."""
@@ -332,24 +352,5 @@ class _Routes:
         return name, self._desks[name]
 
 
-def _error(status: int, found: str, *, expected: str = "", hint: str = "") -> JSONResponse:
-    from fastapi.responses import JSONResponse
-
-    return JSONResponse(
-        {"error": {"found": found, "expected": expected, "hint": hint}}, status_code=status
-    )
-
-
-async def _refused(request: Request, error: OfflineTraderError) -> JSONResponse:
-    status = 503 if isinstance(error, RiskHalt) else 422
-    return _error(status, error.found, expected=error.expected, hint=error.hint)
-
-
-async def _misshapen(request: Request, error: RequestValidationError) -> JSONResponse:
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    return _error(422, f"{place}: {first['msg']}", expected="what /openapi.json says")
-
-
-async def _unanswered(request: Request, error: HTTPException) -> JSONResponse:
-    return _error(error.status_code, str(error.detail), expected="what /openapi.json says")
+def _swapped(name: str, desk: Desk, found: Comparison) -> dict[str, Any]:
+    return {"instrument": name, "model_sha256": desk.model_sha256, "compared": asdict(found)}

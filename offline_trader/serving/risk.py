@@ -12,15 +12,34 @@ and a person brings them back, with a reason (:func:`rearmed`).
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from offline_trader.errors import ConfigError
+from offline_trader.serving.exchange_hours import hours_of
 
-__all__ = ["Proposal", "RiskLimits", "RiskState", "State", "Verdict", "halted", "rearmed", "review"]
+__all__ = [
+    "Proposal",
+    "RiskLimits",
+    "RiskState",
+    "State",
+    "Verdict",
+    "day_of",
+    "halted",
+    "limit_price",
+    "rearmed",
+    "require_reason",
+    "review",
+]
+
+
+_LONGEST_WINDOW = 100_000
+_DAYS: dict[str, tuple[float, float, str]] = {}
+"""Of each zone the day that was asked for last: from, until (seconds since 1970), and its name."""
 
 
 class State(StrEnum):
@@ -52,7 +71,17 @@ class RiskLimits:
         max_price_age_s: age of the price, seconds from the bar's time stamp to the moment.
         max_equal_actions: equal actions in a row after which the output counts as frozen, and the
             state becomes REDUCE.
-        day_zone: time zone whose midnight begins a day.
+        collapse_window: last decisions whose actions are judged as an evaluation's are; COLLAPSED,
+            the state becomes REDUCE. 0: never.
+        min_confidence: smallest distance of an action from asking for nothing, in units of its
+            spread under input noise (:class:`~offline_trader.serving.model_watch.Confidence`);
+            None: any.
+        price_collar: orders have a limit price so far beyond the reference price, as a share of
+            it (above for a purchase, below for a sale); None: they are market orders.
+        day_zone: time zone whose midnight begins a day, where there is no calendar.
+        calendar: code of an exchange, such as XNYS: a day is its session, and what is decided
+            after the close is of the next one. Needs ``exchange-calendars``.
+        open_only: no order while that exchange is closed.
     """
 
     max_exposure: float = 1.0
@@ -64,14 +93,26 @@ class RiskLimits:
     max_price_move: float = 0.2
     max_price_age_s: float = 3_600.0
     max_equal_actions: float = 200
+    collapse_window: int = 1_000
+    min_confidence: float | None = None
+    price_collar: float | None = None
     day_zone: str = "UTC"
+    calendar: str | None = None
+    open_only: bool = False
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            number = isinstance(value, int | float) and 0.0 <= value < math.inf
-            if each.name != "day_zone" and value is not None and not number:
-                raise ConfigError(f"risk.{each.name} is {value}", expected="a number of 0 or more")
+        require_numbers(self, "risk", other=("day_zone", "calendar", "open_only"))
+        if self.price_collar is not None and self.price_collar >= 1.0:
+            raise ConfigError(f"risk.price_collar is {self.price_collar}", expected="below 1")
+        if self.collapse_window > _LONGEST_WINDOW:
+            raise ConfigError(
+                f"risk.collapse_window is {self.collapse_window}",
+                expected=f"{_LONGEST_WINDOW:,} or less",
+            )
+        if self.calendar is not None:
+            hours_of(self.calendar)
+        elif self.open_only:
+            raise ConfigError("risk.open_only without risk.calendar", expected="an exchange's code")
         try:
             ZoneInfo(self.day_zone)
         except (KeyError, ValueError, OSError) as error:
@@ -129,6 +170,10 @@ class Proposal(NamedTuple):
         action: the model's; None: it was not asked.
         lot: multiples that orders come in; 0: any.
         min_notional: smaller orders are not sent, unless they close the position.
+        collapsed: the verdict on the last actions; empty: none.
+        confidence: of the action; None: it was not asked for.
+        caps: largest |position value| after the order that other limits leave, and their names.
+        barred: why nothing may be ordered by other limits; empty: it may.
     """
 
     units: float
@@ -140,6 +185,10 @@ class Proposal(NamedTuple):
     action: float | None = None
     lot: float = 0.0
     min_notional: float = 0.0
+    collapsed: str = ""
+    confidence: float | None = None
+    caps: tuple[tuple[float, str], ...] = ()
+    barred: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,17 +209,33 @@ def halted(state: RiskState, reason: str) -> RiskState:
     return state.worse(State.HALT, reason)
 
 
+def require_reason(reason: str, what: str) -> None:
+    """Nothing if there is a reason.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not reason.strip():
+        raise ConfigError(f"no reason {what}", expected="who does it, and why")
+
+
 def rearmed(state: RiskState, reason: str) -> RiskState:
     """Back to NORMAL by a person; losses count anew from the next equity on.
 
     Raises:
         ConfigError: no reason.
     """
-    if not reason.strip():
-        raise ConfigError("no reason to re-arm", expected="who does it, and why")
+    require_reason(reason, "to re-arm")
     return replace(
         state, state=State.NORMAL, reason="", day="", peak=0.0, equal_actions=0, action=None
     )
+
+
+def limit_price(limits: RiskLimits, units: float, reference: float) -> float | None:
+    """The limit price of an order of signed ``units``; None: a market order, or none."""
+    if limits.price_collar is None or units == 0.0:
+        return None
+    return reference * (1.0 + math.copysign(limits.price_collar, units))
 
 
 def review(limits: RiskLimits, before: RiskState, asked: Proposal) -> tuple[RiskState, Verdict]:
@@ -193,8 +258,12 @@ def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal) -> str | None
     numbers = (asked.units, asked.price, asked.bar_time, asked.now, asked.held, asked.equity)
     if not all(map(math.isfinite, numbers)) or asked.price <= 0.0:
         return "a number of the proposal is none"
+    if not all(cap >= 0.0 for cap, _ in asked.caps):
+        return "a limit of the book is no number"
     if asked.now < before.moment:
         return f"the clock went back by {before.moment - asked.now:.6g} s"
+    if day_of(limits, asked.now) is None:
+        return f"the calendar of {limits.calendar or limits.day_zone} does not reach this moment"
     age = asked.now - asked.bar_time
     if not 0.0 <= age <= limits.max_price_age_s:
         return f"the price is {age:.6g} s old, 0 to {limits.max_price_age_s:.6g} are allowed"
@@ -209,33 +278,46 @@ def _counted(
     limits: RiskLimits, before: RiskState, asked: Proposal, *, believed: bool
 ) -> RiskState:
     """The state with this moment's day, equity, price and action in it."""
-    state = before
+    kept = dict(vars(before))
     if math.isfinite(asked.price) and asked.price > 0.0:
         # a price that is not believed once is the new level if the next one agrees with it
-        state = replace(state, price=asked.price)
+        kept["price"] = asked.price
+    worse: list[tuple[State, str]] = []
     if asked.action is not None:
-        equal = state.equal_actions + 1 if asked.action == state.action else 1
-        state = replace(state, action=asked.action, equal_actions=equal)
+        equal = before.equal_actions + 1 if asked.action == before.action else 1
+        kept["action"], kept["equal_actions"] = asked.action, equal
         if equal > limits.max_equal_actions:
-            state = state.worse(State.REDUCE, f"{equal} equal actions in a row")
+            worse.append((State.REDUCE, f"{equal} equal actions in a row"))
+    if asked.collapsed:
+        worse.append((State.REDUCE, f"the model has collapsed: {asked.collapsed}"))
     if math.isfinite(asked.now) and asked.now >= before.moment:
-        state = replace(state, moment=asked.now)
-    if not believed:
-        return state
-    day = datetime.fromtimestamp(asked.now, UTC).astimezone(ZoneInfo(limits.day_zone))
-    today = day.date().isoformat()
-    if today != state.day:
-        state = replace(state, day=today, day_equity=asked.equity, orders_today=0)
-    state = replace(state, peak=max(state.peak, asked.equity))
-    for loss, start, limit, worst, name in (
-        (state.day_equity - asked.equity, state.day_equity, limits.max_daily_loss, State.REDUCE,
-         "the day's loss"),
-        (state.peak - asked.equity, state.peak, limits.max_drawdown, State.HALT, "the drawdown"),
-    ):  # fmt: skip
+        kept["moment"] = asked.now
+    if believed:
+        today = day_of(limits, asked.now)
+        if today != before.day:
+            kept |= {"day": today, "day_equity": asked.equity, "orders_today": 0}
+        kept["peak"] = max(before.peak, asked.equity)
+        worse += _losses(limits, kept["day_equity"], kept["peak"], asked.equity)
+    state = RiskState(**kept)
+    for severity, reason in worse:
+        state = state.worse(severity, reason)
+    return state
+
+
+def _losses(
+    limits: RiskLimits, day_equity: float, peak: float, equity: float
+) -> list[tuple[State, str]]:
+    """The states that the losses lead to, and why."""
+    found = []
+    for start, limit, worst, name in (
+        (day_equity, limits.max_daily_loss, State.REDUCE, "the day's loss"),
+        (peak, limits.max_drawdown, State.HALT, "the drawdown"),
+    ):
+        loss = start - equity
         if start <= 0.0 or loss > limit * start:
             share = f"{loss / start:.2%}" if start > 0.0 else "everything"
-            state = state.worse(worst, f"{name} is {share}, {limit:.2%} are allowed")
-    return state
+            found.append((worst, f"{name} is {share}, {limit:.2%} are allowed"))
+    return found
 
 
 def _refusal(limits: RiskLimits, state: RiskState, asked: Proposal) -> str | None:
@@ -244,8 +326,19 @@ def _refusal(limits: RiskLimits, state: RiskState, asked: Proposal) -> str | Non
         return f"halted: {state.reason}"
     if asked.bar_time <= state.ordered_at:
         return "an order of this bar, or of a later one, was let through already"
+    if limits.open_only and limits.calendar is not None:
+        hours = hours_of(limits.calendar)
+        if not hours.is_open(asked.now):
+            return f"{limits.calendar} is closed, it opens {hours.next_open(asked.now)}"
     if state.orders_today >= limits.max_orders_per_day:
         return f"{state.orders_today} orders today, {limits.max_orders_per_day:.0f} are allowed"
+    if asked.barred:
+        return asked.barred
+    if limits.min_confidence is not None:
+        sure = asked.confidence
+        if sure is None or not sure >= limits.min_confidence:
+            shown = "unknown" if sure is None else f"{sure:.3g}"
+            return f"the confidence is {shown}, {limits.min_confidence:.3g} is asked for"
     if state.state is State.REDUCE and asked.units * asked.held >= 0.0:
         return f"only towards zero: {state.reason}"
     return None
@@ -263,6 +356,7 @@ def _cut(limits: RiskLimits, state: RiskState, asked: Proposal) -> tuple[float, 
     for limit, name in (
         (limits.max_exposure * max(asked.equity, 0.0), "the largest exposure"),
         (_or_any(limits.max_position_notional), "the largest position"),
+        *asked.caps,
     ):
         # What leads towards zero is always allowed, also from a position beyond the limit.
         room.append((max(limit / asked.price, 0.0) + towards, name))
@@ -280,6 +374,38 @@ def _cut(limits: RiskLimits, state: RiskState, asked: Proposal) -> tuple[float, 
     if size * asked.price < asked.min_notional and not closes:
         size = 0.0
     return sign * size if size > 0.0 else 0.0, tuple(reasons)
+
+
+def require_numbers(settings: Any, name: str, *, other: Collection[str] = ()) -> None:
+    """Nothing if each field but the others is None or a number of 0 or more.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        number = isinstance(value, int | float) and 0.0 <= value < math.inf
+        if each.name not in other and value is not None and not number:
+            raise ConfigError(f"{name}.{each.name} is {value}", expected="a number of 0 or more")
+
+
+def day_of(limits: RiskLimits, moment: float) -> str | None:
+    """The day that counts a moment; None: no calendar reaches it."""
+    if limits.calendar is not None:
+        return hours_of(limits.calendar).day(moment)
+    begin, end, today = _DAYS.get(limits.day_zone, (0.0, 0.0, ""))
+    if begin <= moment < end:
+        return today
+    zone = ZoneInfo(limits.day_zone)
+    try:
+        day = datetime.fromtimestamp(moment, zone).date()
+        begin = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
+        after = day + timedelta(days=1)
+        end = datetime(after.year, after.month, after.day, tzinfo=zone).timestamp()
+    except (ValueError, OSError, OverflowError):
+        return None
+    _DAYS[limits.day_zone] = begin, end, day.isoformat()
+    return day.isoformat()
 
 
 def _or_any(limit: float | None) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from offline_trader.errors import ConfigError
 from offline_trader.serving.risk import RiskLimits
+from offline_trader.serving.risk_book import BookLimits
 
 __all__ = ["ServeConfig", "ServerLimits", "read_token", "require_names", "require_safe_place"]
 
@@ -42,13 +43,15 @@ class ServeConfig:
     """Settings of ``offline-trader serve``.
 
     Attributes:
-        limits: of the risk gate.
+        limits: of the risk gate of each instrument.
+        book: limits over all instruments of the store together.
         server: of requests.
         bars_per_year: of the instruments, for the cost of borrowing; None: by model and rules none
             is needed.
     """
 
     limits: RiskLimits = field(default_factory=RiskLimits)
+    book: BookLimits = field(default_factory=BookLimits)
     server: ServerLimits = field(default_factory=ServerLimits)
     bars_per_year: float | None = None
 

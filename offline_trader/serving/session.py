@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -158,6 +159,7 @@ class Session:
         self._seen = 0
         self._pending: float | None = None
         self._amended: float | None = None
+        self._limit_price: float | None = None
         self._account_runs = False
 
     @property
@@ -234,13 +236,39 @@ class Session:
             return self._held(bar, Hold.NO_FEATURES, row, fill)
         return self._decide(bar, row, fill)
 
-    def amend(self, units: float) -> None:
+    def amend(self, units: float, *, limit_price: float | None = None) -> None:
         """Of the last decision's order only ``units`` (signed; 0: nothing) were sent.
 
-        The own account fills these, within what cash and the rules' limits allow. The smoother
-        moves by the action that was decided.
+        The own account fills these, within what cash and the rules' limits allow, and nothing at
+        an open beyond the limit price. The smoother moves by the action that was decided.
         """
-        self._amended = units
+        self._amended, self._limit_price = units, limit_price
+
+    def twin(self, model: Decider) -> Session:
+        """Another session that has seen the same bars, whose account begins as this one is now.
+
+        Raises:
+            SchemaMismatch: ``model`` reads other columns.
+        """
+        other = copy(self)
+        other._stream = deepcopy(self._stream)
+        other._observation = self._observation.copy()
+        other._pending, other._amended, other._limit_price = None, None, None
+        other.swap(model)
+        return other
+
+    def swap(self, model: Decider) -> None:
+        """From the next bar on ``model`` decides; features and account go on.
+
+        Raises:
+            SchemaMismatch: it reads other columns.
+        """
+        if model.layout.hash != self.model.layout.hash:
+            raise SchemaMismatch(
+                f"the model reads layout {model.layout.hash[:12]}",
+                expected=f"{self.model.layout.hash[:12]}, that of the one before",
+            )
+        self.model = model
 
     def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
         observation = self._observation
@@ -290,7 +318,10 @@ class Session:
     ) -> Fill:
         """Carry the account from the last close to this one; what was filled on the way."""
         p, action, amended = self._portfolio, self._pending, self._amended
-        self._amended = None
+        if self._limit_price is not None and not self._terms.at_close and amended is not None:
+            beyond = (bar.open - self._limit_price) * amended > 0.0
+            amended = 0.0 if beyond else amended
+        self._amended = self._limit_price = None
         begins, self._account_runs = not self._account_runs, True
         if holdings is not None:
             cash, units, entry = holdings

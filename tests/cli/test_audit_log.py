@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_a_whole_chain_is_verified_and_exported(
 ) -> None:
     assert code_of(["verify", str(log), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    (told,) = told["logs"]
     assert (told["rows"], told["hash"]) == AuditLog(log).last
     assert code_of(["export", str(log)]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -45,10 +47,9 @@ def test_no_log_and_a_changed_one_are_data_errors(
     missing = log.with_name("missing.db")
     assert code_of(["verify", str(missing)]) == 3
     assert not missing.exists()
-    made = AuditLog(log)
-    made._store.execute("DROP TRIGGER no_update")
-    made._store.execute("UPDATE log SET content = '{}' WHERE number = 2")
-    made.close()
+    with sqlite3.connect(log) as store:
+        store.execute("DROP TRIGGER no_update")
+        store.execute("UPDATE log SET content = '{}' WHERE number = 2")
     capsys.readouterr()
     for command in ("verify", "export"):
         assert code_of([command, str(log)]) == 3

@@ -31,7 +31,7 @@ def desk(make_model: MakeModel, bars: Bars, tmp_path: Path) -> Desk:
 
 
 def test_a_book_follows_the_log_as_it_grows(desk: Desk, bars: Bars) -> None:
-    book = Book(desk.log.path)
+    book = Book(desk.log.name)
     assert book.read_on()
     assert not book.read_on()
     assert (book.head["decisions"], book.head["model"]) == (0, desk.stated["model_sha256"])
@@ -57,7 +57,7 @@ def test_a_book_follows_the_log_as_it_grows(desk: Desk, bars: Bars) -> None:
 
 
 def test_halts_refusals_and_alerts_are_events(desk: Desk, bars: Bars) -> None:
-    book = Book(desk.log.path)
+    book = Book(desk.log.name)
     desk.on_bar(bars[300])
     with pytest.raises(DataError):
         desk.on_bar(bars[299])
@@ -84,13 +84,19 @@ def test_halts_refusals_and_alerts_are_events(desk: Desk, bars: Bars) -> None:
 def test_a_book_only_reads(desk: Desk, bars: Bars, tmp_path: Path) -> None:
     desk.on_bar(bars[300])
     before = desk.log.last
-    book = Book(desk.log.path)
+    book = Book(desk.log.name)
     book.read_on()
     assert book._store is not None
     with pytest.raises(Exception, match="readonly"):
-        book._store.execute("INSERT INTO log VALUES (99, 'x', '{}', '')")
+        book._store.execute("INSERT INTO log VALUES ('', 99, 'x', '{}', '')")
     assert desk.log.last == before
-    assert find_books(tmp_path) == [desk.log.path]
+    assert [(each.place, each.desk) for each in find_books(tmp_path)] == [(tmp_path / "OU.db", "")]
+    two = Desk(desk.model, AuditLog(desk.log.commits, "TWO"), LIMITS)
+    found = find_books(tmp_path / "OU.db")
+    assert sorted(each.instrument for each in found) == ["OU", "TWO"]
+    second = next(each for each in found if each.desk == "TWO")
+    second.read_on()
+    assert second.head["model"] == two.model_sha256
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
@@ -107,4 +113,4 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     strange = AuditLog(tmp_path / "strange.db")
     strange.append("decided", {"hold": None})
     with pytest.raises(DataError, match="row 1 cannot be read"):
-        Book(strange.path).read_on()
+        Book(strange.name).read_on()

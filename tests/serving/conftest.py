@@ -66,19 +66,20 @@ def lively(layout: ObservationLayout, seed: int = 0) -> NDArray[np.float64]:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """``make_model(rules, layout=, weights=)``: the path of a model."""
+    """``make_model(rules, layout=, weights=, seed=)``: the path of a model."""
 
     def make(
         rules: SimulatorConfig | None = SimulatorConfig(),
         layout: ObservationLayout | None = None,
         weights: NDArray[Any] | None = None,
+        seed: int = 0,
     ) -> Path:
         layout = layout or observation_layout()
         return linear_model(
             tmp_path / f"policy{len(list(tmp_path.iterdir()))}.onnx",
             rules,
             layout,
-            lively(layout) if weights is None else weights,
+            lively(layout, seed) if weights is None else weights,
         )
 
     return make

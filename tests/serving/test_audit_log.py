@@ -28,7 +28,7 @@ def test_rows_come_back_in_order_and_the_chain_holds(log: AuditLog) -> None:
     assert [each.content["i"] for each in log.entries("bar")] == list(range(5))
     assert [each.number for each in log.entries()] == [1, 2, 3, 4, 5, 6]
     assert log.verify() == log.last
-    again = AuditLog(log.path)
+    again = AuditLog(log.name)
     assert again.last == log.last
     assert list(again.entries()) == list(log.entries())
 
@@ -45,7 +45,7 @@ def test_rows_come_back_in_order_and_the_chain_holds(log: AuditLog) -> None:
 )
 def test_every_change_breaks_the_chain_at_its_place(change: str, row: int, log: AuditLog) -> None:
     log.close()
-    store = sqlite3.connect(log.path)
+    store = sqlite3.connect(log.name)
     with pytest.raises(sqlite3.DatabaseError, match="only appended to"):
         store.execute(change)
     for trigger in ("no_update", "no_delete"):
@@ -54,11 +54,11 @@ def test_every_change_breaks_the_chain_at_its_place(change: str, row: int, log: 
     store.commit()
     store.close()
     with pytest.raises(DataError, match=rf"audit.db row {row} does not continue"):
-        AuditLog(log.path).verify()
+        AuditLog(log.name).verify()
 
 
 def test_two_writers_make_one_chain(log: AuditLog) -> None:
-    other = AuditLog(log.path)
+    other = AuditLog(log.name)
     for i in range(10):
         (log, other)[i % 2].append("bar", {"i": i})
     assert other.verify()[0] == 15

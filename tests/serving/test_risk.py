@@ -38,6 +38,15 @@ NOW = Proposal(units=10.0, price=100.0, bar_time=DAY, now=DAY + 1.0, held=0.0, e
         ({"max_position_notional": 500.0}, {"held": 10.0}, 0.0, "the largest position"),
         ({"max_position_notional": 500.0}, {"held": 10.0, "units": -12.0}, -12.0, ""),
         ({"max_position_notional": 500.0}, {"held": 10.0, "units": -20.0}, -15.0, "position"),
+        ({}, {"caps": ((300.0, "all desks"),)}, 3.0, "all desks"),
+        ({}, {"caps": ((300.0, "all desks"),), "held": 10.0, "units": -5.0}, -5.0, ""),
+        ({}, {"caps": ((math.nan, "all desks"),)}, 0.0, "a limit of the book is no number"),
+        ({}, {"barred": "25 orders of all desks today"}, 0.0, "25 orders of all desks"),
+        ({"min_confidence": 2.0}, {"confidence": 2.0}, 10.0, ""),
+        ({"min_confidence": 2.0}, {"confidence": 1.99}, 0.0, "the confidence is 1.99"),
+        ({"min_confidence": 2.0}, {"confidence": math.nan}, 0.0, "the confidence is nan"),
+        ({"min_confidence": 2.0}, {}, 0.0, "the confidence is unknown"),
+        ({}, {"collapsed": "99% hold"}, 0.0, "the model has collapsed: 99% hold"),
         ({"max_order_notional": 450.0}, {"lot": 2.0}, 4.0, "the largest order"),
         ({"max_order_notional": 450.0}, {"min_notional": 500.0}, 0.0, "the largest order"),
         ({"max_orders_per_day": 0}, {}, 0.0, "0 orders today"),
@@ -138,7 +147,7 @@ def test_a_person_brings_it_back_with_a_reason() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"max_drawdown": -1.0}, {"max_exposure": math.nan}, {"max_exposure": math.inf},
-     {"day_zone": "Nowhere"}],
+     {"day_zone": "Nowhere"}, {"price_collar": 1.0}, {"collapse_window": 10**9}],
 )  # fmt: skip
 def test_limits_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"risk.{next(iter(wrong))}"):
@@ -167,12 +176,16 @@ class Histories(RuleBasedStateMachine):
         self.state, verdict = review(self.limits, before, asked)
         order = ("NORMAL", "REDUCE", "HALT")
         assert order.index(self.state.state) >= order.index(before.state)
+        if asked.collapsed:
+            assert self.state.state is not State.NORMAL
         units = verdict.units
         if units == 0.0:
             return
         assert math.copysign(1.0, units) == math.copysign(1.0, asked.units)
         assert abs(units) <= abs(asked.units)
         assert self.state.state is not State.HALT
+        assert not asked.barred
+        assert asked.bar_time > before.ordered_at
         assert 0.0 <= asked.now - asked.bar_time <= self.limits.max_price_age_s
         assert asked.now >= before.moment
         if before.price > 0.0:
@@ -182,7 +195,8 @@ class Histories(RuleBasedStateMachine):
         assert abs(units) * asked.price <= 5_000.0 * slack
         grows = abs(after) > abs(asked.held) or after * asked.held < 0.0
         if grows:
-            assert abs(after) * asked.price <= 0.8 * asked.equity * slack + 1e-6
+            for cap in (0.8 * asked.equity, *(cap for cap, _ in asked.caps)):
+                assert abs(after) * asked.price <= cap * slack + 1e-6
         if self.state.state is State.REDUCE:
             assert abs(after) <= abs(asked.held)
             assert after * asked.held >= 0.0
@@ -201,6 +215,22 @@ class Histories(RuleBasedStateMachine):
             Proposal(units, self.price, self.moment, self.moment, self.held, equity, units)
         )
 
+    @rule(
+        units=st.floats(-300.0, 300.0),
+        cap=st.floats(0.0, 10_000.0) | st.sampled_from([math.nan, -1.0]),
+        barred=st.sampled_from(["", "", "the book"]),
+        collapsed=st.sampled_from(["", "", "", "98% hold"]),
+    )
+    def with_a_book(self, units: float, cap: float, barred: str, collapsed: str) -> None:
+        self.moment += 60.0
+        equity = self.cash + self.held * self.price
+        asked = Proposal(units, self.price, self.moment, self.moment, self.held, equity)
+        self.propose(asked._replace(caps=((cap, "the book"),), barred=barred, collapsed=collapsed))
+
+    @rule()
+    def kill_switch(self) -> None:
+        self.state = halted(self.state, "test")
+
     @rule(units=numbers, price=numbers, bar=numbers, now=numbers, held=numbers, equity=numbers)
     def anything(self, **values: float) -> None:
         self.propose(
@@ -210,8 +240,10 @@ class Histories(RuleBasedStateMachine):
             )
         )  # fmt: skip
 
-    @rule()
-    def person(self) -> None:
+    @rule(looked=st.sampled_from([False, False, True]))
+    def person(self, looked: bool) -> None:
+        if not looked:
+            return
         self.state = rearmed(self.state, "test")
         self.by_day.clear()
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.error
@@ -24,11 +25,22 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from offline_trader.cli.main import main
+from offline_trader.errors import DataError
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
-from offline_trader.serving import Answer, AuditLog, Desk, RiskLimits
+from offline_trader.serving import (
+    Answer,
+    AuditLog,
+    Commits,
+    Desk,
+    RiskLimits,
+    models_named,
+    replay,
+)
+from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.http_server import make_app
 from offline_trader.serving.server_settings import ServerLimits
+from offline_trader.serving.store import SqliteStore
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
@@ -271,7 +283,7 @@ def test_our_own_mistake_shows_no_trace(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(desk, "on_bar", broken)
+    monkeypatch.setattr(desk, "decide", broken)
     answered = server.post("/v1/decide", bars=[body_of(bars[0])])
     assert (answered.status_code, "secret" in answered.text) == (500, False)
 
@@ -305,7 +317,9 @@ def test_a_halt_over_http_stops_orders_until_it_is_lifted(
 
 def test_a_log_that_is_gone_answers_503(server: Server, desk: Desk, bars: Bars) -> None:
     server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
-    desk.log._store.execute("DROP TABLE log")
+    blocker = sqlite3.connect(desk.log.name)
+    blocker.execute("DROP TABLE log")
+    blocker.close()
     for bar in bars.slice(300, 302):
         answered = server.post("/v1/decide", bars=[body_of(bar)])
         assert answered.status_code == 503
@@ -354,7 +368,7 @@ def test_a_served_model_is_killed_and_goes_on(
     whole = Desk(policy, AuditLog(tmp_path / "one.db"), limits).warm_up(bars.slice(0, 300))
     expected = [whole.on_bar(bar) for bar in bars.slice(300, 320)]
     assert [row["action"] for row in rows] == [each.decision.action for each in expected]
-    log = AuditLog(tmp_path / "logs" / "OU.db")
+    log = AuditLog(tmp_path / "logs" / "audit.db", "OU")
     log.verify()
     assert [row["row"] for row in rows] == [each.number for each in log.entries("decided")]
 
@@ -369,6 +383,9 @@ def test_a_served_model_is_killed_and_goes_on(
         (["--token-file", "none"], "no file none"),
         (["--tls-cert", "x.pem"], "a certificate or a key alone"),
         (["--instrument", "../up"], "instrument '../up'"),
+        (["--store", "elsewhere.db"], "--store elsewhere.db"),
+        (["--models", "nowhere"], "no folder nowhere"),
+        (["--set", "book.max_gross=-1"], "book.max_gross is -1"),
         (["--instrument", "ou"], "there twice"),
         (["--set", "limits.max_exposure=-1"], "risk.max_exposure is -1"),
     ],
@@ -406,3 +423,129 @@ def test_a_taken_port_is_named(
             main([*words, "--port", port])
     assert stop.value.code == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_models_are_loaded_swapped_and_rolled_back_over_http(
+    desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    made = make_model(SimulatorConfig(action_mode="target_long"), seed=1)
+    made.rename(folder / "new.onnx")
+    (folder / "garbage.onnx").write_bytes(b"\x00garbage" * 100)
+    server = Server(make_app({"OU": desk}, token=TOKEN, catalog=Catalog(policy, folder)))
+    server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
+    server.post("/v1/decide", bars=[body_of(bar) for bar in bars.slice(300, 310)])
+    for file, message in (
+        ("../served.db", "no file"),
+        ("none.onnx", "no file"),
+        ("garbage.onnx", "garbage.onnx"),
+    ):
+        refused = server.post("/v1/models/load", file=file)
+        assert (refused.status_code, message in refused.text) == (422, True)
+    new = server.post("/v1/models/load", file="new.onnx").json()["model_sha256"]
+    missing = server.post("/v1/models/swap", model_sha256="0" * 12, reason="x")
+    assert "0 loaded models" in missing.json()["error"]["found"]
+    far = server.post("/v1/models/swap", model_sha256=new, reason="x", max_difference=1e-6)
+    assert "differ by up to" in far.json()["error"]["found"]
+    swapped = server.post("/v1/models/swap", model_sha256=new[:12], reason="A. Person").json()
+    assert (swapped["model_sha256"], swapped["compared"]["observations"]) == (new, 10)
+    told = server.post("/v1/decide", bars=[body_of(bars[310])]).json()
+    assert told["model_sha256"] == told["answers"][0]["model_sha256"] == new
+    assert server.ask("GET", "/v1/models").json()["models"][0]["model_sha256"] == new
+    shadow = {"model_sha256": policy.file.sha256, "reason": "x"}
+    assert (
+        server.post("/v1/models/shadow", **shadow).json()["shadow_sha256"] == shadow["model_sha256"]
+    )
+    back = server.post("/v1/models/roll-back", reason="A. Person").json()
+    assert back["model_sha256"] == policy.file.sha256
+    server.post("/v1/decide", bars=[body_of(bars[311])])
+    known = Catalog(policy, folder).having(models_named(desk.log))
+    assert {each.file.sha256 for each in known} == {new, policy.file.sha256}
+    assert replay(known, AuditLog(desk.log.name)) == 12
+
+
+def test_swaps_under_load_lose_nothing_and_mix_nothing(
+    desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    other = OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long"), seed=1))
+    catalog = Catalog(policy, other.path.parent)
+    hashes = [catalog.load(other.path.name).file.sha256, policy.file.sha256]
+    desk.warm_up(bars.slice(0, 300))
+    app = make_app({"OU": desk}, catalog=catalog, limits=ServerLimits(requests_per_second=1e9))
+
+    async def load() -> list[Any]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            async def ask() -> list[Any]:
+                answers = []
+                for bar in bars.slice(300, 420):
+                    answers.append(await client.post("/v1/decide", json={"bars": [body_of(bar)]}))
+                return answers
+
+            async def swap() -> None:
+                for i in range(60):
+                    body = {"model_sha256": hashes[i % 2], "reason": "test"}
+                    assert (await client.post("/v1/models/swap", json=body)).status_code == 200
+                    for _ in range(i % 5):
+                        await asyncio.sleep(0)
+
+            answers = asyncio.create_task(ask())
+            await swap()
+            return await answers
+
+    answers = asyncio.run(load())
+    assert {each.status_code for each in answers} == {200}
+    told = [each.json() for each in answers]
+    assert {each["model_sha256"] for each in told} == set(hashes)
+    models = dict(zip(hashes, (other, policy), strict=True))
+    rows = {each.number: each for each in desk.log.entries()}
+    in_force = policy.file.sha256
+    for number in sorted(rows):
+        if rows[number].kind == "swapped":
+            in_force = rows[number].content["model_sha256"]
+        for each in told:
+            if each["answers"][0]["row"] == number:
+                assert each["model_sha256"] == in_force
+    assert replay(list(models.values()), AuditLog(desk.log.name)) == 120
+
+
+def test_decisions_that_come_at_once_reach_the_disk_at_once(
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "audit.db")
+    commits, names = Commits(store), [f"I{i}" for i in range(8)]
+    desks = {name: Desk(policy, AuditLog(commits, name), LIMITS) for name in names}
+    for desk in desks.values():
+        desk.warm_up(bars.slice(0, 300))
+    batches: list[int] = []
+    full: list[bool] = []
+    write = store.write
+
+    def counted(rows: Any) -> None:
+        batches.append(len(rows))
+        if full:
+            raise DataError("disk full")
+        write(rows)
+
+    monkeypatch.setattr(store, "write", counted)
+    app = make_app(desks)
+
+    async def together(bar: Bar) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            bodies = [{"instrument": name, "bars": [body_of(bar)]} for name in names]
+            return await asyncio.gather(*(client.post("/v1/decide", json=b) for b in bodies))
+
+    for i in range(3):
+        assert {each.status_code for each in asyncio.run(together(bars[300 + i]))} == {200}
+    assert sum(batches) == 24
+    assert max(batches) > 1
+    full.append(True)
+    assert {each.status_code for each in asyncio.run(together(bars[303]))} == {503}
+    assert all(desk.broken for desk in desks.values())
+    for name in names:
+        assert AuditLog(store.place, name).verify()[0] == 5

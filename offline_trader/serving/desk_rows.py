@@ -1,0 +1,63 @@
+"""Rows of a desk's log: how bars and decisions are written, and read back to the bit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from offline_trader.markets import Bar, SignalBar
+from offline_trader.serving.risk import RiskState, Verdict
+from offline_trader.serving.session import Decision, Holdings
+
+_NANOSECONDS = np.dtype("datetime64[ns]")
+
+__all__ = ["bar_of", "bar_row", "decided", "seconds_of"]
+
+
+def decided(
+    bar: Bar,
+    now: float,
+    holdings: Holdings | None,
+    decision: Decision,
+    verdict: Verdict,
+    state: RiskState,
+) -> dict[str, Any]:
+    """What is written of a decision."""
+    p = decision.portfolio
+    return {
+        "bar": bar_row(bar),
+        "now": now,
+        "holdings": None if holdings is None else list(holdings),
+        "action": decision.action,
+        "executed": decision.executed,
+        "asked": 0.0 if decision.order is None else decision.order.units,
+        "units": verdict.units,
+        "hold": None if decision.hold is None else str(decision.hold),
+        "because": decision.because,
+        "reasons": list(verdict.reasons),
+        "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity, "costs": p.costs},
+        "fill": list(decision.fill),
+        "risk": dict(vars(state)),
+    }
+
+
+def bar_row(bar: Bar) -> list[Any]:
+    """Time, prices, volume, and signals where there are any."""
+    row: list[Any] = [str(bar.timestamp), *map(float, bar[1:6])]
+    return [*row, dict(bar.signals)] if bar.signals else row
+
+
+def bar_of(row: list[Any]) -> Bar:
+    """The bar of :func:`bar_row`."""
+    bar = Bar(np.datetime64(row[0]), *map(float, row[1:6]))
+    if len(row) == 6:
+        return bar
+    signals = {name: math.nan if x is None else float(x) for name, x in row[6].items()}
+    return SignalBar.with_signals(bar, signals)
+
+
+def seconds_of(bar: Bar) -> float:
+    """The bar's time stamp, seconds since 1970."""
+    return int(bar.timestamp.astype(_NANOSECONDS).astype(np.int64)) / 1e9

@@ -1,0 +1,153 @@
+"""A paper broker fills as the simulator does; the report says what fills cost, by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from offline_trader.cli.main import main
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bar, Bars, load_market
+from offline_trader.serving import (
+    AuditLog,
+    BrokerOrder,
+    Desk,
+    Holdings,
+    PaperBroker,
+    RiskLimits,
+    daily_report,
+    replay,
+    trade,
+)
+from offline_trader.simulator import SimulatorConfig
+
+MakeModel = Callable[..., Path]
+LIMITS = RiskLimits(
+    max_price_age_s=1e12, max_orders_per_day=1e9, max_drawdown=1.0, price_collar=0.002
+)
+RULES = {
+    "long": SimulatorConfig(action_mode="target_long", commission_bps=3.0),
+    "short, lots": SimulatorConfig(
+        action_mode="target_long_short", borrow_bps_per_year=300.0, lot_size=0.5, impact_bps=20.0
+    ),
+    "at the close": SimulatorConfig(fill="close", commission_bps=3.0, min_notional=50.0),
+}
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=420&seed=7")
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_a_paper_broker_is_the_desks_own_account_to_the_bit(
+    rules: SimulatorConfig, make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    """With a limit price the own account, too, trades units that were sized at the close."""
+    policy = OnnxPolicy(make_model(rules))
+    year = bars.periods_per_year
+    own = Desk(policy, AuditLog(tmp_path / "own.db"), LIMITS, bars_per_year=year)
+    own.warm_up(bars.slice(0, 300))
+    traded = Desk(policy, AuditLog(tmp_path / "traded.db"), LIMITS, bars_per_year=year)
+    traded.warm_up(bars.slice(0, 300))
+    broker = PaperBroker(rules, bars_per_year=year)
+    answers = list(trade(traded, broker, bars.slice(300, 420), name="OU"))
+    orders = 0
+    for bar, answer in zip(bars.slice(300, 420), answers, strict=True):
+        expected = own.on_bar(bar)
+        assert (answer.units, answer.limit_price) == (expected.units, expected.limit_price)
+        found, alone = answer.decision.portfolio, expected.decision.portfolio
+        assert (found.cash, found.units, found.equity) == (alone.cash, alone.units, alone.equity)
+        orders += answer.units != 0.0
+    assert orders > 20
+    assert replay(policy, AuditLog(tmp_path / "traded.db"), bars_per_year=year) == 120
+    (*_, whole) = daily_report(AuditLog(tmp_path / "traded.db"))
+    (*_, same) = daily_report(AuditLog(tmp_path / "own.db"))
+    assert whole.orders == same.orders == orders
+    if not rules.borrow_bps_per_year:  # which is paid, and is no cost of a fill
+        assert whole.realised == pytest.approx(same.realised)
+
+
+class Half:
+    """A broker that fills half of every order, half a percent worse than the close."""
+
+    def __init__(self) -> None:
+        self.cash, self.units, self.sent = 10_000.0, 0.0, 0
+        self.close = 0.0
+
+    def holdings(self) -> Holdings:
+        return Holdings(self.cash, self.units, self.close if self.units else 0.0)
+
+    def send(self, order: BrokerOrder) -> None:
+        assert order.reference == f"#{order.reference[1:]}"
+        sign = 1.0 if order.units > 0.0 else -1.0
+        self.cash -= 0.5 * order.units * self.close * (1.0 + sign * 0.005)
+        self.units += 0.5 * order.units
+        self.sent += 1
+
+    def cancel_open(self) -> None:
+        pass
+
+
+def test_the_report_says_what_fills_cost(
+    make_model: MakeModel, bars: Bars, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = SimulatorConfig(
+        action_mode="target_long", half_spread_bps=0.0, slippage_bps=0.0, commission_bps=10.0
+    )
+    policy = OnnxPolicy(make_model(rules))
+    limits = replace(LIMITS, price_collar=None, max_daily_loss=1.0)
+    log = AuditLog(tmp_path / "a.db")
+    desk = Desk(policy, log, limits).warm_up(bars.slice(0, 300))
+    broker = Half()
+    closes: list[Bar] = []
+    units: list[float] = []
+
+    def fed() -> Iterator[Bar]:
+        for bar in bars.slice(300, 420):
+            broker.close = bar.close
+            closes.append(bar)
+            yield bar
+
+    for answer in trade(desk, broker, fed()):
+        units.append(answer.units)
+    *days, whole = daily_report(log)
+    assert sum(day.orders for day in days) == whole.orders == broker.sent
+    assert sum(day.decisions for day in days) == whole.decisions == 120
+    notional = sum(abs(u) * bar.close for u, bar in zip(units[:-1], closes, strict=False))
+    assert whole.ordered == pytest.approx(notional)
+    assert whole.filled == pytest.approx(0.5)
+    assert whole.realised == pytest.approx(0.5 * 50.0)
+    missed = sum(
+        0.5 * u * (after.close - bar.close)
+        for u, bar, after in zip(units, closes, closes[1:], strict=False)
+    )
+    assert whole.missed == pytest.approx(missed / notional * 1e4)
+    simulated = sum(
+        u * (after.open - bar.close) + abs(u) * after.open * 10e-4
+        for u, bar, after in zip(units, closes, closes[1:], strict=False)
+    )
+    assert whole.simulated == pytest.approx(simulated / notional * 1e4, rel=0.05)  # cash has limits
+    for words in (["--json"], []):
+        with pytest.raises(SystemExit) as stop:
+            main(["audit-log", "report", str(tmp_path / "a.db"), *words])
+        assert stop.value.code == 0
+        out = capsys.readouterr().out
+        if words:
+            assert json.loads(out)["logs"][0]["days"] == [asdict(day) for day in (*days, whole)]
+        else:
+            assert out.splitlines()[-1].split()[:3] == ["all", "120", str(broker.sent)]
+
+
+def test_a_log_without_a_desk_has_no_report(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "a.db")
+    log.append("note", {})
+    with pytest.raises(DataError, match="does not begin with a desk"):
+        daily_report(log)
+    with pytest.raises(ConfigError, match="cost of borrowing"):
+        PaperBroker(RULES["short, lots"])
