@@ -6,7 +6,7 @@ import hmac
 import logging
 import time
 from collections.abc import Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offline_trader.errors import OfflineTraderError, RiskHalt
 from offline_trader.serving.server_settings import ServerLimits
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["guard"]
+__all__ = ["guard", "refusal"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
+_OURS = "the server made a mistake; its log says which"
 _LOG = logging.getLogger("offline_trader.serving")
 
 
@@ -64,7 +65,7 @@ class _Guard:
             await self._app(scope, receive, send)
         except Exception:
             _LOG.exception("a request failed")
-            failed = _error(500, "the server made a mistake; its log says which")
+            failed = _error(500, _OURS)
             await failed(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
@@ -100,9 +101,20 @@ def _error(status: int, found: str, *, expected: str = "", hint: str = "") -> JS
     )
 
 
+def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of a request that was refused, or at which the server made a mistake."""
+    if not isinstance(error, OfflineTraderError):
+        _LOG.error("a request failed", exc_info=error)
+        return 500, {"error": {"found": _OURS, "expected": "", "hint": ""}}
+    told = {"found": error.found, "expected": error.expected, "hint": error.hint}
+    return 503 if isinstance(error, RiskHalt) else 422, {"error": told}
+
+
 async def _refused(request: Request, error: OfflineTraderError) -> JSONResponse:
-    status = 503 if isinstance(error, RiskHalt) else 422
-    return _error(status, error.found, expected=error.expected, hint=error.hint)
+    from fastapi.responses import JSONResponse
+
+    status, told = refusal(error)
+    return JSONResponse(told, status_code=status)
 
 
 async def _misshapen(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -17,6 +17,7 @@ from offline_trader.serving.session import Holdings
 
 __all__ = [
     "BarBody",
+    "BatchBody",
     "DecideBody",
     "HoldingsBody",
     "LoadBody",
@@ -92,6 +93,12 @@ class DecideBody(_Request):
 
     bars: Annotated[list[BarBody], Field(min_length=1, max_length=_LONGEST)]
     holdings: HoldingsBody | None = None
+
+
+class BatchBody(_Body):
+    """Several requests to decide, of one instrument or of many."""
+
+    requests: Annotated[list[DecideBody], Field(min_length=1, max_length=1_000)]
 
 
 class WarmUpBody(_Request):

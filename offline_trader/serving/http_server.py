@@ -13,9 +13,9 @@ import logging
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,8 +24,9 @@ from offline_trader.errors import ConfigError, RiskHalt
 from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.group_commit import GroupCommit
-from offline_trader.serving.http_guard import guard
+from offline_trader.serving.http_guard import guard, refusal
 from offline_trader.serving.http_messages import (
+    BatchBody,
     DecideBody,
     LoadBody,
     ReasonBody,
@@ -180,6 +181,22 @@ def run_app(
         uvicorn.Server(settings).run(sockets=[place])
 
 
+@dataclass
+class _Asked:
+    """A request to decide, and what came of it."""
+
+    name: str = ""
+    desk: Desk | None = None
+    model_sha256: str = ""
+    answers: list[tuple[Answer, float]] = field(default_factory=list)
+    problem: Exception | None = None
+
+    def told(self) -> dict[str, Any]:
+        """The answer's JSON."""
+        shown = [told(answer) for answer, _ in self.answers]
+        return {"instrument": self.name, "model_sha256": self.model_sha256, "answers": shown}
+
+
 class _Routes:
     """What can be asked."""
 
@@ -209,6 +226,7 @@ class _Routes:
             ("/v1/desks", self.all_desks, "GET"),
             ("/v1/warm-up", self.warm_up, "POST"),
             ("/v1/decide", self.decide, "POST"),
+            ("/v1/decide/batch", self.decide_batch, "POST"),
             ("/v1/halt", self.halt, "POST"),
             ("/v1/rearm", self.rearm, "POST"),
         ):
@@ -288,42 +306,66 @@ class _Routes:
 
         A bar that is refused ends the request; the decisions before it are in the log.
         """
-        name, desk = self._desk(body.instrument)
-        bars = [each.bar() for each in body.bars]
-        held = None if body.holdings is None else body.holdings.holdings()
-        model_sha256 = desk.model_sha256
-        answers: list[tuple[Answer, float]] = []
-        problem: Exception | None = None
-        try:
-            for i, bar in enumerate(bars):
-                begun = time.perf_counter()
-                answer = desk.decide(bar, holdings=held if i == len(bars) - 1 else None)
-                answers.append((answer, time.perf_counter() - begun))
-        except Exception as error:
-            problem = error
-        try:
-            await self._commits[id(desk.log.commits)].durable()
-        except RiskHalt as halt:  # nothing of it may be acted upon
-            problem, answers = halt, []
-        self._count(name, answers, refused=problem is not None)
-        if problem is not None:
-            raise problem
         from fastapi.responses import JSONResponse
 
-        shown = [told(answer) for answer, _ in answers]
-        return JSONResponse({"instrument": name, "model_sha256": model_sha256, "answers": shown})
+        asked = self._ask(body)
+        await self._settle([asked])
+        if asked.problem is not None:
+            raise asked.problem
+        return JSONResponse(asked.told())
 
-    def _count(self, name: str, answers: list[tuple[Answer, float]], *, refused: bool) -> None:
-        count = self._counts[name]
-        for answer, seconds in answers:
+    async def decide_batch(self, body: BatchBody) -> JSONResponse:
+        """Several requests at once, which reach the disk together; each is answered or refused."""
+        from fastapi.responses import JSONResponse
+
+        asked = [self._ask(each) for each in body.requests]
+        await self._settle(asked)
+        shown = [
+            each.told() if each.problem is None else refusal(each.problem)[1] for each in asked
+        ]
+        return JSONResponse({"results": shown})
+
+    def _ask(self, body: DecideBody) -> _Asked:
+        """What a desk decides; nothing of it may leave before it is on disk."""
+        asked = _Asked()
+        try:
+            asked.name, asked.desk = self._desk(body.instrument)
+            asked.model_sha256 = asked.desk.model_sha256
+            held = None if body.holdings is None else body.holdings.holdings()
+            bars = [each.bar() for each in body.bars]
+            for i, bar in enumerate(bars):
+                begun = time.perf_counter()
+                answer = asked.desk.decide(bar, holdings=held if i == len(bars) - 1 else None)
+                asked.answers.append((answer, time.perf_counter() - begun))
+        except Exception as error:
+            asked.problem = error
+        return asked
+
+    async def _settle(self, asked: Sequence[_Asked]) -> None:
+        """Returns once everything is on disk, and counts it."""
+        for key in {id(each.desk.log.commits) for each in asked if each.desk is not None}:
+            try:
+                await self._commits[key].durable()
+            except RiskHalt as halt:  # nothing of it may be acted upon
+                for each in asked:
+                    if each.desk is not None and id(each.desk.log.commits) == key:
+                        each.problem, each.answers = halt, []
+        for each in asked:
+            self._count(each)
+
+    def _count(self, asked: _Asked) -> None:
+        if asked.desk is None:
+            return
+        count, refused = self._counts[asked.name], asked.problem is not None
+        for answer, seconds in asked.answers:
             count["decisions"] += 1
             count["orders"] += answer.units != 0.0
             count["seconds"] += seconds
             if self._watcher is not None:
-                self._watcher.decided(name, answer, seconds)
+                self._watcher.decided(asked.name, answer, seconds)
         count["refused"] += refused
         if refused and self._watcher is not None:
-            self._watcher.refused(name)
+            self._watcher.refused(asked.name)
 
     async def halt(self, body: ReasonBody) -> dict[str, Any]:
         """The kill switch."""

@@ -549,3 +549,34 @@ def test_decisions_that_come_at_once_reach_the_disk_at_once(
     assert all(desk.broken for desk in desks.values())
     for name in names:
         assert AuditLog(store.place, name).verify()[0] == 5
+
+
+def test_a_batch_is_answered_request_by_request(
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path
+) -> None:
+    commits = Commits(SqliteStore(tmp_path / "audit.db"))
+    desks = {name: Desk(policy, AuditLog(commits, name), LIMITS) for name in "AB"}
+    for desk in desks.values():
+        desk.warm_up(bars.slice(0, 300))
+    server = Server(make_app(desks, token=TOKEN))
+    good = [
+        {"instrument": name, "bars": [body_of(bar) for bar in bars.slice(300, 303)]}
+        for name in "AB"
+    ]
+    wrong = {"instrument": "A", "bars": [body_of(bars[303]) | {"high": 0.0}]}
+    told = server.post("/v1/decide/batch", requests=[*good, wrong, {**wrong, "instrument": "C"}])
+    first, second, third, fourth = told.json()["results"]
+    for found, request in zip((first, second), good, strict=True):
+        assert found["instrument"] == request["instrument"]
+        assert [each["row"] for each in found["answers"]] == [3, 4, 5]
+    assert first["answers"] == second["answers"]
+    assert "high" in third["error"]["found"]
+    assert "no instrument 'C'" in fourth["error"]["found"]
+    metrics = server.ask("GET", "/metrics").text
+    assert 'offline_trader_refused_total{instrument="A"} 1\n' in metrics
+    desks["B"].log.commits.store.close()
+    broken = server.post(
+        "/v1/decide/batch",
+        requests=[{"instrument": name, "bars": [body_of(bars[304])]} for name in "AB"],
+    ).json()["results"]
+    assert all("cannot be written" in each["error"]["found"] for each in broken)
