@@ -249,7 +249,8 @@ def review(limits: RiskLimits, before: RiskState, asked: Proposal) -> tuple[Risk
         return state, Verdict(0.0, (refusal,))
     units, reasons = _cut(limits, state, asked)
     if units != 0.0:
-        state = replace(state, orders_today=state.orders_today + 1, ordered_at=asked.bar_time)
+        counted = {"orders_today": state.orders_today + 1, "ordered_at": asked.bar_time}
+        state = RiskState(**{**vars(state), **counted})
     return state, Verdict(units, reasons)
 
 

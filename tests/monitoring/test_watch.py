@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,8 @@ def test_a_log_that_cannot_be_written_is_told_all_the_same(
     delivery = into(tmp_path / "alerts.jsonl")
     settings = AlertSettings(alerts={"log-broken": AlertRule("broken", above=0.5)})
     watch = Watch({"X": desk}, settings, delivery, clock=clock)
-    desk.log._store.execute("DROP TABLE log")
+    with closing(sqlite3.connect(desk.log.name)) as store:
+        store.execute("DROP TABLE log")
     with pytest.raises(Exception, match="cannot be written"):
         desk.on_bar(bars[300])
     watch.refused("X")
