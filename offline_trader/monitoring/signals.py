@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -14,11 +13,12 @@ import numpy as np
 
 from offline_trader.monitoring.drift import DriftReport
 from offline_trader.serving import Decision, Hold, State
+from offline_trader.serving.model_watch import ActionWindow
 
 if TYPE_CHECKING:
     from offline_trader.serving import Desk
 
-__all__ = ["COLLAPSE", "SIGNALS", "WINDOW", "Seen", "is_collapsed", "signals_of"]
+__all__ = ["SIGNALS", "WINDOW", "Seen", "is_collapsed", "signals_of"]
 
 SIGNALS: Mapping[str, str] = {
     "drawdown": "fall from the highest equity, as a share of it",
@@ -41,9 +41,6 @@ SIGNALS: Mapping[str, str] = {
 
 WINDOW = 200
 """Decisions by whose actions a collapse is told."""
-COLLAPSE = {"hold_share": 0.98, "n_effective": 1.5, "std": 0.02}
-"""The thresholds of :class:`~offline_trader.evaluation.measures.collapse.CollapseThresholds`."""
-_ACTION_BINS = 21
 _LATENCIES = 1_000
 
 
@@ -103,16 +100,10 @@ def is_collapsed(decisions: list[Decision]) -> bool | None:
     asked = list(islice((d for d in reversed(decisions) if d.action is not None), WINDOW))
     if len(asked) < WINDOW:
         return None
-    actions = np.array([each.action for each in asked], dtype=np.float64)
-    held = sum(each.order is None for each in asked) / WINDOW
-    bins = np.minimum((actions + 1.0) * (_ACTION_BINS / 2.0), _ACTION_BINS - 1).astype(int)
-    shares = np.bincount(bins) / WINDOW
-    entropy = -sum(share * math.log(share) for share in shares if share > 0.0)
-    return bool(
-        held > COLLAPSE["hold_share"]
-        or math.exp(entropy) < COLLAPSE["n_effective"]
-        or actions.std() < COLLAPSE["std"]
-    )
+    window = ActionWindow(WINDOW)
+    for each in asked:
+        window.add(each.action or 0.0, held=each.order is None)
+    return bool(window.verdict)
 
 
 def _without_action(decisions: list[Decision]) -> int:

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.markets import Bar
 from offline_trader.serving.desk_rows import decided, seconds_of
@@ -212,8 +214,11 @@ class GatedSession:
     def _confidence_of(self, policy: OnnxPolicy) -> Confidence | None:
         if self.limits.min_confidence is None:
             return None
-        import numpy as np
-
+        if policy.task is not None:
+            raise ConfigError(
+                f"{policy.path.name} takes a goal, and risk.min_confidence is set",
+                expected="a model without a goal, or no minimum of confidence",
+            )
         scale = np.asarray(policy.scaler["scale"], dtype=np.float32)
         if scale.shape != (policy.layout.size,):
             raise ConfigError(

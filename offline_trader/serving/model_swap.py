@@ -43,8 +43,16 @@ def require_alike(now: OnnxPolicy, new: OnnxPolicy, rules: SimulatorConfig) -> N
 
     Raises:
         SchemaMismatch: it reads other columns.
-        ConfigError: it was trained by other trading rules.
+        ConfigError: it was trained by other trading rules, or one of them takes a goal, whose
+            horizon would begin anew.
     """
+    for each in (now, new):
+        if each.task is not None:
+            raise ConfigError(
+                f"{each.path.name} takes a goal",
+                expected="models without goals where they are swapped or in the shadow",
+                hint="begin a log of its own for a model with a goal",
+            )
     if new.layout.hash != now.layout.hash:
         raise SchemaMismatch(
             f"{new.path.name} reads observation layout {new.layout.hash[:12]}, the model in force "

@@ -268,7 +268,7 @@ class Session:
                 f"the model reads layout {model.layout.hash[:12]}",
                 expected=f"{self.model.layout.hash[:12]}, that of the one before",
             )
-        self.model = model
+        self.model, self._pursuit = model, _pursuit(model, None)
 
     def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
         observation = self._observation

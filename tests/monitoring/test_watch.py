@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offline_trader.evaluation.measures.collapse import CollapseThresholds
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bars, load_market
 from offline_trader.monitoring import (
@@ -26,7 +25,7 @@ from offline_trader.monitoring import (
     open_channels,
     summarise,
 )
-from offline_trader.monitoring.signals import COLLAPSE, SIGNALS, is_collapsed
+from offline_trader.monitoring.signals import SIGNALS, is_collapsed
 from offline_trader.serving import AuditLog, Desk, Holdings, RiskLimits, replay
 from offline_trader.simulator import SimulatorConfig
 
@@ -182,11 +181,9 @@ def test_every_signal_is_known_once_there_were_decisions(
     assert len(list(desk.log.entries("health"))) == 1  # without a decision nothing new
 
 
-def test_a_collapse_is_told_by_the_rules_of_the_evaluation(
+def test_a_collapse_is_told(
     make_model: MakeModel, bars: Bars, tmp_path: Path, clock: Clock
 ) -> None:
-    thresholds = CollapseThresholds()
-    assert {name: getattr(thresholds, name) for name in COLLAPSE} == COLLAPSE
     layout = OnnxPolicy(make_model()).layout
     dead = OnnxPolicy(make_model(weights=np.zeros(layout.size)))
     desk = Desk(dead, AuditLog(tmp_path / "dead.db"), LIMITS, clock=clock)
