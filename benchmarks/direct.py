@@ -47,11 +47,11 @@ def train(dataset: str, variant: str, seed: int) -> dict[str, float]:
     """Score and seconds of one training."""
     from offline_trader.evaluation.known_optimum import get_market, score_policy
     from offline_trader.learning.settings import DirectConfig
-    from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig, train_directly
+    from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig, train_on_log
 
     plan = KnownOptimumConfig(direct=DirectConfig(**VARIANTS[variant]), seed=seed)
     start = time.perf_counter()
-    policy = train_directly(dataset, plan, realised=True)
+    policy = train_on_log("direct", dataset, plan, realised=True)
     seconds = time.perf_counter() - start
     score = score_policy(get_market(dataset.partition("-")[0]), policy, seed=1)
     return {"score": score.value, "seconds": seconds}
@@ -111,11 +111,12 @@ def ours() -> Callable[[int], None]:
     from offline_trader.evaluation.known_optimum.direct_market import logged_market
     from offline_trader.learning.agents import make_learner
     from offline_trader.learning.settings import DirectConfig, LearnerConfig
-    from offline_trader.learning.stages.direct.training import _Training
+    from offline_trader.learning.stages.direct.training import DirectTraining
 
     learner = make_learner(LearnerConfig(reward_scaling="none", hidden=(HIDDEN, HIDDEN)), 2)
     config = DirectConfig(windows=WINDOWS, bars=BARS, market_input="features")
-    return _Training(learner, logged_market("M3-narrow"), config, 0).update
+    training = DirectTraining(learner, logged_market("M3-narrow"), config, 0)
+    return lambda step: training.update(1.0)
 
 
 def plain() -> Callable[[int], None]:

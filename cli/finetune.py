@@ -44,6 +44,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --curriculum --adaptive",
     "offline-trader finetune runs/pretrain --agent direct --curriculum",
     "offline-trader finetune runs/pretrain --her exposure --run runs/her",
+    "offline-trader finetune runs/pretrain --agent evolution --run runs/evolved",
     "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
@@ -58,7 +59,9 @@ def command(
     agent: Annotated[
         str | None,
         typer.Option(
-            "--agent", help="What learns: sac, or direct, through the portfolio's gradient."
+            "--agent",
+            help="What learns: sac; direct, through the portfolio's gradient; or evolution, "
+            "without one.",
         ),
     ] = None,
     curriculum: Annotated[

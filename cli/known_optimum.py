@@ -46,6 +46,7 @@ EXAMPLES = examples(
     "offline-trader known-optimum M1-narrow --train cql --seeds 5",
     "offline-trader known-optimum M3-narrow --train default --realised --seeds 5",
     "offline-trader known-optimum M3-bars --train direct --seeds 5",
+    "offline-trader known-optimum M3 --train evolution --realised",
     "offline-trader known-optimum M3-bars --train direct --features my_features.py:deviation",
     "offline-trader known-optimum M1 --train sac --set online.steps=64000",
     "offline-trader known-optimum M3-narrow --run runs/pretrain --seeds 3",
@@ -74,8 +75,9 @@ def command(
         typer.Option(
             "--train",
             help="Train default (the chain of pretrain), direct (the gradient through the "
-            "portfolio), cql, sac, cal_ql, iql, awac or td3_plus_bc, score it; or "
-            "module:function of your own (data and seed in, a policy out).",
+            "portfolio), evolution (policies tried side by side), cql, sac, cal_ql, iql, awac or "
+            "td3_plus_bc, score it; or module:function of your own (data and seed in, a policy "
+            "out).",
         ),
     ] = None,
     seeds: Annotated[

@@ -46,8 +46,8 @@ class Request:
         if name == ON_BARS and self.policy is None and not self.through_bars:
             raise ConfigError(
                 f"training on {ON_BARS}",
-                expected="--train direct or default, or --policy with a policy that was trained "
-                "through the line",
+                expected="--train direct, evolution or default, or --policy with a policy that "
+                "was trained through the line",
                 hint="pretrain on a dataset of synthetic:ou, then score its run here",
             )
         neither = self.policy is None and self.algorithm is None
@@ -80,9 +80,8 @@ class Request:
 
     @property
     def through_bars(self) -> bool:
-        """Whether the policy is trained through the portfolio's gradient, alone or among the
-        stages of the default chain."""
-        return self.algorithm in ("direct", "default")
+        """Whether the policy is trained on the market's log, by one stage or the default chain."""
+        return self.algorithm in ("direct", "evolution", "default")
 
     @property
     def method(self) -> str | None:
@@ -99,9 +98,10 @@ class Request:
         if on_lanes and not self.through_bars:
             used.add("lanes")
         if self.algorithm == "default":
-            used |= {"learner", "stages", "auxiliary", "clone", "dagger", "direct", "offline"}
-        elif self.algorithm == "direct":
-            used |= {"learner", "direct"}
+            used |= {"learner", "stages", "auxiliary", "clone", "dagger", "direct", "evolution"}
+            used.add("offline")
+        elif self.algorithm in ("direct", "evolution"):
+            used |= {"learner", self.algorithm}
         elif self.policy is None and not self.own:
             used |= {"learner", "online" if on_lanes else "offline"}
         known = {each.name for each in fields(KnownOptimumConfig)}

@@ -33,6 +33,7 @@ NOT_RUN = {
 }
 NETWORKS = "--set learner.hidden=16,16"
 DIRECT = "--set direct.updates=3 --set direct.windows=8 --set direct.bars=8"
+EVOLUTION = "--set evolution.generations=2 --set evolution.population=4"
 OFFLINE = "--set offline.critic_updates=10 --set offline.updates=10"
 ONLINE = "--set online.warmup_steps=32 --set online.critic_updates=5"
 JUDGED = "--set options.noise_draws=0 --set options.replicates=100"
@@ -43,10 +44,12 @@ BUDGETS = {
     "demo": f"--set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE} {ONLINE} {NETWORKS}"
     f" --set online.steps=128 {JUDGED}",
     "collect": "--transitions 2000 --set score_episodes=2",
-    "pretrain": f"--set clone.updates=40 {DIRECT} {OFFLINE} {NETWORKS} --set auxiliary.updates=40"
+    "pretrain": f"--set clone.updates=40 {DIRECT} {OFFLINE} {NETWORKS} {EVOLUTION}"
+    " --set auxiliary.updates=40"
     " --set dagger.rounds=2 --set dagger.steps=32 --set dagger.clone.updates=10"
     " --set validation.min_trades_per_1000=0",
-    "finetune": f"--set online.steps=128 {ONLINE}",
+    "finetune": f"--set online.steps=128 {ONLINE} --set evolution_agent.generations=2"
+    " --set evolution_agent.population=4",
     "export": "--force",
     "evaluate": JUDGED,
     "walk-forward": f"{WINDOWS} --set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE}"
@@ -106,6 +109,8 @@ def _brief_score(words: list[str]) -> str:
         return score
     method = words[words.index("--train") + 1] if "--train" in words else "that of the run"
     direct = DIRECT if method in ("direct", "default") else ""
+    if method == "evolution":
+        return f"{score} {EVOLUTION} {NETWORKS}"
     return f"{score} {direct} {'' if method == 'direct' else OFFLINE} {NETWORKS}"
 
 

@@ -19,7 +19,7 @@ from offline_trader.pipeline.goal_training import (
     learner_for,
     task_of,
 )
-from offline_trader.pipeline.pretraining import check_device, data_hash
+from offline_trader.pipeline.pretraining import check_device, data_hash, logged_bars
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.pipeline.trained_runs import (
@@ -120,7 +120,12 @@ def finetune(
             clone=None,
             direct=None,
             offline=None,
-            **{"goal": None, **trained, "history": (*source.facts.history, *trained["history"])},
+            **{
+                "online": None,
+                "goal": None,
+                **trained,
+                "history": (*source.facts.history, *trained["history"]),
+            },
         )
         run.finish(**stated.to_dict())
     return run
@@ -152,7 +157,8 @@ def _train(
         )
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     directly = config.agent == "direct"  # it learns from the lanes' markets, not from rows
-    offline = load_transitions(config.dataset, root) if config.dataset and not directly else None
+    wanted = config.dataset if config.agent == "sac" else ""
+    offline = load_transitions(wanted, root) if wanted else None
     market = make_lanes(config.online, config.env, config.lanes, lane_seed)
     validator: Validator | GoalValidator | None = None
     lanes: Lanes = market
@@ -175,7 +181,14 @@ def _train(
         train_seed,
         validator,
     )
-    phases = Phases(run, ("online",))
+    if config.agent == "evolution":
+        stage = PlannedStage(
+            *("evolution", "evolution", config.evolution_agent),
+            lambda: StageData(market=logged_bars(config.env)),
+            train_seed,
+            validator,
+        )
+    phases = Phases(run, (stage.name,))
     phases.state_engine(engine, progress)
     agent = _direct_agent(learner, market, config, learner_seed) if directly else learner
     phases.train(agent, stage, progress)

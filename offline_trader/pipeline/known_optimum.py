@@ -16,8 +16,8 @@ from offline_trader.pipeline.known_optimum_training import (
     market_of,
     train,
     train_default,
-    train_directly,
     train_on_bars,
+    train_on_log,
     train_own,
 )
 from offline_trader.pipeline.progress import Progress, Silent
@@ -83,9 +83,9 @@ def score_method(
     """Scores of what a method learns, one a seed; with ``fqe`` the last policy's estimate, too.
 
     Args:
-        name: a known market or dataset; ``M3-bars`` for ``direct`` and ``default``.
-        method: ``direct``, ``default`` (the stages of ``config``), ``module:function`` of the
-            user's own, or None: ``config.learner``.
+        name: a known market or dataset; ``M3-bars`` for ``direct``, ``evolution`` and ``default``.
+        method: ``direct``, ``evolution``, ``default`` (the stages of ``config``),
+            ``module:function`` of the user's own, or None: ``config.learner``.
         config: the method, the scoring run and the first seed.
         seeds: trainings.
         realised: learn from rewards as they were realised instead of expected.
@@ -100,7 +100,7 @@ def score_method(
         for k in range(seeds):
             one = replace(config, seed=config.seed + k)
             if name == ON_BARS:
-                stages = one.stages if method == "default" else ("direct",)
+                stages = one.stages if method == "default" else (str(method),)
                 made = train_on_bars(one, stages)
                 scores.append(_bars_score(made, one, ("builtin", *one.features)))
             else:
@@ -118,8 +118,9 @@ def _trainer(
     if method is not None and ":" in method:
         own = method
         return lambda name, one, realised: train_own(own, name, one, realised=realised), own
-    if method == "direct":
-        return lambda name, one, realised: train_directly(name, one, realised=realised), method
+    if method in ("direct", "evolution"):
+        stage = method
+        return lambda name, one, realised: train_on_log(stage, name, one, realised=realised), method
     if method == "default":
         return lambda name, one, realised: train_default(name, one, realised=realised), method
     return (

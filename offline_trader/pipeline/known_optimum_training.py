@@ -15,6 +15,7 @@ from offline_trader.learning.settings import (
     CloneConfig,
     DaggerConfig,
     DirectConfig,
+    EvolutionConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
@@ -39,8 +40,8 @@ __all__ = [
     "method_of",
     "train",
     "train_default",
-    "train_directly",
     "train_on_bars",
+    "train_on_log",
     "train_own",
 ]
 
@@ -54,6 +55,7 @@ class KnownOptimumConfig:
         offline: training on one of the offline datasets.
         online, lanes: training from scratch where no dataset is named.
         direct: training through the portfolio's gradient, with ``--train direct``.
+        evolution: training by an evolution strategy, with ``--train evolution``.
         auxiliary, clone, dagger, stages: of the default chain, with ``--train default``; its
             offline stage is ``offline``, and all of its settings are by default those of
             ``pretrain``.
@@ -82,6 +84,7 @@ class KnownOptimumConfig:
     )
     lanes: int = 8
     direct: DirectConfig = field(default_factory=DirectConfig)
+    evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
@@ -106,6 +109,7 @@ class KnownOptimumConfig:
             clone=self.clone,
             dagger=self.dagger,
             direct=self.direct,
+            evolution=self.evolution,
             offline=self.offline,
             seed=self.seed,
         )
@@ -174,20 +178,28 @@ def train(name: str, config: KnownOptimumConfig, *, realised: bool = False) -> K
     return learner.act
 
 
-def train_directly(name: str, config: KnownOptimumConfig, *, realised: bool = False) -> KnownPolicy:
-    """The policy that the direct stage makes of a dataset, or of a log of market ``name``.
+def train_on_log(
+    stage: str, name: str, config: KnownOptimumConfig, *, realised: bool = False
+) -> KnownPolicy:
+    """The policy that a stage makes of the log of a dataset, or of market ``name``.
+
+    Args:
+        stage: ``direct`` or ``evolution``, which need no log of actions.
+        name: the dataset or market.
+        config: settings of the stage and the learner.
+        realised: rewards are those that were realised.
 
     Raises:
-        ConfigError: a market that the direct stage cannot train on.
+        ConfigError: a market that these stages cannot train on.
     """
     from offline_trader.evaluation.known_optimum.direct_market import logged_market
     from offline_trader.learning.agents import make_learner
-    from offline_trader.learning.stages.direct import train_direct
+    from offline_trader.learning.stages import STAGES, StageData
 
     market = logged_market(name, seed=config.seed, realised=realised)
     size = len(market_of(name).observation_names)
     learner = make_learner(config.learner, size, seed=config.seed)
-    train_direct(learner, market, config.direct, seed=config.seed)
+    STAGES[stage](getattr(config, stage)).fit(learner, StageData(market=market), seed=config.seed)
     return learner.act
 
 
@@ -266,7 +278,7 @@ def train_on_bars(config: KnownOptimumConfig, stages: tuple[str, ...]) -> Learne
 
     source, features = f"synthetic:ou?seed={config.seed}", ("builtin", *config.features)
     env = EnvConfig(market=(source,), simulator=OU_RULES, features=features)
-    names = ("learner", "auxiliary", "clone", "dagger", "direct", "offline")
+    names = ("learner", "auxiliary", "clone", "dagger", "direct", "evolution", "offline")
     parts = {name: getattr(config, name) for name in names}
     line = LineConfig(env=env, stages=stages, seed=config.seed, **parts)
     with tempfile.TemporaryDirectory(prefix="offline-trader-") as folder:

@@ -34,6 +34,7 @@ __all__ = [
     "check_device",
     "check_inputs",
     "data_hash",
+    "logged_bars",
     "plan_stages",
     "pretrain",
     "stage_config",
@@ -186,7 +187,7 @@ def _train(
         config,
         learner,
         transitions,
-        cache(lambda: _logged_bars(own)),
+        cache(lambda: logged_bars(own.env_config)),
         validator,
         lambda seed: _asked_lanes(config, own, seed),
         lambda seed: labelled_data(
@@ -289,12 +290,12 @@ def _asked_lanes(config: PretrainConfig, own: DatasetFacts, seed: int) -> AskedL
     return asked_lanes(own.env_config, asked, config.dagger, seed)
 
 
-def _logged_bars(own: DatasetFacts) -> BarMarket:
-    """The bars that the dataset was collected on, under its rules."""
+def logged_bars(env: EnvConfig) -> BarMarket:
+    """The environment's bars under its rules, as stages train on them."""
     from offline_trader.envs import make_market
     from offline_trader.learning.stages.direct import BarMarket
 
-    return BarMarket(make_market(own.env_config), own.env_config.simulator)
+    return BarMarket(make_market(env), env.simulator)
 
 
 def check_device(name: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from offline_trader.codec import Facts
+from offline_trader.codec import Facts, from_json
 from offline_trader.config import require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
@@ -156,6 +156,9 @@ class TrainingFacts(Facts):
     def stages(self) -> dict[str, StageFacts]:
         """The stages that chose a policy, in order."""
         found = {"direct": self.direct, "offline": self.offline, "online": self.online}
+        for name, tree in self.further.items():
+            if isinstance(tree, Mapping) and "kept" in tree:
+                found[name] = from_json(StageFacts, tree, f"further.{name}")
         names = [row.stage for row in self.history if row.stage in found] or list(found)
         return {name: stage for name in names if (stage := found[name]) is not None}
 

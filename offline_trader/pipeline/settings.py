@@ -25,6 +25,8 @@ from offline_trader.learning.settings import (
     DaggerConfig,
     DirectAgentConfig,
     DirectConfig,
+    EvolutionAgentConfig,
+    EvolutionConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
@@ -83,6 +85,7 @@ class StagesConfig:
         clone: behaviour cloning of the actor.
         dagger: imitation of experts that are asked on the learner's own states.
         direct: training through the portfolio's gradient on the dataset's bars.
+        evolution: training by an evolution strategy on the dataset's bars.
         offline: offline training of critics and actor.
         seed: of networks, batches and draws.
     """
@@ -93,6 +96,7 @@ class StagesConfig:
     clone: CloneConfig = field(default_factory=CloneConfig)
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
     direct: DirectConfig = field(default_factory=DirectConfig)
+    evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     offline: OfflineConfig = field(default_factory=OfflineConfig)
     seed: int = 0
 
@@ -116,25 +120,34 @@ class _Finetuning(_Training):
 
     Attributes:
         env: the training environment.
-        agent: what learns: ``sac`` from steps and offline data, or ``direct`` through the gradient
-            of the portfolio on the bars of the lanes, which needs neither.
+        agent: what learns: ``sac`` from steps and offline data; ``direct`` through the gradient
+            of the portfolio on the bars of the lanes, which needs neither; or ``evolution`` on the
+            environment's bars, without lanes.
         direct_agent: windows and objective of ``direct``.
+        evolution_agent: generations, windows and objective of ``evolution``.
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
         goal: that the policy learns to take; of kind ``none``: it earns as much as it can.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    agent: Literal["sac", "direct"] = "sac"
+    agent: Literal["sac", "direct", "evolution"] = "sac"
     direct_agent: DirectAgentConfig = field(default_factory=DirectAgentConfig)
+    evolution_agent: EvolutionAgentConfig = field(default_factory=EvolutionAgentConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
     goal: GoalTask = field(default_factory=GoalTask)
 
     def __post_init__(self) -> None:
         _Training.__post_init__(self)
-        if self.agent not in ("sac", "direct"):
-            raise ConfigError(f"agent={self.agent!r}", expected="sac or direct")
+        if self.agent not in ("sac", "direct", "evolution"):
+            raise ConfigError(f"agent={self.agent!r}", expected="sac, direct or evolution")
+        staged = self.online.curriculum.enabled or self.online.difficulty.enabled
+        if self.agent == "evolution" and staged:
+            raise ConfigError(
+                "online.curriculum or online.difficulty with agent=evolution",
+                expected="agent=sac or direct: evolution is tried on the environment's own bars",
+            )
         _require_one("lanes", self.lanes)
 
 
@@ -201,6 +214,7 @@ class LineConfig(_Pretraining, _Finetuning):
             clone=self.clone,
             dagger=self.dagger,
             direct=self.direct,
+            evolution=self.evolution,
             offline=self.offline,
             validation=self.validation,
             threads=self.threads,
@@ -215,6 +229,7 @@ class LineConfig(_Pretraining, _Finetuning):
             learner=_online(self.learner),
             agent=self.agent,
             direct_agent=self.direct_agent,
+            evolution_agent=self.evolution_agent,
             online=self.online,
             lanes=self.lanes,
             goal=self.goal,

@@ -324,7 +324,7 @@ def known_optimum(
     if (policy is None) == (train is None):
         raise ConfigError("both policy and train" if train else "neither policy nor train",
                           expected="one of the two: what is to be scored")  # fmt: skip
-    own = train is not None and (":" in train or train == "direct")
+    own = train is not None and (":" in train or train in ("direct", "evolution"))
     plan = resolved(
         KnownOptimumConfig, settings, learner__algorithm=None if own else train, seed=seed
     )

@@ -63,15 +63,17 @@ def test_an_interrupted_direct_stage_goes_on_to_the_same_policy(
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert code_of([*PRETRAIN, *data, "-q", "--run", str(whole)]) == 0
-    update = training._Training.update
+    update = training.DirectTraining.update
+    done: list[float] = []
 
-    def stops(self: Any, step: int) -> None:
-        if step == 7:
+    def stops(self: Any, rate: float) -> None:
+        if len(done) == 7:
             raise KeyboardInterrupt
-        update(self, step)
+        update(self, rate)
+        done.append(rate)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Training, "update", stops)
+        patch.setattr(training.DirectTraining, "update", stops)
         assert code_of([*PRETRAIN, *data, "-q", "--run", str(cut)]) == 130
     assert code_of([*PRETRAIN, *data, "-q", "--run", str(cut), "--resume"]) == 0
     assert (cut / "policy.d3").read_bytes() == (whole / "policy.d3").read_bytes()

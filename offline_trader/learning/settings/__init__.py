@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
     from offline_trader.learning.settings.dagger import DaggerConfig
     from offline_trader.learning.settings.direct import DirectAgentConfig, DirectConfig
+    from offline_trader.learning.settings.evolution import EvolutionAgentConfig, EvolutionConfig
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
         AgentConfig,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.settings.offline import OfflineConfig
     from offline_trader.learning.settings.online import OnlineConfig
     from offline_trader.learning.settings.replay import ReplayConfig
+    from offline_trader.learning.settings.shaping import POTENTIALS, ShapingConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -40,13 +42,17 @@ __all__ = [
     "DifficultyConfig",
     "DirectAgentConfig",
     "DirectConfig",
+    "EvolutionAgentConfig",
+    "EvolutionConfig",
     "HeadWeights",
     "IQLConfig",
     "LearnerConfig",
     "OfflineConfig",
     "OnlineConfig",
     "ReplayConfig",
+    "POTENTIALS",
     "SACConfig",
+    "ShapingConfig",
     "TD3PlusBCConfig",
 ]
 

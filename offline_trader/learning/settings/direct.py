@@ -29,7 +29,11 @@ class DirectConfig:
         objective: what is climbed, of the rewards in windows (``docs/direct.md``): ``growth``
             (their mean), ``mean_variance``, ``quadratic``, ``sharpe``, ``cvar``.
         risk_aversion: weight of the risk in ``mean_variance`` and ``quadratic``.
-        tail: ``cvar``: share of the worst windows that count.
+        tail: share of the worst windows that count, in ``cvar`` and for the limit.
+        drawdown_limit: largest drawdown within a window, as a share of the peak, which only the
+            ``tail`` of the windows may exceed; 0: no limit. Windows should be as long as the time
+            over which it is to hold.
+        price_rate: how fast the price of the drawdown moves that holds the limit.
         clone_weight: pull of the actions to those of the policy that the stage began with.
         market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecast of
             the next gain alone, or ``features``, all of them.
@@ -56,6 +60,8 @@ class DirectConfig:
     objective: Objective = "growth"
     risk_aversion: float = 1.0
     tail: float = 0.05
+    drawdown_limit: float = 0.0
+    price_rate: float = 0.05
     clone_weight: float = 0.0
     market_input: Literal["forecast", "features"] = "forecast"
     forecast_weight: float = 1.0
@@ -73,6 +79,11 @@ class DirectConfig:
         not_negative(self, "updates", "weight_decay", "feature_noise", "risk_aversion")
         not_negative(self, "clone_weight", "embargo", "evaluate_interval")
         share(self, "tail")
+        positive(self, "price_rate")
+        if not 0.0 <= self.drawdown_limit < 1.0:
+            raise ConfigError(
+                f"drawdown_limit={self.drawdown_limit}", expected="in [0, 1), as 0.1 for 10 %"
+            )
         one_of(self, "objective", OBJECTIVES)
         one_of(self, "market_input", ("forecast", "features"))
         if self.market_input == "forecast" and self.clone_weight > 0:
@@ -90,7 +101,7 @@ class DirectConfig:
 
 
 _INTERVALS = ("evaluate_interval", "log_interval", "checkpoint_interval")
-_OF_THE_STAGE = ("updates", "clone_weight", "market_input", *_INTERVALS)
+_OF_THE_STAGE = ("updates", "clone_weight", "market_input", "drawdown_limit", *_INTERVALS)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, one_of, positive
 from offline_trader.learning.settings.curiosity import CuriosityConfig
 from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
+from offline_trader.learning.settings.shaping import ShapingConfig
 
 __all__ = ["OnlineConfig"]
 
@@ -43,8 +44,10 @@ class OnlineConfig:
         transforms: names of registered transforms of what is stored and sampled, in order.
         hindsight: in lanes with goals, sampled rows that get another goal for each one that keeps
             its own (k of HER); 0: none does. Lanes without goals have nothing to relabel.
+        shaping: settings of potential-based shaping, on where it names potentials; it comes after
+            the transforms.
         curiosity: settings of an intrinsic reward, on where its ``weight`` is above 0; it comes
-            after the transforms.
+            after the transforms and the shaping.
         curriculum: synthetic markets of five stages in place of the environment's.
         difficulty: markets of a stage that become harder or easier as episodes go.
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
@@ -67,6 +70,7 @@ class OnlineConfig:
     on_collapse: Literal["explore", "return", "continue"] = "explore"
     transforms: tuple[str, ...] = ()
     hindsight: float = 4.0
+    shaping: ShapingConfig = field(default_factory=ShapingConfig)
     curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     difficulty: DifficultyConfig = field(default_factory=DifficultyConfig)

@@ -30,6 +30,7 @@ from offline_trader.learning.data import (
     pack,
 )
 from offline_trader.learning.settings import OnlineConfig
+from offline_trader.learning.signals import make_shaping
 from offline_trader.learning.stages.activity import Activity
 from offline_trader.learning.stages.annealing import Pace, earned_after, pace_at
 from offline_trader.learning.stages.goal_rows import hindsight_of
@@ -118,7 +119,8 @@ def finetune(
         [hindsight_of(agent, lanes, config, seed + 3)] if isinstance(lanes, GoalLanes) else []
     )
     curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
-    chain = TransformChain([*named, *hindsight, *transforms, *curious], agent.columns)
+    shaped = [make_shaping(agent, lanes, config.shaping, seed)] if config.shaping.potentials else []
+    chain = TransformChain([*named, *hindsight, *transforms, *shaped, *curious], agent.columns)
     loop = _Loop(agent, lanes, offline, config, seed, Selection(evaluate, log), log, chain)
     if resume is None:
         loop.start()

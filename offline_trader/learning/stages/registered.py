@@ -18,6 +18,7 @@ STAGES: Registry[type[Stage]] = Registry(
         "clone": "offline_trader.learning.stages.cloning:CloneStage",
         "dagger": "offline_trader.learning.stages.dagger:DaggerStage",
         "direct": "offline_trader.learning.stages.direct.stage:DirectStage",
+        "evolution": "offline_trader.learning.stages.evolution.training:EvolutionStage",
         "offline": "offline_trader.learning.stages.offline:OfflineStage",
         "online": "offline_trader.learning.stages.online:OnlineStage",
     },

@@ -264,8 +264,8 @@ class Selection:
             return 0, "nothing else was validated"
         if best.active != warm.active:
             if best.active:
-                return best.step, "the warm start is hardly active"
-            return 0, "every other policy is hardly active"
+                return best.step, "the warm start is hardly active, or beyond a limit"
+            return 0, "every other policy is hardly active, or beyond a limit"
         if best.low > 0.0:
             return best.step, "better than the warm start"
         if self._preferred and best.high > 0.0:

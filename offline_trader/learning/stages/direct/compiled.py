@@ -8,6 +8,7 @@ reason); both give the same numbers up to rounding.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,20 @@ class CompiledUnroll:
         rewards, states, alive = kept
         return Unrolled(climbed, rewards, states, alive, distance)
 
+    def scores(
+        self,
+        batch: Batch,
+        members: Iterator[list[np.ndarray[Any, Any]]],
+        score: Callable[[Tensor], float],
+    ) -> list[float]:
+        """``score`` of what is climbed [T, B] by policies with the parameters of ``members``."""
+        room = self._prepare(batch)
+        found = []
+        for arrays in members:
+            _forward(room, arrays)
+            found.append(score(torch.from_numpy(room.climbed)))
+        return found
+
     def _prepare(self, batch: Batch) -> _Room:
         shape = tuple(batch.rows.shape)
         if self._room is None or self._room.rows.shape != shape:
@@ -149,19 +164,25 @@ class _Room:
         self.head_slopes = np.zeros(sizes[-1] + 1, np.float32)
 
 
+def _forward(room: _Room, arrays: list[np.ndarray[Any, Any]]) -> tuple[Any, Any]:
+    """Unroll the policy with these weights and biases, layer by layer; weights and head."""
+    weights, biases = tuple(arrays[:-2:2]), tuple(arrays[1:-2:2])
+    head = np.concatenate([arrays[-2][0], arrays[-1]])
+    unroll_forward(
+        room.kind, room.terms, room.columns, room.rows, room.inputs, weights, biases, head,
+        room.scales, room.surprises, room.states, room.own, room.hidden, room.turned,
+        room.actions, room.rewards, room.climbed, room.alive,
+    )  # fmt: skip
+    return weights, head
+
+
 class _Unroll(torch.autograd.Function):
     """What is climbed and actions [T, B] of a room's batch, as a function of the parameters."""
 
     @staticmethod
     def forward(ctx: Any, room: _Room, *parameters: Tensor) -> tuple[Tensor, Tensor]:
-        arrays = [p.detach().numpy() for p in parameters]
-        ctx.room, ctx.weights = room, tuple(arrays[:-2:2])
-        ctx.head = np.concatenate([arrays[-2][0], arrays[-1]])
-        unroll_forward(
-            room.kind, room.terms, room.columns, room.rows, room.inputs, ctx.weights,
-            tuple(arrays[1:-2:2]), ctx.head, room.scales, room.surprises, room.states, room.own,
-            room.hidden, room.turned, room.actions, room.rewards, room.climbed, room.alive,
-        )  # fmt: skip
+        ctx.room = room
+        ctx.weights, ctx.head = _forward(room, [p.detach().numpy() for p in parameters])
         return torch.from_numpy(room.climbed.copy()), torch.from_numpy(room.actions.copy())
 
     @staticmethod

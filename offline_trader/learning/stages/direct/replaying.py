@@ -9,7 +9,9 @@ nothing of others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,15 +21,18 @@ from offline_trader.learning.agents import Learner
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.compiled import engine_for, make_unroll
 from offline_trader.learning.stages.direct.forecast import fit_forecast
+from offline_trader.learning.stages.direct.limits import DrawdownLimit
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
-from offline_trader.learning.stages.selection import Validated
+from offline_trader.learning.stages.selection import Evaluate, Validated
 from offline_trader.types import IntArray, Policy
 
 __all__ = ["LogJudge", "Replay"]
 
 _LONGER = 4
+_TOLERANCE = 0.05
+"""Share of the limit by which a policy may exceed it and be kept: the price swings around it."""
 _ROWS_AT_ONCE = 16_384
 _MOST_SEGMENTS = 1_024
 
@@ -37,15 +42,15 @@ class Replay:
 
     Args:
         market: log and dynamics.
-        bars: decisions of a training's window; a segment has four times as many where a series
-            is that long.
+        bars: decisions of a training's window.
         device: of the rows.
+        longer: a segment has so many times as many decisions, where a series is that long.
     """
 
-    def __init__(self, market: DirectMarket, bars: int, device: str) -> None:
+    def __init__(self, market: DirectMarket, bars: int, device: str, longer: int = _LONGER) -> None:
         self._market, self._device = market, device
         lengths = market.log.series[:, 1] - market.log.series[:, 0]
-        length = min(_LONGER * bars, int(lengths.max()))
+        length = min(longer * bars, int(lengths.max()))
         self._rows = torch.arange(length)[:, None]
         self._first = torch.from_numpy(_segments(market.log.series, length))
         self._width = max(1, _ROWS_AT_ONCE // length)
@@ -88,7 +93,29 @@ class LogJudge:
         moved = market.to(learner.config.device)
         engine = engine_for(learner, moved, config.engine)
         self._unroll = make_unroll(learner, moved, self.surprises, engine)
+        self._moved, self._engine = moved, engine
         self._replay = Replay(moved, config.bars, learner.config.device)
+
+    def within_limit(self, evaluate: Evaluate) -> Evaluate:
+        """``evaluate`` of policies that keep to the drawdown limit on the log; others are none
+        that could be kept, unless all are."""
+        config = self._config
+        limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
+        replay = Replay(self._moved, config.bars, self._learner.config.device, longer=1)
+        nothing = torch.zeros_like(self.surprises)
+        unroll = make_unroll(self._learner, self._moved, nothing, self._engine)
+
+        def judged(policy: Policy) -> Mapping[str, float] | Validated:
+            found = evaluate(policy)
+            self._learner.engine.flush()
+            windows = torch.cat([each.climbed for each in replay(unroll)], dim=1)
+            if float(limit.excess(windows)) <= _TOLERANCE:
+                return found
+            if isinstance(found, Validated):
+                return replace(found, active=False)
+            return {**found, "score": -math.inf}
+
+        return judged
 
     def __call__(self, policy: Policy) -> Validated:
         """The objective, and what is climbed bar by bar; not of another ``policy``."""

@@ -19,10 +19,11 @@ from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.compiled import engine_for, make_unroll
 from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
+from offline_trader.learning.stages.direct.limits import DrawdownLimit
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.replaying import LogJudge
-from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
+from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled, drawn_starts
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -77,12 +78,14 @@ def train_direct(
     lengths = market.log.series[:, 1] - market.log.series[:, 0]
     config = replace(config, bars=min(config.bars, int(lengths.max())))
     training = DirectTraining(learner, market.to(learner.config.device), config, seed)
+    judge = training.judge
     if evaluate is None and config.evaluate_interval > 0:
-        judge = training.judge
 
         def evaluate(policy: Policy) -> Mapping[str, float]:
             return judge(policy).measures  # the objective ranks, not the growth
 
+    if evaluate is not None and config.drawdown_limit > 0.0:
+        evaluate = judge.within_limit(evaluate)
     selection = Selection(evaluate, log, preferred=True)
     step = 0
     if resume is not None:
@@ -150,6 +153,11 @@ class DirectTraining:
         self._unroll = make_unroll(
             learner, market, self.judge.surprises, self.engine, pulled=config.clone_weight > 0
         )
+        self._limit = None
+        if config.drawdown_limit > 0.0:
+            self._limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
+            nothing = torch.zeros_like(self.judge.surprises)
+            self._realised = make_unroll(learner, market, nothing, self.engine)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._heads = market.log.series[:, 0]
         self._generator = torch.Generator().manual_seed(seed)
@@ -170,13 +178,19 @@ class DirectTraining:
         done = self._unroll(batch)
         value = objective(done.climbed, config, self.judge.scale)
         loss = -value + config.clone_weight * done.distance
+        limited: dict[str, Tensor] = {}
+        if self._limit is not None:
+            excess = self._limit.excess(self._realised(batch).climbed)
+            loss = loss + self._limit.penalty(excess)
+            limited = {"excess": excess, "price": torch.tensor(self._limit.price)}
+            self._limit.move(float(excess.detach()))
         with without_dynamo():
             self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.clip)
         self._descend(config.learning_rate * rate)
         self._remember(batch, done)
-        self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm)
+        self._note(objective=value, reward=done.rewards.mean(), gradient_norm=norm, **limited)
 
     def _descend(self, rate: float) -> None:
         if self._config.weight_decay > 0:
@@ -190,7 +204,7 @@ class DirectTraining:
 
     def _batch(self) -> Batch:
         config, generator = self._config, self._generator
-        first = self._draw_starts().to(self._device)
+        first = drawn_starts(self._starts, config.windows, generator).to(self._device)
         state = self._market.random_state(first, generator)
         own = torch.rand(config.windows, generator=generator) < config.own_starts
         places = first.cpu().numpy()
@@ -204,14 +218,6 @@ class DirectTraining:
             drawn = torch.randn(shape, generator=generator)
             noise = (config.feature_noise * drawn).to(self._device)
         return Batch(rows, state, noise)
-
-    def _draw_starts(self) -> Tensor:
-        """[B] first rows, one from each of B equal parts of all: every series has its share, and
-        no two windows begin at one row as long as there are as many rows."""
-        count, windows = len(self._starts), self._config.windows
-        offset = torch.rand(windows, generator=self._generator, dtype=torch.float64)
-        chosen = ((torch.arange(windows) + offset) * (count / windows)).long()
-        return self._starts[chosen.clamp(max=count - 1)]
 
     def _remember(self, batch: Batch, done: Unrolled) -> None:
         """Keep the portfolios that the policy had at the decisions it came to."""
@@ -258,6 +264,7 @@ class DirectTraining:
             "met": torch.from_numpy(self._met.copy()),
             "sums": dict(self._sums),
             "count": self._count,
+            "price": None if self._limit is None else self._limit.price,
             "trained": None if self._through is None else self._trained.state_dict(),
         }
 
@@ -272,3 +279,5 @@ class DirectTraining:
         self._met[:] = state["met"].numpy()
         self._sums = dict(state["sums"])
         self._count = int(state["count"])
+        if self._limit is not None:
+            self._limit.price = float(state["price"])

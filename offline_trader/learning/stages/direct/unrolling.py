@@ -12,7 +12,7 @@ from offline_trader.learning.agents import Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.stages.direct.market import DirectMarket, State
 
-__all__ = ["Batch", "TorchUnroll", "Unrolled"]
+__all__ = ["Batch", "TorchUnroll", "Unrolled", "drawn_starts"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,14 @@ class Unrolled:
     distance: Tensor
 
 
+def drawn_starts(starts: Tensor, windows: int, generator: torch.Generator) -> Tensor:
+    """[B] first rows, one from each of B equal parts of all ``starts``: every series has its
+    share, and no two windows begin at one row as long as there are as many rows."""
+    offset = torch.rand(windows, generator=generator, dtype=torch.float64)
+    chosen = ((torch.arange(windows) + offset) * (len(starts) / windows)).long()
+    return starts[chosen.clamp(max=len(starts) - 1)]
+
+
 class TorchUnroll:
     """Unrolls a learner's deterministic actor.
 
@@ -58,15 +66,22 @@ class TorchUnroll:
         market: series and dynamics.
         surprises: [R, G] float64, what is taken off a reward for a unit carried.
         pulled: whether the distance to the policy of now is measured.
+        actor: in place of the learner's, from scaled observations to an output with ``mu``.
     """
 
     def __init__(
-        self, learner: Learner, market: DirectMarket, surprises: Tensor, *, pulled: bool
+        self,
+        learner: Learner,
+        market: DirectMarket,
+        surprises: Tensor,
+        *,
+        pulled: bool,
+        actor: torch.nn.Module | None = None,
     ) -> None:
         scales = learner.preprocessing
         device = learner.config.device
         width = market.log.features.shape[1]
-        self._actor = learner.actor
+        self._actor = learner.actor if actor is None else actor
         self._market = market
         self._surprises = surprises.to(device)
         mean, scale = (torch.tensor(x, dtype=torch.float32) for x in (scales.mean, scales.scale))

@@ -1,0 +1,25 @@
+"""Pure maths of learning: what is estimated from rewards and scores, with golden tests."""
+
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from offline_trader.learning.estimators.evolution import (
+        antithetic_slope,
+        centred_ranks,
+        pair_noise,
+    )
+    from offline_trader.learning.estimators.shaping import shaping_reward
+    from offline_trader.learning.estimators.trajectories import VTrace, vtrace
+
+__all__ = [
+    "VTrace",
+    "antithetic_slope",
+    "centred_ranks",
+    "pair_noise",
+    "shaping_reward",
+    "vtrace",
+]
+
+__getattr__ = lazy_names(__name__)

@@ -1,0 +1,13 @@
+"""What is added to or taken from a reward while a policy learns."""
+
+from typing import TYPE_CHECKING
+
+from offline_trader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from offline_trader.learning.signals.potentials import HandMade, LearnedPotential, Potential
+    from offline_trader.learning.signals.shaping import Shaping, make_shaping
+
+__all__ = ["HandMade", "LearnedPotential", "Potential", "Shaping", "make_shaping"]
+
+__getattr__ = lazy_names(__name__)
