@@ -79,7 +79,7 @@ def test_the_saddle_point_is_the_linear_programme_s_optimum() -> None:
     learner = learner_of()
     train_direct(learner, coins(), replace(ONE_BAR, drawdown_limit=0.03))
     action = float(learner.act(np.array([[1.0, 0.0]], np.float32))[0, 0])
-    assert action == pytest.approx(BEST, abs=0.01)
+    assert action == pytest.approx(BEST, abs=0.03)
 
 
 def test_a_limit_that_is_never_reached_changes_nothing() -> None:
