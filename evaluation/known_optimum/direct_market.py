@@ -7,6 +7,8 @@ realised. Nothing of the market's law or of its optimum gets in.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from offline_trader.errors import ConfigError
@@ -60,19 +62,15 @@ def position_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket
     if isinstance(market, GarleanuPedersen):
         seen, gains = _gains_of_rewards(market, data)
         log = Log(features[seen], gains[seen][:, None], _series(data.episode_ids, seen))
-        return PositionMarket(
-            log, market.scale, risk=1.0, quadratic_cost=market.ell, **_scale(data)
-        )
-    if isinstance(market, MeanReversion):
+        made = PositionMarket(log, market.scale, risk=1.0, quadratic_cost=market.ell)
+    elif isinstance(market, MeanReversion):
         change = data.next_observations[:, 0].astype(np.float64) - data.observations[:, 0]
         every = np.ones(len(change), dtype=np.bool_)
         log = Log(features, market.deviation * change[:, None], _series(data.episode_ids, every))
-        return PositionMarket(log, proportional_cost=market.cost, **_scale(data))
-    raise ConfigError(f"the direct stage on {market.name}", expected="M1 or M3")
-
-
-def _scale(data: OfflineDataset) -> dict[str, float]:
-    return {"reward_mean": data.reward_mean, "reward_sd": data.reward_sd}
+        made = PositionMarket(log, proportional_cost=market.cost)
+    else:
+        raise ConfigError(f"the direct stage on {market.name}", expected="M1 or M3")
+    return replace(made, reward_mean=data.reward_mean, reward_sd=data.reward_sd)
 
 
 def _series(lanes: IntArray, seen: BoolArray) -> IntArray:
