@@ -17,6 +17,7 @@ from offline_trader.learning.settings import (
     DirectConfig,
     EvolutionConfig,
     LearnerConfig,
+    LeashConfig,
     OfflineConfig,
     OnlineConfig,
     ReplayConfig,
@@ -70,7 +71,12 @@ class KnownOptimumConfig:
     )
     offline: OfflineConfig = field(
         default_factory=lambda: OfflineConfig(
-            updates=4_000, critic_updates=0, evaluate_interval=0, replay=ReplayConfig(mode="never")
+            updates=4_000,
+            critic_updates=0,
+            evaluate_interval=0,
+            rate_decay=0.0,
+            replay=ReplayConfig(mode="never"),
+            leash=LeashConfig(distance=0.0),
         )
     )
     online: OnlineConfig = field(

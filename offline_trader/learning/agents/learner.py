@@ -91,6 +91,17 @@ class Learner:
         )
         self.engine.settings_changed()
 
+    def set_behaviour_weight(self, weight: float) -> None:
+        """Pull the actor to the data's actions with ``weight`` from now on (SAC, CQL, Cal-QL)."""
+        _d3rlpy.set_behaviour_weight(self.algo, weight)
+        self.engine.settings_changed()
+
+    def set_spread(self, std: float) -> None:
+        """Let the policy's deviation before the squash be ``std`` in every state, if it has one."""
+        self.engine.flush()
+        _transfer.set_spread(self.algo, std)
+        self.engine.reload()
+
     def metrics(self) -> Mapping[str, float]:
         """Mean of every loss since the last call."""
         return self.engine.metrics()

@@ -40,6 +40,7 @@ __all__ = [
     "minibatch",
     "preprocessing",
     "save_algo",
+    "set_behaviour_weight",
     "set_pace",
     "set_reward_scale",
     "settings_of",
@@ -253,6 +254,11 @@ def set_reward_scale(algo: Any, scale: RewardScale) -> None:
     algo.config.reward_scaler = d3rlpy.preprocessing.StandardRewardScaler(
         mean=scale.mean, std=scale.scale, eps=0.0
     )
+
+
+def set_behaviour_weight(algo: Any, weight: float) -> None:
+    """Set the weight of the pull to the data's actions."""
+    algo.impl.behaviour_weight = float(weight)
 
 
 def set_pace(algo: Any, target_entropy: float, rates: Mapping[str, float]) -> None:

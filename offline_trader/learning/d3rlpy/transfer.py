@@ -56,12 +56,14 @@ def copy_actor(source: Any, target: Any, fallback_std: float = 0.1, *, widen: bo
 
 
 def copy_critics(source: Any, target: Any) -> None:
-    """Give ``target`` the critics of ``source``, and the same as its target critics.
+    """Give ``target`` the critics of ``source``, of a larger ensemble the first ones, and the same
+    as its target critics.
 
     Raises:
-        ConfigError: critics of different number or shape.
+        ConfigError: critics of different shape, or fewer of them.
     """
-    _copy_module(source.impl.q_function, target.impl.q_function, "critics")
+    ours, theirs = source.impl.q_function, target.impl.q_function
+    _copy_module(ours[: len(theirs)], theirs, "critics")
     sync_targets(target)
 
 

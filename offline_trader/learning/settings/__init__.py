@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SACConfig,
         TD3PlusBCConfig,
     )
+    from offline_trader.learning.settings.leash import LeashConfig
     from offline_trader.learning.settings.offline import OfflineConfig
     from offline_trader.learning.settings.online import OnlineConfig
     from offline_trader.learning.settings.replay import ReplayConfig
@@ -47,6 +48,7 @@ __all__ = [
     "HeadWeights",
     "IQLConfig",
     "LearnerConfig",
+    "LeashConfig",
     "OfflineConfig",
     "OnlineConfig",
     "ReplayConfig",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, positive
+from offline_trader.learning.settings.leash import LeashConfig
 from offline_trader.learning.settings.replay import ReplayConfig
 
 __all__ = ["OfflineConfig"]
@@ -23,6 +24,7 @@ class OfflineConfig:
             a hundredth; 0: they stay.
         transforms: names of registered transforms of what is stored and sampled, in order.
         replay: logged bars with other positions and actions, on where that can be done.
+        leash: how far from the data's actions a policy may go where there are no replays.
         evaluate_interval: updates between validations (and at the end); 0 validates only the end.
         log_interval, checkpoint_interval: updates between rows of metrics, between checkpoints.
     """
@@ -33,6 +35,7 @@ class OfflineConfig:
     rate_decay: float = 0.5
     transforms: tuple[str, ...] = ()
     replay: ReplayConfig = field(default_factory=ReplayConfig)
+    leash: LeashConfig = field(default_factory=LeashConfig)
     evaluate_interval: int = 1_000
     log_interval: int = 500
     checkpoint_interval: int = 1_000

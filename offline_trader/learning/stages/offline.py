@@ -24,6 +24,7 @@ from offline_trader.learning.data import (
 )
 from offline_trader.learning.settings import OfflineConfig
 from offline_trader.learning.stages.counterfactual import find_replay, unconstrained
+from offline_trader.learning.stages.leash import holds_on, leashed
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["OfflineStage", "train_offline"]
 
 _TARGET_ENTROPY = -1.0  # nats an action dimension, what d3rlpy's temperature aims at
+_SPREAD = 0.1
 _PACES = 100  # changes of the learning rates: a GPU's captured updates are recorded anew at each
 
 
@@ -91,10 +93,12 @@ def train_offline(
     chain = TransformChain([*([] if replay is None else [replay]), *named, *transforms])
     data, further = chain.dataset(transitions) if chain else (transitions, {})
     learner.fit_reward_scale(data.rewards)
-    trained = learner
+    trained, leash = learner, None
     if replay is not None:
         replay.scale_rewards(learner.preprocessing)
         trained = unconstrained(learner, config.replay, seed)
+    elif holds_on(learner.config, config.leash):
+        trained, leash = leashed(learner, data, config.leash, seed)
     rows = pack(
         data,
         learner.preprocessing,
@@ -109,6 +113,8 @@ def train_offline(
     if resume is not None:
         step = int(resume["step"])
         trained.load_state_dict(resume["learner"])
+        if leash is not None:
+            leash.load_state_dict(resume["leash"])
         sampler.load_state_dict(resume["sampler"])
         chain.load_state_dict(resume.get("transforms", []))
         selection.load_state_dict(resume["selection"])
@@ -117,6 +123,8 @@ def train_offline(
     while step < total:
         stop = _next_stop(step, config)
         trained.set_pace(_TARGET_ENTROPY, _rate(step, config))
+        if leash is not None and step >= config.critic_updates:
+            leash.adjust(step)
         with naming_divergence(step):
             _update(trained, sampler, chain, stop - step, train_actor=step >= config.critic_updates)
         step = stop
@@ -130,6 +138,7 @@ def train_offline(
                 {
                     "step": step,
                     "learner": trained.state_dict(),
+                    "leash": {} if leash is None else leash.state_dict(),
                     "sampler": sampler.state_dict(),
                     "transforms": chain.state_dict(),
                     "selection": selection.state_dict(),
@@ -140,6 +149,7 @@ def train_offline(
     if trained is not learner:
         learner.copy_policy_from(trained)
         learner.copy_critics_from(trained)
+        learner.set_spread(_SPREAD)  # what online training begins to explore with
     return replace(result, replay=said)
 
 

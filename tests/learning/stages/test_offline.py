@@ -12,9 +12,16 @@ import torch
 from offline_trader.errors import OfflineTraderError
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.data import Transitions
-from offline_trader.learning.settings import CloneConfig, LearnerConfig, OfflineConfig
+from offline_trader.learning.settings import (
+    CloneConfig,
+    LearnerConfig,
+    LeashConfig,
+    OfflineConfig,
+)
 from offline_trader.learning.stages import clone, train_offline
 
+AS_IT_IS = LeashConfig(distance=0.0)
+"""The algorithm itself, without what keeps it near its data."""
 GRID = np.stack([np.linspace(-1, 1, 201), np.zeros(201)], axis=1).astype(np.float32)
 
 
@@ -45,9 +52,8 @@ def test_a_bandits_best_action_is_found_from_a_mediocre_clone(
     clone(learner, halfway_data, CloneConfig(updates=200, batch_size=64))
     before = regret(learner)
     assert before == pytest.approx(0.16 / 3, rel=0.4)  # a = 0.4 x against 0.8 x
-    result = train_offline(
-        learner, uniform_data, OfflineConfig(critic_updates=100, updates=400), evaluate=score
-    )
+    config = OfflineConfig(critic_updates=100, updates=400, leash=AS_IT_IS)
+    result = train_offline(learner, uniform_data, config, evaluate=score)
     assert result.kept == "best"
     assert regret(learner) < 0.25 * before
     assert result.warm_score == pytest.approx(-before)
@@ -85,7 +91,8 @@ def test_critics_are_fitted_to_the_warm_policy_before_the_actor_moves(
 ) -> None:
     learner = learner_of(reward_scaling="none", algorithm="sac")
     warm = learner.act(GRID)
-    train_offline(learner, uniform_data, OfflineConfig(critic_updates=600, updates=0))
+    config = OfflineConfig(critic_updates=600, updates=0, leash=AS_IT_IS)
+    train_offline(learner, uniform_data, config)
     np.testing.assert_array_equal(learner.act(GRID), warm)
     actions = np.linspace(-1, 1, 201, dtype=np.float32)[::-1, None].copy()
     values = learner.algo.predict_value(GRID, actions)
@@ -100,13 +107,14 @@ def test_without_validation_the_last_policy_is_kept(uniform_data: Transitions) -
     assert result.kept_score is None
 
 
-@pytest.mark.parametrize("engine", ["stock", "fast"])
+@pytest.mark.parametrize(("engine", "distance"), [("stock", 0.0), ("fast", 0.0), ("fast", 2.0)])
 def test_an_interrupted_training_resumes_to_the_same_bytes(
-    engine: str, uniform_data: Transitions, tmp_path: Path
+    engine: str, distance: float, uniform_data: Transitions, tmp_path: Path
 ) -> None:
     config = OfflineConfig(
-        critic_updates=25, updates=35, evaluate_interval=20, log_interval=15, checkpoint_interval=20
-    )
+        critic_updates=25, updates=35, evaluate_interval=20, log_interval=15,
+        checkpoint_interval=20, leash=LeashConfig(distance=distance, n_critics=3),
+    )  # fmt: skip
     saved: dict[int, Path] = {}
 
     def keep(step: int, state: dict[str, Any]) -> None:
@@ -161,10 +169,9 @@ def test_a_validation_that_draws_numbers_changes_nothing(uniform_data: Transitio
 
 def test_divergence_stops_with_what_diverged(uniform_data: Transitions) -> None:
     learner = learner_of(critic_lr=1e30, engine="stock")
+    config = OfflineConfig(critic_updates=0, updates=30, log_interval=10, leash=AS_IT_IS)
     with pytest.raises(OfflineTraderError, match="training diverged"):
-        train_offline(
-            learner, uniform_data, OfflineConfig(critic_updates=0, updates=30, log_interval=10)
-        )
+        train_offline(learner, uniform_data, config)
 
 
 def test_a_pull_to_the_data_keeps_the_actor_near_it(halfway_data: Transitions) -> None:
@@ -176,3 +183,27 @@ def test_a_pull_to_the_data_keeps_the_actor_near_it(halfway_data: Transitions) -
         train_offline(learner, halfway_data, OfflineConfig(critic_updates=100, updates=400))
         distances.append(float(np.mean((learner.act(GRID)[:, 0] - 0.4 * GRID[:, 0]) ** 2)))
     assert distances[1] < 0.3 * distances[0]
+
+
+def test_a_leash_holds_the_policy_near_narrow_data(halfway_data: Transitions) -> None:
+    """In units of the data's own deviation; without it the actor goes where values are guessed."""
+    learner = learner_of("cql", critic_lr=3e-3)
+    clone(learner, halfway_data, CloneConfig(updates=300, batch_size=64, fit="mean"))
+    warm = learner.snapshot()
+    seen, actions = halfway_data.observations, halfway_data.actions
+
+    def away() -> float:
+        return float(np.mean((learner.act(seen) - actions) ** 2))
+
+    deviation, found = away(), {}
+    for distance in (1.0, 3.0):
+        learner.restore(warm)
+        quick = LeashConfig(
+            distance=distance, n_critics=4, learning_rate=3e-3, temperature=1e-3, least_weight=0.01
+        )
+        config = OfflineConfig(critic_updates=200, updates=600, leash=quick)
+        train_offline(learner, halfway_data, config)
+        found[distance] = away() / deviation
+    assert found[1.0] < 1.3 * (1.0 + 1.0)
+    assert found[3.0] < 1.3 * (1.0 + 9.0)
+    assert found[3.0] > 1.5 * found[1.0]
