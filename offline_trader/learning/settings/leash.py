@@ -21,14 +21,16 @@ class LeashConfig:
         temperature: of the entropy bonus, in scaled rewards; it stays.
         least_weight: of the pull to the data's actions (``learner.behaviour_weight``), within the
             distance, too.
+        updates: of critics and actor at most: further ones find what noise left in the rewards.
     """
 
-    distance: float = 2.0
+    distance: float = 2.5
     n_critics: int = 10
     learning_rate: float = 1e-3
     temperature: float = 0.02
-    least_weight: float = 0.5
+    least_weight: float = 0.3
+    updates: int = 1_000
 
     def __post_init__(self) -> None:
         positive(self, "n_critics", "learning_rate", "temperature", "least_weight")
-        not_negative(self, "distance")
+        not_negative(self, "distance", "updates")

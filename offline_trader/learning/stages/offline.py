@@ -99,6 +99,7 @@ def train_offline(
         trained = unconstrained(learner, config.replay, seed)
     elif holds_on(learner.config, config.leash):
         trained, leash = leashed(learner, data, config.leash, seed)
+        config = replace(config, updates=min(config.updates, config.leash.updates))
     rows = pack(
         data,
         learner.preprocessing,
