@@ -29,7 +29,8 @@ __all__ = ["Leash", "holds_on", "leashed"]
 
 _ALGORITHMS = ("cql", "sac")
 _MEASURED, _MOST_ROWS = 1_024, 100_000
-_RISE, _MOST = 0.15, 1e4
+# From a tight leash to a longer one, and back at once: a policy that has run far does not return.
+_FIRST, _RISE, _FALL, _MOST = 10.0, 0.5, 0.1, 1e4
 _LEAST_SPREAD = 0.01
 
 
@@ -74,7 +75,7 @@ class Leash:
 
     def __init__(self, trained: Learner, data: Transitions, config: LeashConfig, seed: int) -> None:
         self._trained, self._data, self._config, self._seed = trained, data, config, seed
-        self.weight = max(1.0, config.least_weight)
+        self.weight = max(_FIRST, config.least_weight)
         every = -(-len(data) // _MOST_ROWS)
         self.deviation = math.sqrt(self._distance(slice(None, None, every)))
 
@@ -89,7 +90,7 @@ class Leash:
         rows = np.random.default_rng([self._seed, step]).integers(0, len(self._data), _MEASURED)
         allowed = (1.0 + k * k) * max(self.deviation**2, 1e-12)
         excess = (self._distance(rows) / allowed - 1.0) * (1.0 + k * k) / k
-        weight = self.weight * math.exp(_RISE * min(max(excess, -1.0), 1.0))
+        weight = self.weight * math.exp(max(min(_RISE * excess, _RISE), -_FALL))
         self.weight = min(max(weight, self._config.least_weight), _MOST)
         self._trained.set_behaviour_weight(self.weight)
 

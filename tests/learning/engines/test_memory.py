@@ -12,7 +12,7 @@ import torch
 from offline_trader.learning.agents import make_learner
 from offline_trader.learning.data import Transitions
 from offline_trader.learning.data import rows as rows_module
-from offline_trader.learning.settings import LearnerConfig, OfflineConfig
+from offline_trader.learning.settings import LearnerConfig, LeashConfig, OfflineConfig
 from offline_trader.learning.stages import train_offline
 
 STATUS = Path("/proc/self/status")
@@ -36,8 +36,9 @@ def test_resident_memory_does_not_grow_with_the_updates(
     learner, seen = make_learner(config, 2, None, 0), []
     updates = 1_000 if engine == "fast" else 300
     settings = OfflineConfig(
-        critic_updates=0, updates=3 * updates, log_interval=updates, evaluate_interval=0
-    )
+        critic_updates=0, updates=3 * updates, log_interval=updates, evaluate_interval=0,
+        leash=LeashConfig(distance=0.0),
+    )  # fmt: skip
     train_offline(learner, uniform_data, settings, lambda *_: seen.append(resident_bytes()))
     # Kept batches alone would be 12 kB an update.
     assert seen[2] - seen[0] < 2 * updates * 2_000, [value >> 10 for value in seen]
