@@ -21,6 +21,8 @@ class LeashConfig:
         temperature: of the entropy bonus, in scaled rewards; it stays.
         least_weight: of the pull to the data's actions (``learner.behaviour_weight``), within the
             distance, too.
+        most_foretold: transitions up to which rewards are taken as far as state and action foretell
+            them out of fold; with more of them, and with 0, as they were realised.
         updates: of critics and actor at most: further ones find what noise left in the rewards.
     """
 
@@ -29,8 +31,9 @@ class LeashConfig:
     learning_rate: float = 1e-3
     temperature: float = 0.02
     least_weight: float = 0.3
+    most_foretold: int = 500_000
     updates: int = 1_000
 
     def __post_init__(self) -> None:
         positive(self, "n_critics", "learning_rate", "temperature", "least_weight")
-        not_negative(self, "distance", "updates")
+        not_negative(self, "distance", "updates", "most_foretold")

@@ -24,7 +24,7 @@ from offline_trader.learning.data import (
 )
 from offline_trader.learning.settings import OfflineConfig
 from offline_trader.learning.stages.counterfactual import find_replay, unconstrained
-from offline_trader.learning.stages.leash import holds_on, leashed
+from offline_trader.learning.stages.leash import foretold_rewards, holds_on, leashed
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -92,12 +92,15 @@ def train_offline(
         log(0, {"offline/replay": said})
     chain = TransformChain([*([] if replay is None else [replay]), *named, *transforms])
     data, further = chain.dataset(transitions) if chain else (transitions, {})
+    held = replay is None and holds_on(learner.config, config.leash)
+    if held and len(data) <= config.leash.most_foretold:
+        data = replace(data, rewards=foretold_rewards(learner, data, seed))
     learner.fit_reward_scale(data.rewards)
     trained, leash = learner, None
     if replay is not None:
         replay.scale_rewards(learner.preprocessing)
         trained = unconstrained(learner, config.replay, seed)
-    elif holds_on(learner.config, config.leash):
+    elif held:
         trained, leash = leashed(learner, data, config.leash, seed)
         config = replace(config, updates=min(config.updates, config.leash.updates))
     rows = pack(

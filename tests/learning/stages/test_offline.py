@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from offline_trader.learning.settings import (
     LeashConfig,
     OfflineConfig,
 )
-from offline_trader.learning.stages import clone, train_offline
+from offline_trader.learning.stages import Validated, clone, train_offline
+from offline_trader.learning.stages.leash import foretold_rewards
 
 AS_IT_IS = LeashConfig(distance=0.0)
 """The algorithm itself, without what keeps it near its data."""
@@ -207,3 +209,39 @@ def test_a_leash_holds_the_policy_near_narrow_data(halfway_data: Transitions) ->
     assert found[1.0] < 1.3 * (1.0 + 1.0)
     assert found[3.0] < 1.3 * (1.0 + 9.0)
     assert found[3.0] > 1.5 * found[1.0]
+
+
+def test_what_nothing_foretells_of_a_reward_is_not_learned_from(halfway_data: Transitions) -> None:
+    """Out of fold: a tenth of the reward's variance is nearly found, of pure noise nothing is."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(len(halfway_data))
+    known = np.asarray(halfway_data.rewards, np.float64)
+    known = (known - known.mean()) / known.std() / 3.0
+    learner = learner_of()
+    for signal in (known, np.zeros_like(known)):
+        noisy = replace(halfway_data, rewards=(signal + noise).astype(np.float32))
+        found = foretold_rewards(learner, noisy, seed=1)
+        assert np.square(found - signal).mean() < 0.25 * max(np.square(signal).mean(), 0.05)
+
+
+def test_a_warm_start_is_given_up_only_for_what_is_better_beyond_its_interval(
+    halfway_data: Transitions,
+) -> None:
+    """The paired interval keeps the warm policy to the bit, whatever learner was trained."""
+    noise = np.random.default_rng(0).standard_normal(400)
+    for gain, kept in ((0.02, "warm_start"), (1.0, "best")):
+        learner = learner_of("cql")
+        warm, seen = learner.act(GRID), []
+
+        def judged(policy: Any, gain: float = gain, seen: list[Any] = seen) -> Validated:
+            seen.append(policy(GRID))
+            growth = noise * 0.0 if len(seen) == 1 else noise * 0.5 + gain
+            return Validated({"score": float(len(seen))}, growth)
+
+        config = OfflineConfig(critic_updates=10, updates=60, evaluate_interval=20)
+        result = train_offline(learner, halfway_data, config, evaluate=judged)
+        assert result.kept == kept
+        np.testing.assert_array_equal(seen[0], warm)
+        assert not np.array_equal(seen[-1], warm)
+        expected = warm if kept == "warm_start" else seen[1]  # of equal ones the earliest
+        np.testing.assert_array_equal(learner.act(GRID), expected)
