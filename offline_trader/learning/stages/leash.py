@@ -63,15 +63,17 @@ def leashed(
     return trained, leash
 
 
-def foretold_rewards(learner: Learner, data: Transitions, seed: int) -> NDArray[np.float32]:
+def foretold_rewards(data: Transitions, seed: int) -> NDArray[np.float32]:
     """[M] the rewards as far as state and action foretell them, each by a fit without it.
 
     A realised reward is nearly all noise, and critics fit it. What a ridge regression on random
-    rectified features (Rahimi & Recht 2008) of state, action and the action's distance from the
-    learner's says of a reward that it has not seen is what can be learned of it; where that is
-    nothing, it is the mean, by the shrinkage of the direct stage's forecast, and a policy stays.
+    rectified features (Rahimi & Recht 2008) of state, action and what a linear regression on the
+    state leaves of the action says of a reward that it has not seen is what can be learned of it;
+    where that is nothing, it is the mean, by the shrinkage of the direct stage's forecast, and a
+    policy stays.
     """
-    away = data.actions - learner.act(data.observations)
+    known = np.column_stack([data.observations, np.ones(len(data))]).astype(np.float64)
+    away = data.actions - known @ np.linalg.lstsq(known, data.actions, rcond=None)[0]
     inputs = np.concatenate([data.observations, data.actions, away], axis=1).astype(np.float64)
     spread = inputs.std(axis=0)
     inputs = (inputs - inputs.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)

@@ -94,7 +94,7 @@ def train_offline(
     data, further = chain.dataset(transitions) if chain else (transitions, {})
     held = replay is None and holds_on(learner.config, config.leash)
     if held and len(data) <= config.leash.most_foretold:
-        data = replace(data, rewards=foretold_rewards(learner, data, seed))
+        data = replace(data, rewards=foretold_rewards(data, seed))
     learner.fit_reward_scale(data.rewards)
     trained, leash = learner, None
     if replay is not None:
