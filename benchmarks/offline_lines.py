@@ -147,6 +147,9 @@ def figures(rows: Mapping[str, list[dict[str, Any]]]) -> Iterator[Figure]:
             target="" if least is None else f"≥ its clone − {ALLOWANCE:g}",
             holds=None if least is None else bool(least >= -ALLOWANCE),
         )  # fmt: skip
+    for method in dict.fromkeys(method for method, _ in found if method != "early"):
+        least = min(min(values) for (other, _), values in found.items() if other == method)
+        yield Figure(f"{method}: worst seed", least, "score")
 
 
 def recorded() -> Iterator[Figure]:

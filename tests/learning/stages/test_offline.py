@@ -230,7 +230,8 @@ def test_a_warm_start_is_given_up_only_for_what_is_better_beyond_its_interval(
     noise = np.random.default_rng(0).standard_normal(400)
     for gain, kept in ((0.02, "warm_start"), (1.0, "best")):
         learner = learner_of("cql")
-        warm, seen = learner.act(GRID), []
+        warm = learner.act(GRID)
+        seen: list[Any] = []
 
         def judged(policy: Any, gain: float = gain, seen: list[Any] = seen) -> Validated:
             seen.append(policy(GRID))
