@@ -217,7 +217,7 @@ class Watch:
     def _record(self, desk: Desk, kind: str, content: Mapping[str, Any]) -> int:
         """The number of the row; 0 where none could be written, which is an alert of its own."""
         try:
-            return desk.record(kind, content).number
+            return desk.record(kind, content)
         except OfflineTraderError as error:
             _LOG.error("not in the audit log: %s", error.found)
             return 0

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from offline_trader.codec import parse_json, to_json
 from offline_trader.errors import DataError
@@ -43,6 +43,15 @@ class Entry:
     hash: str
 
 
+class _Staged(NamedTuple):
+    """A row that nothing has been computed of yet."""
+
+    log: AuditLog
+    number: int
+    kind: str
+    content: Mapping[str, Any]
+
+
 class Commits:
     """What the logs of a store have staged, and its way to the disk.
 
@@ -54,11 +63,11 @@ class Commits:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.failures = 0
-        self._staged: list[Row] = []
+        self._staged: list[_Staged] = []
 
-    def add(self, row: Row) -> None:
-        """To be written with the next batch."""
-        self._staged.append(row)
+    def add(self, log: AuditLog, number: int, kind: str, content: Mapping[str, Any]) -> None:
+        """To be written with the next batch; the chain is continued then."""
+        self._staged.append(_Staged(log, number, kind, content))
 
     def write(self) -> None:
         """Everything that was staged, in one transaction.
@@ -66,11 +75,11 @@ class Commits:
         Raises:
             DataError: it cannot be written; nothing of it is, nor will be.
         """
-        rows, self._staged = self._staged, []
-        if not rows and not self.store.begun:
+        staged, self._staged = self._staged, []
+        if not staged and not self.store.begun:
             return
         try:
-            self.store.write(rows)
+            self.store.write([each.log.chained(each.number, *each[2:]) for each in staged])
         except BaseException:
             self.failures += 1
             raise
@@ -91,7 +100,8 @@ class AuditLog:
         self.commits = place if isinstance(place, Commits) else Commits(open_store(place))
         self.store, self.desk = self.commits.store, desk
         self.name = f"{self.store.place} ({desk})" if desk else self.store.place
-        self._tail: tuple[int, str] | None = None
+        self._next_number: int | None = None  # of what is staged next
+        self._chain = ""  # hash of the last row that was written
         self._failures = self.commits.failures
 
     def append(self, kind: str, content: Mapping[str, Any]) -> Entry:
@@ -103,32 +113,43 @@ class AuditLog:
         """
         text = _text(content)
         self.commit()
-        row = self.store.append(self.desk, lambda n, before: self._next(n, before, kind, text))
-        self._tail = (row.number, row.hash)
+        row = self.store.append(
+            self.desk, lambda number, before: _row(self.desk, number + 1, before, kind, text)
+        )
+        self.follow(row.number, row.hash)
         return Entry(row.number, kind, content, row.hash)
 
     def follow(self, number: int, chained: str) -> None:
         """What is staged next comes after this row, or is refused when it is written."""
-        self._tail = (number, chained)
+        self._next_number, self._chain = number + 1, chained
 
-    def stage(self, kind: str, content: Mapping[str, Any]) -> Entry:
-        """The row, which is on disk once :meth:`commit` returned. One writer a log.
+    def stage(self, kind: str, content: Mapping[str, Any]) -> int:
+        """Number of the row, which is on disk once :meth:`commit` returned. One writer a log.
+
+        Args:
+            content: a JSON object, which nobody changes any more.
 
         Raises:
             DataError: the store cannot be read, or a batch was lost, which may have had rows of
                 this log in it.
         """
         if self._failures != self.commits.failures:
-            self._tail, self._failures = None, self.commits.failures
+            self._next_number, self._failures = None, self.commits.failures
             raise DataError(
                 f"rows for {self.store.place} were lost", expected="a store that can be written"
             )
-        if self._tail is None:
-            self._tail = self.store.last(self.desk)
-        row = self._next(*self._tail, kind, _text(content))
-        self._tail = (row.number, row.hash)
-        self.commits.add(row)
-        return Entry(row.number, kind, content, row.hash)
+        if self._next_number is None:
+            self.follow(*self.store.last(self.desk))
+        number = self._next_number or 1
+        self._next_number = number + 1
+        self.commits.add(self, number, kind, content)
+        return number
+
+    def chained(self, number: int, kind: str, content: Mapping[str, Any]) -> Row:
+        """The row that continues the chain; each is asked for once, in order."""
+        row = _row(self.desk, number, self._chain, kind, _text(content))
+        self._chain = row.hash
+        return row
 
     def commit(self) -> None:
         """Write what was staged here and in the other logs of the store.
@@ -181,10 +202,6 @@ class AuditLog:
         """No more rows in any log of the store."""
         self.store.close()
 
-    def _next(self, number: int, before: str, kind: str, text: str) -> Row:
-        chained = _hash(before or _FIRST, number + 1, kind, text)
-        return Row(self.desk, number + 1, kind, text, chained)
-
     def _content(self, row: Row) -> Mapping[str, Any]:
         try:
             found = parse_json(row.content)
@@ -193,6 +210,10 @@ class AuditLog:
         if not isinstance(found, dict):
             raise DataError(f"{self.name} row {row.number} is no JSON object")
         return found
+
+
+def _row(desk: str, number: int, before: str, kind: str, text: str) -> Row:
+    return Row(desk, number, kind, text, _hash(before or _FIRST, number, kind, text))
 
 
 def _text(content: Mapping[str, Any]) -> str:

@@ -227,7 +227,7 @@ class Desk:
         self._remember([bar])
         if self._book is not None:
             self._tell_book(self._standing_after(step, bar))
-        entry = self._stage(DECIDED, step.row)
+        number = self._stage(DECIDED, step.row)
         self.recent.append(step.decision)
         return Answer(
             step.decision,
@@ -235,7 +235,7 @@ class Desk:
             step.limit_price,
             self.state,
             step.verdict.reasons,
-            entry.number,
+            number,
             self.model_sha256,
         )
 
@@ -259,8 +259,8 @@ class Desk:
         self._gated.rearm(after)
         return after
 
-    def record(self, kind: str, content: Mapping[str, Any]) -> Entry:
-        """The row of something about the desk that decides nothing, as an alert.
+    def record(self, kind: str, content: Mapping[str, Any]) -> int:
+        """Number of the row of something about the desk that decides nothing, as an alert.
 
         Args:
             kind: ``alert`` or ``health``.
@@ -390,16 +390,16 @@ class Desk:
         except DataError as error:
             raise self.stop(error) from error
 
-    def _stage(self, kind: str, content: Mapping[str, Any]) -> Entry:
+    def _stage(self, kind: str, content: Mapping[str, Any]) -> int:
         try:
             return self.log.stage(kind, content)
         except DataError as error:
             raise self.stop(error) from error
 
-    def _write(self, kind: str, content: Mapping[str, Any]) -> Entry:
-        entry = self._stage(kind, content)
+    def _write(self, kind: str, content: Mapping[str, Any]) -> int:
+        number = self._stage(kind, content)
         self.commit()
-        return entry
+        return number
 
     def _take_again(self, entry: Entry) -> None:
         """Do what a row says was done, and compare.

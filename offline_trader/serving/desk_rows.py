@@ -60,4 +60,7 @@ def bar_of(row: list[Any]) -> Bar:
 
 def seconds_of(bar: Bar) -> float:
     """The bar's time stamp, seconds since 1970."""
-    return int(bar.timestamp.astype(_NANOSECONDS).astype(np.int64)) / 1e9
+    stamp = bar.timestamp
+    if stamp.dtype != _NANOSECONDS:
+        stamp = stamp.astype(_NANOSECONDS)
+    return int(stamp.view(np.int64)) / 1e9
