@@ -28,11 +28,13 @@ class Load:
     Attributes:
         seconds: of each request, in order of their ends.
         wall_s: from the first to the last.
+        server_s: processor time of the server.
         errors: answers other than 200, with their text.
     """
 
     seconds: list[float] = field(default_factory=list)
     wall_s: float = 0.0
+    server_s: float = 0.0
     errors: list[str] = field(default_factory=list)
 
 

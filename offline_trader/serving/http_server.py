@@ -24,7 +24,7 @@ from offline_trader.errors import ConfigError, RiskHalt
 from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.group_commit import GroupCommit
-from offline_trader.serving.http_guard import guard, refusal
+from offline_trader.serving.http_guard import Direct, guard, refusal
 from offline_trader.serving.http_messages import (
     BatchBody,
     DecideBody,
@@ -87,13 +87,16 @@ def make_app(
         watcher: it runs as long as the server does.
         open_paths: further paths that need no token.
     """
+    direct: dict[str, Direct] = {}
     app = guarded_app(
         token=token,
         limits=limits,
         open_paths=open_paths,
         background=None if watcher is None else watcher.run,
+        direct=direct,
     )
-    _Routes(app, desks, catalog or Catalog(next(iter(desks.values())).model), watcher)
+    routes = _Routes(app, desks, catalog or Catalog(next(iter(desks.values())).model), watcher)
+    direct |= routes.direct
     return app
 
 
@@ -103,12 +106,14 @@ def guarded_app(
     limits: ServerLimits = ServerLimits(),
     open_paths: Set[str] = frozenset(),
     background: Callable[[], Awaitable[None]] | None = None,
+    direct: Mapping[str, Direct] = {},
 ) -> FastAPI:
     """An application without routes, behind the guard of :func:`make_app`.
 
     Args:
         token, limits, open_paths: as there.
         background: runs from start to end.
+        direct: POST requests that need no route.
     """
     from fastapi import FastAPI
 
@@ -128,7 +133,7 @@ def guarded_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    guard(app, token, limits, open_paths)
+    guard(app, token, limits, open_paths, direct)
     return app
 
 
@@ -301,29 +306,37 @@ class _Routes:
         name, desk = self._desk(body.instrument)
         return told_desk(name, desk.warm_up([each.bar() for each in body.bars]))
 
-    async def decide(self, body: DecideBody) -> JSONResponse:
+    async def decide(self, body: DecideBody) -> dict[str, Any]:
         """The decision at each bar. What the broker holds is of the last one.
 
         A bar that is refused ends the request; the decisions before it are in the log.
         """
-        from fastapi.responses import JSONResponse
-
         asked = self._ask(body)
         await self._settle([asked])
         if asked.problem is not None:
             raise asked.problem
-        return JSONResponse(asked.told())
+        return asked.told()
 
-    async def decide_batch(self, body: BatchBody) -> JSONResponse:
+    async def decide_batch(self, body: BatchBody) -> dict[str, Any]:
         """Several requests at once, which reach the disk together; each is answered or refused."""
-        from fastapi.responses import JSONResponse
-
         asked = [self._ask(each) for each in body.requests]
         await self._settle(asked)
         shown = [
             each.told() if each.problem is None else refusal(each.problem)[1] for each in asked
         ]
-        return JSONResponse({"results": shown})
+        return {"results": shown}
+
+    @property
+    def direct(self) -> dict[str, Direct]:
+        """The requests whose answers are waited for; the routes of the same name describe them."""
+
+        async def decide(body: bytes) -> tuple[int, dict[str, Any]]:
+            return 200, await self.decide(DecideBody.model_validate_json(body))
+
+        async def batch(body: bytes) -> tuple[int, dict[str, Any]]:
+            return 200, await self.decide_batch(BatchBody.model_validate_json(body))
+
+        return {"/v1/decide": decide, "/v1/decide/batch": batch}
 
     def _ask(self, body: DecideBody) -> _Asked:
         """What a desk decides; nothing of it may leave before it is on disk."""

@@ -194,7 +194,7 @@ GOOD = {"time": "2020-01-01T00:00:00Z", "open": 1, "high": 2, "low": 0.5, "close
         (json.dumps({"bars": [GOOD], "instrument": "no"}).encode(), 422, "no instrument 'no'"),
         (json.dumps({"bars": [GOOD], "holdings": {"cash": -1, "units": 0}}).encode(), 422, "-1"),
         (b"\xff\xfe", 422, ""),
-        (b"[" * 100_000, 400, "parsing the body"),
+        (b"[" * 100_000, 422, "JSON"),
     ],
 )
 def test_mistakes_are_named_and_order_nothing(
@@ -580,3 +580,18 @@ def test_a_batch_is_answered_request_by_request(
         requests=[{"instrument": name, "bars": [body_of(bars[304])]} for name in "AB"],
     ).json()["results"]
     assert all("cannot be written" in each["error"]["found"] for each in broken)
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_what_another_sites_page_could_send_orders_nothing(
+    kind: str | None, server: Server, desk: Desk, bars: Bars
+) -> None:
+    """A browser sends such bodies to loopback without asking first; JSON it has to ask for."""
+    server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
+    content = json.dumps({"bars": [body_of(bars[300])]}).encode()
+    headers = {**server.headers, **({} if kind is None else {"content-type": kind})}
+    for path in ("/v1/decide", "/v1/decide/batch", "/v1/halt"):
+        answered = server.ask("POST", path, content=content, headers=headers)
+        assert answered.status_code == 422
+    assert not list(desk.log.entries("decided"))
+    assert desk.state.reason == ""
