@@ -124,8 +124,7 @@ def command(
         show_settings(terminal, plan)
         return
     channels = open_channels(watched.channels)
-    summary = summary_beside(policy)
-    if summary is None:
+    if summary_beside(policy) is None:
         terminal.note("no summary of the training beside the model: no drift is told")
     from offline_trader.serving import AuditLog, Commits, Desk, models_named, open_book, open_store
     from offline_trader.serving.catalog import Catalog
@@ -149,8 +148,7 @@ def command(
             terminal.note(f"{name}: {seen}, log in {opened.place}")
         delivery = Delivery(channels)
         held.callback(delivery.close)
-        trained = {} if summary is None else dict.fromkeys(desks, summary)
-        watch = Watch(desks, watched, delivery, trained)
+        watch = Watch(desks, watched, delivery)
         app = make_app(
             desks,
             token=token,

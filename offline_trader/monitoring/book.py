@@ -66,6 +66,7 @@ class Book:
             "limits": [],
             "limits_stated": {},
             "model": "",
+            "shadow": "",
             "rules": {},
             "health": None,
             "last": None,
@@ -167,19 +168,21 @@ class Book:
                 self._event(number, told, kind, reason)
             elif kind == "shadowed":
                 self._event(number, told, kind, f"model {str(told['model_sha256'])[:12]}")
-            elif "model_sha256" in told:
-                self._opened(number, kind, told)
+            elif kind == "swapped":
+                self._head["model"] = str(told["model_sha256"])
+                words = f"model {self._head['model'][:12]}: {told['reason']}"
+                self._event(number, told, "rolled back" if told["back"] else "swapped", words)
+            elif kind == "shadowed":
+                self._head["shadow"] = str(told["model_sha256"] or "")
+                words = f"model {self._head['shadow'][:12] or 'none'}: {told['reason']}"
+                self._event(number, told, "in the shadow", words)
+            elif kind == "opened":
+                self._head["model"] = str(told["model_sha256"])
+                self._head["rules"], self._head["limits_stated"] = told["rules"], told["limits"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(
                 f"{self.name} row {number} cannot be read: {error!r}", expected="a desk's log"
             ) from error
-
-    def _opened(self, number: int, kind: str, told: Mapping[str, Any]) -> None:
-        self._head["model"] = str(told["model_sha256"])
-        self._head["rules"] = told.get("rules", self._head["rules"])
-        self._head["limits_stated"] = told.get("limits", self._head["limits_stated"])
-        if number > 1:
-            self._event(number, told, kind, f"model {self._head['model'][:12]}")
 
     def _decided(self, number: int, told: Mapping[str, Any]) -> None:
         if told["hold"] == _DECIDED_ALREADY:

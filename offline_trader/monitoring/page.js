@@ -162,6 +162,7 @@ const drawTables = (desk) => {
   show("events", events.length ? table([["when", ""], ["what", ""], ["", "text"]], events, "Newest first, UTC.") : make("p", "none", "Nothing happened."));
   pairs(at("model"), [
     ["SHA-256", desk.model || "\u2013"],
+    ["in the shadow", desk.shadow || "none"],
     ["action mode", String(desk.rules.action_mode ?? "\u2013")],
     ["fill", String(desk.rules.fill ?? "\u2013")],
     ["row of the log", written(desk.row, "count")],

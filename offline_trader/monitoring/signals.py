@@ -63,7 +63,7 @@ def signals_of(desk: Desk, seen: Seen, now: float | None = None) -> dict[str, fl
     """The signals that are known at the moment ``now`` (seconds since 1970)."""
     p, risk = desk.session.portfolio, desk.state
     found = {
-        "drawdown": -p.drawdown,
+        "drawdown": abs(p.drawdown),
         "exposure": abs(p.exposure),
         "equity": p.equity,
         "risk_state": float(tuple(State).index(risk.state)),

@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from offline_trader.errors import OfflineTraderError
+from offline_trader.errors import DataError, OfflineTraderError
 from offline_trader.monitoring.alert_rules import AlertState, Event, judge
 from offline_trader.monitoring.channels import Message
-from offline_trader.monitoring.drift import TrainingSummary, drift_from
+from offline_trader.monitoring.drift import (
+    DriftReport,
+    TrainingSummary,
+    drift_from,
+    summary_beside,
+)
 from offline_trader.monitoring.signals import SIGNALS, Seen, signals_of
 
 if TYPE_CHECKING:
+    from offline_trader.export import OnnxPolicy
     from offline_trader.monitoring.alert_settings import AlertSettings
     from offline_trader.monitoring.delivery import Delivery, Outcome
     from offline_trader.serving import Answer, Decision, Desk
@@ -43,7 +49,7 @@ class Watch:
         desks: by the name of their instrument.
         settings: of the alerts.
         delivery: to people; None: to nobody.
-        summaries: by instrument, what the model's manifest says of its training, where it does.
+        summary_of: what a model's manifest says of its training, where it does.
         every_s: time between two looks.
         clock: the moment, seconds since 1970.
     """
@@ -53,13 +59,15 @@ class Watch:
         desks: Mapping[str, Desk],
         settings: AlertSettings,
         delivery: Delivery | None = None,
-        summaries: Mapping[str, TrainingSummary] | None = None,
+        summary_of: Callable[[OnnxPolicy], TrainingSummary | None] = summary_beside,
         *,
         every_s: float = 0.5,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._desks, self._settings, self._delivery = dict(desks), settings, delivery
-        self._summaries = dict(summaries or {})
+        self._summary_of = summary_of
+        self._summaries: dict[str, TrainingSummary | None] = {}
+        self._models = {name: (desk.model_sha256, 0) for name, desk in desks.items()}
         self._every_s, self._clock = every_s, clock
         self._rules = {n: rule for n, rule in settings.alerts.items() if rule.enabled}
         self._seen = {name: Seen() for name in desks}
@@ -109,12 +117,32 @@ class Watch:
             if count == self._decisions[name] or 0.0 <= now - at < self._settings.health_s:
                 continue
             self._measured[name] = (self._decisions[name], now)
-            seen, summary = self._seen[name], self._summaries.get(name)
-            if summary is not None:
-                rows = [each for each in desk.recent if each.observation is not None]
-                seen.drift = await asyncio.to_thread(_drift, summary, rows)
+            seen = self._seen[name]
+            seen.drift = await self._drift(name, desk)
             self._signals[name] = signals_of(desk, seen, now)
             self._record(desk, "health", self._health(name, now))
+
+    async def _drift(self, name: str, desk: Desk) -> DriftReport | None:
+        """Of the decisions of the model in force."""
+        sha256, since = self._models[name]
+        if desk.model_sha256 != sha256:
+            sha256, since = self._models[name] = desk.model_sha256, self._decisions[name]
+        if sha256 not in self._summaries:
+            self._summaries[sha256] = self._read_summary(desk.model)
+        summary = self._summaries[sha256]
+        if summary is None:
+            return None
+        rows = list(desk.recent)
+        if since:  # those before it are of another model
+            rows = rows[max(0, len(rows) - (self._decisions[name] - since)) :]
+        return await asyncio.to_thread(_drift, summary, rows)
+
+    def _read_summary(self, model: OnnxPolicy) -> TrainingSummary | None:
+        try:
+            return self._summary_of(model)
+        except DataError as error:
+            _LOG.error("no drift is told: %s", error.found)
+            return None
 
     def look(self) -> None:
         """Raise and clear alerts, and write down what was delivered."""
@@ -262,7 +290,7 @@ class Watch:
         }
 
 
-def _drift(summary: TrainingSummary, rows: Iterable[Decision]) -> Any:
+def _drift(summary: TrainingSummary, rows: Iterable[Decision]) -> DriftReport | None:
     asked = [each for each in rows if each.action is not None]
     observations = np.array([each.observation for each in asked], dtype=np.float64)
     actions = np.array([each.action for each in asked], dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from offline_trader.errors import DataError
@@ -79,6 +80,28 @@ def test_halts_refusals_and_alerts_are_events(desk: Desk, bars: Bars) -> None:
     assert (book.head["state"], book.head["firing"]) == ("NORMAL", [])
     words = [each["words"] for each in book.head["events"]][-3:]
     assert words == ["undelivered by mail (no)", "cleared: deep", "A. Person"]
+
+
+def test_the_model_in_force_is_not_the_one_in_the_shadow(
+    desk: Desk, make_model: MakeModel, bars: Bars
+) -> None:
+    rules, size = SimulatorConfig(action_mode="target_long"), desk.model.layout.size
+    other, third = (
+        OnnxPolicy(make_model(rules, weights=np.random.default_rng(i).normal(0.0, 0.2, size)))
+        for i in (5, 6)
+    )
+    desk.on_bar(bars[300])
+    book = Book(desk.log.name)
+    desk.swap(other, "A. Person")
+    desk.put_shadow(third, "A. Person")
+    book.read_on()
+    assert (book.head["model"], book.head["shadow"]) == (other.file.sha256, third.file.sha256)
+    desk.put_shadow(None, "enough")
+    desk.roll_back("worse")
+    book.read_on()
+    assert (book.head["model"], book.head["shadow"]) == (desk.stated["model_sha256"], "")
+    what = [each["what"] for each in book.head["events"]]
+    assert what == ["swapped", "in the shadow", "in the shadow", "rolled back"]
 
 
 def test_a_book_only_reads(desk: Desk, bars: Bars, tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
     answers = [desk.on_bar(bar) for bar in bars.slice(300, 510)]
     rows = [each.decision.observation for each in answers]
     actions = [each.decision.action for each in answers]
-    known = {"X": summarise(rows, actions, layout.features)}  # type: ignore[arg-type]
-    watch = Watch({"X": desk}, AlertSettings(), None, known)
+    known = summarise(rows, actions, layout.features)  # type: ignore[arg-type]
+    watch = Watch({"X": desk}, AlertSettings(), None, lambda _: known)
     for each in answers:
         watch.decided("X", each, 0.001)
     asyncio.run(watch.measure())

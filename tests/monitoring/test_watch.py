@@ -21,6 +21,7 @@ from offline_trader.monitoring import (
     AlertSettings,
     ChannelSettings,
     Delivery,
+    TrainingSummary,
     Watch,
     open_channels,
     summarise,
@@ -161,7 +162,7 @@ def test_every_signal_is_known_once_there_were_decisions(
     rng = np.random.default_rng(0)
     names = policy.layout.features
     summary = summarise(rng.normal(size=(500, len(names))), np.tanh(rng.normal(size=500)), names)
-    watch = Watch({"X": desk}, AlertSettings(), None, {"X": summary}, clock=clock)
+    watch = Watch({"X": desk}, AlertSettings(), None, lambda _: summary, clock=clock)
     for bar in bars.slice(300, 520):
         watch.decided("X", desk.on_bar(bar), 0.001)
     clock.now += 30.0
@@ -179,6 +180,34 @@ def test_every_signal_is_known_once_there_were_decisions(
     assert 'decide_seconds_count{instrument="X"} 220\n' in told
     asyncio.run(watch.measure())
     assert len(list(desk.log.entries("health"))) == 1  # without a decision nothing new
+
+
+def test_drift_is_of_the_model_in_force(
+    desk: Desk, make_model: MakeModel, bars: Bars, clock: Clock
+) -> None:
+    rng = np.random.default_rng(0)
+    names = desk.model.layout.features
+    asked: list[str] = []
+
+    def summary_of(model: OnnxPolicy) -> TrainingSummary:
+        asked.append(model.file.sha256)
+        return summarise(rng.normal(size=(500, len(names))), rng.normal(size=500), names)
+
+    watch = Watch({"X": desk}, AlertSettings(), None, summary_of, clock=clock)
+    weights = np.random.default_rng(5).normal(0.0, 0.2, desk.model.layout.size)
+    other = OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long"), weights=weights))
+    counts = []
+    for i, bar in enumerate(bars.slice(300, 560)):
+        if i == 110:
+            desk.swap(other, "A. Person tries it")
+        watch.decided("X", desk.on_bar(bar), 0.001)
+        if i in (105, 110, 150, 230):
+            clock.now += 100.0
+            asyncio.run(watch.measure())
+            drift = [each.content for each in desk.log.entries("health")][-1]["drift"]
+            counts.append(None if drift is None else drift["n"])
+    assert counts == [106, None, None, 120]
+    assert asked == [desk.stated["model_sha256"], other.file.sha256]
 
 
 def test_a_collapse_is_told(
