@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from offline_trader.export import OnnxPolicy
 
 __all__ = [
+    "LEAST",
     "ColumnDrift",
     "ColumnSummary",
     "DriftReport",

@@ -22,6 +22,7 @@ from offline_trader.errors import DataError, OfflineTraderError
 from offline_trader.monitoring.alert_rules import AlertState, Event, judge
 from offline_trader.monitoring.channels import Message
 from offline_trader.monitoring.drift import (
+    LEAST,
     DriftReport,
     TrainingSummary,
     drift_from,
@@ -114,7 +115,9 @@ class Watch:
         for name, desk in self._desks.items():
             count, at = self._measured[name]
             now = self._clock()
-            if count == self._decisions[name] or 0.0 <= now - at < self._settings.health_s:
+            known = count < LEAST <= self._decisions[name]  # for the first time
+            too_soon = 0.0 <= now - at < self._settings.health_s
+            if count == self._decisions[name] or (too_soon and not known):
                 continue
             self._measured[name] = (self._decisions[name], now)
             seen = self._seen[name]

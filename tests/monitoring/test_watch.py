@@ -182,6 +182,22 @@ def test_every_signal_is_known_once_there_were_decisions(
     assert len(list(desk.log.entries("health"))) == 1  # without a decision nothing new
 
 
+def test_drift_is_told_as_soon_as_there_are_enough_decisions(
+    desk: Desk, policy: OnnxPolicy, bars: Bars, clock: Clock
+) -> None:
+    names = policy.layout.features
+    summary = summarise(np.zeros((500, len(names))), np.zeros(500), names)
+    watch = Watch({"X": desk}, AlertSettings(), None, lambda _: summary, clock=clock)
+    found = []
+    for i, bar in enumerate(bars.slice(300, 420)):
+        watch.decided("X", desk.on_bar(bar), 0.001)
+        if i in (0, 50, 99, 110):  # within a minute
+            asyncio.run(watch.measure())
+            found.append(len(list(desk.log.entries("health"))))
+    assert found == [1, 1, 2, 2]
+    assert [each.content for each in desk.log.entries("health")][-1]["drift"]["n"] == 100
+
+
 def test_drift_is_of_the_model_in_force(
     desk: Desk, make_model: MakeModel, bars: Bars, clock: Clock
 ) -> None:
