@@ -166,8 +166,6 @@ class Book:
                 reason = str(told["reason"])
                 self._head |= {"state": state, "reason": reason if kind == "halted" else ""}
                 self._event(number, told, kind, reason)
-            elif kind == "shadowed":
-                self._event(number, told, kind, f"model {str(told['model_sha256'])[:12]}")
             elif kind == "swapped":
                 self._head["model"] = str(told["model_sha256"])
                 words = f"model {self._head['model'][:12]}: {told['reason']}"
