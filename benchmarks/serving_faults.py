@@ -300,6 +300,7 @@ def malformed(folder: Path, clients: list[Client], count: int, schema: str) -> l
         if schema:
             url = f"http://{HOST}:{found.port}/openapi.json"
             words = ["run", url, "--checks", "not_a_server_error", "--max-examples", "200"]
+            words += ["--exclude-path", "/readyz"]  # which answers 503 while a desk is halted
             done = subprocess.run([schema, *words], capture_output=True, text=True, check=False)
             print(done.stdout[-1_500:])
             traces += done.returncode != 0
