@@ -111,7 +111,23 @@ def train_encoder(
             training.validate(log)
         if checkpoint is not None and step % config.checkpoint_interval == 0:
             checkpoint(step, training.state_dict())
-    return training.finish()
+    result, heads = training.finish()
+    if log is not None:
+        log(training.step, _measures(result))
+    return result, heads
+
+
+def _measures(result: AuxiliaryResult) -> dict[str, float]:
+    """The heads and their naive statements as rows of metrics."""
+    found = {}
+    for each in result.heads:
+        found[f"auxiliary/{each.head}/score"] = each.score
+        for name, value in each.naive.items():
+            found[f"auxiliary/{each.head}/{name.replace(' ', '_')}"] = value
+    if result.direction is not None:
+        found["auxiliary/direction/accuracy"] = result.direction.accuracy
+        found["auxiliary/direction/majority"] = result.direction.majority
+    return found
 
 
 class _Training:

@@ -120,6 +120,9 @@ def test_what_is_planted_is_found_and_told_beside_the_naive(planted: AuxiliaryDa
     assert result.direction.accuracy > 0.8
     assert result.direction.interval[0] < result.direction.accuracy
     assert "a leak" in result.told[-1]
+    last = rows[result.updates]
+    assert last["auxiliary/volume/last_value"] == by_name["volume"].naive["last value"]
+    assert last["auxiliary/direction/accuracy"] == result.direction.accuracy
     assert result.first_loss is not None
     assert result.validation_loss == min(
         row["auxiliary/validation_loss"]
