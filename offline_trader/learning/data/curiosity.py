@@ -16,13 +16,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.data.batch import Batch
+from offline_trader.learning.data.curiosity_models import CuriosityModels
 from offline_trader.learning.data.transforms import Columns
-from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import CuriosityConfig
 
 __all__ = ["Curiosity"]
@@ -57,22 +57,16 @@ class Curiosity:
         self._config = config
         seen = list(columns) or list(range(observation_size))
         self._seen = torch.tensor(seen, device=device)
-        hidden, features = config.hidden, config.features
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.models = nn.ModuleDict(
-                {
-                    "encoder": _network(len(seen), hidden, features),
-                    "inverse": _network(2 * features, hidden, action_size),
-                    "dynamics": _network(features + action_size, hidden, features),
-                }
-            ).to(device)
-        with without_dynamo():
-            self._optimizer = PlainAdam(self.models.parameters(), lr=config.learning_rate)
+        self._networks = CuriosityModels(config, len(seen), action_size, seed, device)
         self._batches = 0
         self._spread = _Spread()
         self._sums = [0.0] * len(_METRICS)
         self._counts = [0] * len(_METRICS)
+
+    @property
+    def models(self) -> nn.ModuleDict:
+        """``encoder``, ``inverse`` and ``dynamics``."""
+        return self._networks.modules
 
     @property
     def share(self) -> float:
@@ -99,42 +93,33 @@ class Curiosity:
 
     def intrinsic(self, batch: Batch) -> torch.Tensor:
         """[B] intrinsic rewards ≥ 0 of the transitions, before they are weighted."""
-        with torch.no_grad():
-            state, after = self._encoded(batch)
-            errors = self._errors(state, after, batch["actions"])
+        errors = self._networks.errors(*self._given(batch))
         self._spread.add(errors)
-        return self._config.eta * errors / self._spread.deviation
+        return errors * (self._config.eta / self._spread.deviation)
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The inverse and the forward model's loss, with their graphs."""
-        state, after = self._encoded(batch)
+        state, after, actions = self._given(batch)
+        state, after = self.models["encoder"](torch.cat([state, after])).chunk(2)
         guessed = self.models["inverse"](torch.cat([state, after], dim=1))
-        inverse = (guessed - batch["actions"]).square().sum(dim=1).mean()
-        forward = self._errors(state.detach(), after.detach(), batch["actions"]).mean()
-        return inverse, forward
+        inverse = (guessed - actions).square().sum(dim=1).mean()
+        told = self.models["dynamics"](torch.cat([state.detach(), actions], dim=1))
+        return inverse, 0.5 * (told - after.detach()).square().sum(dim=1).mean()
+
+    def gradient(self, batch: Batch) -> Mapping[str, torch.Tensor]:
+        """That of ``(1 − β) · inverse + β · forward`` by parameter, as training follows it."""
+        return self._networks.gradient(*self._given(batch))
 
     def _train(self, batch: Batch) -> None:
-        beta = self._config.beta
-        self._optimizer.zero_grad()
-        inverse, forward = self.losses(batch)
-        ((1.0 - beta) * inverse + beta * forward).backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self._note(2, float(inverse.detach()))
-        self._note(3, float(forward.detach()))
+        inverse, forward = self._networks.train(*self._given(batch))
+        self._note(2, inverse)
+        self._note(3, forward)
 
-    def _encoded(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """φ(s) and φ(s'), in one pass."""
-        pair = torch.cat([batch["observations"], batch["next_observations"]])
-        encoded = self.models["encoder"](pair.index_select(1, self._seen))
-        state, after = encoded.chunk(2)
-        return state, after
-
-    def _errors(
-        self, state: torch.Tensor, after: torch.Tensor, actions: torch.Tensor
-    ) -> torch.Tensor:
-        """[B] ``½‖φ̂(s') − φ(s')‖²``."""
-        told: torch.Tensor = self.models["dynamics"](torch.cat([state, actions], dim=1))
-        return 0.5 * (told - after).square().sum(dim=1)
+    def _given(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What is seen of states, those that follow, and the actions."""
+        state = batch["observations"].index_select(1, self._seen)
+        after = batch["next_observations"].index_select(1, self._seen)
+        return state, after, batch["actions"]
 
     def _note(self, metric: int, value: float) -> None:
         self._sums[metric] += value
@@ -149,11 +134,8 @@ class Curiosity:
 
     def state_dict(self) -> dict[str, Any]:
         """Models, their optimizer, counters."""
-        with without_dynamo():
-            optimizer = self._optimizer.state_dict()
         return {
-            "models": dict(self.models.state_dict()),
-            "optimizer": optimizer,
+            "models": self._networks.state_dict(),
             "batches": self._batches,
             "spread": self._spread.state(),
             "metrics": [list(self._sums), list(self._counts)],
@@ -161,9 +143,7 @@ class Curiosity:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
-        self.models.load_state_dict(state["models"])
-        with without_dynamo():
-            _d3rlpy.load_moments(self._optimizer, state["optimizer"])
+        self._networks.load_state_dict(state["models"])
         self._batches = int(state["batches"])
         self._spread = _Spread(*state["spread"])
         self._sums, self._counts = (list(each) for each in state["metrics"])
@@ -180,8 +160,10 @@ class _Spread:
 
     def add(self, values: torch.Tensor) -> None:
         """Take in a batch [B]."""
-        size, mean = len(values), float(values.mean(dtype=torch.float64))
-        squares = float((values.double() - mean).square().sum())
+        known = values.cpu().numpy().astype(np.float64)
+        size, mean = len(known), float(known.mean())
+        apart_from = known - mean
+        squares = float(apart_from @ apart_from)
         total, apart = self._count + size, mean - self._mean
         self._squares += squares + apart**2 * self._count * size / total
         self._mean += apart * size / total
@@ -196,7 +178,3 @@ class _Spread:
     def state(self) -> list[Any]:
         """What another is made of."""
         return [self._count, self._mean, self._squares]
-
-
-def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

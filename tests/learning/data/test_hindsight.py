@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,7 @@ from offline_trader.learning.data import (
 )
 from offline_trader.learning.data.rows import FACTS
 
+ROOT = Path(__file__).resolve().parents[3]
 # an observation: what is achieved in it, the goal
 LAYOUT = RowLayout(2, 1, FACTS)
 MEAN, SCALE = np.array([3.0, 0.5]), np.array([2.0, 4.0])
@@ -227,3 +232,18 @@ def test_a_state_goes_on_to_the_same_bytes_and_another_capacity_is_refused() -> 
     assert whole.ours.metrics() == resumed.ours.metrics()
     with pytest.raises(ConfigError, match="50 rows"):
         hindsight(60).load_state_dict(saved["ours"])
+
+
+@pytest.mark.slow
+def test_fifteen_bits_are_flipped_with_hindsight_and_not_without() -> None:
+    """Andrychowicz et al. 2017, section 3.1: success of a small DQN after 28,600 steps. Rewarded by
+    the state before the transition it stays below, so a reward of the wrong state is caught."""
+
+    def success(k: float, when: str = "after") -> float:
+        words = [sys.executable, "-m", "benchmarks.her", "--run", "bits", str(k), "0", when]
+        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        return float(json.loads(done.stdout)["success"])
+
+    assert success(4.0) >= 0.95
+    assert success(0.0) <= 0.05
+    assert success(4.0, "before") < 0.95
