@@ -1,11 +1,13 @@
 """What curiosity adds: states that are seen, a chain that is solved, its price in memory and time.
 
-Three tasks. **Chain**: 30 states in a row, from the left end on; an action above 0 goes right, one
-below 0 left; only the right end pays, and an episode has 45 steps, so a random walk hardly ever
-arrives. It is solved where the deterministic policy walks to the end. **Sparse market**: S&P 500
-bars whose reward comes at an episode's end alone; what counts is how many cells of the portfolio's
-state (exposure, holding time, profit) the first steps have seen. **Models**: on the transitions of
-that market, the forward model's loss over 1,000 batches and how much the intrinsic rewards differ.
+**Chain**: 30 states in a row, from the left end on; an action above 0 goes right, one below 0
+left; only the right end pays, and an episode has 45 steps, so a random walk hardly ever arrives.
+A table of Q-values learns from sampled batches, ε-greedy; solved where the greedy policy walks to
+the end. **Sparse market**: S&P 500 bars whose costs are felt at once and whose gains come at an
+episode's end alone, so that holding is best early on and SAC collapses to it; it begins with a
+policy that holds. What counts is how many cells of the portfolio's state (exposure, holding time,
+profit) the first steps have seen. **Models**: on random steps in that market, the forward model's
+loss over 1,000 batches and how much the intrinsic rewards differ.
 
 Each training, and each measurement of memory and time, is a process of its own; with and without
 curiosity alternate.
@@ -30,7 +32,7 @@ from numpy.typing import NDArray
 from benchmarks.record import Figure, publish
 
 ROOT = Path(__file__).resolve().parent.parent
-STATES, CHAIN_STEPS, LANES = 30, 45, 8
+STATES, CHAIN_STEPS, LANES, COST_BPS = 30, 45, 8, 30.0
 LEARNER: dict[str, Any] = {
     "algorithm": "sac",
     "hidden": (64, 64),
@@ -38,10 +40,21 @@ LEARNER: dict[str, Any] = {
     "actor_lr": 1e-3,
     "critic_lr": 1e-3,
     "temp_lr": 1e-3,
-    "reward_scaling": "none",
 }
 CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 0}
-CHAIN: dict[str, Any] = {"steps": 24_000, "update_ratio": 0.5}
+CHAIN: dict[str, Any] = {
+    "steps": 48_000,
+    "epsilon": 0.1,
+    "rate": 0.2,
+    "batch": 256,
+    "curiosity": {
+        "weight": 0.1,
+        "eta": 1.0,
+        "half_life": 1_000,
+        "train_interval": 1,
+        "learning_rate": 3e-3,
+    },
+}
 MARKET: dict[str, Any] = {"steps": 6_000, "update_ratio": 0.5}
 COMMON: dict[str, Any] = {
     "offline_share": 0.0,
@@ -93,14 +106,16 @@ class ChainLanes:
 
 
 class SparseMarket:
-    """The simulator, whose reward is the episode's log growth at its end, and 0 before."""
+    """The simulator, whose costs are felt at once and whose gains come at an episode's end."""
 
     def __init__(self, n: int, seed: int) -> None:
         from offline_trader.envs import EnvConfig, make_simulator
+        from offline_trader.simulator import SimulatorConfig
 
-        env = EnvConfig(market=("sp500",), end="2012-12-31", episode_bars=60)
+        rules = SimulatorConfig(commission_bps=COST_BPS, half_spread_bps=0.0, slippage_bps=0.0)
+        env = EnvConfig(market=("sp500",), end="2012-12-31", episode_bars=60, simulator=rules)
         self._simulator = make_simulator(env, n, seed)
-        self._sum = np.zeros(n)
+        self._sum, self._paid = np.zeros(n), np.zeros(n)
         self.endogenous = self._simulator.endogenous
         self.cells: set[tuple[int, ...]] = set()
 
@@ -117,8 +132,11 @@ class SparseMarket:
         """A bar; which cell of the portfolio's state it led to is noted."""
         done = self._simulator.step(actions)
         ended = done.terminated | done.truncated
-        self._sum += done.rewards
-        rewards = np.where(ended, self._sum, 0.0)
+        outcome = self._simulator.outcome()
+        costs = (outcome["costs_paid"] - self._paid) / outcome["equity"]
+        self._paid = np.where(ended, 0.0, outcome["costs_paid"])
+        self._sum += done.rewards + costs
+        rewards = np.where(ended, self._sum, 0.0) - costs
         self._sum[ended] = 0.0
         seen = np.where(ended[:, None], self._simulator.final_observations, done.observations)
         exposure, profit, held = (seen[:, c] for c in self.endogenous[:3])
@@ -134,39 +152,117 @@ class SparseMarket:
         return _Step(done.observations, rewards, done.terminated, done.truncated)
 
 
-def _train(lanes: Any, width: int, online: dict[str, Any], curious: bool, seed: int) -> Any:
-    """A learner after training from scratch."""
+def _learner(width: int, seed: int) -> Any:
+    """A fresh SAC learner."""
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.settings import LearnerConfig
+
+    return make_learner(LearnerConfig(**LEARNER), width, None, seed)
+
+
+def _train(lanes: Any, learner: Any, online: dict[str, Any], curious: bool, seed: int) -> None:
+    """Train ``learner`` on."""
     import torch
 
     torch.set_num_threads(1)
-    from offline_trader.learning.agents import make_learner
-    from offline_trader.learning.settings import CuriosityConfig, LearnerConfig, OnlineConfig
+    from offline_trader.learning.settings import CuriosityConfig, OnlineConfig
     from offline_trader.learning.stages import finetune
 
-    learner = make_learner(LearnerConfig(**LEARNER), width, None, seed)
     config = OnlineConfig(**COMMON, **online)
     if curious:
         config = replace(config, curiosity=CuriosityConfig(**CURIOSITY))
     finetune(learner, lanes, None, config, seed=seed)
-    return learner
 
 
 def chain(curious: bool, seed: int) -> dict[str, float]:
-    """Whether the last policy walks to the end, and how often training arrived there."""
-    lanes = ChainLanes(LANES)
-    learner = _train(lanes, STATES, CHAIN, curious, seed)
+    """Whether the greedy policy walks to the end, and how often training arrived there."""
+    from offline_trader.learning.data import (
+        FACTS,
+        Curiosity,
+        Preprocessing,
+        RingBuffer,
+        RowLayout,
+        Sampler,
+    )
+    from offline_trader.learning.settings import CuriosityConfig
+
+    lanes, rng = ChainLanes(LANES), np.random.default_rng(seed)
+    scales = Preprocessing(np.zeros(STATES), np.ones(STATES), None, 0.99)
+    buffer = RingBuffer(CHAIN["steps"], RowLayout(STATES, 1, FACTS), scales)
+    sampler = Sampler(buffer, batch_size=CHAIN["batch"], seed=seed)
+    ours = Curiosity(CuriosityConfig(**CHAIN["curiosity"]), STATES, 1, seed=seed)
+    values, before = np.zeros((STATES, 2)), lanes.reset()
+    for step in range(CHAIN["steps"] // LANES):
+        at = before.argmax(axis=1)
+        best = values[at] + 1e-9 * rng.random((LANES, 2))  # ties are broken by chance
+        right = np.where(
+            rng.random(LANES) < CHAIN["epsilon"], rng.integers(0, 2, LANES), best.argmax(axis=1)
+        )
+        actions = np.where(right, 0.5, -0.5).astype(np.float32)[:, None]
+        done = lanes.step(actions)
+        ended = done.terminated | done.truncated
+        after = np.where(ended[:, None], lanes.final_observations, done.observations)
+        buffer.add(
+            {
+                "observations": before,
+                "actions": actions,
+                "rewards": done.rewards,
+                "raw_rewards": done.rewards,
+                "next_observations": after,
+                "terminals": done.terminated,
+                "timeouts": done.truncated,
+            }
+        )
+        before = done.observations
+        if step < 20:
+            continue
+        batch = sampler.draw()
+        batch = ours.sampled(batch) if curious else batch
+        rows = {name: batch[name].numpy() for name in ("rewards", "terminals", "actions")}
+        here, there = (
+            batch[name].numpy().argmax(axis=1) for name in ("observations", "next_observations")
+        )
+        taken = (rows["actions"][:, 0] > 0).astype(int)
+        aim = rows["rewards"][:, 0] + 0.99 * (1 - rows["terminals"][:, 0]) * values[there].max(1)
+        # a cell moves by the mean of its rows
+        sums, counts = np.zeros((STATES, 2)), np.zeros((STATES, 2))
+        np.add.at(sums, (here, taken), aim - values[here, taken])
+        np.add.at(counts, (here, taken), 1.0)
+        values += CHAIN["rate"] * sums / np.maximum(counts, 1.0)
     at = 0
     for _ in range(STATES - 1):
-        action = learner.act(np.eye(STATES, dtype=np.float32)[[at]])[0, 0]
-        at = min(max(at + (1 if action > 0 else -1), 0), STATES - 1)
+        at = min(max(at + (1 if values[at, 1] > values[at, 0] else -1), 0), STATES - 1)
     return {"solved": float(at == STATES - 1), "arrived": float(lanes.arrived)}
+
+
+def _holding(lanes: Any, seed: int) -> Any:
+    """A learner whose policy holds: a clone of doing nothing on random steps."""
+    import torch
+
+    torch.set_num_threads(1)
+    from offline_trader.learning.data import Transitions
+    from offline_trader.learning.settings import CloneConfig
+    from offline_trader.learning.stages.cloning import clone
+
+    rng, seen = np.random.default_rng(seed), [lanes.reset().copy()]
+    for _ in range(150):
+        actions = rng.uniform(-1, 1, (LANES, 1)).astype(np.float32)
+        seen.append(np.array(lanes.step(actions).observations))
+    rows = np.concatenate(seen)
+    nothing, none = np.zeros((len(rows), 1), np.float32), np.zeros(len(rows), bool)
+    data = Transitions(
+        rows, nothing, nothing[:, 0], rows, none, none, np.zeros(len(rows), np.int64)
+    )
+    learner = _learner(rows.shape[1], seed)
+    clone(learner, data, CloneConfig(updates=300, fit="mean", holdout=0.0), seed=seed)
+    return learner
 
 
 def market(curious: bool, seed: int) -> dict[str, float]:
     """Cells of the portfolio's state that were seen."""
+    learner = _holding(SparseMarket(LANES, seed + 1_000), seed)
     lanes = SparseMarket(LANES, seed)
-    width = lanes.reset().shape[1]
-    _train(lanes, width, MARKET, curious, seed)
+    _train(lanes, learner, MARKET, curious, seed)
     return {"cells": float(len(lanes.cells))}
 
 
@@ -174,10 +270,11 @@ def price(curious: bool, seed: int) -> dict[str, float]:
     """Processor seconds of a training and the process's largest memory, MB."""
     lanes = SparseMarket(LANES, seed)
     width = lanes.reset().shape[1]
-    _train(lanes, width, {**TIMED, "steps": 1_000}, curious, seed)  # compiled and warm
-    lanes = SparseMarket(LANES, seed)
+    # compiled and warm
+    _train(lanes, _learner(width, seed), {**TIMED, "steps": 1_000}, curious, seed)
+    lanes, learner = SparseMarket(LANES, seed), _learner(width, seed)
     begun = time.process_time()
-    _train(lanes, width, TIMED, curious, seed)
+    _train(lanes, learner, TIMED, curious, seed)
     spent = time.process_time() - begun
     return {"seconds": spent, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -31,7 +31,7 @@ class CuriosityConfig:
     hidden: int = 32
     features: int = 16
     learning_rate: float = 1e-3
-    train_interval: int = 4
+    train_interval: int = 8
 
     def __post_init__(self) -> None:
         positive(self, "hidden", "features", "train_interval", "learning_rate")
