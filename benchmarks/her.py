@@ -7,7 +7,8 @@ of the state before the transition, a mistake that has to show. **Trading goals*
 weights on S&P 500 bars to 2012, with k = 4 and with plain replay; success over nine goals on the
 years to 2014, for exposures and for returns over 20 bars. **Sampling**: a batch of 256 with
 goals, ours and stable-baselines3's ``HerReplayBuffer`` over the same environment, alternating.
-**Speed**: training with hindsight and curiosity beside training with neither.
+**Speed**: training with hindsight and curiosity beside training with neither. With ``--cache
+FILE`` finished parts are kept and not done again.
 """
 
 from __future__ import annotations
@@ -332,6 +333,25 @@ def part(words: list[str]) -> Any:
     return sampling()
 
 
+class Cache:
+    """Finished parts as JSON lines; without a path, in memory alone."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        self._rows = {row["key"]: row["found"] for row in map(json.loads, lines)}
+
+    def get(self, *words: object) -> Any:
+        """The part, measured now if it is not there."""
+        key = json.dumps([*map(str, words), LEARNER, ONLINE], sort_keys=True)
+        if key not in self._rows:
+            self._rows[key] = _run(*words)
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    print(json.dumps({"key": key, "found": self._rows[key]}), file=file)
+        return self._rows[key]
+
+
 def _run(*words: object) -> Any:
     """A part in a process of its own."""
     texts = [str(word) for word in words]
@@ -351,24 +371,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs="+", metavar="PART")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cache", type=Path, help="finished parts, JSON lines")
     args = parser.parse_args()
     if args.run:
         print(json.dumps(part(args.run)))
         return
-    seeds = args.seeds
+    seeds, measured = args.seeds, Cache(args.cache)
+    drawn = measured.get("sampling")
+    turns = [(measured.get("speed", "both", s), measured.get("speed", "none", s)) for s in seeds]
     variants = {"hindsight": (K, "after"), "plain replay": (0.0, "after"),
                 "reward before": (K, "before")}  # fmt: skip
     bits = {
-        name: [_run("bits", k, seed, when)["success"] for seed in seeds]
+        name: [measured.get("bits", k, seed, when)["success"] for seed in seeds]
         for name, (k, when) in variants.items()
     }
     traded = {
-        (kind, k): [_run("trading", kind, k, seed) for seed in seeds]
+        (kind, k): [measured.get("trading", kind, k, seed) for seed in seeds]
         for kind in ("exposure", "return")
         for k in (K, 0.0)
     }
-    turns = [(_run("speed", "both", s), _run("speed", "none", s)) for s in seeds]
-    drawn = _run("sampling")
     figures = [*_learned(bits, traded), *_costs(turns, drawn)]
     facts = {
         "settings": {"learner": LEARNER, "online": ONLINE, "k": K, "bits": BITS, "rows": ROWS},
