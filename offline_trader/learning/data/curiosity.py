@@ -56,7 +56,9 @@ class Curiosity:
     ) -> None:
         self._config = config
         seen = list(columns) or list(range(observation_size))
-        self._seen = torch.tensor(seen, device=device)
+        # neighbouring columns, as the portfolio's, are read in place
+        neighbours = seen == list(range(seen[0], seen[0] + len(seen)))
+        self._seen: Any = slice(seen[0], seen[0] + len(seen)) if neighbours else seen
         self._networks = CuriosityModels(config, len(seen), action_size, seed, device)
         self._batches = 0
         self._spread = _Spread()
@@ -117,9 +119,8 @@ class Curiosity:
 
     def _given(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What is seen of states, those that follow, and the actions."""
-        state = batch["observations"].index_select(1, self._seen)
-        after = batch["next_observations"].index_select(1, self._seen)
-        return state, after, batch["actions"]
+        state, after = batch["observations"], batch["next_observations"]
+        return state[:, self._seen], after[:, self._seen], batch["actions"]
 
     def _note(self, metric: int, value: float) -> None:
         self._sums[metric] += value
