@@ -82,9 +82,12 @@ class CuriosityModels:
         """That of the loss, by the names of the modules' parameters."""
         with torch.no_grad():
             self._slope(state, after, actions)
-        parts = self._gradient.split([each.numel() for each in self.modules.parameters()])
-        named = self.modules.named_parameters()
-        return {name: g.view_as(p).clone() for (name, p), g in zip(named, parts, strict=True)}
+        found, start = {}, 0
+        for name, parameter in self.modules.named_parameters():
+            part = self._gradient[start : start + parameter.numel()]
+            found[name] = part.view(parameter.shape).clone()
+            start += parameter.numel()
+        return found
 
     def _given(self, state: Any, after: Any, actions: Any) -> tuple[Any, Any]:
         """States [2B, S], first those before, and actions [B, A]."""
