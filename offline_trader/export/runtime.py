@@ -24,6 +24,8 @@ from offline_trader.types import ObservationLayout
 
 __all__ = ["ModelSession", "OnnxPolicy"]
 
+onnxruntime.disable_telemetry_events()  # what a trader's process does is nobody else's to know
+
 _OUTPUTS = ["action"]
 _LOWEST, _HIGHEST = np.float32(-1.0), np.float32(1.0)
 _PROBES = 3
