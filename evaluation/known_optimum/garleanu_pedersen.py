@@ -17,6 +17,8 @@ from offline_trader.types import FloatArray, Observations
 
 __all__ = ["GarleanuPedersen"]
 
+_SMALLEST_POSITION = 1e-5
+
 
 @dataclass(frozen=True)
 class GarleanuPedersen:
@@ -86,6 +88,17 @@ class GarleanuPedersen:
             expected_rewards=expected,
             terminals=np.zeros(len(state), dtype=np.bool_),
         )
+
+    def gains(
+        self, state: FloatArray, actions: FloatArray, outcome: Outcome
+    ) -> tuple[FloatArray, FloatArray]:
+        """[N] position and [N] realised gain of a unit, which the reward shows: all but the gain
+        is known of it. Without a position it shows none: 0 and 0."""
+        position = self.scale * actions
+        costs = position**2 / 2.0 + self.ell / 2.0 * (position - state[:, 1]) ** 2
+        seen = np.abs(position) > _SMALLEST_POSITION
+        position = np.where(seen, position, 0.0)
+        return position, (outcome.rewards + costs) * seen / np.where(seen, position, 1.0)
 
     def regret(self, state: FloatArray, actions: FloatArray) -> FloatArray:
         """[N] ``½(ℓ + 1 + ℓr)(p − p*)²``; see :class:`KnownMarket`."""

@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.known_optimum.interface import KnownMarket, KnownPolicy, as_actions
+from offline_trader.evaluation.known_optimum.interface import (
+    KnownMarket,
+    KnownPolicy,
+    Outcome,
+    as_actions,
+)
 from offline_trader.types import BoolArray, FloatArray, Observations
 
 __all__ = ["AskedMarket", "KnownOptimumLanes", "LaneStep"]
@@ -75,6 +80,7 @@ class KnownOptimumLanes:
         self.reward_scale = scale
         self._rng = np.random.default_rng(np.random.SeedSequence([seed, 0x6C616E]))
         self.state: FloatArray = market.reset(n_lanes, self._rng)
+        self._last: tuple[FloatArray, FloatArray, Outcome] | None = None
         self.age = np.zeros(n_lanes, dtype=np.int64)
         self.final_observations: Observations = market.observe(self.state)
 
@@ -94,6 +100,22 @@ class KnownOptimumLanes:
         names = self.market.observation_names
         return tuple(i for i, name in enumerate(names) if name == "position")
 
+    def gains(self) -> tuple[FloatArray, FloatArray]:
+        """[N] how much of the last step's gain is in its reward, [N] the gain of a unit, as far as
+        reward and observations tell it to who knows what trading costs.
+
+        Raises:
+            ConfigError: a market that does not tell it, expected rewards, or before a step.
+        """
+        find = getattr(self.market, "gains", None)
+        if find is None or not self.realised or self._last is None:
+            raise ConfigError(
+                f"gains of {self.market.name}",
+                expected="realised rewards of M1 or M3, after a step",
+            )
+        carried, gains = find(*self._last)
+        return carried / self.reward_scale, gains
+
     def reset(self) -> Observations:
         """[N, O] observations of N new episodes."""
         self.state = self.market.reset(self.n_lanes, self._rng)
@@ -103,7 +125,9 @@ class KnownOptimumLanes:
 
     def step(self, actions: NDArray[Any]) -> LaneStep:
         """One step under actions [N] or [N, 1]."""
-        outcome = self.market.step(self.state, as_actions(actions, self.n_lanes), self._rng)
+        before, asked = self.state, as_actions(actions, self.n_lanes)
+        outcome = self.market.step(before, asked, self._rng)
+        self._last = (before, asked, outcome)
         self.age += 1
         truncated = (self.age >= self.episode_steps) & ~outcome.terminals
         ended = truncated | outcome.terminals

@@ -124,6 +124,12 @@ class MeanReversion:
             terminals=np.zeros(len(state), dtype=np.bool_),
         )
 
+    def gains(
+        self, state: FloatArray, actions: FloatArray, outcome: Outcome
+    ) -> tuple[FloatArray, FloatArray]:
+        """[N] position and [N] realised gain of a unit, the change of y."""
+        return np.asarray(actions), outcome.state[:, 0] - state[:, 0]
+
     def regret(self, state: FloatArray, actions: FloatArray) -> FloatArray:
         """See :class:`KnownMarket`."""
         y, before = state.T

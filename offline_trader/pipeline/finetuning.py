@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.config import to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
-from offline_trader.learning.settings import LearnerConfig
+from offline_trader.learning.settings import LearnerConfig, OnlineConfig
 from offline_trader.pipeline.courses import check_course, make_lanes
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.goal_training import (
@@ -65,11 +65,39 @@ def check_parent(
     """
     check_device(config.learner.device)
     check_course(config.online, config.env)
+    _check_agent(config)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
     if config.goal or source.facts.goal is not None:
         task_of(config, source.facts.goal)
-    return source, config.validation.env(config.env)
+    validation = config.validation.env(config.env)
+    if validation is None and config.online.anneal == "validation":
+        raise ConfigError(
+            "online.anneal=validation, but the parent has no validation range",
+            expected="validation.end, or online.anneal=steps",
+        )
+    return source, validation
+
+
+def _check_agent(config: FinetuneConfig) -> None:
+    """Nothing if the agent can do what is asked of it."""
+    online, idle = config.online, []
+    if config.agent == "direct":
+        idle += ["online.transforms"] if online.transforms else []
+        idle += ["online.curiosity.weight"] if online.curiosity.weight > 0 else []
+        idle += ["online.forecast_weight"] if online.forecast_weight > 0 else []
+        idle += ["online.anneal=validation"] if online.anneal == "validation" else []
+    if idle:
+        raise ConfigError(
+            f"agent=direct with {', '.join(idle)}",
+            expected="agent=sac: direct learns neither from sampled rows nor at an entropy",
+        )
+
+
+def _without_critics(online: OnlineConfig) -> OnlineConfig:
+    """``online`` for an agent that has no critics to begin with and no entropy to raise."""
+    answer = "return" if online.on_collapse == "explore" else online.on_collapse
+    return replace(online, critic_updates=0, warmup_steps=0, on_collapse=answer)
 
 
 def finetune(
@@ -176,7 +204,7 @@ def _train(
     stage = PlannedStage(
         "online",
         f"online {config.agent}",
-        replace(config.online, critic_updates=0, warmup_steps=0) if directly else config.online,
+        _without_critics(config.online) if directly else config.online,
         lambda: StageData(transitions=offline, lanes=lanes),
         train_seed,
         validator,
@@ -192,6 +220,8 @@ def _train(
     phases.state_engine(engine, progress)
     agent = _direct_agent(learner, market, config, learner_seed) if directly else learner
     phases.train(agent, stage, progress)
+    if config.online.curriculum.enabled and not isinstance(lanes, Simulator):
+        progress.note(f"curriculum: training ended in stage {lanes.stage}")
     saved = phases.save_policy(learner.save)
     # the scores of a policy that takes a goal are no Sharpe ratios
     facts = phases.stated(validated=isinstance(validator, Validator))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.statistics import wilson_interval
@@ -15,6 +17,8 @@ from offline_trader.learning.settings import CurriculumConfig, DifficultyConfig,
 from offline_trader.learning.stages.course import CourseLanes
 from offline_trader.learning.stages.levels import LEVELS, Difficulty, level_paths
 from offline_trader.pipeline.courses import examine, make_lanes
+from offline_trader.pipeline.finetuning import check_parent
+from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 
 RULES = SimulatorConfig(
@@ -90,3 +94,19 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
     assert 0.15 < lanes.course.like.volatility < 0.25
     with pytest.raises(ConfigError, match="signal:mood"):
         make_lanes(OnlineConfig(curriculum=settings), EnvConfig(features=("signal:mood",)), 4, 1)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"transforms": ["mine"]},
+        {"curiosity": {"weight": 0.1}},
+        {"anneal": "validation"},
+    ],
+)
+def test_the_direct_agent_is_not_asked_for_what_it_does_not_do(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
+    plan = from_dict(FinetuneConfig, {"agent": "direct", "online": setting})
+    with pytest.raises(ConfigError, match="agent=direct with online"):
+        check_parent(plan, tmp_path)

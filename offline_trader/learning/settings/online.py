@@ -29,7 +29,7 @@ class OnlineConfig:
         final_target_entropy: the same in the end.
         anneal: ``steps``: the one becomes the other in the course of the steps, as the next two
             say; ``validation``: by ``entropy_step`` at each validation that finds the policy better
-            than all before, and back by as much at each that finds it worse than the best.
+            than all before.
         entropy_step: nats.
         entropy_hold: share of the steps before it begins to change.
         entropy_decay: share of the steps over which the one becomes the other, in a straight
@@ -41,6 +41,8 @@ class OnlineConfig:
         on_collapse: what happens where a validation calls the policy collapsed: ``explore`` raises
             the target entropy by a nat, and by one more at each further one, until a validation
             does not; ``return`` goes on from the best policy; ``continue`` only says so.
+        forecast_weight: share of a realised gain's surprise (gain less its out-of-fold forecast)
+            that is taken off the rewards of the lanes, as in the direct stage, in [0, 1].
         transforms: names of registered transforms of what is stored and sampled, in order.
         hindsight: in lanes with goals, sampled rows that get another goal for each one that keeps
             its own (k of HER); 0: none does. Lanes without goals have nothing to relabel.
@@ -68,6 +70,7 @@ class OnlineConfig:
     rate_decay: float = 0.0
     exploring_starts: float = 0.5
     on_collapse: Literal["explore", "return", "continue"] = "explore"
+    forecast_weight: float = 0.0
     transforms: tuple[str, ...] = ()
     hindsight: float = 4.0
     shaping: ShapingConfig = field(default_factory=ShapingConfig)
@@ -85,7 +88,10 @@ class OnlineConfig:
         one_of(self, "on_collapse", ("explore", "return", "continue"))
         one_of(self, "anneal", ("steps", "validation"))
         not_negative(self, "entropy_step")
-        for name in ("entropy_hold", "entropy_decay", "rate_decay", "exploring_starts"):
+        for name in (
+            *("entropy_hold", "entropy_decay", "rate_decay", "exploring_starts"),
+            "forecast_weight",
+        ):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"{name}={value}", expected="in [0, 1]")

@@ -57,12 +57,13 @@ def pace_at(config: OnlineConfig, step: int, raised: float = 0.0, earned: float 
 def earned_after(config: OnlineConfig, earned: float, trend: int) -> float:
     """Nats of the way from the first target to the last after a validation.
 
-    One ``entropy_step`` on where the policy got better, one back where it got worse.
+    One ``entropy_step`` on where the policy got better. None back where it got worse: on a market
+    that wants a low entropy that would make it worse still.
 
     Args:
         config: settings.
         earned: nats before.
-        trend: 1 better than all before, -1 worse than the best of them, 0 neither.
+        trend: 1 where the policy is better than all before.
     """
     whole = abs(config.final_target_entropy - config.target_entropy)
-    return min(whole, max(0.0, earned + trend * config.entropy_step))
+    return min(whole, earned + config.entropy_step) if trend > 0 else earned

@@ -158,6 +158,11 @@ class CourseLanes:
         return self._parts[0].endogenous
 
     @property
+    def stage(self) -> str:
+        """Name of the present stage."""
+        return LEVELS[self.level].name
+
+    @property
     def simulators(self) -> list[Simulator]:
         """The lanes by stage, the present one first."""
         return list(self._parts)

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
-__all__ = ["LaneStep", "Lanes", "ResumableLanes", "StagedLanes", "as_arrays", "as_tensors"]
+__all__ = [
+    "GainLanes",
+    "LaneStep",
+    "Lanes",
+    "ResumableLanes",
+    "StagedLanes",
+    "as_arrays",
+    "as_tensors",
+]
 
 
 class LaneStep(Protocol):
@@ -64,6 +72,19 @@ class ResumableLanes(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
+
+
+@runtime_checkable
+class GainLanes(Protocol):
+    """Lanes whose every step is new, and that tell what of a reward came from the price."""
+
+    @property
+    def endogenous(self) -> tuple[int, ...]:
+        """Columns of the observation that the actions move."""
+
+    def gains(self) -> tuple[FloatArray, FloatArray]:
+        """[N] how much of the last step's gain is in its reward, 0 where it cannot be told, and
+        [N] the gain of a unit."""
 
 
 @runtime_checkable

@@ -53,6 +53,7 @@ from offline_trader.learning.stages.selection import (
     require_finite,
 )
 from offline_trader.learning.stages.stage import StageData, need
+from offline_trader.learning.stages.surprises import ControlVariate, surprises_of
 from offline_trader.types import BoolArray, Observations
 
 __all__ = ["OnlineStage", "finetune"]
@@ -120,6 +121,9 @@ def finetune(
     )
     curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
     shaped = [make_shaping(agent, lanes, config.shaping, seed)] if config.shaping.potentials else []
+    weight = config.forecast_weight
+    if weight > 0:
+        named.insert(0, ControlVariate(surprises_of(lanes, agent.preprocessing), weight))
     chain = TransformChain([*named, *hindsight, *transforms, *shaped, *curious], agent.columns)
     loop = _Loop(agent, lanes, offline, config, seed, Selection(evaluate, log), log, chain)
     if resume is None:

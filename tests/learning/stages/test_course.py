@@ -160,6 +160,7 @@ def test_an_interrupted_course_goes_on_to_the_same_bytes(agent: str, tmp_path: P
     config = OnlineConfig(
         steps=1_200, update_ratio=0.1, warmup_steps=16, critic_updates=0, buffer_size=300,
         log_interval=80, checkpoint_interval=80, evaluate_interval=0, difficulty=EASY,
+        forecast_weight=0.0 if agent == "direct" else 1.0,
         curriculum=CurriculumConfig(**{**SMALL, "exam_interval": 240}),
     )  # fmt: skip
 
