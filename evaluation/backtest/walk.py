@@ -146,10 +146,11 @@ def _groups(strategy: Strategy, runs: Sequence[SideRun]) -> list[list[int]]:
     """Runs that can be decided together.
 
     All of them for a policy, unless it has a state for every lane: lanes leave as their runs end.
+    An agent has the calls of such a policy, too; ``pure`` says that it keeps no state.
     An expert knows the market it trades (bars a year); one that looks bars up has a table of its
     own for each market and its rules, and noise is drawn by lane, so these run alone.
     """
-    if isinstance(strategy, LanePolicy):
+    if isinstance(strategy, LanePolicy) and not getattr(strategy, "pure", False):
         return [[i] for i in range(len(runs))]
     if not isinstance(strategy, Expert | Behaviour):
         return [list(range(len(runs)))]

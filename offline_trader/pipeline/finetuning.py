@@ -220,8 +220,8 @@ def _train(
     phases.state_engine(engine, progress)
     agent = _direct_agent(learner, market, config, learner_seed) if directly else learner
     phases.train(agent, stage, progress)
-    if config.online.curriculum.enabled and not isinstance(lanes, Simulator):
-        progress.note(f"curriculum: training ended in stage {lanes.stage}")
+    if config.online.curriculum.enabled and not isinstance(market, Simulator):
+        progress.note(f"curriculum: training ended in stage {market.stage}")
     saved = phases.save_policy(learner.save)
     # the scores of a policy that takes a goal are no Sharpe ratios
     facts = phases.stated(validated=isinstance(validator, Validator))

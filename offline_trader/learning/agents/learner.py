@@ -34,7 +34,10 @@ class Learner:
         config: settings.
         algo: the ``d3rlpy.algos`` object; what is trained here is a d3rlpy policy.
         engine: what computes updates; bound to ``algo``.
+        pure: its actions depend on the present observation alone, so lanes may come and go.
     """
+
+    pure = True
 
     def __init__(self, config: LearnerConfig, algo: Any, seed: int) -> None:
         self.config = config
