@@ -196,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs=3, metavar=("WARM", "MARKET", "SEED"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[40, 41, 42, 43, 44])
+    parser.add_argument("--chain-seeds", type=int, nargs="+", help="of the default chain")
     parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
     args = parser.parse_args()
     if args.run:
@@ -205,16 +206,16 @@ def main() -> None:
     cache = Cache(args.cache)
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
-    pairs = [(warm, name) for warm in WARM_STARTS for name in GOALS]
-    for seed in args.seeds:
-        for warm, name in pairs:
+    seeds = {"default chain": args.chain_seeds or args.seeds, "clone": args.seeds}
+    for warm, name in [(warm, name) for warm in WARM_STARTS for name in GOALS]:
+        for seed in seeds[warm]:
             found = cache.get(warm, name, seed)
             runs.setdefault(f"{name} from {warm}", []).append(found)
             print(f"{name} from {warm}, seed {seed}: {found}", file=sys.stderr, flush=True)
-    for warm, name in pairs:
         figures += figures_of(warm, name, runs[f"{name} from {warm}"])
     settings = {"learner": LEARNER, "online": ONLINE, "lanes": LANES, "validation": VALIDATION}
-    publish("finetune", figures, seeds=args.seeds, facts={"settings": settings, "runs": runs})
+    facts = {"settings": settings, "seeds": seeds, "runs": runs}
+    publish("finetune", figures, seeds=args.seeds, facts=facts)
 
 
 if __name__ == "__main__":
