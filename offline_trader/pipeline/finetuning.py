@@ -81,12 +81,15 @@ def check_parent(
 
 def _check_agent(config: FinetuneConfig) -> None:
     """Nothing if the agent can do what is asked of it."""
-    online, idle = config.online, []
-    if config.agent == "direct":
-        idle += ["online.transforms"] if online.transforms else []
-        idle += ["online.curiosity.weight"] if online.curiosity.weight > 0 else []
-        idle += ["online.forecast_weight"] if online.forecast_weight > 0 else []
-        idle += ["online.anneal=validation"] if online.anneal == "validation" else []
+    online = config.online
+    of_rows = {
+        "online.transforms": bool(online.transforms),
+        "online.shaping.potentials": bool(online.shaping.potentials),
+        "online.curiosity.weight": online.curiosity.weight > 0,
+        "online.forecast_weight": online.forecast_weight > 0,
+        "online.anneal=validation": online.anneal == "validation",
+    }
+    idle = [name for name, asked in of_rows.items() if asked and config.agent == "direct"]
     if idle:
         raise ConfigError(
             f"agent=direct with {', '.join(idle)}",
