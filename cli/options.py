@@ -176,12 +176,11 @@ def rooted(root: Path | None) -> list[str]:
 def stages_option(stages: str | None, algorithm: str | None) -> dict[str, Any]:
     """``--stages`` and ``--algorithm`` as settings; an algorithm among the stages is the
     learner's."""
-    from offline_trader.learning.settings import ALGORITHMS
+    from offline_trader.pipeline.settings import algorithm_among
 
     names = [name.strip() for name in (stages or "").split(",")]
-    named = next((name for name in names if name in ALGORITHMS), None)
     given = None if stages is None else to_json(names)
-    return {"learner__algorithm": algorithm or named, "stages": given}
+    return {"learner__algorithm": algorithm or algorithm_among(names), "stages": given}
 
 
 def listed(values: Sequence[str] | None) -> str | None:

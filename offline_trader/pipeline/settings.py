@@ -43,6 +43,7 @@ __all__ = [
     "PretrainConfig",
     "StagesConfig",
     "WalkForwardConfig",
+    "algorithm_among",
 ]
 
 
@@ -310,6 +311,11 @@ class WalkForwardConfig(LineConfig):
                 "windows.warm_start = true with finetune = false",
                 expected="finetune = true: a warm start goes on training the last policy online",
             )
+
+
+def algorithm_among(stages: Sequence[str]) -> str | None:
+    """The algorithm that the names of stages ask for, as ``cql`` in ``bc,cql``; None: none."""
+    return next((name for name in stages if name in ALGORITHMS), None)
 
 
 def _stages(names: Sequence[str], algorithm: str) -> tuple[str, ...]:
