@@ -152,10 +152,10 @@ def pretrain(
         ConfigError: a wrong setting, or a run directory that is in use.
         DataError: no such dataset, or one that is damaged.
     """
-    from offline_trader.learning.settings import ALGORITHMS
     from offline_trader.pipeline import PretrainConfig, pretrain, pretrain_seeds
+    from offline_trader.pipeline.settings import algorithm_among
 
-    named = next((each for each in stages or () if each in ALGORITHMS), None)
+    named = algorithm_among(stages or ())
     folder, place, told = _root_of(dataset, root), Path(run), progress_for(progress)
     plan = resolved(
         PretrainConfig,
