@@ -211,7 +211,7 @@ def test_replicas_never_pass_a_limit_together(
         assert min(let_through) > 5
     with psycopg.connect(url) as database:
         rows = database.execute(
-            "SELECT desk, content FROM log WHERE kind = 'decided' ORDER BY xmin::text::bigint, ctid"
+            "SELECT desk, content FROM log WHERE kind = 'decided' ORDER BY xmin::text::bigint, desk"
         ).fetchall()
     value, equity, largest = {}, {}, 0.0
     for desk, text in rows:

@@ -18,6 +18,7 @@ from offline_trader.pipeline import Advance
 COLLECT = {"env.episode_bars": 200, "score_episodes": 2}
 PRETRAIN = {
     "clone.updates": 120,
+    "clone.fit": "likelihood",
     "direct": {"updates": 4, "windows": 8, "bars": 8},
     "offline": {"critic_updates": 30, "updates": 60},
     "learner.batch_size": 32,
@@ -30,6 +31,7 @@ COMMANDS = (
     "collect --market sp500 --end 2004-12-31 --id small/experts-v0 --transitions 2000"
     " --set env.episode_bars=200 --set score_episodes=2",
     "pretrain --dataset small/experts-v0 --validate-until 2005-12-31 --set clone.updates=120"
+    " --set clone.fit=likelihood"
     " --set direct.updates=4 --set direct.windows=8 --set direct.bars=8"
     " --set offline.critic_updates=30 --set offline.updates=60 --set learner.batch_size=32"
     " --set learner.hidden=16,16 --set validation.min_trades_per_1000=0",
@@ -158,7 +160,8 @@ def test_a_collapsed_policy_is_refused(
     make_constant(idle.path)
     with pytest.raises(GateFailed, match=r"COLLAPSED(.|\n)*export with force=True"):
         ot.export_policy(idle)
-    assert not (idle.path / "export").exists()
+    assert [each.name for each in (idle.path / "export").iterdir()] == ["refused"]
+    assert (idle.path / "export" / "refused" / "report.html").is_file()
     assert "COLLAPSED: " in ot.export_policy(idle, force=True)._repr_html_()
 
 
