@@ -278,7 +278,7 @@ def test_a_page_of_its_own_process_says_the_same(server: Process, folder: Path) 
 
 
 @pytest.mark.slow
-def test_an_open_page_does_not_hold_the_server_up(folder: Path) -> None:
+def test_an_open_page_does_not_hold_the_server_up(server: Process, folder: Path) -> None:
     made = Process("dashboard", "--store", str(folder / "logs"))
     held = threading.Event()
 
