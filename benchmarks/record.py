@@ -85,7 +85,7 @@ def publish(
         )
     payload = {
         "benchmark": name,
-        "command": " ".join(["python", "-m", f"benchmarks.{module or name}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{module or name}", *_words()]),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": machine(),
@@ -107,6 +107,11 @@ def _processor() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def _words() -> list[str]:
+    """The words of this command; of a place on this machine no more than that it is a file."""
+    return ["FILE" if Path(word).is_absolute() else word for word in sys.argv[1:]]
 
 
 def _commit() -> str:
