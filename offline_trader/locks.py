@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What a file system answers that has no locks or whose lock server does not run."""
 _TRIES = 100
 """How often the lock's folder may be taken away by one who leaves, before that is an error."""
+_LOOKS, _BETWEEN_LOOKS_S = 20, 0.01
+"""At the note of a lock's owner."""
 
 
 @contextmanager
@@ -94,9 +97,14 @@ def _myself() -> dict[str, object]:
 
 
 def _owner(note: Path) -> str:
-    """Who holds the lock, as far as the note beside it can be read."""
-    try:
-        found = parse_json(note.read_bytes())
-        return f"process {found['pid']} on {found['host']} since {found['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+    """Who holds the lock, as far as the note beside it can be read.
+
+    One who has just taken the lock is given a moment to write it.
+    """
+    for _ in range(_LOOKS):
+        try:
+            found = parse_json(note.read_bytes())
+            return f"process {found['pid']} on {found['host']} since {found['started']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            time.sleep(_BETWEEN_LOOKS_S)
+    return "another process"

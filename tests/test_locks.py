@@ -46,6 +46,22 @@ def holder(lock: Path) -> subprocess.Popen[str]:
     return process
 
 
+def test_one_who_has_just_taken_it_is_given_a_moment_to_say_so(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    with locked(lock, "it"):
+        note = lock.with_name(".lock.owner")
+        written = note.read_bytes()
+        note.unlink()
+        late = threading.Timer(0.05, note.write_bytes, (written,))
+        late.start()
+        with (
+            pytest.raises(ConfigError, match=f"in use by process {os.getpid()}"),
+            locked(lock, "it"),
+        ):
+            pass
+        late.join()
+
+
 def test_another_process_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
     lock = tmp_path / "folder" / ".lock"
     process = holder(lock)
