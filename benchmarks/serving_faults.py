@@ -237,7 +237,12 @@ def orders_after(fault: str, make: Callable[[], tuple[Path, list[Client]]]) -> t
                 break
         harm(found, folder)
         for _ in range(5):
-            status, answer = await post(connection, "/v1/decide", client.body(time.time()))
+            asked = client.body(time.time())
+            try:
+                status, answer = await post(connection, "/v1/decide", asked)
+            except (ConnectionError, asyncio.IncompleteReadError):  # idle for too long: asked again
+                connection = await connected(found.port)
+                status, answer = await post(connection, "/v1/decide", asked)
             if status == 200:
                 after += client.take(answer)["order"] is not None
             if fault == "10 s pause":
