@@ -14,16 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
-ROOT = Path(__file__).resolve().parent.parent
 LANES = 16
 ONLINE: dict[str, Any] = {
     "steps": 40_000,
@@ -103,30 +101,11 @@ def _growth(policy: Any, market: Any, rules: Any) -> float:
     return 252.0 * float(np.mean([np.log(r.equity[-1] / r.equity[0]) / BARS for r in found]))
 
 
-class Cache:
-    """Finished runs as JSON lines; without a path, in memory alone."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-        self._rows = {row["key"]: row["found"] for row in map(json.loads, lines)}
-
-    def get(self, agent: str, first: str, seed: int) -> dict[str, Any]:
-        """The run's result, made now in a process of its own if it is not there."""
-        settings = [ONLINE, AGENTS[agent], LEARNER]
-        key = json.dumps([agent, first, seed, *settings], sort_keys=True)
-        if key not in self._rows:
-            words = [sys.executable, "-m", "benchmarks.curriculum", "--run"]
-            done = subprocess.run(
-                [*words, agent, first, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                check=True,
-            )  # fmt: skip
-            self._rows[key] = json.loads(done.stdout.splitlines()[-1])
-            if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
-                    print(json.dumps({"key": key, "found": self._rows[key]}), file=file)
-        found: dict[str, Any] = self._rows[key]
-        return found
+def found_of(cache: Finished, agent: str, first: str, seed: int) -> dict[str, Any]:
+    """The run's result, made now in a process of its own if it is not there."""
+    named = [agent, first, seed, ONLINE, AGENTS[agent], LEARNER]
+    found: dict[str, Any] = cache.get(named, lambda: own_process("curriculum", agent, first, seed))
+    return found
 
 
 def _interval(values: list[float]) -> tuple[float, float]:
@@ -149,12 +128,12 @@ def main() -> None:
         agent, first, seed = args.run
         print(json.dumps(train(agent, first, int(seed))))
         return
-    cache = Cache(args.cache)
+    cache = Finished(args.cache)
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
     for agent in args.agents:
         found = {
-            first: [cache.get(agent, first, seed) for seed in args.seeds]
+            first: [found_of(cache, agent, first, seed) for seed in args.seeds]
             for first in ("beginner", "master")
         }
         runs[agent] = found

@@ -18,15 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
-ROOT = Path(__file__).resolve().parent.parent
 LANES = 8
 LEARNER: dict[str, Any] = {"gamma": 0.95, "actor_lr": 1e-3, "critic_lr": 1e-3, "temp_lr": 1e-3}
 ONLINE: dict[str, Any] = {
@@ -118,37 +117,11 @@ def _validation(name: str, seed: int) -> Callable[[Any], Any]:
     return judge
 
 
-class Cache:
-    """Finished runs as JSON lines; without a path, in memory alone."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._rows: dict[str, dict[str, Any]] = {}
-        if path is not None and path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:  # a kill tore the last line
-                    continue
-                self._rows[row["key"]] = row["found"]
-
-    def get(self, warm: str, name: str, seed: int) -> dict[str, Any]:
-        """The run's scores, made now in a process of its own if they are not there."""
-        named = [WARM_STARTS[warm], name, seed, LEARNER, ONLINE, VALIDATION, LANES]
-        key = json.dumps(named, sort_keys=True)
-        if key not in self._rows:
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.finetune", "--run", warm, name, str(seed)],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            self._rows[key] = json.loads(done.stdout.splitlines()[-1])
-            if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
-                    print(json.dumps({"key": key, "found": self._rows[key]}), file=file)
-        return self._rows[key]
+def found_of(cache: Finished, warm: str, name: str, seed: int) -> dict[str, Any]:
+    """The run's scores, made now in a process of its own if they are not there."""
+    named = [WARM_STARTS[warm], name, seed, LEARNER, ONLINE, VALIDATION, LANES]
+    found: dict[str, Any] = cache.get(named, lambda: own_process("finetune", warm, name, seed))
+    return found
 
 
 def _interval(values: list[float]) -> tuple[float, float]:
@@ -203,13 +176,13 @@ def main() -> None:
         warm, name, seed = args.run
         print(json.dumps(train(warm, name, int(seed))))
         return
-    cache = Cache(args.cache)
+    cache = Finished(args.cache)
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
     seeds = {"default chain": args.chain_seeds or args.seeds, "clone": args.seeds}
     for warm, name in [(warm, name) for warm in WARM_STARTS for name in GOALS]:
         for seed in seeds[warm]:
-            found = cache.get(warm, name, seed)
+            found = found_of(cache, warm, name, seed)
             runs.setdefault(f"{name} from {warm}", []).append(found)
             print(f"{name} from {warm}, seed {seed}: {found}", file=sys.stderr, flush=True)
         figures += figures_of(warm, name, runs[f"{name} from {warm}"])

@@ -15,17 +15,17 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
-ROOT = Path(__file__).resolve().parent.parent
 BITS, BIT_STEPS, BIT_LANES, K = 15, 28_600, 10, 4.0
 ROWS, BATCH, REPEATS, LARGEST = 20_000, 256, 400, 1_000_000
 LEARNER: dict[str, Any] = {
@@ -327,37 +327,15 @@ def part(words: list[str]) -> Any:
     return sampling()
 
 
-class Cache:
-    """Finished parts as JSON lines; without a path, in memory alone."""
+def found_of(cache: Finished, *words: object) -> Any:
+    """The part, measured now in a process of its own if it is not there."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-        self._rows = {row["key"]: row["found"] for row in map(json.loads, lines)}
+    def measured() -> Any:
+        found = own_process("her", *words)
+        print(*words, json.dumps(found), file=sys.stderr, flush=True)
+        return found
 
-    def get(self, *words: object) -> Any:
-        """The part, measured now if it is not there."""
-        key = json.dumps([*map(str, words), LEARNER, ONLINE], sort_keys=True)
-        if key not in self._rows:
-            self._rows[key] = _run(*words)
-            if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
-                    print(json.dumps({"key": key, "found": self._rows[key]}), file=file)
-        return self._rows[key]
-
-
-def _run(*words: object) -> Any:
-    """A part in a process of its own."""
-    texts = [str(word) for word in words]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.her", "--run", *texts],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    print(" ".join(texts), done.stdout.splitlines()[-1], file=sys.stderr, flush=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return cache.get([*map(str, words), LEARNER, ONLINE], measured)
 
 
 def main() -> None:
@@ -370,15 +348,15 @@ def main() -> None:
     if args.run:
         print(json.dumps(part(args.run)))
         return
-    seeds, measured = args.seeds, Cache(args.cache)
-    drawn = measured.get("sampling")
-    turns = [(measured.get("speed", "both", s), measured.get("speed", "none", s)) for s in seeds]
+    seeds, measured = args.seeds, partial(found_of, Finished(args.cache))
+    drawn = measured("sampling")
+    turns = [(measured("speed", "both", s), measured("speed", "none", s)) for s in seeds]
     bits = {
-        name: [measured.get("bits", k, seed)["success"] for seed in seeds]
+        name: [measured("bits", k, seed)["success"] for seed in seeds]
         for name, k in {"hindsight": K, "plain replay": 0.0}.items()
     }
     traded = {
-        (kind, k): [measured.get("trading", kind, k, seed) for seed in seeds]
+        (kind, k): [measured("trading", kind, k, seed) for seed in seeds]
         for kind in ("exposure", "return")
         for k in (K, 0.0)
     }

@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
 if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
     from offline_trader.pipeline.settings import LineConfig
 
-ROOT = Path(__file__).resolve().parent.parent
 MARKETS = ("M3-bars", "expert stage", "sp500")
 BUDGET: dict[str, Any] = {
     "transitions": 20_000,
@@ -101,26 +100,11 @@ def train(name: str, seed: int) -> dict[str, Any]:
     return {"kept": stage.kept, "difference": mean, "low": low, "high": high}
 
 
-class Cache:
-    """Finished runs as JSON lines; without a path, in memory alone."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-        self._rows = {row["key"]: row["found"] for row in map(json.loads, lines)}
-
-    def get(self, name: str, seed: int) -> dict[str, Any]:
-        """The run's result, made now in a process of its own if it is not there."""
-        key = json.dumps([name, seed, BUDGET], sort_keys=True)
-        if key not in self._rows:
-            words = [sys.executable, "-m", "benchmarks.never_worse", "--run", name, str(seed)]
-            done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-            self._rows[key] = json.loads(done.stdout.splitlines()[-1])
-            if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
-                    print(json.dumps({"key": key, "found": self._rows[key]}), file=file)
-        found: dict[str, Any] = self._rows[key]
-        return found
+def found_of(cache: Finished, name: str, seed: int) -> dict[str, Any]:
+    """The run's result, made now in a process of its own if it is not there."""
+    named = [name, seed, BUDGET]
+    found: dict[str, Any] = cache.get(named, lambda: own_process("never_worse", name, seed))
+    return found
 
 
 def main() -> None:
@@ -134,11 +118,11 @@ def main() -> None:
         name, seed = args.run
         print(json.dumps(train(name, int(seed))))
         return
-    cache = Cache(args.cache)
+    cache = Finished(args.cache)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in MARKETS}
     for seed in args.seeds:
         for name in MARKETS:
-            runs[name].append(cache.get(name, seed))
+            runs[name].append(found_of(cache, name, seed))
             print(f"{name}, seed {seed}: {runs[name][-1]}", file=sys.stderr, flush=True)
     figures = []
     for name, found in [*runs.items(), ("all", [each for rows in runs.values() for each in rows])]:
