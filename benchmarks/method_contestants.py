@@ -1,8 +1,8 @@
 """The methods that are compared, each from random weights with two hidden layers of 32.
 
 One setting a method for all markets. The online methods take ``STEPS`` steps in lanes with an
-update each; the settings of SAC are those of ``benchmarks.finetune``, found on M1 and M3. The direct
-and the evolution stage read a log of as many rows, again and again. A method is an entry of
+update each; SAC's settings are those of ``benchmarks.finetune``, found on M1 and M3. The direct and
+the evolution stage read a log of as many rows, again and again. A method is an entry of
 :data:`METHODS`; nothing else names them.
 """
 

@@ -3,15 +3,15 @@
 A method (``benchmarks.method_contestants``) learns from random weights, from 16,000 steps of a
 market (``benchmarks.method_markets``) or a log of as many; its last policy is judged on what it has
 not seen. On M1 and M3 a score of 100 is the best policy and 0 the empty portfolio; rewards are
-realised ones. On the S&P 500 and on the placebo, where nothing can be earned, the score is a Sharpe
-ratio on fresh years. Means over seeds with Student's 95 % interval, the worst seed, and the
-processor's seconds of a training. *Significant* is a Sharpe ratio whose own 95 % interval lies above
-zero: by chance one in forty.
+realised ones. On the S&P 500 and on the placebo, where nothing can be earned, the score is a
+Sharpe ratio on fresh years. Means over seeds with Student's 95 % interval, the worst seed, and the
+processor's seconds of a training. *Significant* is a Sharpe ratio whose own 95 % interval lies
+above zero: by chance one in forty.
 
 The settings were not tuned on these scores, except where a method's own benchmark says so.
 
-Finished trainings are kept in ``--cache``; ``--methods`` and ``--markets`` train a part, and publish
-nothing.
+Finished trainings are kept in ``--cache``; ``--methods`` and ``--markets`` train a part, and
+publish nothing.
 """
 
 from __future__ import annotations
