@@ -80,7 +80,11 @@ def main() -> None:
         Figure("risk: orders let through", walked.orders, ""),
         Figure("risk: invariants broken", broken, "", target="0", holds=broken == 0),
     ]
-    publish("risk_histories", figures, facts={"steps": steps, "steps_a_run": STEPS_A_RUN, "seeds": rounds})
+    publish(
+        "risk_histories",
+        figures,
+        facts={"steps": steps, "steps_a_run": STEPS_A_RUN, "seeds": rounds},
+    )
 
 
 if __name__ == "__main__":
