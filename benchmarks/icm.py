@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import Figure, publish
+from benchmarks.sparse import SparseLanes, SparseStep
 
 ROOT = Path(__file__).resolve().parent.parent
 STATES, CHAIN_STEPS, LANES, COST_BPS = 30, 45, 8, 30.0
@@ -67,14 +68,6 @@ COMMON: dict[str, Any] = {
 TIMED: dict[str, Any] = {"steps": 12_000, "update_ratio": 1.0}
 
 
-@dataclass
-class _Step:
-    observations: Any
-    rewards: Any
-    terminated: Any
-    truncated: Any
-
-
 class ChainLanes:
     """The chain in N lanes; an observation is the one-hot state."""
 
@@ -93,7 +86,7 @@ class ChainLanes:
         self._at[:], self._left[:] = 0, CHAIN_STEPS
         return self._seen()
 
-    def step(self, actions: NDArray[Any]) -> _Step:
+    def step(self, actions: NDArray[Any]) -> SparseStep:
         """A state to the right or to the left."""
         self._at = np.clip(self._at + np.where(actions[:, 0] > 0, 1, -1), 0, STATES - 1)
         self._left -= 1
@@ -102,54 +95,17 @@ class ChainLanes:
         self.final_observations[:] = self._seen()
         ended = won | over
         self._at[ended], self._left[ended] = 0, CHAIN_STEPS
-        return _Step(self._seen(), won.astype(float), won, over & ~won)
+        return SparseStep(self._seen(), won.astype(float), won, over & ~won)
 
 
-class SparseMarket:
-    """The simulator, whose costs are felt at once and whose gains come at an episode's end."""
+def sparse_market(n: int, seed: int) -> SparseLanes:
+    """The S&P 500 until 2012 with rare rewards, 60 bars an episode."""
+    from offline_trader.envs import EnvConfig, make_simulator
+    from offline_trader.simulator import SimulatorConfig
 
-    def __init__(self, n: int, seed: int) -> None:
-        from offline_trader.envs import EnvConfig, make_simulator
-        from offline_trader.simulator import SimulatorConfig
-
-        rules = SimulatorConfig(commission_bps=COST_BPS, half_spread_bps=0.0, slippage_bps=0.0)
-        env = EnvConfig(market=("sp500",), end="2012-12-31", episode_bars=60, simulator=rules)
-        self._simulator = make_simulator(env, n, seed)
-        self._sum, self._paid = np.zeros(n), np.zeros(n)
-        self.endogenous = self._simulator.endogenous
-        self.cells: set[tuple[int, ...]] = set()
-
-    @property
-    def final_observations(self) -> Any:
-        """The simulator's."""
-        return self._simulator.final_observations
-
-    def reset(self) -> Any:
-        """The simulator's."""
-        return self._simulator.reset()
-
-    def step(self, actions: NDArray[Any]) -> _Step:
-        """A bar; which cell of the portfolio's state it led to is noted."""
-        done = self._simulator.step(actions)
-        ended = done.terminated | done.truncated
-        outcome = self._simulator.outcome()
-        costs = (outcome["costs_paid"] - self._paid) / outcome["equity"]
-        self._paid = np.where(ended, 0.0, outcome["costs_paid"])
-        self._sum += done.rewards + costs
-        rewards = np.where(ended, self._sum, 0.0) - costs
-        self._sum[ended] = 0.0
-        seen = np.where(ended[:, None], self._simulator.final_observations, done.observations)
-        exposure, profit, held = (seen[:, c] for c in self.endogenous[:3])
-        cells = np.stack(
-            [
-                np.floor(exposure * 20),
-                np.floor(held * 20),
-                np.clip(np.floor(profit * 100), -10, 10),
-            ],
-            1,
-        ).astype(int)
-        self.cells |= set(map(tuple, cells.tolist()))
-        return _Step(done.observations, rewards, done.terminated, done.truncated)
+    rules = SimulatorConfig(commission_bps=COST_BPS, half_spread_bps=0.0, slippage_bps=0.0)
+    env = EnvConfig(market=("sp500",), end="2012-12-31", episode_bars=60, simulator=rules)
+    return SparseLanes(make_simulator(env, n, seed))
 
 
 def _learner(width: int, seed: int) -> Any:
@@ -260,19 +216,19 @@ def _holding(lanes: Any, seed: int) -> Any:
 
 def market(curious: bool, seed: int) -> dict[str, float]:
     """Cells of the portfolio's state that were seen."""
-    learner = _holding(SparseMarket(LANES, seed + 1_000), seed)
-    lanes = SparseMarket(LANES, seed)
+    learner = _holding(sparse_market(LANES, seed + 1_000), seed)
+    lanes = sparse_market(LANES, seed)
     _train(lanes, learner, MARKET, curious, seed)
     return {"cells": float(len(lanes.cells))}
 
 
 def price(curious: bool, seed: int) -> dict[str, float]:
     """Processor seconds of a training and the process's largest memory, MB."""
-    lanes = SparseMarket(LANES, seed)
+    lanes = sparse_market(LANES, seed)
     width = lanes.reset().shape[1]
     # compiled and warm
     _train(lanes, _learner(width, seed), {**TIMED, "steps": 1_000}, curious, seed)
-    lanes, learner = SparseMarket(LANES, seed), _learner(width, seed)
+    lanes, learner = sparse_market(LANES, seed), _learner(width, seed)
     begun = time.process_time()
     _train(lanes, learner, TIMED, curious, seed)
     spent = time.process_time() - begun
@@ -291,7 +247,7 @@ def models(seed: int) -> dict[str, float]:
     )
     from offline_trader.learning.settings import CuriosityConfig
 
-    lanes = SparseMarket(LANES, seed)
+    lanes = sparse_market(LANES, seed)
     before = lanes.reset().copy()
     width, rng = before.shape[1], np.random.default_rng(seed)
     scales = Preprocessing(np.zeros(width), np.ones(width), None, 0.99)

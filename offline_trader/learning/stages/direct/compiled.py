@@ -117,18 +117,20 @@ class CompiledUnroll:
         score: Callable[[Tensor], float],
     ) -> list[float]:
         """``score`` of what is climbed [T, B] by policies with the parameters of ``members``."""
-        room = self._prepare(batch)
+        room = self._prepare(batch, kept=1)
         found = []
         for arrays in members:
             _forward(room, arrays)
             found.append(score(torch.from_numpy(room.climbed)))
         return found
 
-    def _prepare(self, batch: Batch) -> _Room:
+    def _prepare(self, batch: Batch, kept: int = 0) -> _Room:
+        """Room for a batch, and the batch in it; 0 keeps all hidden layers, for the slopes."""
         shape = tuple(batch.rows.shape)
-        if self._room is None or self._room.rows.shape != shape:
+        kept = kept or shape[0]
+        if self._room is None or (self._room.rows.shape, self._room.kept) != (shape, kept):
             sizes = [len(p) for p in self._parameters[1:-2:2]]
-            self._room = _Room(shape, sizes, self)
+            self._room = _Room(shape, sizes, self, kept)
         room = self._room
         room.rows = batch.rows.numpy()
         np.stack([x.numpy() for x in batch.state], axis=1, out=room.states[0])
@@ -141,8 +143,11 @@ class CompiledUnroll:
 class _Room:
     """Everything that a pass writes, for one shape of batches."""
 
-    def __init__(self, shape: tuple[int, ...], sizes: list[int], owner: CompiledUnroll) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], sizes: list[int], owner: CompiledUnroll, kept: int
+    ) -> None:
         bars, windows = shape
+        self.kept = kept
         self.kind, self.terms, self.columns, state_size = owner._dynamics
         self.scales, self.surprises = owner._scales, owner._surprises
         numbers = self.scales.shape[1]
@@ -152,8 +157,8 @@ class _Room:
         self.states = np.zeros((bars + 1, windows, state_size))
         self.own = np.zeros((bars, windows, numbers), np.float32)
         self.flat_own = self.own.reshape(-1, numbers)
-        self.hidden = tuple(np.zeros((bars, windows, size), np.float32) for size in sizes)
-        chunk = min(bars, max(1, _ROWS // windows))
+        self.hidden = tuple(np.zeros((kept, windows, size), np.float32) for size in sizes)
+        chunk = min(kept, max(1, _ROWS // windows))
         self.deltas = tuple(np.zeros((chunk, windows, size), np.float32) for size in sizes)
         self.turned = tuple(np.zeros(p.shape[::-1], np.float32) for p in parameters[:-2:2])
         self.actions, self.heads = (np.zeros(shape, np.float32) for _ in range(2))

@@ -181,7 +181,8 @@ def unroll_forward(
         surprises: [R, G] what is taken off a reward for a unit carried.
         states: [T + 1, B, S]; the first is read, the others are written.
         own: [T, B, P], written: the portfolio's scaled numbers.
-        hidden: [T, B, H] each, written: outputs of the hidden layers.
+        hidden: [K, B, H] each, written: outputs of the hidden layers; with K < T those of the last
+            decisions alone, which then stay in the cache.
         turned: transposed weights, written.
         actions: [T, B], written.
         rewards, climbed: [T, B], written: realised, and less the surprises; 0 after a
@@ -192,23 +193,27 @@ def unroll_forward(
     width, n_gains, numbers = inputs.shape[1], surprises.shape[1], own.shape[2]
     for i in range(len(hidden)):
         transpose(weights[i], turned[i])
-    units = hidden[0].shape[2]
-    product(inputs, turned[0][:width], hidden[0].reshape(n_steps * n_windows, units))
+    kept, _, units = hidden[0].shape
     columns_of_own = _own_columns(weights[0], width, numbers)
     seen = np.empty(numbers)
     top = hidden[len(hidden) - 1]
     weight_of_head = head[:-1]
     for t in range(n_steps):
+        place = t % kept
+        if place == 0:
+            first, count = t * n_windows, min(kept, n_steps - t) * n_windows
+            out = hidden[0].reshape(kept * n_windows, units)[:count]
+            product(inputs[first : first + count], turned[0][:width], out)
         for b in range(n_windows):
             _observe(kind, states[t, b], seen)
             for p in range(numbers):
                 own[t, b, p] = (np.float32(seen[p]) - scales[0, p]) / scales[1, p]
-        _first_layer(hidden[0][t], own[t], columns_of_own, biases[0])
+        _first_layer(hidden[0][place], own[t], columns_of_own, biases[0])
         for i in range(1, len(hidden)):
-            product(hidden[i - 1][t], turned[i], hidden[i][t])
-            _relu(hidden[i][t], biases[i])
+            product(hidden[i - 1][place], turned[i], hidden[i][place])
+            _relu(hidden[i][place], biases[i])
         for b in range(n_windows):
-            actions[t, b] = np.tanh(_dot(top[t, b], weight_of_head) + head[-1])
+            actions[t, b] = np.tanh(_dot(top[place, b], weight_of_head) + head[-1])
         if kind == POSITIONS:
             _hold_positions(
                 terms, columns, rows[t], actions[t], surprises, states[t], states[t + 1],

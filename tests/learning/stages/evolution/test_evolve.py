@@ -26,6 +26,7 @@ from offline_trader.learning.settings import (
 from offline_trader.learning.stages.direct import (
     BarMarket,
     Batch,
+    CompiledUnroll,
     DirectMarket,
     Log,
     PositionMarket,
@@ -170,6 +171,10 @@ def test_every_member_has_the_score_of_its_policy_alone(market: DirectMarket) ->
     assert np.ptp(expected) > 0.01
     for each in found:
         np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-5)
+    if not lots:  # that hidden layers are not kept changes no bit
+        with torch.no_grad():
+            climbed = CompiledUnroll(learner, market, surprises, pulled=False)(batch).climbed
+        assert score(climbed) == found[-1][-1]
 
 
 @pytest.mark.parametrize(("name", "least"), [("M1-narrow", 85.0), ("M3-narrow", 90.0)])

@@ -1,0 +1,114 @@
+"""The methods that are compared, each from random weights with two hidden layers of 32.
+
+One setting a method for all markets. The online methods take ``STEPS`` steps in lanes with an
+update each; SAC's settings are those of ``benchmarks.finetune``, found on M1 and M3. The direct and
+the evolution stage read a log of as many rows, again and again. A method is an entry of
+:data:`METHODS`; nothing else names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.method_markets import STEPS, Market
+
+__all__ = ["METHODS", "Method", "Trained"]
+
+LEARNER: dict[str, Any] = {
+    "algorithm": "sac",
+    "hidden": (32, 32),
+    "gamma": 0.95,
+    "batch_size": 128,
+    "actor_lr": 1e-3,
+    "critic_lr": 1e-3,
+    "temp_lr": 1e-3,
+}
+ONLINE: dict[str, Any] = {
+    "steps": STEPS,
+    "update_ratio": 1.0,
+    "offline_share": 0.0,
+    "critic_updates": 200,
+    "warmup_steps": 500,
+    "forecast_weight": 1.0,
+    "target_entropy": -1.0,
+    "final_target_entropy": -6.0,
+    "entropy_hold": 0.5,
+    "entropy_decay": 0.25,
+    "rate_decay": 0.5,
+    "evaluate_interval": 0,
+    "log_interval": STEPS,
+}
+CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 4_000}
+SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
+DIRECT: dict[str, Any] = {"market_input": "forecast"}
+EVOLUTION: dict[str, Any] = {"generations": 100, "market_input": "forecast"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A policy, and the steps that were simulated for it, replays of logged bars included."""
+
+    policy: Any
+    simulated: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method in the comparison.
+
+    Attributes:
+        train: on a market, with a seed.
+        settings: all of it; a change of them is another measurement.
+        bars_only: whether it needs the columns of bars.
+    """
+
+    train: Callable[[Market, int, Mapping[str, Any]], Trained]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    bars_only: bool = False
+
+
+def _learner(market: Market, seed: int) -> Any:
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.settings import LearnerConfig
+
+    return make_learner(LearnerConfig(**LEARNER), market.size, market.scales, seed)
+
+
+def _online(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+    """SAC in the lanes, with what the settings add."""
+    from offline_trader.config import from_dict
+    from offline_trader.learning.settings import OnlineConfig
+    from offline_trader.learning.stages import finetune
+
+    learner = _learner(market, seed)
+    config = from_dict(OnlineConfig, {**ONLINE, **settings})
+    if not market.gains:
+        config = from_dict(OnlineConfig, {**ONLINE, **settings, "forecast_weight": 0.0})
+    finetune(learner, market.lanes(), None, config, seed=seed)
+    return Trained(learner.act, STEPS)
+
+
+def _staged(stage: str) -> Callable[[Market, int, Mapping[str, Any]], Trained]:
+    """A stage that trains on the log."""
+
+    def train(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+        from offline_trader.learning.stages import STAGES, StageData
+
+        learner, made = _learner(market, seed), STAGES[stage]
+        config = made.Config(**settings)
+        made(config).fit(learner, StageData(market=market.log()), seed=seed)
+        tried = config.updates if stage == "direct" else config.generations * config.population
+        return Trained(learner.act, tried * config.windows * config.bars)
+
+    return train
+
+
+METHODS: Mapping[str, Method] = {
+    "SAC": Method(_online),
+    "SAC with curiosity": Method(_online, {"curiosity": CURIOSITY}),
+    "SAC with shaping": Method(_online, {"shaping": SHAPING}, bars_only=True),
+    "direct": Method(_staged("direct"), DIRECT),
+    "evolution": Method(_staged("evolution"), EVOLUTION),
+}

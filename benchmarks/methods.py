@@ -1,0 +1,134 @@
+"""All methods of learning on the same markets, with the same steps of experience.
+
+A method (``benchmarks.method_contestants``) learns from random weights, from 16,000 steps of a
+market (``benchmarks.method_markets``) or a log of as many; its last policy is judged on what it has
+not seen. On M1 and M3 a score of 100 is the best policy and 0 the empty portfolio; rewards are
+realised ones. On the S&P 500 and on the placebo, where nothing can be earned, the score is a
+Sharpe ratio on fresh years. Means over seeds with Student's 95 % interval, the worst seed, and the
+processor's seconds of a training. *Significant* is a Sharpe ratio whose own 95 % interval lies
+above zero: by chance one in forty.
+
+The settings were not tuned on these scores, except where a method's own benchmark says so.
+
+Finished trainings are kept in ``--cache``; ``--methods`` and ``--markets`` train a part, and
+publish nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.finished import Finished
+from benchmarks.method_contestants import LEARNER, METHODS, ONLINE
+from benchmarks.method_markets import LANES, MARKETS, STEPS, Market
+from benchmarks.record import Figure, publish
+
+LEVEL = 0.025
+Found = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+def train(method: str, market: Market, seed: int) -> dict[str, Any]:
+    """Score, processor seconds and simulated steps of one training."""
+    begun = time.process_time()
+    chosen = METHODS[method]
+    trained = chosen.train(market, seed, chosen.settings)
+    seconds = time.process_time() - begun
+    return {**market.judge(trained.policy), "seconds": seconds, "simulated": trained.simulated}
+
+
+def measure(cache: Finished, methods: list[str], markets: list[str], seeds: list[int]) -> Found:
+    """What every method found on every market that it can learn from."""
+    found: Found = {}
+    for name in markets:
+        for seed in seeds:
+            made: list[Market] = []  # only if something is left to do
+
+            def market(name: str = name, seed: int = seed, made: list[Market] = made) -> Market:
+                if not made:
+                    made.append(MARKETS[name].make(seed))
+                return made[0]
+
+            for method in methods:
+                chosen = METHODS[method]
+                if chosen.bars_only and name in ("M1", "M3"):
+                    continue
+                named = [method, chosen.settings, name, seed, STEPS, LANES, LEARNER, ONLINE]
+                row = cache.get(
+                    named, lambda method=method, seed=seed: train(method, market(), seed)
+                )
+                print(f"{method} on {name}, seed {seed}: {row}", file=sys.stderr, flush=True)
+                found.setdefault((method, name), []).append(row)
+    return found
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / len(values) ** 0.5
+    mean = statistics.mean(values)
+    return mean - half, mean + half
+
+
+def figures(found: Found) -> Iterator[Figure]:
+    """Score, worst seed and seconds of every method on every market; false discoveries."""
+    for (method, market), rows in found.items():
+        scores = [row["score"] for row in rows]
+        unit, name = MARKETS[market].unit, f"{method} on {market}"
+        yield Figure(name, statistics.mean(scores), unit, interval(scores))
+        yield Figure(f"{name}: worst seed", min(scores), unit)
+        yield Figure(f"{name}: seconds", statistics.median(row["seconds"] for row in rows), "s")
+        if rows[0].get("cells") is not None:
+            cells = statistics.mean(row["cells"] for row in rows)
+            yield Figure(f"{name}: cells of the portfolio's state", cells, "cells")
+    yield from _discoveries(found)
+
+
+def _discoveries(found: Found) -> Iterator[Figure]:
+    from scipy.stats import binom
+
+    for method in dict.fromkeys(method for method, _ in found):
+        rows = found.get((method, "placebo"), [])
+        above = sum(row["interval"] is not None and row["interval"][0] > 0 for row in rows)
+        limit = int(binom.ppf(0.975, len(rows), LEVEL))
+        if rows:
+            yield Figure(
+                f"{method} on placebo: significant", above, "seeds",
+                target=f"≤ {limit} of {len(rows)}", holds=above <= limit,
+            )  # fmt: skip
+
+
+def main() -> None:
+    """Measure and publish."""
+    import torch
+
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, required=True, help="finished trainings, JSON lines")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="a part")
+    parser.add_argument("--markets", nargs="+", choices=MARKETS, help="a part")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[50, 51, 52])
+    args = parser.parse_args()
+    methods, markets = args.methods or list(METHODS), args.markets or list(MARKETS)
+    found = measure(Finished(args.cache), methods, markets, args.seeds)
+    if args.methods or args.markets:
+        return
+    facts = {
+        "settings": {name: each.settings for name, each in METHODS.items()},
+        "learner": LEARNER,
+        "online": ONLINE,
+        "steps": STEPS,
+        "lanes": LANES,
+        "runs": {" on ".join(key): rows for key, rows in found.items()},
+    }
+    publish("methods", list(figures(found)), seeds=args.seeds, facts=facts)
+
+
+if __name__ == "__main__":
+    main()
