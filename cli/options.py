@@ -92,8 +92,13 @@ Threads: TypeAlias = Annotated[
     typer.Option("--threads", min=1, help="Threads of a training; more help wide networks only."),
 ]
 Workers: TypeAlias = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Processes at once; by default one a core."),
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|ray|ADDRESS",
+        help="Processes at once; ray: on a Ray cluster of this machine; ray://HOST:PORT or "
+        "HOST:PORT: on one that is there.",
+    ),
 ]
 Device: TypeAlias = Annotated[
     str | None, typer.Option("--device", help="cpu, or cuda where there is an NVIDIA GPU.")

@@ -26,6 +26,7 @@ from offline_trader.cli.options import (
     Settings,
     Stages,
     Tz,
+    Workers,
     examples,
     listed,
     market_sources,
@@ -38,6 +39,7 @@ from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.pipeline.power_study import PowerConfig, power
 from offline_trader.pipeline.settings import WALK_FORWARD
+from offline_trader.workers import read_workers
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -65,9 +67,7 @@ def command(
     years: Annotated[
         float | None, typer.Option("--years", help="Years of bars to train on.")
     ] = None,
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Markets at once, a process each.")
-    ] = 1,
+    workers: Workers = "1",
     features: Features = None,
     features_only: FeaturesOnly = False,
     trust_features: TrustFeatures = False,
@@ -112,7 +112,7 @@ def command(
         show_settings(terminal, plan)
         return
     try:
-        payload = power(plan, run, terminal, workers=workers)
+        payload = power(plan, run, terminal, workers=read_workers(workers or 1))
     except KeyboardInterrupt:
         terminal.note("finished markets are kept: the same command goes on")
         raise

@@ -32,6 +32,7 @@ from offline_trader.cli.options import (
     Settings,
     Stages,
     Tz,
+    Workers,
     examples,
     listed,
     market_sources,
@@ -40,9 +41,9 @@ from offline_trader.cli.options import (
     stages_option,
 )
 from offline_trader.config import to_dict
-from offline_trader.errors import ConfigError
 from offline_trader.pipeline.settings import WALK_FORWARD, WalkForwardConfig
 from offline_trader.pipeline.walking import walk_market, walk_plan
+from offline_trader.workers import read_workers
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -70,9 +71,7 @@ def command(
     bar_end: BarEnd = None,
     features_only: FeaturesOnly = False,
     trust_features: TrustFeatures = False,
-    workers: Annotated[
-        int, typer.Option("--workers", help="Folds at once, each in a process of its own.")
-    ] = 1,
+    workers: Workers = "1",
     train: Annotated[
         str | None,
         typer.Option(
@@ -113,8 +112,7 @@ def command(
             features, signal, signal_file, bar_end, only=features_only, trust=trust_features
         ),
     )
-    if workers < 1:
-        raise ConfigError(f"--workers {workers}", expected="1 or more")
+    at_once = read_workers(workers or 1)
     limits = read_limits(gates, stage)
     bars, folds = walk_plan(plan)
     for note in bars.notes:
@@ -126,7 +124,7 @@ def command(
         return
     try:
         payload, evaluation = walk_market(
-            plan, run, terminal, workers=workers, gates=limits, factory=train
+            plan, run, terminal, workers=at_once, gates=limits, factory=train
         )
     except KeyboardInterrupt:
         terminal.note("finished windows are kept: the same command goes on")

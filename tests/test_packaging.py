@@ -187,6 +187,7 @@ def test_the_lock_pins_every_direct_dependency() -> None:
         *extras["docs"],
         *extras["serve"],
         *extras["bench"],
+        *extras["ray"],
     ]
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     pinned = {canonical(line.partition("==")[0]) for line in lines if "==" in line}

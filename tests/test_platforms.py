@@ -23,7 +23,7 @@ LINUX_ONLY = {
     *("signal.pthread_kill", "signal.setitimer", "time.clock_gettime", "os.symlink", "os.link"),
 }
 ABSENT_MODULES = {"fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "crypt", "syslog"}
-ASKED_FIRST = {("workers.py", "os.sched_getaffinity")}
+ASKED_FIRST = {("asked.py", "os.sched_getaffinity")}
 """Used only where ``hasattr`` found it."""
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,7 +21,7 @@ from offline_trader.evaluation.walk_forward.results import FoldJob, FoldResult
 from offline_trader.evaluation.walk_forward.windows import Fold
 from offline_trader.runs import atomic_write
 from offline_trader.types import digest
-from offline_trader.workers import Pool, Report
+from offline_trader.workers import Pool, Report, Workers
 
 __all__ = ["Schedule", "Task", "fold_directory", "run_folds", "stored_result"]
 
@@ -58,7 +59,7 @@ def run_folds(
     job: FoldJob,
     root: Path,
     *,
-    workers: int,
+    workers: Workers,
     keep: Keep,
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
@@ -85,9 +86,12 @@ def run_folds(
     for fold in folds:
         if (result := stored[fold.index]) is not None:
             keep(fold, result)
-    schedule, before = Schedule(missing, workers), len(folds) - len(missing)
+    before = len(folds) - len(missing)
     told(before)
-    _in_parallel(schedule, job, root, keep, lambda: told(before + schedule.folds_done), meanwhile)
+    with Pool[_Part](workers, job.modules, one_thread=True, folder=root) as pool:
+        schedule = Schedule(missing, pool.workers)
+        advanced = partial(_tell, told, before, schedule)
+        _in_parallel(pool, schedule, job, root, keep, advanced, meanwhile)
 
 
 class Schedule:
@@ -175,7 +179,12 @@ class _Part:
         return _carry_out(self.task, self.job, self.root)
 
 
+def _tell(told: Progress, before: int, schedule: Schedule) -> None:
+    told(before + schedule.folds_done)
+
+
 def _in_parallel(
+    pool: Pool[_Part],
     schedule: Schedule,
     job: FoldJob,
     root: Path,
@@ -198,12 +207,11 @@ def _in_parallel(
             keep(part.task[1], result)
         advanced()
 
-    with Pool[_Part](schedule.workers, job.modules, one_thread=True) as pool:
-        if pool.forked:
-            if aside is not None:  # while one core imports for all, the others have nothing to do
-                aside.start()
-            pool.wait_for_imports()
-        pool.run(take, on_done=done)
+    if pool.forked:
+        if aside is not None:  # while one core imports for all, the others have nothing to do
+            aside.start()
+        pool.wait_for_imports()
+    pool.run(take, on_done=done)
     if aside is not None and aside.ident is not None:
         aside.join()
 

@@ -19,6 +19,7 @@ from offline_trader.evaluation.walk_forward.results import (
     WalkForwardResult,
 )
 from offline_trader.evaluation.walk_forward.windows import Fold
+from offline_trader.workers import Workers, read_workers
 
 __all__ = ["walk_forward"]
 
@@ -29,7 +30,7 @@ def walk_forward(
     root: Path,
     *,
     periods_per_year: float,
-    workers: int = 1,
+    workers: Workers = 1,
     on_fold: Callable[[int, FoldResult], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
     meanwhile: Callable[[], None] | None = None,
@@ -44,18 +45,17 @@ def walk_forward(
         job: trains and judges one fold.
         root: folder of the folds' directories.
         periods_per_year: bars a year.
-        workers: folds at once.
+        workers: folds at once, or a Ray cluster (:data:`offline_trader.workers.Workers`).
         on_fold: told every fold that is done, stored ones included.
         on_progress: told how many folds are done, with the parts of those that are not.
         meanwhile: called once in this process while several workers are at it: for what has to be
             done anyway, such as imports.
 
     Raises:
-        ConfigError: ``workers`` below 1 or no folds.
+        ConfigError: ``workers`` that are none, or no folds.
         OfflineTraderError: a worker process was killed.
     """
-    if workers < 1:
-        raise ConfigError(f"walk-forward with {workers} workers", expected="1 or more")
+    workers = read_workers(workers)
     if not folds:
         raise ConfigError("walk-forward without folds", expected="at least one window")
     results: dict[int, FoldResult] = {}

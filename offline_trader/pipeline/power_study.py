@@ -38,7 +38,7 @@ from offline_trader.pipeline.settings import LineConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, digest
-from offline_trader.workers import Report, run_jobs
+from offline_trader.workers import Report, Workers, read_workers, run_jobs
 
 __all__ = ["PowerConfig", "power"]
 
@@ -163,7 +163,7 @@ class _Job:
 
 
 def power(
-    config: PowerConfig, folder: Path, progress: Progress = Silent(), *, workers: int = 1
+    config: PowerConfig, folder: Path, progress: Progress = Silent(), *, workers: Workers = 1
 ) -> dict[str, Any]:
     """Try the line on every market; points of the curve, one sentence, a picture.
 
@@ -173,6 +173,7 @@ def power(
     Raises:
         ConfigError, DataError: a history that is too short or cannot be read.
     """
+    workers = read_workers(workers)
     history = _history(config)
     plant(history, config.split(history), 0.0)  # refuses what is too short before anything is made
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +189,7 @@ def power(
             done[job] = value
             advance(float(done.sum()))
 
-        run_jobs(jobs, workers, told)
+        run_jobs(jobs, workers, told, folder=folder)
     results = [_read(job.folder / _RESULT) for job in jobs]
     points = power_curve(results)
     rules = config.env.simulator

@@ -29,7 +29,7 @@ from offline_trader.pipeline.settings import PretrainConfig
 from offline_trader.pipeline.trained_runs import finished_run
 from offline_trader.runs import LOCK
 from offline_trader.types import digest
-from offline_trader.workers import Report, run_jobs, usable_cores
+from offline_trader.workers import Report, Workers, read_workers, run_jobs, usable_cores
 
 __all__ = ["SeedJob", "pretrain_seeds"]
 
@@ -61,7 +61,7 @@ def pretrain_seeds(
     *,
     root: Path | None = None,
     resume: bool = False,
-    workers: int | None = None,
+    workers: Workers | None = None,
 ) -> SeedsRecord:
     """Train seeds ``config.seed``, ``config.seed + 1``, …; what ``seeds.json`` then holds.
 
@@ -71,12 +71,13 @@ def pretrain_seeds(
         count: how many seeds.
         root: folder of the datasets.
         resume: finish what an interrupted command left; ``count`` may have grown.
-        workers: trainings at once; None: as many as the machine's cores allow.
+        workers: trainings at once, or a Ray cluster; None: as many as the machine's cores allow.
 
     Raises:
         ConfigError: a folder that is in use, or that was made with other settings.
         DataError, OfflineTraderError: a seed's own error.
     """
+    workers = _free_workers(config.threads) if workers is None else read_workers(workers)
     check_inputs(config, root)  # refused before anything is written
     _refuse_foreign(folder)
     with locked(folder / LOCK, f"the folder of seeds {folder}"):
@@ -90,7 +91,7 @@ def _pretrain_seeds(
     progress: Progress,
     root: Path | None,
     resume: bool,
-    workers: int | None,
+    workers: Workers,
 ) -> SeedsRecord:
     seeds = [config.seed + k for k in range(count)]
     record = _prepared(config, folder, seeds, resume=resume)
@@ -104,7 +105,7 @@ def _pretrain_seeds(
             done[index] = steps
             advance(sum(done))
 
-        run_jobs(jobs, workers or _free_workers(config.threads), moved)
+        run_jobs(jobs, workers, moved, folder=folder, cores=config.threads)
         advance(each * count)
     record = _ranked(record, folder)
     record.write(folder)

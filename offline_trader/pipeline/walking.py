@@ -27,6 +27,7 @@ from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
 from offline_trader.pipeline.settings import WalkForwardConfig
 from offline_trader.runs import Run, atomic_write
+from offline_trader.workers import Workers, read_workers
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
@@ -53,7 +54,7 @@ def walk_market(
     run: Path,
     progress: Progress = Silent(),
     *,
-    workers: int = 1,
+    workers: Workers = 1,
     gates: GateSet | None = None,
     factory: PolicyFactory | str | None = None,
 ) -> tuple[dict[str, Any], Evaluation]:
@@ -63,7 +64,7 @@ def walk_market(
     Args:
         plan: windows and line.
         run: the run directory; finished windows of the same settings are kept.
-        workers: windows at once.
+        workers: windows at once, or a Ray cluster.
         gates: limits that the joined ranges are held against.
         factory: trains a policy on a window instead of the line; with several workers it is named
             as ``file.py:function``.
@@ -72,9 +73,8 @@ def walk_market(
         ConfigError, DataError: settings or bars that cannot be used, or a folder of another walk.
         OfflineTraderError: a worker process was killed.
     """
-    if workers < 1:
-        raise ConfigError(f"--workers {workers}", expected="1 or more")
-    if workers > 1 and callable(factory):
+    workers = read_workers(workers)
+    if workers != 1 and callable(factory):
         raise ConfigError(
             f"{workers} workers with a function of this process",
             expected="file.py:function, by which a worker process finds it",

@@ -22,6 +22,7 @@ from offline_trader.workbench.progress_bars import progress_for
 from offline_trader.workbench.results import Model, Report, Trained
 from offline_trader.workbench.training import Rule, expert_texts, observed, resolved
 from offline_trader.workbench.wording import in_python
+from offline_trader.workers import Workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ def walk_forward(
     seed: int | None = None,
     run: str | Path = "runs/walk-forward",
     settings: Mapping[str, Any] | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     train: PolicyFactory | str | None = None,
     features: Rule | Sequence[Rule] = (),
     signals: Sequence[str] = (),
@@ -169,7 +170,7 @@ def walk_forward(
         seed: each window's own seed derives from it.
         run: the run directory; finished windows of the same settings are kept.
         settings: others by dotted key, such as ``{"windows.train_bars": 1000}``.
-        workers: windows at once.
+        workers: windows at once, or a Ray cluster, as ``"ray"``.
         train: makes the policy of a window, instead of the line: a function of a
             :class:`~offline_trader.pipeline.Window` (environment settings, validation, seed) that
             returns whatever :func:`evaluate` takes; with several workers ``file.py:function``.

@@ -14,6 +14,7 @@ from offline_trader.workbench.market_sources import Day, MarketLike, day_text, s
 from offline_trader.workbench.progress_bars import progress_for
 from offline_trader.workbench.results import Dataset, Model, Trained
 from offline_trader.workbench.wording import in_python
+from offline_trader.workers import Workers
 
 if TYPE_CHECKING:
     from offline_trader.policies import ForeignPolicy
@@ -123,7 +124,7 @@ def pretrain(
     settings: Mapping[str, Any] | None = None,
     root: str | Path | None = None,
     resume: bool = False,
-    workers: int | None = None,
+    workers: Workers | None = None,
     threads: int | None = None,
     device: str | None = None,
     progress: bool | Progress = True,
@@ -143,7 +144,7 @@ def pretrain(
         settings: others by dotted key, such as ``{"offline.updates": 5000}``.
         root: folder of the datasets; by default the dataset's own.
         resume: go on with an interrupted run; a finished one is taken as it is.
-        workers: seeds at once; by default one a core.
+        workers: seeds at once, by default one a core; or a Ray cluster, as ``"ray"``.
         threads: of torch.
         device: ``cpu`` or ``cuda``.
         progress: show a bar; False: silent; or what is told instead.
