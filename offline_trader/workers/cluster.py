@@ -129,11 +129,11 @@ class Cluster:
         if worker in self._beginning:
             self._beginning.remove(worker)
             if value is not None:
-                error = ConfigError(
+                refusal = ConfigError(
                     f"a machine of the cluster cannot work with this one: {value}",
                     hint="one version of offline-trader, and one folder on all machines",
                 )
-                return worker, "error", error
+                return worker, "error", refusal
             self._idle.append(worker)
             return worker, "ready", None
         if not isinstance(value, bytes):
