@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Reversible, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
@@ -74,24 +75,24 @@ def signals_of(desk: Desk, seen: Seen, now: float | None = None) -> dict[str, fl
     }
     if risk.day_equity > 0.0:
         found["daily_loss"] = 1.0 - p.equity / risk.day_equity
-    decisions = [each for each in desk.recent if each.hold is not Hold.REPEATED]
-    if decisions:
-        found["no_action"] = float(_without_action(decisions))
-        last = decisions[-1].timestamp.astype("datetime64[ns]").astype(np.int64) / 1e9
-        found["price_age_s"] = risk.moment - float(last)
+    last = next(_newest_first(desk.recent), None)
+    if last is not None:
+        found["no_action"] = float(_without_action(desk.recent))
+        stamp = last.timestamp.astype("datetime64[ns]").astype(np.int64) / 1e9
+        found["price_age_s"] = risk.moment - float(stamp)
         found["silence_s"] = (time.time() if now is None else now) - risk.moment
-    collapsed = is_collapsed(decisions)
+    collapsed = is_collapsed(desk.recent)
     if collapsed is not None:
         found["collapsed"] = float(collapsed)
     if seen.seconds:
-        found["latency_p99_ms"] = 1e3 * float(np.quantile(np.array(seen.seconds), 0.99))
+        found["latency_p99_ms"] = 1e3 * _p99(seen.seconds)
     if seen.drift is not None:
         found["drifted_features"] = seen.drift.drifted
         found["action_psi"] = seen.drift.action.psi
     return found
 
 
-def is_collapsed(decisions: list[Decision]) -> bool | None:
+def is_collapsed(decisions: Reversible[Decision]) -> bool | None:
     """Whether the last decisions are those of a collapsed policy; None: there are too few.
 
     The rules are those of ``evaluate``: nearly all hold, fewer than 1.5 effective actions (e to the
@@ -100,16 +101,24 @@ def is_collapsed(decisions: list[Decision]) -> bool | None:
     asked = list(islice((d for d in reversed(decisions) if d.action is not None), WINDOW))
     if len(asked) < WINDOW:
         return None
-    window = ActionWindow(WINDOW)
-    for each in asked:
-        window.add(each.action or 0.0, held=each.order is None)
+    window = ActionWindow.of(
+        [each.action or 0.0 for each in asked], [each.order is None for each in asked]
+    )
     return bool(window.verdict)
 
 
-def _without_action(decisions: list[Decision]) -> int:
-    return sum(
-        1
-        for _ in takewhile(
-            lambda each: each.hold in (Hold.NO_ACTION, Hold.NO_FEATURES), reversed(decisions)
-        )
-    )
+def _newest_first(decisions: Reversible[Decision]) -> Iterator[Decision]:
+    """Without bars that came again."""
+    return (each for each in reversed(decisions) if each.hold is not Hold.REPEATED)
+
+
+def _without_action(decisions: Reversible[Decision]) -> int:
+    mute = (Hold.NO_ACTION, Hold.NO_FEATURES)
+    return sum(1 for _ in takewhile(lambda each: each.hold in mute, _newest_first(decisions)))
+
+
+def _p99(seconds: Sequence[float]) -> float:
+    """The least of them that 99 % do not exceed."""
+    rank = math.ceil(0.99 * len(seconds)) - 1
+    values = np.fromiter(seconds, np.float64, len(seconds))
+    return float(np.partition(values, rank)[rank])

@@ -105,7 +105,9 @@ class Watch:
         while True:
             try:
                 await self.measure()
-                self.look()
+                for name in self._desks:  # decisions wait for one desk's look, and not for all
+                    self.look([name])
+                    await asyncio.sleep(0)
             except Exception:
                 _LOG.exception("the watch made a mistake, and goes on")
             await asyncio.sleep(self._every_s)
@@ -147,10 +149,15 @@ class Watch:
             _LOG.error("no drift is told: %s", error.found)
             return None
 
-    def look(self) -> None:
-        """Raise and clear alerts, and write down what was delivered."""
+    def look(self, instruments: Iterable[str] | None = None) -> None:
+        """Raise and clear alerts, and write down what was delivered.
+
+        Args:
+            instruments: that are looked at; None: all.
+        """
         now = self._clock()
-        for name, desk in self._desks.items():
+        for name in self._desks if instruments is None else instruments:
+            desk = self._desks[name]
             signals = self._signals[name] = signals_of(desk, self._seen[name], now)
             for alert, rule in self._rules.items():
                 place = name, alert

@@ -8,22 +8,21 @@ cut off at the end leave a chain that is whole but shorter: keep the last hash e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from offline_trader.codec import parse_json, to_json
+from offline_trader.codec import parse_json
 from offline_trader.errors import DataError
 from offline_trader.hashing import bytes_sha256
 from offline_trader.serving.places import open_store
+from offline_trader.serving.row_text import json_text
 from offline_trader.serving.store import Row, Store
 
 __all__ = ["AuditLog", "Commits", "Entry"]
 
 _FIRST = "0" * 64
-_ENCODE = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class AuditLog:
             DataError: it cannot be written (disk full, store gone, another writer that does not
                 end); the log is as it was.
         """
-        text = _text(content)
+        text = json_text(content)
         self.commit()
         row = self.store.append(
             self.desk, lambda number, before: _row(self.desk, number + 1, before, kind, text)
@@ -147,7 +146,7 @@ class AuditLog:
 
     def chained(self, number: int, kind: str, content: Mapping[str, Any]) -> Row:
         """The row that continues the chain; each is asked for once, in order."""
-        row = _row(self.desk, number, self._chain, kind, _text(content))
+        row = _row(self.desk, number, self._chain, kind, json_text(content))
         self._chain = row.hash
         return row
 
@@ -214,13 +213,6 @@ class AuditLog:
 
 def _row(desk: str, number: int, before: str, kind: str, text: str) -> Row:
     return Row(desk, number, kind, text, _hash(before or _FIRST, number, kind, text))
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    try:
-        return _ENCODE(content)
-    except (TypeError, ValueError):  # dataclasses, arrays, numbers that JSON lacks
-        return to_json(content, sort_keys=True)
 
 
 def _hash(before: str, number: int, kind: str, text: str) -> str:

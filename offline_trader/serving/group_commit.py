@@ -27,7 +27,7 @@ class GroupCommit:
 
     def __init__(self, commits: Commits, desks: Sequence[Desk]) -> None:
         self._commits, self._desks = commits, desks
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._failures = commits.failures
 
     async def durable(self) -> None:
@@ -36,23 +36,25 @@ class GroupCommit:
         Raises:
             RiskHalt: it is not; no desk of the store orders anything until it is opened anew.
         """
-        if self._waiting is None:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.create_future()
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
             self._failures = self._commits.failures
             loop.call_soon(self._write)
-        await asyncio.shield(self._waiting)
+        written: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(written)
+        await written
 
     def _write(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        assert waiting is not None
+        begun, self._waiting = self._waiting, []
+        waiting = [each for each in begun if not each.done()]  # a client that has gone does not
         try:
             self._commits.write()
             if self._commits.failures != self._failures:  # somebody wrote in between, and could not
                 raise DataError("rows were lost", expected="a store that can be written")
         except DataError as error:
             halts = [desk.stop(error) for desk in self._desks]
-            waiting.set_exception(halts[0])
-            waiting.exception()  # seen, even where every client has gone
+            for each in waiting:
+                each.set_exception(halts[0])
         else:
-            waiting.set_result(None)
+            for each in waiting:
+                each.set_result(None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from offline_trader.errors import OfflineTraderError, RiskHalt
+from offline_trader.serving.row_text import json_text
 from offline_trader.serving.server_settings import ServerLimits
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Direct", "guard", "refusal"]
+__all__ = ["Direct", "Guard", "refusal"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
 _OURS = "the server made a mistake; its log says which"
@@ -32,61 +33,57 @@ Direct = Callable[[bytes], Awaitable[tuple[int, dict[str, Any]]]]
 """Status and JSON object for the body of a request."""
 
 
-def guard(
-    app: FastAPI,
-    token: str,
-    limits: ServerLimits,
-    open_paths: Set[str] = frozenset(),
-    direct: Mapping[str, Direct] = {},
-) -> None:
-    """Let through to ``app`` what may pass, and shape every error alike.
+class Guard:
+    """Lets through to an application what may pass, and shapes every error alike.
 
     Args:
+        token: that a request has to have; empty: none.
+        limits: of requests.
         open_paths: further paths that need no token.
-        direct: paths whose POST requests are answered here; filled later, too. Finding the route,
-            its arguments and the form of its answer takes the framework longer than a decision.
+        direct: paths whose POST requests are answered by :meth:`answered`; filled later, too.
+            Finding the route, its arguments and the form of its answer takes the framework longer
+            than a decision.
     """
-    from fastapi.exceptions import RequestValidationError
-    from starlette.exceptions import HTTPException
-
-    app.add_middleware(
-        _Guard, token=token, limits=limits, open_paths=_OPEN | open_paths, direct=direct
-    )
-    app.add_exception_handler(OfflineTraderError, _refused)
-    app.add_exception_handler(RequestValidationError, _misshapen)
-    app.add_exception_handler(HTTPException, _unanswered)
-
-
-class _Guard:
-    """Around the application: plain ASGI, which costs a tenth of a wrapped request."""
 
     def __init__(
         self,
-        app: ASGIApp,
         token: str,
         limits: ServerLimits,
-        open_paths: Set[str],
-        direct: Mapping[str, Direct],
+        open_paths: Set[str] = frozenset(),
+        direct: Mapping[str, Direct] = {},
     ) -> None:
-        self._app, self._limits, self._open, self._direct = app, limits, open_paths, direct
+        self._limits, self._open, self._direct = limits, _OPEN | open_paths, direct
         self._expected = b"Bearer " + token.encode() if token else b""
         self._credit, self._counted = 2.0 * limits.requests_per_second, time.monotonic()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or why there is none."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def around(self, app: FastAPI) -> None:
+        """Let through to the routes of ``app`` what may pass."""
+        from fastapi.exceptions import RequestValidationError
+        from starlette.exceptions import HTTPException
+
+        app.add_middleware(_Guarded, guard=self)
+        app.add_exception_handler(OfflineTraderError, _refused)
+        app.add_exception_handler(RequestValidationError, _misshapen)
+        app.add_exception_handler(HTTPException, _unanswered)
+
+    async def answered(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether it was a request that needs no route, which then has its answer."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return False
+        direct = self._direct.get(scope["path"])
+        if direct is None:
+            return False
+        await self.pass_on(partial(_answer, direct), scope, receive, send)
+        return True
+
+    async def pass_on(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer of ``app``, or why there is none."""
         refusal = self._refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
         try:
-            if direct is None:
-                await self._app(scope, receive, send)
-            else:
-                await _answer(direct, scope, receive, send)
+            await app(scope, receive, send)
         except Exception:
             _LOG.exception("a request failed")
             failed = _error(500, _OURS)
@@ -117,6 +114,20 @@ class _Guard:
         return True
 
 
+class _Guarded:
+    """Around the routes: plain ASGI, which costs a tenth of a wrapped request."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app, self._guard = app, guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or why there is none."""
+        if scope["type"] == "http":
+            await self._guard.pass_on(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) -> None:
     kind = dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"application/json":  # of which no other site's page can send a request unasked
@@ -137,7 +148,7 @@ async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) ->
         status, told = 422, _first_mistake(error.errors(include_url=False, include_input=False))
     except OfflineTraderError as error:
         status, told = refusal(error)
-    content = json.dumps(told, allow_nan=False, separators=(",", ":")).encode()
+    content = json_text(told).encode()
     head = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),

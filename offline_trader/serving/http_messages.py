@@ -32,6 +32,7 @@ __all__ = [
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _LONGEST = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Body(BaseModel):
@@ -68,7 +69,9 @@ class BarBody(_Body):
             )
         if not 1900 < self.time.year < 2200:  # nanoseconds since 1970 end in 2262
             raise DataError(f"time {self.time.isoformat()}", expected="a year of 1901 to 2199")
-        moment = np.datetime64(self.time.astimezone(UTC).replace(tzinfo=None), "ns")
+        since = self.time - _EPOCH
+        seconds = since.days * 86_400 + since.seconds
+        moment = np.datetime64(seconds * 1_000_000_000 + since.microseconds * 1_000, "ns")
         bar = Bar(moment, self.open, self.high, self.low, self.close, self.volume)
         if not self.signals:
             return bar

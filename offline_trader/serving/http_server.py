@@ -24,7 +24,7 @@ from offline_trader.errors import ConfigError, RiskHalt
 from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.group_commit import GroupCommit
-from offline_trader.serving.http_guard import Direct, guard, refusal
+from offline_trader.serving.http_guard import Direct, Guard, refusal
 from offline_trader.serving.http_messages import (
     BatchBody,
     DecideBody,
@@ -44,6 +44,7 @@ from offline_trader.serving.server_settings import ServerLimits
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from fastapi.responses import JSONResponse, PlainTextResponse
+    from starlette.types import Receive, Scope, Send
 
 __all__ = ["Watcher", "guarded_app", "make_app", "run_app"]
 
@@ -126,14 +127,23 @@ def guarded_app(
             with suppress(asyncio.CancelledError):
                 await task
 
-    app = FastAPI(
+    guard = Guard(token, limits, open_paths, direct)
+
+    class Guarded(FastAPI):
+        """What needs no route does not pass the framework's layers."""
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if not await guard.answered(scope, receive, send):
+                await super().__call__(scope, receive, send)
+
+    app = Guarded(
         title="offline-trader",
         version=__version__,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
-    guard(app, token, limits, open_paths, direct)
+    guard.around(app)
     return app
 
 
@@ -167,6 +177,8 @@ def run_app(
             settings = uvicorn.Config(
                 app,
                 log_level="warning",
+                ws="none",
+                proxy_headers=False,  # who asks is told by the token alone
                 server_header=False,
                 access_log=False,
                 timeout_graceful_shutdown=_LAST_ANSWERS_S,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -39,6 +39,17 @@ class ActionWindow:
         self._bins = [0] * _BINS
         self._holds = 0
         self._sum = self._squares = 0.0
+
+    @classmethod
+    def of(cls, actions: Sequence[float], held: Sequence[bool]) -> ActionWindow:
+        """A window that is full of these decisions, oldest first."""
+        made, values = cls(len(actions)), np.asarray(actions, dtype=np.float64)
+        made._last.extend(zip(actions, held, strict=True))
+        bins = np.minimum(((values + 1.0) * (_BINS / 2.0)).astype(np.int64), _BINS - 1)
+        made._bins = np.bincount(bins, minlength=_BINS).tolist()
+        made._holds = sum(held)
+        made._sum, made._squares = float(values.sum()), float(values @ values)
+        return made
 
     def add(self, action: float, *, held: bool) -> None:
         """A decision; ``held``: it asked for no order."""

@@ -254,7 +254,7 @@ def test_a_mistake_of_the_watch_does_not_end_it(
     watch = Watch({"X": desk}, SETTINGS, every_s=0.001, clock=clock)
     calls: list[int] = []
 
-    def broken() -> None:
+    def broken(*_: object) -> None:
         calls.append(1)
         raise ZeroDivisionError
 
