@@ -68,7 +68,6 @@ class Watch:
         self._desks, self._settings, self._delivery = dict(desks), settings, delivery
         self._summary_of = summary_of
         self._summaries: dict[str, TrainingSummary | None] = {}
-        self._models = {name: (desk.model_sha256, 0) for name, desk in desks.items()}
         self._every_s, self._clock = every_s, clock
         self._rules = {n: rule for n, rule in settings.alerts.items() if rule.enabled}
         self._seen = {name: Seen() for name in desks}
@@ -123,24 +122,21 @@ class Watch:
                 continue
             self._measured[name] = (self._decisions[name], now)
             seen = self._seen[name]
-            seen.drift = await self._drift(name, desk)
+            seen.drift = await self._drift(desk)
             self._signals[name] = signals_of(desk, seen, now)
             self._record(desk, "health", self._health(name, now))
 
-    async def _drift(self, name: str, desk: Desk) -> DriftReport | None:
+    async def _drift(self, desk: Desk) -> DriftReport | None:
         """Of the decisions of the model in force."""
-        sha256, since = self._models[name]
-        if desk.model_sha256 != sha256:
-            sha256, since = self._models[name] = desk.model_sha256, self._decisions[name]
+        sha256 = desk.model_sha256
         if sha256 not in self._summaries:
             self._summaries[sha256] = self._read_summary(desk.model)
         summary = self._summaries[sha256]
         if summary is None:
             return None
         rows = list(desk.recent)
-        if since:  # those before it are of another model
-            rows = rows[max(0, len(rows) - (self._decisions[name] - since)) :]
-        return await asyncio.to_thread(_drift, summary, rows)
+        others = max(0, len(rows) - desk.decided_in_force)
+        return await asyncio.to_thread(_drift, summary, rows[others:])
 
     def _read_summary(self, model: OnnxPolicy) -> TrainingSummary | None:
         try:

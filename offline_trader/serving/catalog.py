@@ -1,4 +1,8 @@
-"""Models that a server may put in force: the one it began with, and files of one folder."""
+"""Models that a server may put in force: the one it began with, and those of one folder.
+
+They lie in the folder itself or, as ``offline-trader export`` writes them, each in a folder of its
+own there, with its manifest: what a model's training was like is told by the one beside it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ class Catalog:
 
     Args:
         first: that the server began with.
-        folder: whose files may be loaded; None: none.
+        folder: whose files, and those of its folders, may be loaded; None: none.
     """
 
     def __init__(self, first: OnnxPolicy, folder: Path | None = None) -> None:
@@ -33,7 +37,7 @@ class Catalog:
         """The model of a file in the folder, opened and checked.
 
         Args:
-            file: its name, without folders.
+            file: its name, or that of a folder there and its name, as ``second/policy.onnx``.
 
         Raises:
             ConfigError: no folder was given, no such file, or a name that leads elsewhere.
@@ -45,12 +49,12 @@ class Catalog:
             raise ConfigError(
                 "this server loads no models", expected="it was started with --models FOLDER"
             )
-        path = self._folder / file
-        if Path(file).name != file or not path.is_file():
+        path, named = self._folder / file, Path(file)
+        leads_away = named.is_absolute() or ".." in named.parts or len(named.parts) > 2
+        if leads_away or not _is_file(path):
             raise ConfigError(
                 f"no file {file!r} in the folder of models",
-                expected=", ".join(sorted(each.name for each in self._folder.glob("*.onnx")))
-                or "an ONNX file in it",
+                expected=", ".join(map(self._named, self._there())) or "an ONNX file in it",
             )
         policy = OnnxPolicy(path)
         return self._opened.setdefault(policy.file.sha256, policy)
@@ -73,14 +77,33 @@ class Catalog:
 
     def having(self, sha256s: Collection[str]) -> list[OnnxPolicy]:
         """The first model, and those of the folder whose hashes these are."""
-        for path in sorted(self._folder.glob("*.onnx")) if self._folder is not None else ():
+        for path in self._there():
             if file_sha256(path) in set(sha256s) - set(self._opened):
-                self.load(path.name)
+                self.load(self._named(path))
         return list(self._opened.values())
 
     def listed(self) -> list[dict[str, Any]]:
         """What is loaded."""
         return [
-            {"file": each.path.name, "model_sha256": sha256, "layout_hash": each.layout.hash}
+            {"file": self._named(each.path), "model_sha256": sha256, "layout_hash": each.layout.hash}
             for sha256, each in self._opened.items()
         ]
+
+    def _there(self) -> list[Path]:
+        """What may be loaded."""
+        if self._folder is None:
+            return []
+        return sorted([*self._folder.glob("*.onnx"), *self._folder.glob("*/*.onnx")])
+
+    def _named(self, path: Path) -> str:
+        """As a request names it; a file from elsewhere by its name alone."""
+        if self._folder is None or not path.is_relative_to(self._folder):
+            return path.name
+        return path.relative_to(self._folder).as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is longer than names can be
+        return False

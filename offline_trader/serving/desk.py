@@ -89,6 +89,7 @@ class Desk:
     Attributes:
         stated: model at first, layout, rules and limits, as the log's first row has them.
         recent: the last decisions, oldest first, those before a restart among them.
+        decided_in_force: decisions of the model in force since it is, before a restart too.
 
     Raises:
         ConfigError: the log is of another model, other rules or other limits.
@@ -124,6 +125,7 @@ class Desk:
         )
         self._gated = GatedSession(session, policy, self.limits)
         self.recent: deque[Decision] = deque(maxlen=_REMEMBERED)
+        self.decided_in_force = 0
         self._closes = deque[tuple[float, float]](
             maxlen=0 if book is None else book.limits.correlation_bars + 1
         )
@@ -228,7 +230,7 @@ class Desk:
         if self._book is not None:
             self._tell_book(self._standing_after(step, bar))
         number = self._stage(DECIDED, step.row)
-        self.recent.append(step.decision)
+        self._took(step.decision)
         return Answer(
             step.decision,
             step.verdict.units,
@@ -361,7 +363,15 @@ class Desk:
             "now": self._clock(),
         }
         self._write(SWAPPED, content)
+        self._in_force(model, back=back)
+
+    def _in_force(self, model: OnnxPolicy, *, back: bool) -> None:
         self._gated.put(model, back=back)
+        self.decided_in_force = 0
+
+    def _took(self, decision: Decision) -> None:
+        self.recent.append(decision)
+        self.decided_in_force += 1
 
     def _remember(self, bars: Iterable[Bar]) -> None:
         if self._book is not None:
@@ -420,7 +430,8 @@ class Desk:
             elif entry.kind == DECIDED:
                 self._decide_again(told, place)
             elif entry.kind == SWAPPED:
-                self._gated.put(self._named(told["model_sha256"], place), back=bool(told["back"]))
+                model = self._named(told["model_sha256"], place)
+                self._in_force(model, back=bool(told["back"]))
             elif entry.kind == SHADOWED:
                 named = told["model_sha256"]
                 self._gated.put_shadow(None if named is None else self._named(named, place))
@@ -438,7 +449,7 @@ class Desk:
             values = tuple((float(cap), str(name)) for cap, name in left["values"])
             caps = Caps(values, str(left["barred"]))
         step = self._gated.on_bar(bar, holdings, now, lambda *_: caps)
-        self.recent.append(step.decision)
+        self._took(step.decision)
         self._remember([bar])
         if self._book is not None:
             self._standing = self._standing_after(step, bar)

@@ -177,6 +177,7 @@ def run_app(
             settings = uvicorn.Config(
                 app,
                 log_level="warning",
+                http=_http(),
                 ws="none",
                 proxy_headers=False,  # who asks is told by the token alone
                 server_header=False,
@@ -196,6 +197,15 @@ def run_app(
         gc.freeze()  # what was loaded stays; looking through it again takes milliseconds
         listening(f"listening on {scheme}://{host}:{place.getsockname()[1]}")
         uvicorn.Server(settings).run(sockets=[place])
+
+
+def _http() -> Any:
+    """The parser of requests: httptools' where it is installed, uvicorn's own in Python else."""
+    try:
+        from offline_trader.serving.http_head import BoundedHead
+    except ImportError:
+        return "h11"
+    return BoundedHead
 
 
 @dataclass

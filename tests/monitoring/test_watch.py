@@ -199,7 +199,7 @@ def test_drift_is_told_as_soon_as_there_are_enough_decisions(
 
 
 def test_drift_is_of_the_model_in_force(
-    desk: Desk, make_model: MakeModel, bars: Bars, clock: Clock
+    desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, clock: Clock
 ) -> None:
     rng = np.random.default_rng(0)
     names = desk.model.layout.features
@@ -222,8 +222,16 @@ def test_drift_is_of_the_model_in_force(
             asyncio.run(watch.measure())
             drift = [each.content for each in desk.log.entries("health")][-1]["drift"]
             counts.append(None if drift is None else drift["n"])
-    assert counts == [106, None, None, 120]
+    assert counts == [106, None, None, 121]
     assert asked == [desk.stated["model_sha256"], other.file.sha256]
+    again = Desk([desk.model, policy], AuditLog(desk.log.store.place), LIMITS, clock=clock)
+    assert again.decided_in_force == desk.decided_in_force == 150
+    later = Watch({"X": again}, AlertSettings(), None, summary_of, clock=clock)
+    (bar,) = bars.slice(560, 561)
+    later.decided("X", again.on_bar(bar), 0.001)
+    asyncio.run(later.measure())
+    drift = [each.content for each in again.log.entries("health")][-1]["drift"]
+    assert (drift["n"], asked[2:]) == (151, [other.file.sha256])
 
 
 def test_a_collapse_is_told(

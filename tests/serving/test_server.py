@@ -429,21 +429,27 @@ def test_models_are_loaded_swapped_and_rolled_back_over_http(
     desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, tmp_path: Path
 ) -> None:
     folder = tmp_path / "models"
-    folder.mkdir()
+    (folder / "second").mkdir(parents=True)
     made = make_model(SimulatorConfig(action_mode="target_long"), seed=1)
-    made.rename(folder / "new.onnx")
+    made.rename(folder / "second" / "new.onnx")
     (folder / "garbage.onnx").write_bytes(b"\x00garbage" * 100)
     server = Server(make_app({"OU": desk}, token=TOKEN, catalog=Catalog(policy, folder)))
     server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
     server.post("/v1/decide", bars=[body_of(bar) for bar in bars.slice(300, 310)])
     for file, message in (
         ("../served.db", "no file"),
-        ("none.onnx", "no file"),
+        ("second/../../served.db", "no file"),
+        (str(tmp_path / "served.db"), "no file"),
+        ("none.onnx", "expected"),
+        ("none.onnx", "second/new.onnx"),
+        ("\u00e9" * 255, "no file"),
         ("garbage.onnx", "garbage.onnx"),
     ):
         refused = server.post("/v1/models/load", file=file)
         assert (refused.status_code, message in refused.text) == (422, True)
-    new = server.post("/v1/models/load", file="new.onnx").json()["model_sha256"]
+    loaded = server.post("/v1/models/load", file="second/new.onnx").json()
+    new = loaded["model_sha256"]
+    assert [each["file"] for each in loaded["loaded"]] == [policy.path.name, "second/new.onnx"]
     missing = server.post("/v1/models/swap", model_sha256="0" * 12, reason="x")
     assert "0 loaded models" in missing.json()["error"]["found"]
     far = server.post("/v1/models/swap", model_sha256=new, reason="x", max_difference=1e-6)
