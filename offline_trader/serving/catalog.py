@@ -85,7 +85,11 @@ class Catalog:
     def listed(self) -> list[dict[str, Any]]:
         """What is loaded."""
         return [
-            {"file": self._named(each.path), "model_sha256": sha256, "layout_hash": each.layout.hash}
+            {
+                "file": self._named(each.path),
+                "model_sha256": sha256,
+                "layout_hash": each.layout.hash,
+            }
             for sha256, each in self._opened.items()
         ]
 
