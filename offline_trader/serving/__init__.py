@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from offline_trader.serving.broker import Broker, BrokerOrder, PaperBroker, trade
     from offline_trader.serving.desk import Answer, Desk, models_named, replay
     from offline_trader.serving.places import open_book, open_store
-    from offline_trader.serving.risk import RiskLimits, RiskState, State
+    from offline_trader.serving.risk import RiskState, State
     from offline_trader.serving.risk_book import BookLimits
+    from offline_trader.serving.risk_limits import RiskLimits
     from offline_trader.serving.session import Decision, Holdings, Order, Session
     from offline_trader.serving.shortfall import Day, daily_report
     from offline_trader.serving.vectors import write_vectors

@@ -23,15 +23,9 @@ from offline_trader.serving.audit_log import AuditLog, Entry
 from offline_trader.serving.desk_rows import bar_of, bar_row, seconds_of
 from offline_trader.serving.gated_session import GatedSession, Step
 from offline_trader.serving.model_swap import Comparison
-from offline_trader.serving.risk import (
-    RiskLimits,
-    RiskState,
-    day_of,
-    halted,
-    rearmed,
-    require_reason,
-)
+from offline_trader.serving.risk import RiskState, halted, rearmed, require_reason
 from offline_trader.serving.risk_book import Book, Caps, Standing
+from offline_trader.serving.risk_limits import RiskLimits, day_of
 from offline_trader.serving.session import Decision, Holdings, Session
 from offline_trader.simulator import SimulatorConfig
 

@@ -19,13 +19,13 @@ from offline_trader.serving.model_swap import Comparison, compared, require_alik
 from offline_trader.serving.model_watch import ActionWindow, Confidence
 from offline_trader.serving.risk import (
     Proposal,
-    RiskLimits,
     RiskState,
     Verdict,
     limit_price,
     review,
 )
 from offline_trader.serving.risk_book import Caps
+from offline_trader.serving.risk_limits import RiskLimits
 from offline_trader.serving.session import Decision, Holdings, Session
 from offline_trader.types import Observations
 

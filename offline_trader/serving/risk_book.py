@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from offline_trader.errors import ConfigError
-from offline_trader.serving.risk import require_numbers
+from offline_trader.serving.risk_limits import require_numbers
 
 __all__ = [
     "Book",

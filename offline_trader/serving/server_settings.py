@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from offline_trader.errors import ConfigError
-from offline_trader.serving.risk import RiskLimits
 from offline_trader.serving.risk_book import BookLimits
+from offline_trader.serving.risk_limits import RiskLimits
 
 __all__ = ["ServeConfig", "ServerLimits", "read_token", "require_names", "require_safe_place"]
 

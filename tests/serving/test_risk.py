@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from offline_trader.errors import ConfigError
 from offline_trader.serving.risk import (
     Proposal,
-    RiskLimits,
     RiskState,
     State,
     halted,
     rearmed,
     review,
 )
+from offline_trader.serving.risk_limits import RiskLimits
 
 DAY = 86_400.0
 LOOSE = RiskLimits(max_exposure=1.0, max_orders_per_day=5)
