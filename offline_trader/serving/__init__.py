@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from offline_trader.serving.account import Fill, Hold, Portfolio
     from offline_trader.serving.audit_log import AuditLog, Commits, Entry
     from offline_trader.serving.broker import Broker, BrokerOrder, PaperBroker, trade
+    from offline_trader.serving.decisions import Decision, Holdings, Order
     from offline_trader.serving.desk import Answer, Desk, models_named, replay
     from offline_trader.serving.places import open_book, open_store
     from offline_trader.serving.risk import RiskState, State
     from offline_trader.serving.risk_book import BookLimits
     from offline_trader.serving.risk_limits import RiskLimits
-    from offline_trader.serving.session import Decision, Holdings, Order, Session
+    from offline_trader.serving.session import Session
     from offline_trader.serving.shortfall import Day, daily_report
     from offline_trader.serving.vectors import write_vectors
 

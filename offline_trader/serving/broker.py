@@ -12,8 +12,8 @@ from offline_trader.errors import ConfigError
 from offline_trader.markets import Bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill
+from offline_trader.serving.decisions import Holdings
 from offline_trader.serving.desk import Answer, Desk
-from offline_trader.serving.session import Holdings
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
 

@@ -20,13 +20,14 @@ from offline_trader.config import from_dict, to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, RiskHalt
 from offline_trader.markets import Bar, Bars
 from offline_trader.serving.audit_log import AuditLog, Entry
+from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.desk_rows import bar_of, bar_row, seconds_of
 from offline_trader.serving.gated_session import GatedSession, Step
 from offline_trader.serving.model_swap import Comparison
 from offline_trader.serving.risk import RiskState, halted, rearmed, require_reason
 from offline_trader.serving.risk_book import Book, Caps, Standing
 from offline_trader.serving.risk_limits import RiskLimits, day_of
-from offline_trader.serving.session import Decision, Holdings, Session
+from offline_trader.serving.session import Session
 from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from offline_trader.markets import Bar, SignalBar
+from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.risk import RiskState, Verdict
-from offline_trader.serving.session import Decision, Holdings
 
 _NANOSECONDS = np.dtype("datetime64[ns]")
 

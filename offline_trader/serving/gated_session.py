@@ -14,6 +14,7 @@ import numpy as np
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.markets import Bar
+from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.desk_rows import decided, seconds_of
 from offline_trader.serving.model_swap import Comparison, compared, require_alike, require_near
 from offline_trader.serving.model_watch import ActionWindow, Confidence
@@ -26,7 +27,7 @@ from offline_trader.serving.risk import (
 )
 from offline_trader.serving.risk_book import Caps
 from offline_trader.serving.risk_limits import RiskLimits
-from offline_trader.serving.session import Decision, Holdings, Session
+from offline_trader.serving.session import Session
 from offline_trader.types import Observations
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from offline_trader.errors import DataError
 from offline_trader.markets import Bar, SignalBar
+from offline_trader.serving.decisions import Holdings
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.risk import State
-from offline_trader.serving.session import Holdings
 
 __all__ = [
     "BarBody",

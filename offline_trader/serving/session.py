@@ -12,100 +12,31 @@ import math
 from collections.abc import Iterable, Sequence
 from copy import copy, deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, SchemaMismatch
-from offline_trader.features import FEATURE_SETS, FeatureSet, feature_set, feature_stream
-from offline_trader.goals import Pursuit, pursued
+from offline_trader.features import FeatureSet, feature_stream
 from offline_trader.markets import Bar, Bars, check_bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill, Hold, Portfolio
-from offline_trader.serving.model_rules import stated_features, stated_rules
+from offline_trader.serving.decisions import Decision, Holdings, Order, in_words, require_possible
+from offline_trader.serving.model_rules import (
+    Decider,
+    features_of,
+    opened,
+    pursuit_of,
+    stated_rules,
+)
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
-from offline_trader.types import PORTFOLIO_FIELDS, FloatArray, ObservationLayout, Observations
+from offline_trader.types import FloatArray
 
 if TYPE_CHECKING:
     from offline_trader.export import OnnxPolicy
-    from offline_trader.simulator.config import Fill as FillRule
 
-__all__ = ["Decision", "Holdings", "Order", "Session"]
-
-
-class Decider(Protocol):
-    """A model that knows its columns, as :class:`~offline_trader.export.OnnxPolicy` does."""
-
-    layout: ObservationLayout
-
-    def __call__(self, observations: Observations, /) -> NDArray[np.float32]:
-        """Actions [N, 1] for observations [N, F + P]."""
-
-
-class Order(NamedTuple):
-    """What a decision asks the market for.
-
-    Attributes:
-        units: signed: bought above 0, sold below.
-        reference_price: the close that they were sized at; the paper account sizes at the fill.
-        fill: when the simulator fills it: at the open of the next bar, or at this close.
-    """
-
-    units: float
-    reference_price: float
-    fill: FillRule
-
-    @property
-    def side(self) -> str:
-        """``buy`` or ``sell``."""
-        return "buy" if self.units > 0.0 else "sell"
-
-    @property
-    def notional(self) -> float:
-        """Value at the reference price, quote currency, not negative."""
-        return abs(self.units) * self.reference_price
-
-
-class Holdings(NamedTuple):
-    """What a broker says is held.
-
-    Attributes:
-        cash: quote currency, not negative.
-        units: signed.
-        entry_price: average price of the open position; 0 when flat.
-    """
-
-    cash: float
-    units: float
-    entry_price: float = 0.0
-
-
-class Decision(NamedTuple):
-    """What a session says at a bar.
-
-    Attributes:
-        timestamp: of the bar.
-        action: the model's answer in [−1, 1]; None: it was not asked.
-        executed: the action after smoothing; None with it.
-        order: what to do; None: hold.
-        hold: why there is no order; None with one.
-        because: the same in words with numbers; empty with an order.
-        portfolio: at this close, before the order.
-        fill: what the order before came to between the last bar and this one.
-        observation: [F + P] float32 that the model decided on; None: it was not asked.
-    """
-
-    timestamp: np.datetime64
-    action: float | None
-    executed: float | None
-    order: Order | None
-    hold: Hold | None
-    because: str
-    portfolio: Portfolio
-    fill: Fill
-    observation: Observations | None
+__all__ = ["Session"]
 
 
 class Session:
@@ -143,10 +74,10 @@ class Session:
         max_age: np.timedelta64 | None = None,
         goal: float | None = None,
     ) -> None:
-        self.model = _opened(model)
-        self._pursuit = _pursuit(self.model, goal)
+        self.model = opened(model)
+        self._pursuit = pursuit_of(self.model, goal)
         self.rules = rules or stated_rules(self.model)
-        self.features = _feature_set(self.model, features)
+        self.features = features_of(self.model, features)
         self._terms = Terms(*self.rules.terms().tolist())
         self._stream = feature_stream(self.features)
         self._bars_per_year = bars_per_year
@@ -223,7 +154,7 @@ class Session:
         self._require_next(bar)
         borrow = self._borrow()
         if holdings is not None:
-            _check(holdings)
+            require_possible(holdings)
         before = self._last
         row = self._features_after(bar)
         fill = self._settle(before, bar, holdings, borrow)
@@ -268,7 +199,7 @@ class Session:
                 f"the model reads layout {model.layout.hash[:12]}",
                 expected=f"{self.model.layout.hash[:12]}, that of the one before",
             )
-        self.model, self._pursuit = model, _pursuit(model, None)
+        self.model, self._pursuit = model, pursuit_of(model, None)
 
     def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
         observation = self._observation
@@ -288,7 +219,7 @@ class Session:
         if planned.hold is None:
             order = Order(planned.units, close, self.rules.fill)
         else:
-            because = _in_words(planned.hold, planned.executed, p, self.rules)
+            because = in_words(planned.hold, planned.executed, p, self.rules)
         return Decision(
             bar.timestamp, action, planned.executed, order, planned.hold, because, p, fill,
             observation[0].copy(),
@@ -386,60 +317,6 @@ class Session:
         return yearly * 1e-4 / self._bars_per_year
 
 
-def _opened(model: OnnxPolicy | Decider | Path | str) -> Decider:
-    if not isinstance(model, Path | str):
-        return model
-    from offline_trader.export import OnnxPolicy
-
-    return OnnxPolicy(model)
-
-
-def _pursuit(model: Decider, goal: float | None) -> Pursuit | None:
-    """What keeps track of the model's goal; None for one that takes none."""
-    found = pursued(model)
-    if isinstance(found, Pursuit):
-        task = found.policy.task
-        return Pursuit(found.policy, found.policy.goal if goal is None else task.require(goal))
-    if goal is not None:
-        raise ConfigError(f"a goal of {goal:g} for a model that takes none", expected="no goal")
-    return None
-
-
-def _feature_set(model: Decider, features: FeatureSet | str | Sequence[str] | None) -> FeatureSet:
-    """The set that gives the model's columns.
-
-    Raises:
-        ConfigError: an unknown name.
-        SchemaMismatch: another set, or none that is known, or a portfolio of other columns.
-    """
-    layout = model.layout
-    if layout.portfolio != PORTFOLIO_FIELDS:
-        raise SchemaMismatch(
-            f"the model reads the portfolio as {', '.join(layout.portfolio)}",
-            expected=", ".join(PORTFOLIO_FIELDS),
-        )
-    if features is None:
-        features = stated_features(model)
-    if features is None:
-        known = {FEATURE_SETS[name].schema.hash: FEATURE_SETS[name] for name in FEATURE_SETS}
-        if layout.feature_hash in known:
-            return known[layout.feature_hash]
-        raise SchemaMismatch(
-            f"the model reads features {layout.feature_hash[:12]} "
-            f"({', '.join(layout.features[:3])}, …), which no feature set gives",
-            expected=f"those of {', '.join(FEATURE_SETS)}",
-            hint="give the session the features that the model was trained on",
-        )
-    found = feature_set(features) if isinstance(features, str | Sequence) else features
-    if found.schema.hash != layout.feature_hash:
-        raise SchemaMismatch(
-            f"the model reads features {layout.feature_hash[:12]}, "
-            f"the set given has {found.schema.hash[:12]}",
-            expected="the features that the model was trained on",
-        )
-    return found
-
-
 def _same(bar: Bar, last: Bar) -> bool:
     """Whether a bar is the last one once more, signals included (NaN is as good as NaN)."""
     if bar.close != last.close or bar != last or bar.signals.keys() != last.signals.keys():
@@ -448,32 +325,5 @@ def _same(bar: Bar, last: Bar) -> bool:
     return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
 
 
-def _check(holdings: Holdings) -> None:
-    cash, units, entry = holdings
-    good = 0.0 <= cash < np.inf and abs(units) < np.inf
-    if not good or not (0.0 < entry < np.inf or units == 0.0):
-        raise ConfigError(
-            f"holdings of {cash} in cash and {units} units bought at {entry}",
-            expected="cash of 0 or more, units that are a number, and their average price",
-        )
-
-
 def _span(span: np.timedelta64) -> str:
     return str(span.astype("timedelta64[s]").item())
-
-
-def _in_words(hold: Hold, executed: float, p: Portfolio, rules: SimulatorConfig) -> str:
-    """Why an action comes to nothing, with the numbers that decided it."""
-    if hold is Hold.HOLD_ZONE:
-        return f"|{executed:.4g}| is below {rules.hold_threshold:.4g}"
-    if hold is Hold.AT_TARGET:
-        return f"a target of {executed:.4g} is what is held ({p.exposure:.4g} of equity)"
-    if hold is Hold.NOTHING_HELD:
-        return f"{executed:.4g} sells, and nothing is held"
-    if hold is Hold.NO_CASH:
-        return f"{executed:.4g} buys, and {p.cash:.6g} in cash do not suffice"
-    if hold is Hold.NO_VOLUME:
-        return "nothing was traded at this bar, and fills depend on volume"
-    if hold is Hold.BELOW_LOT:
-        return f"less than a lot of {rules.lot_size:.6g}"
-    return f"worth less than {rules.min_notional:.6g}"

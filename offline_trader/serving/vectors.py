@@ -25,7 +25,8 @@ from offline_trader.goals import Horizons
 from offline_trader.hashing import bytes_sha256
 from offline_trader.markets import BAR_COLUMNS, Bars
 from offline_trader.runs import atomic_write
-from offline_trader.serving.session import Decision, Session
+from offline_trader.serving.decisions import Decision
+from offline_trader.serving.session import Session
 from offline_trader.splitmix import GOLDEN, mix
 from offline_trader.types import PORTFOLIO_FIELDS, FloatArray
 

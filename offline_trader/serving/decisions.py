@@ -1,0 +1,113 @@
+"""What a session says at a bar, what it may be told is held, and why it holds, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from offline_trader.errors import ConfigError
+from offline_trader.serving.account import Fill, Hold, Portfolio
+from offline_trader.simulator import SimulatorConfig
+from offline_trader.types import Observations
+
+if TYPE_CHECKING:
+    from offline_trader.simulator.config import Fill as FillRule
+
+__all__ = ["Decision", "Holdings", "Order", "in_words", "require_possible"]
+
+
+class Order(NamedTuple):
+    """What a decision asks the market for.
+
+    Attributes:
+        units: signed: bought above 0, sold below.
+        reference_price: the close that they were sized at; the paper account sizes at the fill.
+        fill: when the simulator fills it: at the open of the next bar, or at this close.
+    """
+
+    units: float
+    reference_price: float
+    fill: FillRule
+
+    @property
+    def side(self) -> str:
+        """``buy`` or ``sell``."""
+        return "buy" if self.units > 0.0 else "sell"
+
+    @property
+    def notional(self) -> float:
+        """Value at the reference price, quote currency, not negative."""
+        return abs(self.units) * self.reference_price
+
+
+class Holdings(NamedTuple):
+    """What a broker says is held.
+
+    Attributes:
+        cash: quote currency, not negative.
+        units: signed.
+        entry_price: average price of the open position; 0 when flat.
+    """
+
+    cash: float
+    units: float
+    entry_price: float = 0.0
+
+
+class Decision(NamedTuple):
+    """What a session says at a bar.
+
+    Attributes:
+        timestamp: of the bar.
+        action: the model's answer in [−1, 1]; None: it was not asked.
+        executed: the action after smoothing; None with it.
+        order: what to do; None: hold.
+        hold: why there is no order; None with one.
+        because: the same in words with numbers; empty with an order.
+        portfolio: at this close, before the order.
+        fill: what the order before came to between the last bar and this one.
+        observation: [F + P] float32 that the model decided on; None: it was not asked.
+    """
+
+    timestamp: np.datetime64
+    action: float | None
+    executed: float | None
+    order: Order | None
+    hold: Hold | None
+    because: str
+    portfolio: Portfolio
+    fill: Fill
+    observation: Observations | None
+
+
+def require_possible(holdings: Holdings) -> None:
+    """Nothing if a broker's account can be so.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    cash, units, entry = holdings
+    good = 0.0 <= cash < np.inf and abs(units) < np.inf
+    if not good or not (0.0 < entry < np.inf or units == 0.0):
+        raise ConfigError(
+            f"holdings of {cash} in cash and {units} units bought at {entry}",
+            expected="cash of 0 or more, units that are a number, and their average price",
+        )
+
+
+def in_words(hold: Hold, executed: float, p: Portfolio, rules: SimulatorConfig) -> str:
+    """Why an action comes to nothing, with the numbers that decided it."""
+    if hold is Hold.HOLD_ZONE:
+        return f"|{executed:.4g}| is below {rules.hold_threshold:.4g}"
+    if hold is Hold.AT_TARGET:
+        return f"a target of {executed:.4g} is what is held ({p.exposure:.4g} of equity)"
+    if hold is Hold.NOTHING_HELD:
+        return f"{executed:.4g} sells, and nothing is held"
+    if hold is Hold.NO_CASH:
+        return f"{executed:.4g} buys, and {p.cash:.6g} in cash do not suffice"
+    if hold is Hold.NO_VOLUME:
+        return "nothing was traded at this bar, and fills depend on volume"
+    if hold is Hold.BELOW_LOT:
+        return f"less than a lot of {rules.lot_size:.6g}"
+    return f"worth less than {rules.min_notional:.6g}"
