@@ -44,7 +44,7 @@ _LOG = logging.getLogger("offline_trader.monitoring")
 
 
 class Watch:
-    """Looks at desks; see :class:`offline_trader.serving.http_server.Watcher`.
+    """Looks at desks; see :class:`offline_trader.serving.http_routes.Watcher`.
 
     Args:
         desks: by the name of their instrument.

@@ -1,0 +1,282 @@
+"""What can be asked of a server: the routes over its desks.
+
+Handlers are coroutines that never wait in the middle of a decision, so the decisions of a server
+come one after the other; an answer leaves once its row is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from offline_trader import __version__
+from offline_trader.errors import ConfigError, RiskHalt
+from offline_trader.serving.catalog import Catalog
+from offline_trader.serving.desk import Answer, Desk
+from offline_trader.serving.group_commit import GroupCommit
+from offline_trader.serving.http_guard import Direct, refusal
+from offline_trader.serving.http_messages import (
+    BatchBody,
+    DecideBody,
+    LoadBody,
+    ReasonBody,
+    ShadowBody,
+    SwapBody,
+    WarmUpBody,
+    exposition,
+    told,
+    told_desk,
+)
+from offline_trader.serving.model_swap import Comparison
+from offline_trader.serving.risk import State
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from fastapi.responses import JSONResponse, PlainTextResponse
+
+__all__ = ["Routes", "Watcher"]
+
+
+class Watcher(Protocol):
+    """Who looks at what the server does; it runs between decisions, on the server's thread."""
+
+    def decided(self, instrument: str, answer: Answer, seconds: float) -> None:
+        """A bar was decided on, in so much time."""
+
+    def refused(self, instrument: str) -> None:
+        """A bar was refused, or could not be decided on."""
+
+    def exposition(self) -> str:
+        """Further metrics in Prometheus' text format."""
+
+    async def run(self) -> None:
+        """Watch until it is cancelled."""
+
+
+@dataclass
+class _Asked:
+    """A request to decide, and what came of it."""
+
+    name: str = ""
+    desk: Desk | None = None
+    model_sha256: str = ""
+    answers: list[tuple[Answer, float]] = field(default_factory=list)
+    problem: Exception | None = None
+
+    def told(self) -> dict[str, Any]:
+        """The answer's JSON."""
+        shown = [told(answer) for answer, _ in self.answers]
+        return {"instrument": self.name, "model_sha256": self.model_sha256, "answers": shown}
+
+
+class Routes:
+    """What can be asked."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        desks: Mapping[str, Desk],
+        catalog: Catalog,
+        watcher: Watcher | None,
+    ) -> None:
+        self._desks, self._catalog, self._watcher = dict(desks), catalog, watcher
+        self._counts: dict[str, dict[str, float]] = {n: defaultdict(float) for n in desks}
+        stores = {id(desk.log.commits): desk.log.commits for desk in desks.values()}
+        self._commits = {
+            key: GroupCommit(each, [d for d in desks.values() if d.log.commits is each])
+            for key, each in stores.items()
+        }
+        for path, handler, method in (
+            ("/healthz", self.health, "GET"),
+            ("/readyz", self.ready, "GET"),
+            ("/metrics", self.metrics, "GET"),
+            ("/v1/models", self.models, "GET"),
+            ("/v1/models/load", self.load, "POST"),
+            ("/v1/models/swap", self.swap, "POST"),
+            ("/v1/models/roll-back", self.roll_back, "POST"),
+            ("/v1/models/shadow", self.shadow, "POST"),
+            ("/v1/desks", self.all_desks, "GET"),
+            ("/v1/warm-up", self.warm_up, "POST"),
+            ("/v1/decide", self.decide, "POST"),
+            ("/v1/decide/batch", self.decide_batch, "POST"),
+            ("/v1/halt", self.halt, "POST"),
+            ("/v1/rearm", self.rearm, "POST"),
+        ):
+            app.add_api_route(path, handler, methods=[method], response_model=None)
+
+    async def health(self) -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok", "version": __version__}
+
+    async def ready(self) -> JSONResponse:
+        """Whether every desk could let an order through."""
+        from fastapi.responses import JSONResponse
+
+        stopped = {
+            name: desk.broken or desk.state.reason
+            for name, desk in self._desks.items()
+            if desk.broken or desk.state.state is State.HALT
+        }
+        return JSONResponse({"ready": not stopped, "stopped": stopped}, 503 if stopped else 200)
+
+    async def metrics(self) -> PlainTextResponse:
+        """Counts and states in Prometheus' text format."""
+        from fastapi.responses import PlainTextResponse
+
+        more = "" if self._watcher is None else self._watcher.exposition()
+        return PlainTextResponse(exposition(self._desks, self._counts) + more)
+
+    async def models(self) -> dict[str, Any]:
+        """The models that decide, with their rules and the limits around them; what is loaded."""
+        found = [
+            {
+                "instrument": name,
+                **desk.stated,
+                "model_sha256": desk.model_sha256,
+                "shadow_sha256": desk.shadow_sha256,
+            }
+            for name, desk in self._desks.items()
+        ]
+        return {"models": found, "loaded": self._catalog.listed()}
+
+    async def load(self, body: LoadBody) -> dict[str, Any]:
+        """Open and check a model of the folder; nothing is decided by it yet."""
+        policy = await asyncio.to_thread(self._catalog.load, body.file)
+        return {"model_sha256": policy.file.sha256, "loaded": self._catalog.listed()}
+
+    async def swap(self, body: SwapBody) -> dict[str, Any]:
+        """From the next bar on a loaded model decides, after it was warmed and compared."""
+        name, desk = self._desk(body.instrument)
+        found = desk.swap(
+            self._catalog.find(body.model_sha256), body.reason, max_difference=body.max_difference
+        )
+        return _swapped(name, desk, found)
+
+    async def roll_back(self, body: ReasonBody) -> dict[str, Any]:
+        """The model before the one in force decides again."""
+        name, desk = self._desk(body.instrument)
+        return _swapped(name, desk, desk.roll_back(body.reason))
+
+    async def shadow(self, body: ShadowBody) -> dict[str, Any]:
+        """A loaded model sees every bar from now on and orders nothing; the log has its account."""
+        name, desk = self._desk(body.instrument)
+        named = body.model_sha256
+        desk.put_shadow(None if named is None else self._catalog.find(named), body.reason)
+        return {"instrument": name, "shadow_sha256": desk.shadow_sha256}
+
+    async def all_desks(self) -> dict[str, Any]:
+        """Where each desk stands."""
+        return {"desks": [told_desk(name, desk) for name, desk in self._desks.items()]}
+
+    async def warm_up(self, body: WarmUpBody) -> dict[str, Any]:
+        """Past bars for the features."""
+        name, desk = self._desk(body.instrument)
+        return told_desk(name, desk.warm_up([each.bar() for each in body.bars]))
+
+    async def decide(self, body: DecideBody) -> dict[str, Any]:
+        """The decision at each bar. What the broker holds is of the last one.
+
+        A bar that is refused ends the request; the decisions before it are in the log.
+        """
+        asked = self._ask(body)
+        await self._settle([asked])
+        if asked.problem is not None:
+            raise asked.problem
+        return asked.told()
+
+    async def decide_batch(self, body: BatchBody) -> dict[str, Any]:
+        """Several requests at once, which reach the disk together; each is answered or refused."""
+        asked = [self._ask(each) for each in body.requests]
+        await self._settle(asked)
+        shown = [
+            each.told() if each.problem is None else refusal(each.problem)[1] for each in asked
+        ]
+        return {"results": shown}
+
+    @property
+    def direct(self) -> dict[str, Direct]:
+        """The requests whose answers are waited for; the routes of the same name describe them."""
+
+        async def decide(body: bytes) -> tuple[int, dict[str, Any]]:
+            return 200, await self.decide(DecideBody.model_validate_json(body))
+
+        async def batch(body: bytes) -> tuple[int, dict[str, Any]]:
+            return 200, await self.decide_batch(BatchBody.model_validate_json(body))
+
+        return {"/v1/decide": decide, "/v1/decide/batch": batch}
+
+    def _ask(self, body: DecideBody) -> _Asked:
+        """What a desk decides; nothing of it may leave before it is on disk."""
+        asked = _Asked()
+        try:
+            asked.name, asked.desk = self._desk(body.instrument)
+            asked.model_sha256 = asked.desk.model_sha256
+            held = None if body.holdings is None else body.holdings.holdings()
+            bars = [each.bar() for each in body.bars]
+            for i, bar in enumerate(bars):
+                begun = time.perf_counter()
+                answer = asked.desk.decide(bar, holdings=held if i == len(bars) - 1 else None)
+                asked.answers.append((answer, time.perf_counter() - begun))
+        except Exception as error:
+            asked.problem = error
+        return asked
+
+    async def _settle(self, asked: Sequence[_Asked]) -> None:
+        """Returns once everything is on disk, and counts it."""
+        for key in {id(each.desk.log.commits) for each in asked if each.desk is not None}:
+            try:
+                await self._commits[key].durable()
+            except RiskHalt as halt:  # nothing of it may be acted upon
+                for each in asked:
+                    if each.desk is not None and id(each.desk.log.commits) == key:
+                        each.problem, each.answers = halt, []
+        for each in asked:
+            self._count(each)
+
+    def _count(self, asked: _Asked) -> None:
+        if asked.desk is None:
+            return
+        count, refused = self._counts[asked.name], asked.problem is not None
+        for answer, seconds in asked.answers:
+            count["decisions"] += 1
+            count["orders"] += answer.units != 0.0
+            count["seconds"] += seconds
+            if self._watcher is not None:
+                self._watcher.decided(asked.name, answer, seconds)
+        count["refused"] += refused
+        if refused and self._watcher is not None:
+            self._watcher.refused(asked.name)
+
+    async def halt(self, body: ReasonBody) -> dict[str, Any]:
+        """The kill switch."""
+        name, desk = self._desk(body.instrument)
+        desk.halt(body.reason)
+        return told_desk(name, desk)
+
+    async def rearm(self, body: ReasonBody) -> dict[str, Any]:
+        """Back to NORMAL."""
+        name, desk = self._desk(body.instrument)
+        desk.rearm(body.reason)
+        return told_desk(name, desk)
+
+    def _desk(self, instrument: str | None) -> tuple[str, Desk]:
+        """The desk of an instrument; the only one where none is named.
+
+        Raises:
+            ConfigError: no such instrument, or none named of several.
+        """
+        name = next(iter(self._desks)) if instrument is None else instrument
+        if name not in self._desks or (instrument is None and len(self._desks) > 1):
+            raise ConfigError(
+                f"no instrument {instrument!r}" if instrument else "no instrument is named",
+                expected=f"one of {', '.join(self._desks)}",
+            )
+        return name, self._desks[name]
+
+
+def _swapped(name: str, desk: Desk, found: Comparison) -> dict[str, Any]:
+    return {"instrument": name, "model_sha256": desk.model_sha256, "compared": asdict(found)}
