@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from offline_trader.serving.audit_log import AuditLog, Commits, Entry
     from offline_trader.serving.broker import Broker, BrokerOrder, PaperBroker, trade
     from offline_trader.serving.decisions import Decision, Holdings, Order
-    from offline_trader.serving.desk import Answer, Desk, models_named, replay
+    from offline_trader.serving.desk import Answer, Desk, replay
+    from offline_trader.serving.desk_rows import models_named
     from offline_trader.serving.places import open_book, open_store
     from offline_trader.serving.risk import RiskState, State
     from offline_trader.serving.risk_book import BookLimits

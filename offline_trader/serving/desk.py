@@ -2,27 +2,38 @@
 
 What leaves a desk is on disk before it leaves. The log is also the desk's memory: a desk that is
 opened on a log that has rows takes all of its bars again, with what the broker held and the moments
-of then, and has to come to the decisions, the risk state and the orders that are written there, to
-the bit. So a restart after a crash goes on where the last row ends, and a log can be audited with
-the models alone (:func:`replay`).
+of then (:mod:`~offline_trader.serving.desk_memory`). So a restart after a crash goes on where the
+last row ends, and a log can be audited with the models alone (:func:`replay`).
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.codec import plain
 from offline_trader.config import from_dict, to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, RiskHalt
 from offline_trader.markets import Bar, Bars
-from offline_trader.serving.audit_log import AuditLog, Entry
+from offline_trader.serving.audit_log import AuditLog
 from offline_trader.serving.decisions import Decision, Holdings
-from offline_trader.serving.desk_rows import bar_of, bar_row, seconds_of
-from offline_trader.serving.gated_session import GatedSession, Step
+from offline_trader.serving.desk_memory import DeskMemory, require_same
+from offline_trader.serving.desk_rows import (
+    ALERT,
+    DECIDED,
+    HALTED,
+    HEALTH,
+    OPENED,
+    REARMED,
+    REFUSED,
+    SHADOWED,
+    SWAPPED,
+    WARMED,
+    bar_row,
+)
+from offline_trader.serving.desk_writer import DeskWriter
+from offline_trader.serving.gated_session import GatedSession
 from offline_trader.serving.model_swap import Comparison
 from offline_trader.serving.risk import RiskState, halted, rearmed, require_reason
 from offline_trader.serving.risk_book import Book, Caps, Standing
@@ -34,14 +45,9 @@ if TYPE_CHECKING:
     from offline_trader.export import OnnxPolicy
     from offline_trader.features import FeatureSet
 
-__all__ = ["Answer", "Desk", "models_named", "replay"]
+__all__ = ["Answer", "Desk", "replay"]
 
-OPENED, WARMED, DECIDED, REFUSED = "opened", "warmed up", "decided", "refused"
-HALTED, REARMED, SWAPPED, SHADOWED = "halted", "re-armed", "swapped", "shadowed"
-ALERT, HEALTH = "alert", "health"
-"""Rows about the desk that decide nothing: a desk that takes its log again passes over them."""
 _BARS_A_ROW = 1_000
-_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,6 @@ class Desk:
 
     Attributes:
         stated: model at first, layout, rules and limits, as the log's first row has them.
-        recent: the last decisions, oldest first, those before a restart among them.
-        decided_in_force: decisions of the model in force since it is, before a restart too.
 
     Raises:
         ConfigError: the log is of another model, other rules or other limits.
@@ -104,14 +108,14 @@ class Desk:
         book: Book | None = None,
     ) -> None:
         known = list(models) if isinstance(models, Sequence) else [models]
-        self._known = {each.file.sha256: each for each in known}
+        by_hash = {each.file.sha256: each for each in known}
         self.log, self._clock, self._book = log, clock, book
         number, chained = log.verify()
         log.follow(number, chained)
         opening = next(log.entries(OPENED), None)
         told = {} if opening is None else opening.content
         self.limits = limits or from_dict(RiskLimits, told.get("limits", {}))
-        policy = self._known.get(str(told.get("model_sha256")), known[0])
+        policy = by_hash.get(str(told.get("model_sha256")), known[0])
         session = Session(
             policy,
             rules,
@@ -119,13 +123,9 @@ class Desk:
             bars_per_year=told.get("bars_per_year") if bars_per_year is None else bars_per_year,
         )
         self._gated = GatedSession(session, policy, self.limits)
-        self.recent: deque[Decision] = deque(maxlen=_REMEMBERED)
-        self.decided_in_force = 0
-        self._closes = deque[tuple[float, float]](
-            maxlen=0 if book is None else book.limits.correlation_bars + 1
-        )
-        self._standing: Standing | None = None
-        self._broken = ""
+        closes = 0 if book is None else book.limits.correlation_bars + 1
+        self._memory = DeskMemory(self._gated, by_hash, closes)
+        self._rows = DeskWriter(log, lambda: session.amend(0.0))
         self.stated: dict[str, Any] = {
             "model_sha256": policy.file.sha256,
             "layout_hash": policy.layout.hash,
@@ -134,14 +134,24 @@ class Desk:
             "bars_per_year": bars_per_year,
         }
         if number == 0:
-            self._write(OPENED, self.stated)
+            self._rows.write(OPENED, self.stated)
             return
-        _require_same(log, told, self.stated, bars_per_year)
+        require_same(log, told, self.stated, bars_per_year)
         for entry in log.entries():
-            self._take_again(entry)
-        if self._standing is not None:
-            self._tell_book(self._standing)
+            self._memory.take_again(entry, f"{log.name} row {entry.number}")
+        if self._memory.standing is not None:
+            self._tell_book(self._memory.standing)
             self.commit()
+
+    @property
+    def recent(self) -> Sequence[Decision]:
+        """The last decisions, oldest first, those before a restart among them."""
+        return self._memory.recent
+
+    @property
+    def decided_in_force(self) -> int:
+        """Decisions of the model in force since it is, before a restart too."""
+        return self._memory.decided_in_force
 
     @property
     def state(self) -> RiskState:
@@ -151,7 +161,7 @@ class Desk:
     @property
     def broken(self) -> str:
         """Why nothing can be ordered until the desk is opened anew; empty: it can."""
-        return self._broken
+        return self._rows.broken
 
     @property
     def model(self) -> OnnxPolicy:
@@ -187,8 +197,8 @@ class Desk:
             finally:  # those before one that is refused have been seen
                 seen = part[: self.session.bars_seen - before]
                 if seen:
-                    self._remember(seen)
-                    self._write(WARMED, {"bars": [bar_row(bar) for bar in seen]})
+                    self._memory.saw(seen)
+                    self._rows.write(WARMED, {"bars": [bar_row(bar) for bar in seen]})
         return self
 
     def on_bar(self, bar: Bar, *, holdings: Holdings | None = None) -> Answer:
@@ -212,20 +222,20 @@ class Desk:
         Raises:
             DataError, ConfigError, RiskHalt: as :meth:`on_bar`.
         """
-        self._require_whole()
+        self._rows.require_whole()
         now = self._clock()
         try:
             step = self._gated.on_bar(bar, holdings, now, self._ask_book)
         except RiskHalt:  # the book cannot be read
             raise
         except OfflineTraderError as error:
-            self._stage(REFUSED, {"bar": bar_row(bar), "now": now, "why": error.found})
+            self._rows.stage(REFUSED, {"bar": bar_row(bar), "now": now, "why": error.found})
             raise
-        self._remember([bar])
+        self._memory.saw([bar])
         if self._book is not None:
-            self._tell_book(self._standing_after(step, bar))
-        number = self._stage(DECIDED, step.row)
-        self._took(step.decision)
+            self._tell_book(self._memory.standing_after(step, bar))
+        number = self._rows.stage(DECIDED, step.row)
+        self._memory.took(step.decision)
         return Answer(
             step.decision,
             step.verdict.units,
@@ -239,7 +249,7 @@ class Desk:
     def halt(self, reason: str) -> RiskState:
         """The kill switch: no order until :meth:`rearm`."""
         self._gated.state = halted(self.state, reason)
-        self._write(HALTED, {"reason": reason, "now": self._clock()})
+        self._rows.write(HALTED, {"reason": reason, "now": self._clock()})
         return self.state
 
     def rearm(self, reason: str) -> RiskState:
@@ -252,7 +262,7 @@ class Desk:
             ConfigError: no reason.
         """
         after = rearmed(self.state, reason)
-        self._write(REARMED, {"reason": reason, "now": self._clock()})
+        self._rows.write(REARMED, {"reason": reason, "now": self._clock()})
         self._gated.rearm(after)
         return after
 
@@ -268,8 +278,8 @@ class Desk:
         """
         if kind not in (ALERT, HEALTH):
             raise ValueError(f"a row of the kind {kind!r} would be taken again")
-        self._require_whole()
-        return self._write(kind, content)
+        self._rows.require_whole()
+        return self._rows.write(kind, content)
 
     def swap(
         self, model: OnnxPolicy, reason: str, *, max_difference: float | None = None
@@ -291,7 +301,7 @@ class Desk:
         """
         require_reason(reason, "to swap the model")
         found = self._gated.compare(model, max_difference)
-        self._known[model.file.sha256] = model
+        self._memory.known[model.file.sha256] = model
         self._put(model, reason, found, back=False)
         return found
 
@@ -318,12 +328,12 @@ class Desk:
             RiskHalt: the log cannot be written.
         """
         require_reason(reason, "to put a model in the shadow")
-        self._require_whole()
+        self._rows.require_whole()
         self._gated.put_shadow(model)
         if model is not None:
-            self._known[model.file.sha256] = model
+            self._memory.known[model.file.sha256] = model
         sha256 = None if model is None else model.file.sha256
-        self._write(SHADOWED, {"model_sha256": sha256, "reason": reason, "now": self._clock()})
+        self._rows.write(SHADOWED, {"model_sha256": sha256, "reason": reason, "now": self._clock()})
 
     def commit(self) -> None:
         """What was decided is on disk, here and at the other desks of the store.
@@ -332,23 +342,14 @@ class Desk:
             RiskHalt: the log cannot be written; nothing may be ordered until the desk is opened
                 anew.
         """
-        try:
-            self.log.commit()
-        except DataError as error:
-            raise self.stop(error) from error
+        self._rows.commit()
 
     def stop(self, error: DataError) -> RiskHalt:
         """The log cannot be written: no order until the desk is opened anew."""
-        self._broken = f"the audit log cannot be written: {error.found}"
-        self.session.amend(0.0)
-        return RiskHalt(self._broken, expected=error.expected, hint=error.hint)
-
-    def _require_whole(self) -> None:
-        if self._broken:
-            raise RiskHalt(self._broken, hint="open the desk anew on its log")
+        return self._rows.stop(error)
 
     def _put(self, model: OnnxPolicy, reason: str, found: Comparison, *, back: bool) -> None:
-        self._require_whole()
+        self._rows.require_whole()
         content = {
             "model_sha256": model.file.sha256,
             "instead_of": self.model_sha256,
@@ -357,36 +358,17 @@ class Desk:
             "reason": reason,
             "now": self._clock(),
         }
-        self._write(SWAPPED, content)
-        self._in_force(model, back=back)
-
-    def _in_force(self, model: OnnxPolicy, *, back: bool) -> None:
-        self._gated.put(model, back=back)
-        self.decided_in_force = 0
-
-    def _took(self, decision: Decision) -> None:
-        self.recent.append(decision)
-        self.decided_in_force += 1
-
-    def _remember(self, bars: Iterable[Bar]) -> None:
-        if self._book is not None:
-            self._closes.extend((seconds_of(bar), bar.close) for bar in bars)
+        self._rows.write(SWAPPED, content)
+        self._memory.put(model, back=back)
 
     def _ask_book(self, equity: float, now: float) -> Caps | None:
         if self._book is None:
             return None
         try:
             day = day_of(self.limits, now) or ""
-            return self._book.caps(self.log.desk, equity, day, tuple(self._closes))
+            return self._book.caps(self.log.desk, equity, day, self._memory.closes)
         except DataError as error:
             raise self.stop(error) from error
-
-    def _standing_after(self, step: Step, bar: Bar) -> Standing:
-        """With the largest position that the order can lead to."""
-        held, state = step.decision.portfolio, self.state
-        largest = max(abs(held.units), abs(held.units + step.verdict.units)) * bar.close
-        closes = tuple(self._closes)
-        return Standing(largest, held.equity, state.day, state.orders_today, closes)
 
     def _tell_book(self, standing: Standing) -> None:
         assert self._book is not None
@@ -394,78 +376,6 @@ class Desk:
             self._book.record(self.log.desk, standing)
         except DataError as error:
             raise self.stop(error) from error
-
-    def _stage(self, kind: str, content: Mapping[str, Any]) -> int:
-        try:
-            return self.log.stage(kind, content)
-        except DataError as error:
-            raise self.stop(error) from error
-
-    def _write(self, kind: str, content: Mapping[str, Any]) -> int:
-        number = self._stage(kind, content)
-        self.commit()
-        return number
-
-    def _take_again(self, entry: Entry) -> None:
-        """Do what a row says was done, and compare.
-
-        Raises:
-            DataError: it comes to something else, or the row is none of a desk's.
-        """
-        told, place = entry.content, f"{self.log.name} row {entry.number}"
-        try:
-            if entry.kind == WARMED:
-                bars = [bar_of(row) for row in told["bars"]]
-                self.session.warm_up(bars)
-                self._remember(bars)
-            elif entry.kind == HALTED:
-                self._gated.state = halted(self.state, str(told["reason"]))
-            elif entry.kind == REARMED:
-                self._gated.rearm(rearmed(self.state, str(told["reason"])))
-            elif entry.kind == DECIDED:
-                self._decide_again(told, place)
-            elif entry.kind == SWAPPED:
-                model = self._named(told["model_sha256"], place)
-                self._in_force(model, back=bool(told["back"]))
-            elif entry.kind == SHADOWED:
-                named = told["model_sha256"]
-                self._gated.put_shadow(None if named is None else self._named(named, place))
-            elif entry.kind not in (OPENED, REFUSED, ALERT, HEALTH):
-                raise DataError(f"{place} is of the kind {entry.kind!r}", expected="a desk's log")
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DataError(f"{place} cannot be read: {error}", expected="a desk's log") from error
-
-    def _decide_again(self, told: Mapping[str, Any], place: str) -> None:
-        bar, now = bar_of(told["bar"]), float(told["now"])
-        holdings = None if told["holdings"] is None else Holdings(*told["holdings"])
-        left = told.get("book")
-        caps = None
-        if left is not None:
-            values = tuple((float(cap), str(name)) for cap, name in left["values"])
-            caps = Caps(values, str(left["barred"]))
-        step = self._gated.on_bar(bar, holdings, now, lambda *_: caps)
-        self._took(step.decision)
-        self._remember([bar])
-        if self._book is not None:
-            self._standing = self._standing_after(step, bar)
-        found = plain(step.row)
-        for key, value in told.items():
-            if found.get(key) != value:
-                raise DataError(
-                    f"{place} says {key} {value!r}",
-                    expected=f"{found.get(key)!r}, which the model decides on these bars",
-                    hint="another model, version or machine wrote the log, or it was changed",
-                )
-
-    def _named(self, sha256: object, place: str) -> OnnxPolicy:
-        model = self._known.get(str(sha256))
-        if model is None:
-            raise ConfigError(
-                f"{place} names model {str(sha256)[:12]}, which is not given",
-                expected="every model of the log",
-                hint="name its file, too",
-            )
-        return model
 
 
 def replay(models: OnnxPolicy | Sequence[OnnxPolicy], log: AuditLog, **settings: Any) -> int:
@@ -484,25 +394,3 @@ def replay(models: OnnxPolicy | Sequence[OnnxPolicy], log: AuditLog, **settings:
         raise DataError(f"{log.name} has no rows", expected="the log of a desk")
     Desk(models, log, **settings)
     return sum(1 for _ in log.entries(DECIDED))
-
-
-def models_named(log: AuditLog) -> set[str]:
-    """SHA-256 of every model that the desk's log puts in force or in the shadow."""
-    named = (each.content.get("model_sha256") for each in log.entries(OPENED, SWAPPED, SHADOWED))
-    return {str(each) for each in named if each is not None}
-
-
-def _require_same(
-    log: AuditLog, told: Mapping[str, Any], stated: Mapping[str, Any], bars_per_year: float | None
-) -> None:
-    if not told:
-        raise DataError(f"{log.name} does not begin with a desk", expected="the log of a desk")
-    for key, value in stated.items():
-        if key == "bars_per_year" and bars_per_year is None:
-            continue
-        if told.get(key) != plain(value):
-            raise ConfigError(
-                f"{log.name} is of {key} {told.get(key)!r}",
-                expected=f"{plain(value)!r}",
-                hint="begin a log of its own for another model, other rules or other limits",
-            )

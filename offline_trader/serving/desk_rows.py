@@ -1,4 +1,4 @@
-"""Rows of a desk's log: how bars and decisions are written, and read back to the bit."""
+"""Rows of a desk's log: their kinds, and how bars and decisions are written and read back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 
 from offline_trader.markets import Bar, SignalBar
+from offline_trader.serving.audit_log import AuditLog
 from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.risk import RiskState, Verdict
 
-_NANOSECONDS = np.dtype("datetime64[ns]")
+__all__ = ["bar_of", "bar_row", "decided", "models_named", "seconds_of"]
 
-__all__ = ["bar_of", "bar_row", "decided", "seconds_of"]
+OPENED, WARMED, DECIDED, REFUSED = "opened", "warmed up", "decided", "refused"
+HALTED, REARMED, SWAPPED, SHADOWED = "halted", "re-armed", "swapped", "shadowed"
+ALERT, HEALTH = "alert", "health"
+"""Rows about the desk that decide nothing: a desk that takes its log again passes over them."""
+
+_NANOSECONDS = np.dtype("datetime64[ns]")
 
 
 def decided(
@@ -64,3 +70,9 @@ def seconds_of(bar: Bar) -> float:
     if stamp.dtype != _NANOSECONDS:
         stamp = stamp.astype(_NANOSECONDS)
     return int(stamp.view(np.int64)) / 1e9
+
+
+def models_named(log: AuditLog) -> set[str]:
+    """SHA-256 of every model that the desk's log puts in force or in the shadow."""
+    named = (each.content.get("model_sha256") for each in log.entries(OPENED, SWAPPED, SHADOWED))
+    return {str(each) for each in named if each is not None}

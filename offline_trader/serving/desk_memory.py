@@ -1,0 +1,183 @@
+"""What a desk's log comes to: models, account, gate, and what the book has to know of them.
+
+All of it follows from the rows alone, so a desk that is opened on a log takes its rows again, and
+has to come to the decisions, the risk state and the orders that are written there, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from offline_trader.codec import plain
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.markets import Bar
+from offline_trader.serving.audit_log import AuditLog, Entry
+from offline_trader.serving.decisions import Decision, Holdings
+from offline_trader.serving.desk_rows import (
+    ALERT,
+    DECIDED,
+    HALTED,
+    HEALTH,
+    OPENED,
+    REARMED,
+    REFUSED,
+    SHADOWED,
+    SWAPPED,
+    WARMED,
+    bar_of,
+    seconds_of,
+)
+from offline_trader.serving.gated_session import GatedSession, Step
+from offline_trader.serving.risk import halted, rearmed
+from offline_trader.serving.risk_book import Caps, Standing
+
+if TYPE_CHECKING:
+    from offline_trader.export import OnnxPolicy
+
+__all__ = ["DeskMemory", "require_same"]
+
+_REMEMBERED = 1_000
+
+
+class DeskMemory:
+    """The memory of one desk.
+
+    Args:
+        gated: session and gate.
+        known: models by their SHA-256.
+        closes: last closes that the book asks for; 0: there is no book.
+
+    Attributes:
+        gated, known: as given.
+        recent: the last decisions, oldest first.
+        decided_in_force: decisions of the model in force since it is.
+        standing: what the book has to know after the rows that were taken again; None: nothing.
+    """
+
+    def __init__(self, gated: GatedSession, known: dict[str, OnnxPolicy], closes: int) -> None:
+        self.gated, self.known = gated, known
+        self.recent: deque[Decision] = deque(maxlen=_REMEMBERED)
+        self.decided_in_force = 0
+        self.standing: Standing | None = None
+        self._closes = deque[tuple[float, float]](maxlen=closes)
+
+    @property
+    def closes(self) -> tuple[tuple[float, float], ...]:
+        """(seconds since 1970, close) of the last bars, oldest first."""
+        return tuple(self._closes)
+
+    def saw(self, bars: Iterable[Bar]) -> None:
+        """Bars that the session took."""
+        if self._closes.maxlen:
+            self._closes.extend((seconds_of(bar), bar.close) for bar in bars)
+
+    def took(self, decision: Decision) -> None:
+        """A decision that is in the log."""
+        self.recent.append(decision)
+        self.decided_in_force += 1
+
+    def put(self, model: OnnxPolicy, *, back: bool) -> None:
+        """``model`` decides from now on; ``back``: it is the one before."""
+        self.gated.put(model, back=back)
+        self.decided_in_force = 0
+
+    def standing_after(self, step: Step, bar: Bar) -> Standing:
+        """With the largest position that the order can lead to."""
+        held, state = step.decision.portfolio, self.gated.state
+        largest = max(abs(held.units), abs(held.units + step.verdict.units)) * bar.close
+        return Standing(largest, held.equity, state.day, state.orders_today, self.closes)
+
+    def take_again(self, entry: Entry, place: str) -> None:
+        """Do what a row says was done, and compare.
+
+        Args:
+            entry: the row.
+            place: its name.
+
+        Raises:
+            DataError: it comes to something else, or the row is none of a desk's.
+            ConfigError: it names a model that is not known.
+        """
+        told = entry.content
+        try:
+            if entry.kind == WARMED:
+                bars = [bar_of(row) for row in told["bars"]]
+                self.gated.session.warm_up(bars)
+                self.saw(bars)
+            elif entry.kind == HALTED:
+                self.gated.state = halted(self.gated.state, str(told["reason"]))
+            elif entry.kind == REARMED:
+                self.gated.rearm(rearmed(self.gated.state, str(told["reason"])))
+            elif entry.kind == DECIDED:
+                self._decide_again(told, place)
+            elif entry.kind == SWAPPED:
+                self.put(self._named(told["model_sha256"], place), back=bool(told["back"]))
+            elif entry.kind == SHADOWED:
+                named = told["model_sha256"]
+                self.gated.put_shadow(None if named is None else self._named(named, place))
+            elif entry.kind not in (OPENED, REFUSED, ALERT, HEALTH):
+                raise DataError(f"{place} is of the kind {entry.kind!r}", expected="a desk's log")
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DataError(f"{place} cannot be read: {error}", expected="a desk's log") from error
+
+    def _decide_again(self, told: Mapping[str, Any], place: str) -> None:
+        bar, now = bar_of(told["bar"]), float(told["now"])
+        holdings = None if told["holdings"] is None else Holdings(*told["holdings"])
+        left = told.get("book")
+        caps = None
+        if left is not None:
+            values = tuple((float(cap), str(name)) for cap, name in left["values"])
+            caps = Caps(values, str(left["barred"]))
+        step = self.gated.on_bar(bar, holdings, now, lambda *_: caps)
+        self.took(step.decision)
+        self.saw([bar])
+        if self._closes.maxlen:
+            self.standing = self.standing_after(step, bar)
+        found = plain(step.row)
+        for key, value in told.items():
+            if found.get(key) != value:
+                raise DataError(
+                    f"{place} says {key} {value!r}",
+                    expected=f"{found.get(key)!r}, which the model decides on these bars",
+                    hint="another model, version or machine wrote the log, or it was changed",
+                )
+
+    def _named(self, sha256: object, place: str) -> OnnxPolicy:
+        model = self.known.get(str(sha256))
+        if model is None:
+            raise ConfigError(
+                f"{place} names model {str(sha256)[:12]}, which is not given",
+                expected="every model of the log",
+                hint="name its file, too",
+            )
+        return model
+
+
+def require_same(
+    log: AuditLog, told: Mapping[str, Any], stated: Mapping[str, Any], bars_per_year: float | None
+) -> None:
+    """Nothing if a log is of this desk.
+
+    Args:
+        log: that has rows.
+        told: its first one; empty: that is none of a desk's.
+        stated: what it should say.
+        bars_per_year: None: whatever the log says.
+
+    Raises:
+        DataError: it does not begin with a desk.
+        ConfigError: it is of another model, other rules or other limits.
+    """
+    if not told:
+        raise DataError(f"{log.name} does not begin with a desk", expected="the log of a desk")
+    for key, value in stated.items():
+        if key == "bars_per_year" and bars_per_year is None:
+            continue
+        if told.get(key) != plain(value):
+            raise ConfigError(
+                f"{log.name} is of {key} {told.get(key)!r}",
+                expected=f"{plain(value)!r}",
+                hint="begin a log of its own for another model, other rules or other limits",
+            )
