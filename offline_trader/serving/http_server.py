@@ -94,7 +94,7 @@ def guarded_app(
 
     guard = Guard(token, limits, open_paths, direct)
 
-    class Guarded(FastAPI):
+    class Guarded(FastAPI):  # type: ignore[misc]
         """What needs no route does not pass the framework's layers."""
 
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
