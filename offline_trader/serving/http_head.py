@@ -1,7 +1,7 @@
 """HTTP/1.1 by llhttp (httptools), whose parser has no bound of its own for the head of a request.
 
-It takes half of the processor time that a parser in Python takes. Here a head may have 64 KiB, as
-with uvicorn's other parser, and nothing of a head comes after the body.
+Here a head may have 64 KiB, as with uvicorn's slower parser in Python, and nothing of a head comes
+after the body.
 """
 
 from __future__ import annotations
