@@ -33,7 +33,8 @@ Features: TypeAlias = Annotated[
         "--features",
         metavar="FILE.py:FUNCTION",
         help="Features of your own beside the built-in 32: a causal function of the bars, audited "
-        "for leaks before anything is made with it; repeatable.",
+        "for leaks before anything is made with it; window:BARS:SET observes features at their "
+        "last bars, too; repeatable.",
     ),
 ]
 NamedFeatures: TypeAlias = Annotated[

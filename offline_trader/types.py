@@ -18,6 +18,7 @@ __all__ = [
     "BoolArray",
     "FloatArray",
     "IntArray",
+    "LAG",
     "LanePolicy",
     "Observations",
     "ObservationLayout",
@@ -50,6 +51,9 @@ class PortfolioField(IntEnum):
     SMOOTHED_ACTION = 4
     """Exponential average of the actions, state of the smoother; 0 when smoothing is off."""
 
+
+LAG = "@"
+"""Between a feature's name and how many bars ago it was: ``return_1@3``. Of this bar: the name."""
 
 PORTFOLIO_FIELDS: tuple[str, ...] = tuple(each.name.lower() for each in PortfolioField)
 
@@ -99,6 +103,22 @@ class ObservationLayout:
             ValueError: the layout has no such field.
         """
         return len(self.features) + self.portfolio.index(field.name.lower())
+
+    @property
+    def windows(self) -> dict[str, tuple[int, ...]]:
+        """Columns of every feature that is observed at its last bars, too, the oldest first.
+
+        A feature ``x`` is if there are columns ``x``, ``x@1``, ``x@2`` and so on without a gap.
+        """
+        places = {name: place for place, name in enumerate(self.features)}
+        found = {}
+        for name in self.features:
+            columns = [places[name]]
+            while (lagged := f"{name}{LAG}{len(columns)}") in places:
+                columns.append(places[lagged])
+            if len(columns) > 1:
+                found[name] = tuple(reversed(columns))
+        return found
 
     @property
     def hash(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from offline_trader.errors import OfflineTraderError
 from offline_trader.experts.own import own_expert
+from offline_trader.markets import WINDOW, windowed
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 from offline_trader.types import IntArray, LanePolicy, Observations, Policy
 from offline_trader.user_code import find_function
@@ -30,14 +31,16 @@ def audited(subject: str) -> Callable[[pd.DataFrame], Any]:
     """The function of a frame of bars that ``subject`` names.
 
     Args:
-        subject: ``features`` for our own or another feature set's name, ``expert:NAME``, or
-            ``module:function`` of the user's.
+        subject: ``features`` for our own or another feature set's name, ``window:BARS:SET``,
+            ``expert:NAME``, or ``module:function`` of the user's.
 
     Raises:
         ConfigError: no such expert or function.
     """
-    from offline_trader.features import FEATURE_SETS
+    from offline_trader.features import FEATURE_SETS, name_features
 
+    if windowed(subject)[0]:
+        return _feature_set(name_features(subject))
     if subject == "features" or subject in FEATURE_SETS:
         return _feature_set("builtin" if subject == "features" else subject)
     if subject.startswith("expert:"):
@@ -54,7 +57,8 @@ def rare_leaks(subject: str, bars: Bars) -> tuple[Leak, ...]:
     Raises:
         ConfigError: it gives two answers for the same bars.
     """
-    own = subject == "features" or subject.startswith(("expert:", "policy:")) or ":" not in subject
+    kinds = ("expert:", "policy:", WINDOW)
+    own = subject == "features" or subject.startswith(kinds) or ":" not in subject
     if own or not callable(found := find_function(subject)) or _takes_columns(found):
         return ()
     from offline_trader.experts import Behaviour, Expert

@@ -25,6 +25,7 @@ import numpy as np
 from offline_trader.codec import Facts
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.features.leaks import AuditConfig, audit_function, bars_frame, moved
+from offline_trader.markets import windowed
 from offline_trader.types import BoolArray, FloatArray, IntArray
 from offline_trader.workers import carry
 
@@ -113,7 +114,8 @@ def found_before(features: OwnFeatures) -> Admission | None:
 
 def admitted(features: Sequence[str]) -> tuple[Admission, ...]:
     """What was found in this process of the own features among names of feature sets."""
-    return tuple(each for key, each in _ADMITTED.items() if key[0] in features)
+    named = [windowed(name)[1] for name in features]
+    return tuple(each for key, each in _ADMITTED.items() if key[0] in named)
 
 
 def admit(features: OwnFeatures, bars: Bars) -> Admission:

@@ -8,10 +8,10 @@ from offline_trader.features.recursions import recursive_features
 from offline_trader.features.schema import WARMUP_BARS, FeatureSchema
 from offline_trader.features.streaming import StreamingFeatures
 from offline_trader.features.windows import window_features
-from offline_trader.markets import Bars
+from offline_trader.markets import Bar, Bars
 from offline_trader.types import FloatArray
 
-__all__ = ["BUILTIN", "BuiltinFeatures"]
+__all__ = ["BUILTIN", "BuiltinFeature", "BuiltinFeatures"]
 
 
 class BuiltinFeatures:
@@ -37,3 +37,35 @@ class BuiltinFeatures:
 
 
 BUILTIN = BuiltinFeatures()
+
+
+class BuiltinFeature:
+    """One of the 32 alone; it begins where all of them do."""
+
+    warmup = WARMUP_BARS
+
+    def __init__(self, name: str) -> None:
+        self.schema = FeatureSchema((name,))
+        self._place = BUILTIN.schema.names.index(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BuiltinFeature) and other.schema == self.schema
+
+    def __hash__(self) -> int:
+        return hash(self.schema)
+
+    def compute(self, bars: Bars) -> FloatArray:
+        """[T, 1] float64."""
+        return BUILTIN.compute(bars)[:, self._place, None]
+
+    def stream(self) -> _FeatureStream:
+        """The same bar by bar."""
+        return _FeatureStream(self._place)
+
+
+class _FeatureStream:
+    def __init__(self, place: int) -> None:
+        self._all, self._place = StreamingFeatures(), place
+
+    def update(self, bar: Bar) -> FloatArray:
+        return self._all.update(bar)[self._place, None]

@@ -11,7 +11,7 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.features.schema import FeatureSchema
 from offline_trader.features.sets import FeatureSet, feature_set, may_miss
 from offline_trader.markets import Bars
-from offline_trader.types import FloatArray, IntArray
+from offline_trader.types import LAG, FloatArray, IntArray
 
 __all__ = ["Features", "compute_features"]
 
@@ -83,7 +83,7 @@ def compute_features(
         for place, start, count in zip(places, first.tolist(), missing.tolist(), strict=True):
             if start == len(bars):
                 raise DataError(f"{name}: {schema.names[place]} has no value in any bar")
-            if count:
+            if count and LAG not in schema.names[place]:
                 told = f"{schema.names[place]} has no value in {count:,} of {len(bars):,} bars"
                 notes.append(f"{told}; the last known one stands in")
     values[:warmup] = np.nan

@@ -24,7 +24,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.features.leaks import bars_frame
 from offline_trader.features.schema import FeatureSchema
 from offline_trader.hashing import bytes_sha256
-from offline_trader.markets import Bars
+from offline_trader.markets import SIGNAL, Bars, windowed
 from offline_trader.types import FloatArray
 from offline_trader.user_code import code_sha256, find_function, guarded
 from offline_trader.workers import carry
@@ -84,12 +84,17 @@ def name_features(features: str | Callable[..., Any], *, trust: bool = False) ->
     """Name own features, which from then on may be imported, and their name for ``env.features``.
 
     Args:
-        features: ``file.py:function``, ``module:function``, or the function.
+        features: ``file.py:function``, ``module:function``, or the function; or a window of them,
+            ``window:8:file.py:function``, or of features that are no code, whose name it is.
         trust: use them although they are found to read the future; it is recorded.
 
     Raises:
         ConfigError: no name of a function, or another file of the same name was named before.
     """
+    window, inner = ("", features) if callable(features) else windowed(features)
+    if window and not callable(inner):
+        code = ":" in inner and not inner.startswith(SIGNAL)
+        return f"{window}{name_features(inner, trust=trust) if code else inner}"
     given = _given(features, trust)
     name = given.name
     before, sha256 = _NAMED.get(name), given.code[1]  # a wrong name is told here

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from offline_trader.errors import ConfigError
-from offline_trader.features.schema import FeatureSchema
-from offline_trader.markets import SIGNAL, Bar, Bars, signal_names
+from offline_trader.features.schema import FEATURE_NAMES, FeatureSchema
+from offline_trader.markets import SIGNAL, Bar, Bars, signal_names, windowed
 from offline_trader.registry import Registry
 from offline_trader.types import FloatArray, ObservationLayout
 
@@ -62,9 +62,10 @@ class FeatureSet(Protocol):
 FEATURE_SETS: Registry[FeatureSet] = Registry(
     "feature set", {"builtin": "offline_trader.features.builtin:BUILTIN"}
 )
-"""Feature sets by name. Beside them ``signal:NAME`` is a column of the market, and
-``file.py:function`` features of the user's own, after he named them
-(:func:`offline_trader.features.own.name_features`)."""
+"""Feature sets by name. Beside them ``signal:NAME`` is a column of the market, a built-in feature's
+name that feature alone, ``file.py:function`` features of the user's own, after he named them
+(:func:`offline_trader.features.own.name_features`), and ``window:BARS:SET`` any of these at its
+last bars (:class:`offline_trader.features.lagged.Lagged`)."""
 
 
 def may_miss(found: FeatureSet) -> tuple[int, ...]:
@@ -73,10 +74,12 @@ def may_miss(found: FeatureSet) -> tuple[int, ...]:
 
 
 def feature_set(features: str | Sequence[str]) -> FeatureSet:
-    """The features of one set, or of several side by side.
+    """The features of one set, or of several side by side; what two of them have in common, such as
+    the present bar of a set and of its window, stands there once.
 
     Args:
-        features: names of :data:`FEATURE_SETS`, ``signal:NAME``, and own features.
+        features: names of :data:`FEATURE_SETS`, ``signal:NAME``, own features, built-in features
+            by name, and any of them behind ``window:BARS:``.
 
     Raises:
         ConfigError: none, an unknown set, own features that were not named, or two features of one
@@ -94,8 +97,17 @@ def feature_set(features: str | Sequence[str]) -> FeatureSet:
 
 
 def _part(name: str, signals: tuple[str, ...]) -> FeatureSet:
+    window, inner = windowed(name)
+    if window:
+        from offline_trader.features.lagged import window_of
+
+        return window_of(name, _part(inner, signals))
     if name.startswith(SIGNAL):
         return Signal(name.removeprefix(SIGNAL))
+    if name in FEATURE_NAMES and name not in FEATURE_SETS:
+        from offline_trader.features.builtin import BuiltinFeature
+
+        return BuiltinFeature(name)
     if ":" in name and name not in FEATURE_SETS:
         from offline_trader.features.own import own_features
 
@@ -160,7 +172,16 @@ class _Joined:
 
     def __init__(self, parts: Sequence[FeatureSet]) -> None:
         self.parts = tuple(parts)
-        names = [name for part in parts for name in part.schema.names]
+        stated = [
+            pair
+            for part in parts
+            for pair in zip(part.schema.names, part.schema.stated, strict=True)
+        ]
+        first: dict[tuple[str, str], int] = {}
+        for place, pair in enumerate(stated):
+            first.setdefault(pair, place)
+        self._kept = list(first.values())
+        names = [stated[place][0] for place in self._kept]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ConfigError(
@@ -169,14 +190,16 @@ class _Joined:
                 hint="rename yours: the built-in ones are listed in docs/markets-and-features.md",
             )
         self.schema = FeatureSchema(
-            tuple(names), formulas=tuple(text for part in parts for text in part.schema.stated)
+            tuple(names), formulas=tuple(stated[place][1] for place in self._kept)
         )
         self.warmup = max(part.warmup for part in parts)
-        self.may_miss = tuple(
+        missing = {
             first + place
             for first, part in zip(self._firsts(), parts, strict=True)
             for place in may_miss(part)
-        )
+        }
+        self.may_miss = tuple(i for i, place in enumerate(self._kept) if place in missing)
+        self._whole = len(self._kept) == len(stated)
 
     def _firsts(self) -> list[int]:
         sizes = [len(part.schema.names) for part in self.parts]
@@ -184,19 +207,22 @@ class _Joined:
 
     def compute(self, bars: Bars) -> FloatArray:
         """[T, F] the columns of all parts."""
-        return np.concatenate([part.compute(bars) for part in self.parts], axis=1)
+        values = np.concatenate([part.compute(bars) for part in self.parts], axis=1)
+        return values if self._whole else values[:, self._kept]
 
     def stream(self) -> FeatureStream:
         """All parts bar by bar."""
-        return _JoinedStream([part.stream() for part in self.parts])
+        parts = [part.stream() for part in self.parts]
+        return _JoinedStream(parts, None if self._whole else self._kept)
 
 
 class _JoinedStream:
-    def __init__(self, parts: Sequence[FeatureStream]) -> None:
-        self._parts = tuple(parts)
+    def __init__(self, parts: Sequence[FeatureStream], kept: list[int] | None) -> None:
+        self._parts, self._kept = tuple(parts), kept
 
     def update(self, bar: Bar) -> FloatArray:
-        return np.concatenate([part.update(bar) for part in self._parts])
+        values = np.concatenate([part.update(bar) for part in self._parts])
+        return values if self._kept is None else values[self._kept]
 
 
 def feature_stream(features: str | Sequence[str] | FeatureSet = "builtin") -> FeatureStream:

@@ -13,7 +13,7 @@ from offline_trader.markets.loading import (
     of_closes,
     parse_source,
 )
-from offline_trader.markets.signals import SIGNAL, SignalColumns, signal_names
+from offline_trader.markets.signals import SIGNAL, WINDOW, SignalColumns, signal_names, windowed
 from offline_trader.markets.spacing import infer_periods_per_year
 from offline_trader.markets.splits import BarRange, Splits, split_bars
 from offline_trader.markets.validation import BAR_COLUMNS, Bar, SignalBar, check_bar
@@ -22,6 +22,7 @@ __all__ = [
     "BAR_COLUMNS",
     "BUILTIN_MARKETS",
     "SIGNAL",
+    "WINDOW",
     "Bar",
     "BarRange",
     "Bars",
@@ -41,4 +42,5 @@ __all__ = [
     "parse_source",
     "signal_names",
     "split_bars",
+    "windowed",
 ]

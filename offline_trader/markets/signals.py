@@ -35,10 +35,20 @@ from offline_trader.types import FloatArray, IntArray
 if TYPE_CHECKING:
     from offline_trader.tables import Table, Times
 
-__all__ = ["NO_SIGNALS", "SIGNAL", "SignalColumns", "signal_names", "with_signals"]
+__all__ = [
+    "NO_SIGNALS",
+    "SIGNAL",
+    "WINDOW",
+    "SignalColumns",
+    "signal_names",
+    "windowed",
+    "with_signals",
+]
 
 SIGNAL = "signal:"
 """What the name of a signal begins with where it stands among feature sets."""
+WINDOW = "window:"
+"""What the name of a feature set at its last bars begins with: ``window:BARS:SET``."""
 
 _OWN = frozenset({*PRICES, "volume", "timestamp"})
 _DAY = np.timedelta64(86_400_000_000_000, "ns")
@@ -97,7 +107,16 @@ NO_SIGNALS = SignalColumns()
 def signal_names(features: str | Sequence[str]) -> tuple[str, ...]:
     """The signals among names of feature sets."""
     given = (features,) if isinstance(features, str) else tuple(features)
-    return tuple(each.removeprefix(SIGNAL) for each in given if each.startswith(SIGNAL))
+    named = dict.fromkeys(windowed(each)[1] for each in given)
+    return tuple(each.removeprefix(SIGNAL) for each in named if each.startswith(SIGNAL))
+
+
+def windowed(name: str) -> tuple[str, str]:
+    """What a feature set's name says of a window (``window:8:``, or nothing), and the set's own."""
+    if not name.startswith(WINDOW):
+        return "", name
+    bars, _, inner = name.removeprefix(WINDOW).partition(":")
+    return f"{WINDOW}{bars}:", inner
 
 
 def with_signals(bars: Sequence[Bars], wanted: SignalColumns, tz: str | None) -> list[Bars]:

@@ -12,6 +12,7 @@ from offline_trader.evaluation.measures import round_trips, sharpe_ratio
 from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.experts import get_expert
 from offline_trader.learning.settings import OnlineConfig
+from offline_trader.markets import signal_names
 from offline_trader.simulator.side_by_side import SideRun
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check_course(config: OnlineConfig, env: EnvConfig) -> None:
     """
     if not (config.curriculum.enabled or config.difficulty.enabled):
         return
-    wanting = [name for name in env.features if name.startswith("signal:")]
+    wanting = [f"signal:{name}" for name in signal_names(env.features)]
     if wanting:
         raise ConfigError(
             f"the policy observes {', '.join(wanting)}, which a curriculum's markets do not have",
