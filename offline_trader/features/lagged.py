@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from offline_trader.errors import ConfigError
 from offline_trader.features.schema import FeatureSchema
-from offline_trader.features.sets import FeatureSet, FeatureStream, may_miss
 from offline_trader.markets import Bar, Bars, windowed
 from offline_trader.types import LAG, FloatArray
+
+if TYPE_CHECKING:
+    from offline_trader.features.sets import FeatureSet, FeatureStream
 
 __all__ = ["MOST_BARS", "Lagged", "window_of"]
 
@@ -71,9 +74,8 @@ class Lagged:
             version=inner.schema.version,
             formulas=(*texts, *(f"{lag} bars before t: {text}" for lag in lags for text in texts)),
         )
-        self.may_miss = tuple(
-            lag * len(names) + place for lag in range(bars) for place in may_miss(inner)
-        )
+        missing: tuple[int, ...] = getattr(inner, "may_miss", ())
+        self.may_miss = tuple(lag * len(names) + place for lag in range(bars) for place in missing)
 
     @property
     def warmup(self) -> int:
