@@ -8,7 +8,6 @@ takes it as it takes any other feature set.
 from __future__ import annotations
 
 from collections import deque
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,11 +44,6 @@ def window_of(name: str, inner: FeatureSet) -> Lagged:
             f"features {name!r}: a window of columns that are of earlier bars already",
             expected="one window around a feature set",
         )
-    return _lagged(bars, inner)
-
-
-@lru_cache(maxsize=32)
-def _lagged(bars: int, inner: FeatureSet) -> Lagged:
     return Lagged(bars, inner)
 
 
@@ -76,6 +70,12 @@ class Lagged:
         )
         missing: tuple[int, ...] = getattr(inner, "may_miss", ())
         self.may_miss = tuple(lag * len(names) + place for lag in range(bars) for place in missing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lagged) and (other.bars, other.inner) == (self.bars, self.inner)
+
+    def __hash__(self) -> int:
+        return hash((self.bars, self.inner))
 
     @property
     def warmup(self) -> int:
