@@ -44,6 +44,7 @@ CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 4_000}
 SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
 DIRECT: dict[str, Any] = {"market_input": "forecast"}
 EVOLUTION: dict[str, Any] = {"generations": 100, "market_input": "forecast"}
+HYBRID: dict[str, Any] = {"every": 2_000, "generations": 12}
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,34 @@ def _learner(market: Market, seed: int) -> Any:
     return make_learner(LearnerConfig(**LEARNER), market.size, market.scales, seed)
 
 
-def _online(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
-    """SAC in the lanes, with what the settings add."""
+def _in_lanes(agent: Any, market: Market, seed: int, settings: Mapping[str, Any]) -> None:
+    """Train an agent in the market's lanes, with what the settings add."""
     from offline_trader.config import from_dict
     from offline_trader.learning.settings import OnlineConfig
     from offline_trader.learning.stages import finetune
 
+    known = {} if market.gains else {"forecast_weight": 0.0}
+    config = from_dict(OnlineConfig, {**ONLINE, **known, **settings})
+    finetune(agent, market.lanes(), None, config, seed=seed)
+
+
+def _online(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+    """SAC."""
     learner = _learner(market, seed)
-    config = from_dict(OnlineConfig, {**ONLINE, **settings})
-    if not market.gains:
-        config = from_dict(OnlineConfig, {**ONLINE, **settings, "forecast_weight": 0.0})
-    finetune(learner, market.lanes(), None, config, seed=seed)
+    _in_lanes(learner, market, seed, settings)
     return Trained(learner.act, STEPS)
+
+
+def _hybrid(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+    """SAC with turns of evolution on the log."""
+    from offline_trader.learning.settings import HybridAgentConfig
+    from offline_trader.learning.stages.evolution import HybridAgent
+
+    learner, log, config = _learner(market, seed), market.log(), HybridAgentConfig(**settings)
+    _in_lanes(HybridAgent(learner, lambda: [log], config, seed), market, seed, {})
+    turns = (STEPS - ONLINE["warmup_steps"]) // config.every
+    tried = turns * config.generations * config.population * config.windows * config.bars
+    return Trained(learner.act, STEPS + tried)
 
 
 def _staged(stage: str) -> Callable[[Market, int, Mapping[str, Any]], Trained]:
@@ -111,4 +128,5 @@ METHODS: Mapping[str, Method] = {
     "SAC with shaping": Method(_online, {"shaping": SHAPING}, bars_only=True),
     "direct": Method(_staged("direct"), DIRECT),
     "evolution": Method(_staged("evolution"), EVOLUTION),
+    "hybrid": Method(_hybrid, HYBRID),
 }

@@ -45,6 +45,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --agent direct --curriculum",
     "offline-trader finetune runs/pretrain --her exposure --run runs/her",
     "offline-trader finetune runs/pretrain --agent evolution --run runs/evolved",
+    "offline-trader finetune runs/pretrain --agent hybrid --run runs/hybrid",
     "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
@@ -60,8 +61,8 @@ def command(
         str | None,
         typer.Option(
             "--agent",
-            help="What learns: sac; direct, through the portfolio's gradient; or evolution, "
-            "without one.",
+            help="What learns: sac; direct, through the portfolio's gradient; evolution, without "
+            "one; or hybrid, sac with turns of evolution.",
         ),
     ] = None,
     curriculum: Annotated[

@@ -49,7 +49,8 @@ BUDGETS = {
     " --set dagger.rounds=2 --set dagger.steps=32 --set dagger.clone.updates=10"
     " --set validation.min_trades_per_1000=0",
     "finetune": f"--set online.steps=128 {ONLINE} --set evolution_agent.generations=2"
-    " --set evolution_agent.population=4",
+    " --set evolution_agent.population=4 --set hybrid_agent.generations=1"
+    " --set hybrid_agent.every=16 --set hybrid_agent.population=4",
     "export": "--force",
     "evaluate": JUDGED,
     "walk-forward": f"{WINDOWS} --set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE}"

@@ -33,9 +33,8 @@ from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
 
 if TYPE_CHECKING:
-    from offline_trader.learning.agents import Learner
+    from offline_trader.learning.agents import Agent, Learner
     from offline_trader.learning.stages.course import CourseLanes
-    from offline_trader.learning.stages.direct import DirectAgent
     from offline_trader.learning.stages.lanes import Lanes
     from offline_trader.simulator import Simulator
 
@@ -188,7 +187,7 @@ def _train(
         )
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     directly = config.agent == "direct"  # it learns from the lanes' markets, not from rows
-    wanted = config.dataset if config.agent == "sac" else ""
+    wanted = config.dataset if config.agent in ("sac", "hybrid") else ""
     offline = load_transitions(wanted, root) if wanted else None
     market = make_lanes(config.online, config.env, config.lanes, lane_seed)
     validator: Validator | GoalValidator | None = None
@@ -221,7 +220,7 @@ def _train(
         )
     phases = Phases(run, (stage.name,))
     phases.state_engine(engine, progress)
-    agent = _direct_agent(learner, market, config, learner_seed) if directly else learner
+    agent = _agent(learner, market, config, learner_seed)
     phases.train(agent, stage, progress)
     if config.online.curriculum.enabled and not isinstance(market, Simulator):
         progress.note(f"curriculum: training ended in stage {market.stage}")
@@ -235,14 +234,23 @@ def _train(
     return stated
 
 
-def _direct_agent(
+def _agent(
     learner: Learner, lanes: Simulator | CourseLanes, config: FinetuneConfig, seed: int
-) -> DirectAgent:
-    """What trains ``learner`` on the markets of ``lanes``."""
-    from offline_trader.learning.stages.direct import DirectAgent
+) -> Agent:
+    """What trains ``learner``: itself, or one that looks at the markets of ``lanes`` too."""
+    from offline_trader.learning.stages.direct import BarMarket, DirectAgent
+    from offline_trader.learning.stages.evolution import HybridAgent
     from offline_trader.simulator import Simulator
 
     def simulators() -> list[Simulator]:
         return [lanes] if isinstance(lanes, Simulator) else lanes.simulators
 
-    return DirectAgent(learner, simulators, config.direct_agent, seed)
+    if config.agent == "direct":
+        return DirectAgent(learner, simulators, config.direct_agent, seed)
+    if config.agent == "hybrid":
+
+        def markets() -> list[BarMarket]:
+            return [BarMarket(each.market, each.config) for each in simulators()]
+
+        return HybridAgent(learner, markets, config.hybrid_agent, seed)
+    return learner

@@ -27,6 +27,7 @@ from offline_trader.learning.settings import (
     DirectConfig,
     EvolutionAgentConfig,
     EvolutionConfig,
+    HybridAgentConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
@@ -122,32 +123,36 @@ class _Finetuning(_Training):
     Attributes:
         env: the training environment.
         agent: what learns: ``sac`` from steps and offline data; ``direct`` through the gradient
-            of the portfolio on the bars of the lanes, which needs neither; or ``evolution`` on the
+            of the portfolio on the bars of the lanes, which needs neither; ``hybrid``, which is
+            ``sac`` with turns of evolution on the bars of the lanes; or ``evolution`` on the
             environment's bars, without lanes.
         direct_agent: windows and objective of ``direct``.
         evolution_agent: generations, windows and objective of ``evolution``.
+        hybrid_agent: turns, generations, windows and objective of ``hybrid``.
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
         goal: that the policy learns to take; of kind ``none``: it earns as much as it can.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    agent: Literal["sac", "direct", "evolution"] = "sac"
+    agent: Literal["sac", "direct", "evolution", "hybrid"] = "sac"
     direct_agent: DirectAgentConfig = field(default_factory=DirectAgentConfig)
     evolution_agent: EvolutionAgentConfig = field(default_factory=EvolutionAgentConfig)
+    hybrid_agent: HybridAgentConfig = field(default_factory=HybridAgentConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
     goal: GoalTask = field(default_factory=GoalTask)
 
     def __post_init__(self) -> None:
         _Training.__post_init__(self)
-        if self.agent not in ("sac", "direct", "evolution"):
-            raise ConfigError(f"agent={self.agent!r}", expected="sac, direct or evolution")
+        if self.agent not in ("sac", "direct", "evolution", "hybrid"):
+            raise ConfigError(f"agent={self.agent!r}", expected="sac, direct, evolution or hybrid")
         staged = self.online.curriculum.enabled or self.online.difficulty.enabled
         if self.agent == "evolution" and staged:
             raise ConfigError(
                 "online.curriculum or online.difficulty with agent=evolution",
-                expected="agent=sac or direct: evolution is tried on the environment's own bars",
+                expected="agent=sac, direct or hybrid: evolution is tried on the environment's own "
+                "bars",
             )
         _require_one("lanes", self.lanes)
 
@@ -231,6 +236,7 @@ class LineConfig(_Pretraining, _Finetuning):
             agent=self.agent,
             direct_agent=self.direct_agent,
             evolution_agent=self.evolution_agent,
+            hybrid_agent=self.hybrid_agent,
             online=self.online,
             lanes=self.lanes,
             goal=self.goal,

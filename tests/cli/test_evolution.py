@@ -58,6 +58,18 @@ def test_it_stands_among_the_stages_of_a_pretraining(
     assert [row["stage"] for row in tuned.facts["history"]] == ["clone", "evolution", "evolution"]
     assert code_of([*finetune, "--curriculum"]) == 2
     assert "agent=evolution" in capsys.readouterr().err
+    hybrid = [
+        *("finetune", str(tmp_path / "run"), "--agent", "hybrid", "-q", *root),
+        *("--set", "online.steps=128", "--set", "online.warmup_steps=32"),
+        *("--set", "online.critic_updates=2", "--set", "hybrid_agent.every=8"),
+        *("--set", "hybrid_agent.generations=2", "--set", "hybrid_agent.population=4"),
+        *("--run", str(tmp_path / "both")),
+    ]
+    assert code_of(hybrid) == 0
+    both = Run.open(tmp_path / "both")
+    turns = [row["online/evolution_turns"] for row in both.metrics() if "online/updates" in row]
+    assert turns[-1] >= 1.0
+    assert both.facts["online"]["updates"] > 8
 
 
 def test_a_known_market_is_scored(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
     from offline_trader.learning.settings.dagger import DaggerConfig
     from offline_trader.learning.settings.direct import DirectAgentConfig, DirectConfig
-    from offline_trader.learning.settings.evolution import EvolutionAgentConfig, EvolutionConfig
+    from offline_trader.learning.settings.evolution import (
+        EvolutionAgentConfig,
+        EvolutionConfig,
+        HybridAgentConfig,
+    )
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
         AgentConfig,
@@ -46,6 +50,7 @@ __all__ = [
     "EvolutionAgentConfig",
     "EvolutionConfig",
     "HeadWeights",
+    "HybridAgentConfig",
     "IQLConfig",
     "LearnerConfig",
     "LeashConfig",

@@ -9,7 +9,9 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, one_of, positive, share
 from offline_trader.learning.settings.direct import OBJECTIVES, DirectConfig, Objective
 
-__all__ = ["EvolutionAgentConfig", "EvolutionConfig"]
+__all__ = ["EvolutionAgentConfig", "EvolutionConfig", "HybridAgentConfig"]
+
+_INTERVALS = ("evaluate_interval", "log_interval", "checkpoint_interval")
 
 
 @dataclass(frozen=True)
@@ -103,3 +105,40 @@ class EvolutionAgentConfig(EvolutionConfig):
                 f"evolution_agent.market_input={self.market_input}",
                 expected="features: the policy goes on from the weights that it has",
             )
+
+
+@dataclass(frozen=True)
+class HybridAgentConfig(EvolutionConfig):
+    """Fine-tuning by SAC, with turns of an evolution strategy in between.
+
+    The attributes are those of :class:`EvolutionConfig`, but for the intervals, which are those of
+    the online loop, and these. The policy goes on from the weights that it has, so it sees all
+    features.
+
+    Attributes:
+        every: updates of SAC between the turns.
+        generations: of a turn.
+        trial_windows: windows on which the policies before and after a turn are compared, 32 or
+            more.
+        critic_updates: updates of the critics alone behind a turn whose policy was accepted.
+    """
+
+    every: int = 2_000
+    generations: int = 20
+    trial_windows: int = 256
+    critic_updates: int = 500
+    market_input: Literal["forecast", "features"] = "features"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "every", "generations")
+        not_negative(self, "critic_updates")
+        if self.trial_windows < 32:
+            raise ConfigError(f"trial_windows={self.trial_windows}", expected="32 or more")
+        for name in ("market_input", *_INTERVALS):
+            if getattr(self, name) != getattr(HybridAgentConfig, name):
+                raise ConfigError(
+                    f"hybrid_agent.{name}={getattr(self, name)}",
+                    expected="a setting of the evolution stage alone; intervals of fine-tuning are "
+                    "those of online, and its policy sees all features",
+                )

@@ -114,8 +114,8 @@ class CompiledUnroll:
         self,
         batch: Batch,
         members: Iterator[list[np.ndarray[Any, Any]]],
-        score: Callable[[Tensor], float],
-    ) -> list[float]:
+        score: Callable[[Tensor], Any],
+    ) -> list[Any]:
         """``score`` of what is climbed [T, B] by policies with the parameters of ``members``."""
         room = self._prepare(batch, kept=1)
         found = []

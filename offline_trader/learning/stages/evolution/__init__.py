@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.learning.stages.evolution.agent import HybridAgent
     from offline_trader.learning.stages.evolution.population import Population
     from offline_trader.learning.stages.evolution.strategy import Strategy
     from offline_trader.learning.stages.evolution.training import evolve
 
-__all__ = ["Population", "Strategy", "evolve"]
+__all__ = ["HybridAgent", "Population", "Strategy", "evolve"]
 
 __getattr__ = lazy_names(__name__)

@@ -26,7 +26,7 @@ from offline_trader.types import FloatArray
 
 __all__ = ["Population"]
 
-Score = Callable[[Tensor], float]
+Score = Callable[[Tensor], float | FloatArray]
 
 
 class Population:
@@ -73,7 +73,7 @@ class Population:
                 parameter.copy_(values)
 
     def scores(self, members: NDArray[np.float32], batch: Batch, score: Score) -> FloatArray:
-        """[P] ``score`` of what is climbed [T, B] by each of ``members`` [P, D]."""
+        """[P, …] ``score`` of what is climbed [T, B] by each of ``members`` [P, D]."""
         stacked = torch.from_numpy(members)
         with torch.no_grad():
             if isinstance(self._unroll, CompiledUnroll):

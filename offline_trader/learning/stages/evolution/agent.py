@@ -1,0 +1,158 @@
+"""SAC with turns of an evolution strategy in between, as an agent of the online loop.
+
+SAC is the learner's own: it acts, samples and updates as always. Every so many updates an evolution
+strategy takes the actor's weights for a turn of generations on the market that the lanes trade.
+Policies before and after are then tried on the same windows from the same portfolios, and the later
+one is accepted where the 95 % interval of the difference lies above zero. Behind such a turn all
+moments are forgotten, as they belong to another policy, and the critics alone are updated for a
+while, on steps that the accepted policy takes in the lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from offline_trader.learning.agents import Learner
+from offline_trader.learning.d3rlpy import transfer as _transfer
+from offline_trader.learning.data import Batch, Preprocessing
+from offline_trader.learning.settings import HybridAgentConfig, LearnerConfig
+from offline_trader.learning.stages.direct import DirectMarket
+from offline_trader.learning.stages.evolution.training import EvolutionTraining
+from offline_trader.types import BoolArray, Observations
+
+__all__ = ["HybridAgent"]
+
+
+class HybridAgent:
+    """See the module.
+
+    Args:
+        learner: SAC, or another that learns online; trained in place.
+        markets: gives the markets that are traded now; they take turns.
+        config: of the turns.
+        seed: of windows, starts and members.
+    """
+
+    learns_online = True
+    columns: tuple[tuple[str, int], ...] = ()
+
+    def __init__(
+        self,
+        learner: Learner,
+        markets: Callable[[], Sequence[DirectMarket]],
+        config: HybridAgentConfig,
+        seed: int,
+    ) -> None:
+        self.learner, self._settings, self._seed = learner, config, seed
+        self._markets = markets
+        self._updates, self._alone = 0, 0
+        self._turns, self._accepted, self._gained = 0, 0, 0.0
+
+    @property
+    def config(self) -> LearnerConfig:
+        """The learner's."""
+        return self.learner.config
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The learner's."""
+        return self.learner.preprocessing
+
+    @property
+    def action_size(self) -> int:
+        """1."""
+        return self.learner.action_size
+
+    def policy(self) -> Learner:
+        """The learner."""
+        return self.learner
+
+    def sample(self, observations: Observations, generator: torch.Generator) -> Any:
+        """The learner's."""
+        return self.learner.sample(observations, generator)
+
+    def noted(self) -> Mapping[str, NDArray[Any]]:
+        """Nothing."""
+        return {}
+
+    def restart(self, lanes: BoolArray) -> None:
+        """Nothing to do: it keeps no state of a lane."""
+
+    def fit_reward_scale(self, rewards: NDArray[np.floating[Any]]) -> None:
+        """The learner's."""
+        self.learner.fit_reward_scale(rewards)
+
+    def set_pace(self, target_entropy: float, rate: float) -> None:
+        """The learner's."""
+        self.learner.set_pace(target_entropy, rate)
+
+    def update(self, batches: Iterable[Batch], *, train_actor: bool = True) -> None:
+        """The learner's updates, and a turn of evolution where one is due behind them."""
+        begun = self._updates
+        alone = self._alone > 0
+        self.learner.update(self._counted(batches), train_actor=train_actor and not alone)
+        done = self._updates - begun
+        self._alone = max(0, self._alone - done)
+        every = self._settings.every
+        if not train_actor:  # the loop's own beginning, when critics learn the warm policy
+            self._updates = begun
+        elif begun // every < self._updates // every:
+            self._evolve()
+
+    def _counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._updates += 1
+            yield batch
+
+    def _evolve(self) -> None:
+        """One turn."""
+        learner, config = self.learner, self._settings
+        learner.engine.flush()
+        markets = self._markets()
+        market = markets[self._turns % len(markets)].to(learner.config.device)
+        drawn = np.random.SeedSequence([self._seed, self._turns]).generate_state(1)
+        training = EvolutionTraining(learner, market, config, int(drawn[0]))
+        before = training.strategy.centre.copy()
+        for _ in range(config.generations):
+            training.update()
+        self._gained, low, _ = training.gained(before, config.trial_windows)
+        self._turns += 1
+        if low > 0.0:
+            training.settle()
+            _transfer.reset_optimizers(learner.algo)
+            learner.engine.reload()
+            self._accepted += 1
+            self._alone = config.critic_updates
+
+    def metrics(self) -> Mapping[str, float]:
+        """The learner's losses; turns so far, those accepted, and what the last one gained in the
+        objective a bar."""
+        return {
+            **self.learner.metrics(),
+            "evolution_turns": float(self._turns),
+            "evolution_accepted": float(self._accepted),
+            "evolution_gain": self._gained,
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """The learner's."""
+        return self.learner.snapshot()
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`snapshot`."""
+        self.learner.restore(snapshot)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's, and where the turns stand; between turns evolution has no state."""
+        counts = [self._updates, self._alone, self._turns, self._accepted, self._gained]
+        return {"learner": self.learner.state_dict(), "counts": counts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`state_dict`."""
+        self.learner.load_state_dict(state["learner"])
+        self._updates, self._alone, self._turns, self._accepted, self._gained = state["counts"]
