@@ -191,7 +191,7 @@ def chain(curious: bool, seed: int) -> dict[str, float]:
     return {"solved": float(at == STATES - 1), "arrived": float(lanes.arrived)}
 
 
-def _holding(lanes: Any, seed: int) -> Any:
+def holding(lanes: Any, seed: int) -> Any:
     """A learner whose policy holds: a clone of doing nothing on random steps."""
     import torch
 
@@ -216,7 +216,7 @@ def _holding(lanes: Any, seed: int) -> Any:
 
 def market(curious: bool, seed: int) -> dict[str, float]:
     """Cells of the portfolio's state that were seen."""
-    learner = _holding(sparse_market(LANES, seed + 1_000), seed)
+    learner = holding(sparse_market(LANES, seed + 1_000), seed)
     lanes = sparse_market(LANES, seed)
     _train(lanes, learner, MARKET, curious, seed)
     return {"cells": float(len(lanes.cells))}

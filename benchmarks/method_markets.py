@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.sparse import SparseLanes
 from offline_trader.types import FloatArray
 
-__all__ = ["LANES", "MARKETS", "STEPS", "Market", "Scales"]
+__all__ = ["LANES", "MARKETS", "STEPS", "Market", "Scales", "scales_of"]
 
 LANES = 8
 STEPS = 16_000
@@ -30,6 +30,16 @@ class Scales:
 
     mean: FloatArray
     scale: FloatArray
+
+
+def scales_of(market: Any) -> Scales:
+    """Those of a packed market's features; the portfolio's numbers are as they are."""
+    features = market.features.astype(np.float64)
+    own = market.layout.size - features.shape[1]
+    return Scales(
+        np.concatenate([features.mean(axis=0), np.zeros(own)]),
+        np.concatenate([np.maximum(features.std(axis=0), 1e-6), np.ones(own)]),
+    )
 
 
 class Market(Protocol):
@@ -100,13 +110,7 @@ class _OnBars:
     episode_bars = 200
 
     def __init__(self, tensor: Any, rules: Any, seed: int) -> None:
-        features = tensor.features.astype(np.float64)
-        own = tensor.layout.size - features.shape[1]
-        self.size = tensor.layout.size
-        self.scales = Scales(
-            np.concatenate([features.mean(axis=0), np.zeros(own)]),
-            np.concatenate([np.maximum(features.std(axis=0), 1e-6), np.ones(own)]),
-        )
+        self.size, self.scales = tensor.layout.size, scales_of(tensor)
         self.bars, self._rules, self._seed = tensor, rules, seed
 
     def lanes(self) -> Any:

@@ -30,6 +30,7 @@ from benchmarks.method_markets import LANES, MARKETS, STEPS, Market
 from benchmarks.record import Figure, publish
 
 LEVEL = 0.025
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "methods.svg"
 Found = dict[tuple[str, str], list[dict[str, Any]]]
 
 
@@ -87,6 +88,18 @@ def figures(found: Found) -> Iterator[Figure]:
         if rows[0].get("cells") is not None:
             cells = statistics.mean(row["cells"] for row in rows)
             yield Figure(f"{name}: cells of the portfolio's state", cells, "cells")
+    for market in MARKETS:
+        if ("evolution", market) in found and MARKETS[market].unit == "score":
+            ours, others = (
+                statistics.mean(row["score"] for row in found[method, market])
+                for method in ("evolution", "SAC")
+            )
+            if others > 0:  # the empty portfolio, which holds, has a score of 0
+                share = ours / others
+                yield Figure(
+                    f"evolution on {market}: share of SAC's", share, "",
+                    target="≥ 0.8", holds=share >= 0.8,
+                )  # fmt: skip
     yield from _discoveries(found)
 
 
@@ -102,6 +115,37 @@ def _discoveries(found: Found) -> Iterator[Figure]:
                 f"{method} on placebo: significant", above, "seeds",
                 target=f"≤ {limit} of {len(rows)}", holds=above <= limit,
             )  # fmt: skip
+
+
+def draw(found: Found, path: Path) -> None:
+    """A panel a market: every method's mean with its interval, and its seeds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "methods"
+    methods = list(dict.fromkeys(method for method, _ in found))
+    size = (11.0, 0.64 * len(methods) + 1.8)
+    canvas, axes = pyplot.subplots(2, 3, figsize=size, sharey=True, layout="constrained")
+    for axis, market in zip(axes.flat, MARKETS, strict=True):
+        score = MARKETS[market].unit == "score"
+        axis.set_title(f"{market}, {'% of the optimum' if score else 'Sharpe ratio'}", fontsize=9)
+        for place, method in enumerate(methods):
+            if (method, market) not in found:
+                continue
+            scores = [row["score"] for row in found[method, market]]
+            axis.plot(interval(scores), [place] * 2, color="#94a3b8", lw=3, clip_on=True)
+            axis.plot(scores, [place] * len(scores), ".", color="#475569", ms=5)
+            axis.plot(statistics.mean(scores), place, "D", color="#2563eb", ms=5)
+        axis.set_yticks(range(len(methods)), methods, fontsize=8)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.axvline(100.0 if score else 0.0, color="#cbd5e1", lw=1, zorder=0)
+        if score:
+            axis.set_xlim(-20.0, 105.0)
+    axes[0, 0].invert_yaxis()
+    canvas.savefig(path, metadata={"Date": None})
+    pyplot.close(canvas)
 
 
 def main() -> None:
@@ -128,6 +172,7 @@ def main() -> None:
         "runs": {" on ".join(key): rows for key, rows in found.items()},
     }
     publish("methods", list(figures(found)), seeds=args.seeds, facts=facts)
+    draw(found, PICTURE)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,28 @@
-"""Potential-based shaping on M3 as bars: what it brings where rewards come at every bar.
+"""Potential-based shaping: where rewards come at every bar, and where they are rare.
 
-SAC from scratch (two hidden layers of 32, 12,000 steps of 8 lanes) on 50,000 bars of
-``synthetic:ou`` whose seed is always 0; scores are those of M3-bars on 24,000 other bars, 100 is
+**M3 as bars.** SAC from scratch (two hidden layers of 32, 12,000 steps of 8 lanes) on 50,000 bars
+of ``synthetic:ou`` whose seed is always 0; scores are those of M3-bars on 24,000 other bars, 100 is
 the optimal band. ``support_resistance`` knows that prices revert, ``trend_alignment`` believes the
 opposite. Differences are paired by seed, their intervals Student's.
+
+**Sparse market**, that of ``benchmarks.icm``: S&P 500 bars whose gains come at an episode's end
+alone, and a policy that holds to begin with. What counts is how many cells of the portfolio's state
+the first 6,000 steps have seen, with shaping beside without, and where the weight that adapts goes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
+from benchmarks.finished import Finished
+from benchmarks.method_markets import scales_of
 from benchmarks.record import Figure, publish
 from offline_trader.types import FloatArray
 
@@ -28,24 +33,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "support and resistance, 1": {"potentials": ("support_resistance",), "weight": 1.0},
     "trend alignment, 0.3": {"potentials": ("trend_alignment",), "weight": 0.3},
 }
-
-
-@dataclass(frozen=True)
-class Scales:
-    """Of the features; the portfolio's numbers are as they are."""
-
-    mean: FloatArray
-    scale: FloatArray
-
-
-def scales_of(market: Any) -> Scales:
-    """Those of the market's features."""
-    features = market.features.astype(np.float64)
-    own = market.layout.size - features.shape[1]
-    return Scales(
-        np.concatenate([features.mean(axis=0), np.zeros(own)]),
-        np.concatenate([np.maximum(features.std(axis=0), 1e-6), np.ones(own)]),
-    )
+SPARSE: dict[str, dict[str, Any]] = {
+    "no shaping": {},
+    "trend alignment, 1": {"potentials": ("trend_alignment",), "weight": 1.0},
+    "trend alignment, adaptive": {
+        "potentials": ("trend_alignment",), "weight": 0.1, "adaptive": True,
+    },
+}  # fmt: skip
+STABLE_AFTER = 5_000
 
 
 def train(variant: str, seed: int) -> float:
@@ -76,20 +71,30 @@ def train(variant: str, seed: int) -> float:
     return float(score_on_bars(learner.act, law, n_paths=6).value)
 
 
-def scores(seeds: list[int], cache: Path) -> dict[str, list[float]]:
-    """Scores by variant; finished trainings are kept in ``cache``."""
-    lines = cache.read_text(encoding="utf-8").splitlines() if cache.exists() else []
-    done = {row["key"]: row["score"] for row in map(json.loads, lines)}
-    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for seed in seeds:
-        for name in VARIANTS:
-            key = f"{name} {seed}"
-            if key not in done:
-                done[key] = train(name, seed)
-                with cache.open("a", encoding="utf-8") as file:
-                    print(json.dumps({"key": key, "score": done[key]}), file=file)
-            found[name].append(done[key])
-    return found
+def explore(variant: str, seed: int) -> dict[str, Any]:
+    """Cells that a training has seen in the sparse market, and its weight at every 500 steps."""
+    from benchmarks.icm import COMMON, LANES, MARKET, holding, sparse_market
+    from offline_trader.learning.settings import OnlineConfig, ShapingConfig
+    from offline_trader.learning.stages import finetune
+
+    learner = holding(sparse_market(LANES, seed + 1_000), seed)
+    lanes, weights = sparse_market(LANES, seed), list[float]()
+    shaping = ShapingConfig(**SPARSE[variant])
+    config = OnlineConfig(**{**COMMON, **MARKET, "log_interval": 500}, shaping=shaping)
+
+    def log(step: int, row: Mapping[str, Any]) -> None:
+        if "online/shaping_weight" in row:
+            weights.append(row["online/shaping_weight"])
+
+    finetune(learner, lanes, None, config, log, seed=seed)
+    return {"cells": len(lanes.cells), "weights": weights}
+
+
+def interval(values: FloatArray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean."""
+    n = len(values)
+    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def figures(found: dict[str, list[float]]) -> Iterator[Figure]:
@@ -100,10 +105,29 @@ def figures(found: dict[str, list[float]]) -> Iterator[Figure]:
         if name == "no shaping":
             continue
         apart = np.array(values) - plain
-        n = len(apart)
-        half = float(stdtrit(n - 1, 0.975) * apart.std(ddof=1) / np.sqrt(n))
-        mean = float(apart.mean())
-        yield Figure(f"{name}: difference", mean, "score", (mean - half, mean + half))
+        yield Figure(f"{name}: difference", float(apart.mean()), "score", interval(apart))
+
+
+def sparse_figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
+    """How many more cells were seen, paired by seed, and how far the weight moved late."""
+    plain = np.array([row["cells"] for row in found["no shaping"]], float)
+    for name, rows in found.items():
+        cells = np.array([row["cells"] for row in rows], float)
+        yield Figure(f"sparse, {name}: cells seen", float(cells.mean()), "cells")
+        if name == "no shaping":
+            continue
+        more = cells / plain - 1.0
+        mean = float(more.mean())
+        yield Figure(
+            f"sparse, {name}: more states seen", mean, "share", interval(more),
+            target="> 0.25", holds=mean > 0.25,
+        )  # fmt: skip
+        if SPARSE[name].get("adaptive"):
+            late = [np.ptp(row["weights"][STABLE_AFTER // 500 - 1 :]) for row in rows]
+            yield Figure(
+                f"sparse, {name}: move of the weight after 5,000 steps", float(max(late)), "",
+                target="≤ 0.02", holds=max(late) <= 0.02,
+            )  # fmt: skip
 
 
 def main() -> None:
@@ -115,8 +139,21 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="finished trainings, JSON lines")
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22, 23, 24])
     args = parser.parse_args()
-    found = scores(args.seeds, args.cache)
-    publish("shaping", list(figures(found)), seeds=args.seeds, facts={"scores": found})
+    cache = Finished(args.cache)
+
+    def made(run: Callable[[str, int], Any], variants: Mapping[str, Any]) -> dict[str, list[Any]]:
+        return {
+            name: [
+                cache.get([run.__name__, name, settings, seed], partial(run, name, seed))
+                for seed in args.seeds
+            ]
+            for name, settings in variants.items()
+        }
+
+    scores, seen = made(train, VARIANTS), made(explore, SPARSE)
+    found = [*figures(scores), *sparse_figures(seen)]
+    facts = {"scores": scores, "sparse": seen, "variants": VARIANTS, "sparse variants": SPARSE}
+    publish("shaping", found, seeds=args.seeds, facts=facts)
 
 
 if __name__ == "__main__":
