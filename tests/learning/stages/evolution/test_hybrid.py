@@ -65,9 +65,10 @@ def test_a_turn_that_gains_is_accepted_and_moments_are_forgotten() -> None:
     agent = hybrid_of(logged_market("M3", seed=2))
     row = trained(agent)
     assert row["online/evolution_accepted"] >= 1.0
-    assert row["online/evolution_turns"] == 3.0  # 60 updates, 4 of them before the first policy
-    assert row["online/updates"] == 60.0
-    assert _adam_steps(agent.learner, "actor_optim") < 56 - 8
+    assert row["online/evolution_turns"] == 3.0
+    assert row["online/updates"] == 58.0  # the first 4 of critics alone
+    # the first turn is behind 16 of the 54, and 8 of critics alone follow what is accepted
+    assert 0 < _adam_steps(agent.learner, "actor_optim") <= 54 - 16 - 8
 
 
 def _adam_steps(learner: Learner, name: str) -> int:
