@@ -20,7 +20,8 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,35 +35,27 @@ PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "methods.
 Found = dict[tuple[str, str], list[dict[str, Any]]]
 
 
-def train(method: str, market: Market, seed: int) -> dict[str, Any]:
+def train(method: str, make: Callable[[], Market], seed: int) -> dict[str, Any]:
     """Score, processor seconds and simulated steps of one training."""
+    market, chosen = make(), METHODS[method]
     begun = time.process_time()
-    chosen = METHODS[method]
     trained = chosen.train(market, seed, chosen.settings)
     seconds = time.process_time() - begun
     return {**market.judge(trained.policy), "seconds": seconds, "simulated": trained.simulated}
 
 
-def measure(cache: Finished, methods: list[str], markets: list[str], seeds: list[int]) -> Found:
+def measure(kept: Finished, methods: list[str], markets: list[str], seeds: list[int]) -> Found:
     """What every method found on every market that it can learn from."""
     found: Found = {}
     for name in markets:
         for seed in seeds:
-            made: list[Market] = []  # only if something is left to do
-
-            def market(name: str = name, seed: int = seed, made: list[Market] = made) -> Market:
-                if not made:
-                    made.append(MARKETS[name].make(seed))
-                return made[0]
-
+            make = cache(partial(MARKETS[name].make, seed))  # once, if something is left to do
             for method in methods:
                 chosen = METHODS[method]
-                if chosen.bars_only and name in ("M1", "M3"):
+                if chosen.bars_only and not MARKETS[name].of_bars:
                     continue
                 named = [method, chosen.settings, name, seed, STEPS, LANES, LEARNER, ONLINE]
-                row = cache.get(
-                    named, lambda method=method, seed=seed: train(method, market(), seed)
-                )
+                row = kept.get(named, partial(train, method, make, seed))
                 print(f"{method} on {name}, seed {seed}: {row}", file=sys.stderr, flush=True)
                 found.setdefault((method, name), []).append(row)
     return found

@@ -62,6 +62,7 @@ def test_it_stands_among_the_stages_of_a_pretraining(
         *("finetune", str(tmp_path / "run"), "--agent", "hybrid", "-q", *root),
         *("--set", "online.steps=128", "--set", "online.warmup_steps=32"),
         *("--set", "online.critic_updates=2", "--set", "hybrid_agent.every=8"),
+        *("--set", "learner.batch_size=32"),
         *("--set", "hybrid_agent.generations=2", "--set", "hybrid_agent.population=4"),
         *("--run", str(tmp_path / "both")),
     ]

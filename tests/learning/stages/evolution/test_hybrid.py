@@ -6,7 +6,6 @@ import io
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -23,15 +22,18 @@ from offline_trader.learning.stages.evolution import HybridAgent
 from offline_trader.pipeline.phases import _canonical
 
 TURNS = HybridAgentConfig(
-    every=16, generations=12, population=32, windows=32, bars=16, critic_updates=8,
+    every=16, generations=12, population=32, windows=32, bars=16, critic_updates=4,
     learning_rate=0.05, sigma=0.1,
 )  # fmt: skip
 ONLINE = OnlineConfig(
     steps=256, update_ratio=0.25, warmup_steps=32, critic_updates=4, evaluate_interval=0,
     log_interval=64, checkpoint_interval=160,
 )  # fmt: skip
-# orders that cost more than anything can bring: whoever moves loses
-HOPELESS = replace(placebo_market(Placebo(), n_lanes=8, n_steps=60), proportional_cost=0.5)
+PLACEBO = placebo_market(Placebo(), n_lanes=8, n_steps=60)
+# prices stand still and nothing costs anything: all policies are equally good
+NOTHING = replace(
+    PLACEBO, log=replace(PLACEBO.log, gains=0.0 * PLACEBO.log.gains), proportional_cost=0.0
+)
 
 
 def learner_of(seed: int = 0) -> Learner:
@@ -67,22 +69,23 @@ def test_a_turn_that_gains_is_accepted_and_moments_are_forgotten() -> None:
     assert row["online/evolution_accepted"] >= 1.0
     assert row["online/evolution_turns"] == 3.0
     assert row["online/updates"] == 58.0  # the first 4 of critics alone
-    # the first turn is behind 16 of the 54, and 8 of critics alone follow what is accepted
-    assert 0 < _adam_steps(agent.learner, "actor_optim") <= 54 - 16 - 8
+    critics, actor = (_adam_steps(agent.learner, f"{name}_optim") for name in ("critic", "actor"))
+    assert critics in (54 - 16, 54 - 32, 54 - 48)  # since the last accepted turn
+    assert critics - actor == TURNS.critic_updates
 
 
 def _adam_steps(learner: Learner, name: str) -> int:
     learner.engine.flush()
-    state = getattr(learner.algo.impl.modules, name).optim.state_dict()["state"]
+    state = getattr(learner.algo.impl.modules, name).state_dict()["state"]
     return max((int(each["step"]) for each in state.values()), default=0)
 
 
 def test_where_nothing_is_gained_it_is_sac_to_the_byte() -> None:
-    agent, alone = hybrid_of(HOPELESS, replace(TURNS, sigma=1e-9, learning_rate=1e-9)), learner_of()
+    agent, alone = hybrid_of(NOTHING), learner_of()
     row = trained(agent)
     trained(alone)
     assert row["online/evolution_turns"] == 3.0
-    assert row["online/evolution_accepted"] == 0.0
+    assert row["online/evolution_accepted"] == row["online/evolution_gain"] == 0.0
     assert saved(agent.learner.state_dict()) == saved(alone.state_dict())
 
 
@@ -110,9 +113,3 @@ def test_an_interrupted_hybrid_goes_on_to_the_same_bytes() -> None:
 def test_settings_that_it_does_not_read_are_refused(setting: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         from_dict(HybridAgentConfig, setting)
-
-
-def test_the_trial_of_equal_policies_has_no_difference() -> None:
-    agent = hybrid_of(logged_market("M3", seed=2), replace(TURNS, sigma=1e-9, learning_rate=1e-9))
-    row = trained(agent)
-    assert np.isclose(row["online/evolution_gain"], 0.0, atol=1e-6)
