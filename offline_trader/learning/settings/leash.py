@@ -26,7 +26,7 @@ class LeashConfig:
         updates: of critics and actor at most: further ones find what noise left in the rewards.
     """
 
-    distance: float = 2.5
+    distance: float = 3.0
     n_critics: int = 10
     learning_rate: float = 1e-3
     temperature: float = 0.02

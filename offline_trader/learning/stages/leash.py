@@ -20,18 +20,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from offline_trader.learning.agents import Learner, online_learner
 from offline_trader.learning.data import Transitions
 from offline_trader.learning.settings import LearnerConfig, LeashConfig
-from offline_trader.learning.stages.direct.forecast import fit_forecast
-from offline_trader.learning.stages.direct.market import Log
 
-__all__ = ["Leash", "foretold_rewards", "holds_on", "leashed"]
+__all__ = ["Leash", "holds_on", "leashed"]
 
 _ALGORITHMS = ("cql", "sac")
-_FEATURES = 192
 _MEASURED, _MOST_ROWS = 1_024, 100_000
 # From a tight leash to a longer one, and back at once: a policy that has run far does not return.
 _FIRST, _RISE, _FALL, _MOST = 10.0, 0.5, 0.1, 1e4
@@ -61,29 +57,6 @@ def leashed(
     leash = Leash(trained, data, config, seed)
     trained.set_spread(max(leash.deviation, _LEAST_SPREAD))
     return trained, leash
-
-
-def foretold_rewards(data: Transitions, seed: int) -> NDArray[np.float32]:
-    """[M] the rewards as far as state and action foretell them, each by a fit without it.
-
-    A realised reward is nearly all noise, and critics fit it. What a ridge regression on random
-    rectified features (Rahimi & Recht 2008) of state, action and what a linear regression on the
-    state leaves of the action says of a reward that it has not seen is what can be learned of it;
-    where that is nothing, it is the mean, by the shrinkage of the direct stage's forecast, and a
-    policy stays.
-    """
-    known = np.column_stack([data.observations, np.ones(len(data))]).astype(np.float64)
-    away = data.actions - known @ np.linalg.lstsq(known, data.actions, rcond=None)[0]
-    inputs = np.concatenate([data.observations, data.actions, away], axis=1).astype(np.float64)
-    spread = inputs.std(axis=0)
-    inputs = (inputs - inputs.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)
-    rng = np.random.default_rng(seed)
-    weights = rng.standard_normal((inputs.shape[1], _FEATURES)) / math.sqrt(inputs.shape[1])
-    hidden = np.maximum(inputs @ weights + rng.uniform(-1.0, 1.0, _FEATURES), 0.0)
-    features = np.concatenate([inputs, hidden], axis=1).astype(np.float32)
-    gains = data.rewards.astype(np.float64)[:, None]
-    log = Log(features, gains, np.array([[0, len(data)]], dtype=np.int64))
-    return fit_forecast(log).values[:, 0].astype(np.float32)
 
 
 class Leash:

@@ -24,7 +24,8 @@ from offline_trader.learning.data import (
 )
 from offline_trader.learning.settings import OfflineConfig
 from offline_trader.learning.stages.counterfactual import find_replay, unconstrained
-from offline_trader.learning.stages.leash import foretold_rewards, holds_on, leashed
+from offline_trader.learning.stages.foretold import foretold_rewards
+from offline_trader.learning.stages.leash import holds_on, leashed
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -94,7 +95,7 @@ def train_offline(
     data, further = chain.dataset(transitions) if chain else (transitions, {})
     held = replay is None and holds_on(learner.config, config.leash)
     if held and len(data) <= config.leash.most_foretold:
-        data = replace(data, rewards=foretold_rewards(data, seed))
+        data = replace(data, rewards=foretold_rewards(data))
     learner.fit_reward_scale(data.rewards)
     trained, leash = learner, None
     if replay is not None:
