@@ -32,7 +32,7 @@ class LeashConfig:
     temperature: float = 0.02
     least_weight: float = 0.3
     most_foretold: int = 500_000
-    updates: int = 1_000
+    updates: int = 1_200
 
     def __post_init__(self) -> None:
         positive(self, "n_critics", "learning_rate", "temperature", "least_weight")

@@ -33,6 +33,8 @@ __all__ = ["foretold_rewards"]
 _DECIDED = 0.5
 """A number of the next state is the action's where it leaves less than this share of what a
 regression on the state alone leaves."""
+_CERTAIN = 1e-6
+"""A number of which a regression on the state alone leaves less is not the action's."""
 _LEAST_VARIANCE = 0.01
 """Of a row, as a share of the mean one's: what a row may weigh is bounded."""
 _ROUNDS = 3
@@ -73,14 +75,13 @@ def _scaled(values: NDArray[np.float32]) -> FloatArray:
 
 def _decided(data: Transitions) -> tuple[FloatArray, FloatArray]:
     """[M, D] the numbers of the next state that the action decides, and [M, D] their changes."""
-    state, action, following = (
-        each.astype(np.float64) for each in (data.observations, data.actions, data.next_observations)
-    )
+    arrays = (data.observations, data.actions, data.next_observations)
+    state, action, following = (each.astype(np.float64) for each in arrays)
     alone = np.column_stack([state, np.ones(len(state))])
     both = np.column_stack([alone, action])
     without, fitted = (x @ np.linalg.lstsq(x, following, rcond=None)[0] for x in (alone, both))
     left, least = (np.square(following - each).mean(axis=0) for each in (without, fitted))
-    columns = least < _DECIDED * left
+    columns = (least < _DECIDED * left) & (left > _CERTAIN * following.var(axis=0))
     after, changes = fitted[:, columns], (fitted - state)[:, columns]
     return tuple(each / np.maximum(each.std(axis=0), _TINY) for each in (after, changes))
 
@@ -111,4 +112,4 @@ def _variance(squared: FloatArray, features: FloatArray) -> FloatArray:
         variance = np.maximum(variance, max(_LEAST_VARIANCE * float(variance.mean()), _TINY))
         weights = 1.0 / variance
         weights /= weights.mean()
-    return variance
+    return np.asarray(variance)

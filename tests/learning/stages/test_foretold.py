@@ -9,10 +9,10 @@ import pytest
 
 from offline_trader.evaluation.known_optimum import make_dataset
 from offline_trader.learning.stages.foretold import foretold_rewards
-from offline_trader.types import FloatArray
+from offline_trader.types import FloatArray, Observations
 
 
-def _beyond_the_state(observations: FloatArray, values: FloatArray) -> FloatArray:
+def _beyond_the_state(observations: Observations, values: FloatArray) -> FloatArray:
     """What a regression on the state alone leaves: how actions in one state differ."""
     s = np.asarray(observations, dtype=np.float64)
     x = np.column_stack([np.ones(len(s)), s, s**2, s[:, :1] * s[:, 1:], np.abs(s)])
