@@ -344,7 +344,8 @@ def main() -> None:
         folder, clients = make()
         figures += malformed(folder, clients, given.requests, given.schemathesis)
         shutil.rmtree(folder)
-    publish("serving_faults", figures, seeds=[given.seed], facts=vars(given))
+    facts = vars(given) | {"schemathesis": bool(given.schemathesis)}
+    publish("serving_faults", figures, seeds=[given.seed], facts=facts)
 
 
 if __name__ == "__main__":

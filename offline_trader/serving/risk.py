@@ -12,9 +12,10 @@ and a person brings them back, with a reason (:func:`rearmed`).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from offline_trader.errors import ConfigError
 from offline_trader.serving.exchange_hours import hours_of
@@ -173,7 +174,7 @@ def review(limits: RiskLimits, before: RiskState, asked: Proposal) -> tuple[Risk
     units, reasons = _cut(limits, state, asked)
     if units != 0.0:
         counted = {"orders_today": state.orders_today + 1, "ordered_at": asked.bar_time}
-        state = RiskState(**{**vars(state), **counted})
+        state = _state_of({**vars(state), **counted})
     return state, Verdict(units, reasons)
 
 
@@ -222,10 +223,17 @@ def _counted(
             kept |= {"day": today, "day_equity": asked.equity, "orders_today": 0}
         kept["peak"] = max(before.peak, asked.equity)
         worse += _losses(limits, kept["day_equity"], kept["peak"], asked.equity)
-    state = RiskState(**kept)
+    state = _state_of(kept)
     for severity, reason in worse:
         state = state.worse(severity, reason)
     return state
+
+
+def _state_of(kept: Mapping[str, Any]) -> RiskState:
+    """As ``RiskState(**kept)``, which sets every field of a frozen class one by one."""
+    made = object.__new__(RiskState)
+    made.__dict__.update(kept)
+    return made
 
 
 def _losses(
