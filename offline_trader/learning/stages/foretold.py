@@ -97,7 +97,7 @@ def _weighted(features: FloatArray, rewards: FloatArray, weights: FloatArray) ->
     mean = float(root @ rewards / root.sum())
     scaled = (root[:, None] * (features - centre)).astype(np.float32)
     log = Log(scaled, (root * (rewards - mean))[:, None], np.array([[0, len(rewards)]]))
-    return np.asarray(mean + fit_forecast(log).values[:, 0] / root)
+    return np.asarray(mean + fit_forecast(log, powers=(0.0,)).values[:, 0] / root)
 
 
 def _variance(squared: FloatArray, features: FloatArray) -> FloatArray:

@@ -10,6 +10,12 @@ forecast by a ridge regression (Hoerl & Kennard 1970) that was fitted on the oth
 embargo around the block. The penalty is the one with the smallest out-of-fold error; a penalty
 without bound, which foretells the mean, is among them.
 
+Thirty features of which one tells something hide it from a ridge regression: each of them gets its
+share of what the penalty leaves. So the features are also tried scaled by the size of their own
+correlation with the gain, and by its square (marginal regression as the weights of an adaptive
+penalty: Zou 2006; Huang, Ma & Zhang 2008), computed where the regression is fitted. Where all
+features tell a little, plain ridge has the smaller error and is taken.
+
 The best of several errors is too good: where nothing can be foretold some penalty wins by luck. So
 the forecast's distance to the mean is shrunk by ``max(0, 1 − 1/t²)``, the positive part of James &
 Stein's factor, t being the ratio of the slope of the gains on their out-of-fold forecasts to its
@@ -18,6 +24,7 @@ standard error: a slope within one standard error of zero, or below zero, leaves
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +36,8 @@ __all__ = ["Forecast", "fit_forecast"]
 
 _TINY = 1e-300
 _PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
+_POWERS = (0.0, 1.0, 2.0)
+"""Of the correlations that features are scaled by; 0: plain ridge."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Forecast:
     Attributes:
         values: [R, G] float64; row t's model has not seen the gains of its block.
         penalties: [G] chosen penalty, per row fitted on and unit variance of a feature.
+        powers: [G] chosen power of the correlations by which features were scaled.
         r2: [G] out-of-fold share of the gains' variance around their mean that is foretold;
             below 0 where there is nothing to foretell (the mean has not seen its block either),
             0 for gains that do not vary.
@@ -48,13 +58,16 @@ class Forecast:
 
     values: FloatArray
     penalties: FloatArray
+    powers: FloatArray
     r2: FloatArray
     shrinkage: FloatArray
     coefficients: FloatArray
     intercept: FloatArray
 
 
-def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
+def fit_forecast(
+    log: Log, folds: int = 5, embargo: int = 5, powers: Sequence[float] = _POWERS
+) -> Forecast:
     """Cross-fitted ridge forecasts of ``log.gains`` from ``log.features``.
 
     Args:
@@ -62,17 +75,18 @@ def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
             share a calendar are cut at the same dates.
         folds: blocks in time.
         embargo: rows before and after a block that are not fitted on either.
+        powers: of the correlations that features are scaled by, the first taken where they tie.
     """
     blocks = _blocks(log, folds)
     x = np.asarray(log.features, dtype=np.float64)
     centre, spread = x.mean(axis=0), x.std(axis=0)
     x = (x - centre) / np.where(spread > 0.0, spread, 1.0)
-    found = np.zeros((len(_PENALTIES), *log.gains.shape))
+    found = np.zeros((len(powers) * len(_PENALTIES), *log.gains.shape))
     for block in range(folds):
         inside = blocks == block
         if inside.any():
             fitted_on = ~inside & ~_near(log.series, inside, embargo)
-            found[:, inside] = _ridge(x[fitted_on], log.gains[fitted_on], x[inside])
+            found[:, inside] = _ridge(x[fitted_on], log.gains[fitted_on], x[inside], powers)
     best = np.square(found - log.gains).mean(axis=1).argmin(axis=0)
     columns = np.arange(log.gains.shape[1])
     variance, mean = log.gains.var(axis=0), log.gains.mean(axis=0)
@@ -81,11 +95,12 @@ def fit_forecast(log: Log, folds: int = 5, embargo: int = 5) -> Forecast:
     kept = np.array([_shrinkage(*pair) for pair in pairs])
     values = np.ascontiguousarray(means + kept * (values - means))
     error = np.square(values - log.gains).mean(axis=0)
-    fitted = _coefficients(x, log.gains)[best, :, columns].T * kept
+    fitted = _coefficients(x, log.gains, powers)[best, :, columns].T * kept
     fitted /= np.where(spread > 0.0, spread, 1.0)[:, None]
     return Forecast(
         values=values,
-        penalties=np.array(_PENALTIES)[best],
+        penalties=np.array(_PENALTIES)[best % len(_PENALTIES)],
+        powers=np.asarray(powers)[best // len(_PENALTIES)],
         r2=np.where(variance > 0.0, 1.0 - error / np.maximum(variance, _TINY), 0.0),
         shrinkage=kept,
         coefficients=fitted,
@@ -104,18 +119,39 @@ def _shrinkage(forecast: FloatArray, gains: FloatArray) -> float:
     return 0.0 if slope <= 0.0 else max(0.0, 1.0 - noise / slope**2)
 
 
-def _ridge(x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
-    """[penalties, rows of ``at``, G] forecasts."""
+def _ridge(x: FloatArray, gains: FloatArray, at: FloatArray, powers: Sequence[float]) -> FloatArray:
+    """[candidates, rows of ``at``, G] forecasts."""
     if len(x) < 2:
-        return np.zeros((len(_PENALTIES), len(at), gains.shape[1]))
-    return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ _coefficients(x, gains))
+        return np.zeros((len(powers) * len(_PENALTIES), len(at), gains.shape[1]))
+    found = _coefficients(x, gains, powers)
+    return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ found)
 
 
-def _coefficients(x: FloatArray, gains: FloatArray) -> FloatArray:
+def _coefficients(x: FloatArray, gains: FloatArray, powers: Sequence[float]) -> FloatArray:
+    """[candidates, F, G] coefficients: all penalties of the first power, then of the next one."""
+    centred, gained = x - x.mean(axis=0), gains - gains.mean(axis=0)
+    among, with_gains = centred.T @ centred / len(x), centred.T @ gained / len(x)
+    found = []
+    for power in powers:
+        if power == 0.0:
+            found.append(_penalised(among, with_gains))
+            continue
+        spread = np.sqrt(np.maximum(among.diagonal(), _TINY))
+        size = np.abs(with_gains) / spread[:, None]
+        scales = (size / np.maximum(size.max(axis=0), _TINY)) ** power
+        columns = [
+            scale[:, None]
+            * _penalised(scale[:, None] * among * scale, (scale * covariance)[:, None])
+            for scale, covariance in zip(scales.T, with_gains.T, strict=True)
+        ]
+        found.append(np.concatenate(columns, axis=2))
+    return np.concatenate(found)
+
+
+def _penalised(among: FloatArray, with_gains: FloatArray) -> FloatArray:
     """[penalties, F, G] ridge coefficients, by the eigenvectors of the features' covariance."""
-    centred = x - x.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
-    covariance = vectors.T @ (centred.T @ (gains - gains.mean(axis=0)) / len(x))
+    values, vectors = np.linalg.eigh(among)
+    covariance = vectors.T @ with_gains
     shrunk = [1.0 / (np.maximum(values, 0.0) + penalty) for penalty in _PENALTIES]
     return np.stack([vectors @ (each[:, None] * covariance) for each in shrunk])
 
