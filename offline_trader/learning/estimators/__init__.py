@@ -10,15 +10,27 @@ if TYPE_CHECKING:
         centred_ranks,
         pair_noise,
     )
+    from offline_trader.learning.estimators.options import (
+        arrival_value,
+        best_available,
+        option_target,
+        smdp_target,
+        termination_loss,
+    )
     from offline_trader.learning.estimators.shaping import shaping_reward
     from offline_trader.learning.estimators.trajectories import VTrace, vtrace
 
 __all__ = [
     "VTrace",
     "antithetic_slope",
+    "arrival_value",
+    "best_available",
     "centred_ranks",
+    "option_target",
     "pair_noise",
     "shaping_reward",
+    "smdp_target",
+    "termination_loss",
     "vtrace",
 ]
 
