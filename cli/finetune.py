@@ -46,6 +46,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --her exposure --run runs/her",
     "offline-trader finetune runs/pretrain --agent evolution --run runs/evolved",
     "offline-trader finetune runs/pretrain --agent hybrid --run runs/hybrid",
+    "offline-trader finetune runs/pretrain --agent options --run runs/options",
     "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
@@ -62,7 +63,8 @@ def command(
         typer.Option(
             "--agent",
             help="What learns: sac; direct, through the portfolio's gradient; evolution, without "
-            "one; or hybrid, sac with turns of evolution.",
+            "one; hybrid, sac with turns of evolution; or options, a controller that chooses "
+            "among stretches of behaviour.",
         ),
     ] = None,
     curriculum: Annotated[

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from offline_trader.evaluation.judging.goal_sweep import sweep_goals
     from offline_trader.evaluation.judging.judgement import ComparatorCurve, TrialRecord, judge
     from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
+    from offline_trader.evaluation.judging.option_use import (
+        OptionTrace,
+        OptionTrader,
+        option_trace,
+        option_use,
+    )
     from offline_trader.evaluation.judging.options import EvaluateOptions
     from offline_trader.evaluation.judging.record import (
         ActionMap,
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
         GoalPoint,
         GoalSweep,
         InstrumentRow,
+        OptionRow,
+        OptionUse,
         RegimeRow,
         Robustness,
         ScoreRow,
@@ -47,6 +55,10 @@ __all__ = [
     "InstrumentRow",
     "LEDGER_FOLDER",
     "LEDGER_NAME",
+    "OptionRow",
+    "OptionTrace",
+    "OptionTrader",
+    "OptionUse",
     "PairedDifference",
     "RegimeRow",
     "ComparatorCurve",
@@ -61,6 +73,8 @@ __all__ = [
     "above_zero",
     "evaluate",
     "judge",
+    "option_trace",
+    "option_use",
     "seed_study",
     "side_by_side",
     "sweep_goals",

@@ -39,6 +39,8 @@ __all__ = [
     "GoalPoint",
     "GoalSweep",
     "InstrumentRow",
+    "OptionRow",
+    "OptionUse",
     "RegimeRow",
     "Robustness",
     "ScoreRow",
@@ -318,6 +320,49 @@ class GoalSweep:
 
 
 @dataclass(frozen=True)
+class OptionRow:
+    """What a policy did with one option.
+
+    Attributes:
+        name: of the option.
+        bars: decisions on which it ran.
+        starts: times that it began.
+        share: of all decisions.
+        duration: mean bars from its beginning to the next option's; None where it never began.
+        chosen: share of the choices in which it might have begun that were for it; None: none.
+        regimes: share of the decisions in each regime on which it ran; None: no such bars.
+    """
+
+    name: str
+    bars: int
+    starts: int
+    share: float
+    duration: float | None
+    chosen: float | None
+    regimes: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class OptionUse:
+    """Which options a policy chose, when and for how long.
+
+    Attributes:
+        rows: one an option.
+        regimes: names of the regimes.
+        switches: share of the decisions in each regime at which an option began; None: no such
+            bars.
+        timeline: [D] number of the option that ran, of the first instrument.
+        instrument: its name.
+    """
+
+    rows: tuple[OptionRow, ...]
+    regimes: tuple[str, ...]
+    switches: tuple[float | None, ...]
+    timeline: FloatArray
+    instrument: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One policy, expert or imported result over one range of bars.
 
@@ -346,6 +391,7 @@ class Evaluation:
         lots: the best and the worst closed FIFO lots.
         instruments, regimes, robustness, action_map: see their classes.
         goals: desired beside achieved; None for a policy that takes no goal.
+        options: which options were chosen, when; None for a policy that chooses among none.
         gates, windows, seeds, stages, oracle, known_optimum: attached where they were evaluated.
         notes: what a reader must know (short range, missing parts).
     """
@@ -384,6 +430,7 @@ class Evaluation:
     trials_counted: str = ""
     market: tuple[str, ...] = ()
     goals: GoalSweep | None = None
+    options: OptionUse | None = None
 
     @property
     def verdict_reasons(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from offline_trader.evaluation.report.blocks import Section
 from offline_trader.evaluation.report.evidence import evidence_sections
 from offline_trader.evaluation.report.goals import goals_section
 from offline_trader.evaluation.report.labels import named
+from offline_trader.evaluation.report.options import options_section
 from offline_trader.evaluation.report.performance import performance_sections
 from offline_trader.evaluation.report.png import write_pngs
 from offline_trader.evaluation.report.svg import draw
@@ -29,6 +30,8 @@ def report_sections(evaluation: Evaluation) -> list[Section]:
     behaviour = behaviour_sections(evaluation)
     if evaluation.goals is not None:  # of policies that take one
         behaviour.append(goals_section(evaluation.goals))
+    if evaluation.options is not None:  # of policies that choose among some
+        behaviour.append(options_section(evaluation.options))
     return [*performance_sections(evaluation), evidence[0], *behaviour, *evidence[1:]]
 
 

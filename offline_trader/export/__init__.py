@@ -24,11 +24,18 @@ if TYPE_CHECKING:
     )
     from offline_trader.export.model_file import (
         ModelFile,
+        OptionStates,
         is_foreign,
         read_model,
         read_plain_graph,
     )
     from offline_trader.export.onnx_model import ExportResult, export_onnx, torch_policy
+    from offline_trader.export.option_model import (
+        OnnxOptions,
+        export_options,
+        open_model,
+        option_parity,
+    )
     from offline_trader.export.runtime import ModelSession, OnnxPolicy
     from offline_trader.interrupts import stop_on_interrupt
 
@@ -38,11 +45,16 @@ __all__ = [
     "ManifestFacts",
     "ModelFile",
     "ModelSession",
+    "OnnxOptions",
     "OnnxPolicy",
+    "OptionStates",
     "ParityReport",
     "adopt_onnx",
     "export_onnx",
+    "export_options",
     "is_foreign",
+    "open_model",
+    "option_parity",
     "parity",
     "read_manifest",
     "read_model",

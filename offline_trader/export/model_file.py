@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from offline_trader.codec import from_json, parse_json
-from offline_trader.errors import DataError, SchemaMismatch
+from offline_trader.codec import Facts, from_json, parse_json
+from offline_trader.errors import ConfigError, DataError, SchemaMismatch
 from offline_trader.export.manifest import EXPORT_KIND, described, load_json
 from offline_trader.goals import GoalTask
 from offline_trader.hashing import bytes_sha256
@@ -29,8 +29,10 @@ __all__ = [
     "CONTENT_HASH",
     "GOAL",
     "INPUTS",
+    "OPTIONS",
     "UNSTAMPED",
     "ModelFile",
+    "OptionStates",
     "is_foreign",
     "read_model",
     "read_plain_graph",
@@ -41,6 +43,7 @@ _OWN = "offline_trader."
 CONTENT_HASH = "offline_trader.content_sha256"
 UNSTAMPED = "0" * 64
 GOAL = "offline_trader.goal"
+OPTIONS = "offline_trader.options"
 INPUTS = ("observation", "progress", "goal")
 """Inputs of the graph; a policy that takes no goal has the first alone."""
 _ENTRY = re.compile(re.escape(CONTENT_HASH.encode()) + rb"\x12\x40([0-9a-f]{64})")
@@ -58,6 +61,32 @@ _INSIDE: dict[str, dict[int, str]] = {
 _FOREIGN = "an ONNX file written by `offline-trader export`"
 
 
+@dataclass(frozen=True)
+class OptionStates(Facts):
+    """What a policy that chooses among options keeps of every lane from bar to bar.
+
+    Attributes:
+        names: of the options.
+        columns: of a lane's state.
+        initial: the state of a lane in which nothing runs yet.
+
+    Raises:
+        ConfigError: another number of columns than of values.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    initial: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names or len(self.columns) != len(self.initial):
+            raise ConfigError(
+                f"{len(self.names)} options, {len(self.columns)} columns of a state and "
+                f"{len(self.initial)} values",
+                expected="options, and a value a column",
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class ModelFile:
     """An exported model, not yet opened.
@@ -70,6 +99,7 @@ class ModelFile:
             of progress and goal behind, where it takes a goal.
         metadata: the facts that the export stored.
         task: the goal that it takes, with its default; None: none.
+        options: what it keeps of every lane, where it chooses among options; None: nothing.
     """
 
     path: Path
@@ -78,6 +108,7 @@ class ModelFile:
     scaler: dict[str, list[float]]
     metadata: dict[str, Any]
     task: GoalTask | None = None
+    options: OptionStates | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -126,6 +157,7 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
         scaler=_scaler(path, properties, layout.size + further),
         metadata=_mapping(path, properties, "offline_trader.metadata"),
         task=task,
+        options=_options(path, properties),
     )
 
 
@@ -318,6 +350,12 @@ def _task(path: Path, properties: Mapping[str, str]) -> GoalTask | None:
     if not task:
         raise DataError(f"{path}: {GOAL} is of kind {task.kind!r}", expected=_FOREIGN)
     return task
+
+
+def _options(path: Path, properties: Mapping[str, str]) -> OptionStates | None:
+    if OPTIONS not in properties:
+        return None
+    return from_json(OptionStates, _mapping(path, properties, OPTIONS), f"{path}: the options")
 
 
 def _scaler(path: Path, properties: Mapping[str, str], size: int) -> dict[str, list[float]]:

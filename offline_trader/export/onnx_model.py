@@ -20,7 +20,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -45,6 +45,7 @@ __all__ = [
     "ExportResult",
     "export_onnx",
     "torch_policy",
+    "traced",
     "write_proto",
 ]
 
@@ -135,7 +136,8 @@ def export_onnx(
     _refuse_paths(facts, "metadata")  # before the second that tracing takes
     further = _further(task)
     model = _wrap(actor, scaler, layout, further)
-    proto = _trace(model, (layout.size, *further))
+    widths = dict(zip(INPUTS, (layout.size, *further), strict=False))
+    proto = traced(_GoalActor(model) if task else model, widths, ("action",), model.mean.device)
     return write_proto(proto, scaler, layout, Path(path), facts, task)
 
 
@@ -146,6 +148,7 @@ def write_proto(
     path: Path,
     facts: Mapping[str, Any],
     task: GoalTask | None = None,
+    told: Mapping[str, object] | None = None,
 ) -> ExportResult:
     """Writes a graph from ``observation`` to ``action`` with all that it says of itself.
 
@@ -154,13 +157,17 @@ def write_proto(
         scaler, layout, path: as for :func:`export_onnx`.
         facts: the metadata.
         task: of a policy that takes a goal.
+        told: further entries beside the metadata, by name.
 
     Raises:
         ConfigError: the metadata holds a path of this machine.
     """
     _refuse_paths(facts, "metadata")
     _strip(proto)
-    _describe(proto, scaler, layout, dict(facts), task)
+    entries = {name: _canonical(value) for name, value in (told or {}).items()}
+    if task:
+        entries[GOAL] = _canonical(plain(task))
+    _describe(proto, scaler, layout, dict(facts), entries)
     onnx.checker.check_model(proto, full_check=True)
     payload = stamp(proto.SerializeToString(deterministic=True))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -274,17 +281,29 @@ def _quiet() -> Iterator[None]:
             each.setLevel(level)
 
 
-def _trace(model: _ScaledActor, widths: tuple[int, ...]) -> onnx.ModelProto:
-    device = model.mean.device
+def traced(
+    model: torch.nn.Module,
+    widths: Mapping[str, int],
+    outputs: Sequence[str],
+    device: torch.device | str = "cpu",
+) -> onnx.ModelProto:
+    """The graph of ``model``, whose inputs are float32 [B, w] each, B free.
+
+    Args:
+        model: is evaluated as it is, without dropout.
+        widths: w of every input by name, in the order of the model's arguments.
+        outputs: names of what it answers.
+        device: of the model.
+    """
     batch = torch.export.Dim("batch")
     with _quiet(), _evaluating(model), torch.no_grad():
         program = torch.onnx.export(
-            model if len(widths) == 1 else _GoalActor(model),
-            tuple(torch.zeros(2, width, device=device) for width in widths),
+            model,
+            tuple(torch.zeros(2, width, device=device) for width in widths.values()),
             dynamo=True,
             verbose=False,
-            input_names=list(INPUTS[: len(widths)]),
-            output_names=["action"],
+            input_names=list(widths),
+            output_names=list(outputs),
             dynamic_shapes=tuple({0: batch} for _ in widths),
             opset_version=OPSET,
             external_data=False,
@@ -318,7 +337,7 @@ def _describe(
     scaler: Scaler,
     layout: ObservationLayout,
     facts: dict[str, Any],
-    task: GoalTask | None,
+    told: Mapping[str, str],
 ) -> None:
     proto.producer_name = "offline-trader"
     proto.producer_version = __version__
@@ -331,9 +350,8 @@ def _describe(
         "offline_trader.scaler": _canonical(_scaler_dict(scaler)),
         "offline_trader.metadata": _canonical(facts),
         CONTENT_HASH: UNSTAMPED,
+        **told,
     }
-    if task:
-        entries[GOAL] = _canonical(plain(task))
     for key in sorted(entries):
         prop = proto.metadata_props.add()
         prop.key, prop.value = key, entries[key]

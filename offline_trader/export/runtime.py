@@ -46,7 +46,8 @@ class OnnxPolicy:
         goal: what a policy that takes a goal aims at; None: the default that it states.
 
     Raises:
-        ConfigError: a goal for a policy that takes none, or one that cannot be.
+        ConfigError: a goal for a policy that takes none, or one that cannot be; or a policy that
+            keeps a state, which :func:`~offline_trader.export.open_model` opens.
         DataError: the file is missing, damaged, or no policy of this toolkit.
         SchemaMismatch: the file's layout is not ``expected_layout``; both hashes are named.
 
@@ -58,7 +59,10 @@ class OnnxPolicy:
         metadata: the facts that the export stored.
         task: the goal that it takes; None: none.
         goal: what it aims at: ``goal``, or the default that the file states.
+        keeps_state: whether its decisions depend on those before.
     """
+
+    keeps_state = False
 
     def __init__(
         self,
@@ -72,6 +76,12 @@ class OnnxPolicy:
         self.file, self.path = file, file.path
         self.layout, self.scaler, self.metadata = file.layout, file.scaler, file.metadata
         self.task = file.task
+        if file.options is not None and not self.keeps_state:
+            raise ConfigError(
+                f"{self.path.name} chooses among options: it keeps a state from bar to bar",
+                expected="a policy that decides by the observation alone",
+                hint="evaluate and open_model carry the state; the server and its sessions do not",
+            )
         if goal is not None and self.task is None:
             raise ConfigError(f"a goal of {goal:g} for {self.path.name}", expected="no goal")
         self.goal = 0.0 if self.task is None else self.task.default
@@ -81,10 +91,15 @@ class OnnxPolicy:
         self._further: tuple[int, ...] = () if self.task is None else (len(self.task.progress), 1)
         self._session = ModelSession(file.payload, str(self.path))
         self._run = self._session.run
-        self._session.require_signature((self._width, *self._further))
+        self._require_signature()
         self._require_decisions()
         if expected_layout is not None:
             self.require_layout(expected_layout)
+
+    def _require_signature(self) -> None:
+        """Refuse a graph of other inputs or outputs."""
+        widths = dict(zip(INPUTS, (self._width, *self._further), strict=False))
+        self._session.require_signature(widths, {"action": 1})
 
     @property
     def layout_hash(self) -> str:
@@ -143,6 +158,18 @@ class OnnxPolicy:
             DataError: wrong width, or a NaN or infinite value; the row and column are named. Or
                 the model fails, or answers something else than a finite action a row.
         """
+        batch = self._checked(observations)
+        feeds = {"observation": batch}
+        if self.task is not None:
+            feeds |= self.goal_feeds(len(batch), progress, goal)
+        return self._answer(self._run(_OUTPUTS, feeds)[0], len(batch))
+
+    def _checked(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The observations as the graph takes them.
+
+        Raises:
+            DataError: another width, or a value that is not finite.
+        """
         batch = np.ascontiguousarray(observations, dtype=np.float32)
         if batch.ndim != 2 or batch.shape[1] != self._width:
             raise DataError(
@@ -152,16 +179,20 @@ class OnnxPolicy:
         # A product of rows takes a fifth of the time; squares that overflow are looked at closely.
         if not math.isfinite(np.vdot(batch, batch)) and not np.isfinite(batch).all():
             self._name_first_bad(batch)
-        feeds = {"observation": batch}
-        if self.task is not None:
-            feeds |= self.goal_feeds(len(batch), progress, goal)
-        result: NDArray[np.float32] = self._run(_OUTPUTS, feeds)[0]
-        if result.shape == (1, 1) == (len(batch), 1) and -1.0 <= result[0, 0] <= 1.0:
+        return batch
+
+    def _answer(self, result: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+        """The graph's actions for n observations.
+
+        Raises:
+            DataError: something else than a finite action a row.
+        """
+        if result.shape == (1, 1) == (n, 1) and -1.0 <= result[0, 0] <= 1.0:
             return result
-        if result.shape != (len(batch), 1):
+        if result.shape != (n, 1):
             raise DataError(
-                f"{self.path} answers {len(batch)} observations with shape {result.shape}",
-                expected=f"({len(batch)}, 1): one action a row",
+                f"{self.path} answers {n} observations with shape {result.shape}",
+                expected=f"({n}, 1): one action a row",
                 hint=_EXPORT,
             )
         if not np.isfinite(result).all():
@@ -302,13 +333,11 @@ class ModelSession:
         """What the graph answers: name, type and shape of each."""
         return list(self._session.get_outputs())
 
-    def require_signature(self, widths: Sequence[int]) -> None:
-        """Refuse a graph that is not observations [N, w] to actions [N, 1], all of float32; with
-        three widths it takes progress and goal, too."""
-        for kind, names, columns in (
-            ("input", list(INPUTS[: len(widths)]), widths),
-            ("output", _OUTPUTS, [1]),
-        ):
+    def require_signature(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+        """Refuse a graph whose inputs and outputs are not these, each float32 [N, w] with its
+        width w."""
+        for kind, wanted in (("input", inputs), ("output", outputs)):
+            names, columns = list(wanted), wanted.values()
             found = getattr(self._session, f"get_{kind}s")()
             if [each.name for each in found] != names:
                 told = repr(names[0]) if len(names) == 1 else ", ".join(map(repr, names))

@@ -18,7 +18,13 @@ from offline_trader.pipeline.strategies import FoundStrategy
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
     from offline_trader.evaluation.imported import ImportOptions, Source
-    from offline_trader.evaluation.judging import Evaluation, GoalSweep, ScoreRow, WindowRow
+    from offline_trader.evaluation.judging import (
+        Evaluation,
+        GoalSweep,
+        OptionUse,
+        ScoreRow,
+        WindowRow,
+    )
     from offline_trader.pipeline.run_facts import StageRow
 
 __all__ = [
@@ -213,6 +219,7 @@ def evaluate_strategy(
             windows=windows,
             stages=tuple(stage_score(row) for row in strategy.history),
             goals=goal_sweep(strategy, config.env),
+            options=options_of(strategy, config.env),
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:
@@ -232,6 +239,24 @@ def goal_sweep(strategy: FoundStrategy, env: EnvConfig) -> GoalSweep | None:
     policy: Any = strategy.open()
     span = EvaluationRange.from_env(env)
     return sweep_goals(policy, span, env.simulator, chosen=strategy.goal.chosen)
+
+
+def options_of(strategy: FoundStrategy, env: EnvConfig) -> OptionUse | None:
+    """What a policy of options did with them over ``env``'s bars; None for another strategy."""
+    from offline_trader.evaluation.backtest import EvaluationRange
+    from offline_trader.evaluation.judging import option_use
+    from offline_trader.evaluation.measures import regime_labels
+
+    policy: Any = strategy.open()
+    if not hasattr(policy, "decide") or not hasattr(policy, "names"):
+        return None
+    span = EvaluationRange.from_env(env)
+    runs = span.account(policy, env.simulator).backtests
+    labels = [
+        regime_labels(one.bars.close, one.range.start, one.range.stop)[: len(run.actions)]
+        for one, run in zip(span.instruments, runs, strict=True)
+    ]
+    return option_use(policy, runs, labels)
 
 
 def stage_score(row: StageRow) -> ScoreRow:

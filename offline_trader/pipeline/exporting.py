@@ -16,9 +16,11 @@ from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import ModelFacts
 from offline_trader.pipeline.strategies import find_strategy, last_day_seen, source_experts
 from offline_trader.pipeline.trained_runs import (
+    OPTIONS_FILE,
     POLICY_FILE,
     TrainedRun,
     finished_run,
+    options_policy,
     policy_hash,
     trained_policy,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from offline_trader.envs import EnvConfig
     from offline_trader.evaluation.backtest import Backtest
     from offline_trader.export import ExportResult, OnnxPolicy, ParityReport
+    from offline_trader.learning.agents import Learner
     from offline_trader.monitoring import TrainingSummary
     from offline_trader.types import ObservationLayout, Observations, Policy
 
@@ -91,18 +94,31 @@ def export_run(
         SchemaMismatch: the run was trained with another observation layout.
         GateFailed: a collapsed policy without ``force``, or one that differs from torch.
     """
-    from offline_trader.export import export_onnx, refuse_taken_place, torch_policy
-    from offline_trader.learning.agents import DeterministicActor
+    from offline_trader.export import refuse_taken_place
 
     refuse_taken_place(target)
     finished = finished_run(run)
-    facts = finished.facts
-    layout = facts.layout
     learner = trained_policy(finished, unverified=unverified)
+    kind = _exporting if finished.facts.options is None else _exporting_options
+
+    def report() -> None:
+        if refusal is not None:
+            _report(finished, refusal, progress, unverified=unverified)
+
+    return publish_model(kind(finished, learner), target, force=force, refused=report)
+
+
+def _exporting(run: TrainedRun, learner: Learner) -> Exporting:
+    """The policy of a learner."""
+    from offline_trader.export import export_onnx, torch_policy
+    from offline_trader.learning.agents import DeterministicActor
+
+    facts = run.facts
+    layout = facts.layout
     task = None if facts.goal is None else facts.goal.task
     scales, actor = learner.preprocessing, DeterministicActor(learner)
-    described = _description(finished)
-    exported = Exporting(
+    described = _description(run)
+    return Exporting(
         strategy=Conditioned(learner, task) if task else learner,
         layout=layout,
         env=facts.validation_env or facts.env,
@@ -111,14 +127,37 @@ def export_run(
         reference=torch_policy(actor, scales, layout, task=task),
         exact=torch_policy(actor, scales, layout, exact=True, task=task),
         facts=described,
-        parents={"policy": run / POLICY_FILE, **_parents(finished)},
+        parents={"policy": run.path / POLICY_FILE, **_parents(run)},
     )
 
-    def report() -> None:
-        if refusal is not None:
-            _report(finished, refusal, progress, unverified=unverified)
 
-    return publish_model(exported, target, force=force, refused=report)
+def _exporting_options(run: TrainedRun, learner: Learner) -> Exporting:
+    """A controller with its options, compared in states of all kinds."""
+    from offline_trader.export import OptionStates, export_options, option_parity
+    from offline_trader.learning.options import STATE_COLUMNS, fresh_state
+
+    facts, policy = run.facts, options_policy(run, learner)
+    initial = tuple(fresh_state(1)[0].tolist())
+    states = OptionStates(policy.names, STATE_COLUMNS, initial)
+    described = _description(run)
+    return Exporting(
+        strategy=policy,
+        layout=facts.layout,
+        env=facts.validation_env or facts.env,
+        trained_on=facts.env,
+        write=lambda path: export_options(
+            policy.chooser, states, learner.preprocessing, facts.layout, path, to_dict(described)
+        ),
+        reference=policy,
+        exact=None,
+        facts=described,
+        parents={
+            "policy": run.path / POLICY_FILE,
+            "options": run.path / OPTIONS_FILE,
+            **_parents(run),
+        },
+        compare=lambda written, seen: option_parity(written, policy, observations=seen),
+    )
 
 
 def _report(run: TrainedRun, folder: Path, progress: Progress, *, unverified: bool) -> None:
@@ -149,6 +188,8 @@ class Exporting:
             over observations with progress and goal, if it takes one.
         facts: what the model says of itself.
         parents: files, or their hashes, by name.
+        compare: compares the file over observations, of a policy that keeps a state; None: by
+            ``reference`` and ``exact``.
     """
 
     strategy: Policy
@@ -160,6 +201,7 @@ class Exporting:
     exact: Policy | None
     facts: ModelFacts
     parents: Mapping[str, Path | str]
+    compare: Callable[[Any, Observations], ParityReport] | None = None
 
 
 def publish_model(
@@ -206,9 +248,11 @@ def publish_model(
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
         result, report, policy = _write_model(source, target, observations)
-        vectors = write_vectors(
-            policy, feature_set(source.env.features), target, source.env.signals.names
-        )
+        vectors: Mapping[str, str] = {}
+        if not policy.keeps_state:  # which their columns do not hold
+            vectors = write_vectors(
+                policy, feature_set(source.env.features), target, source.env.signals.names
+            )
         written = write_manifest(
             target,
             ManifestFacts(
@@ -269,18 +313,16 @@ def _write_model(
     Raises:
         GateFailed: they differ; what was at ``target`` is still there.
     """
-    from offline_trader.export import OnnxPolicy, parity
+    from offline_trader.export import open_model, parity
 
     candidate = target.with_name(f".{target.name}.tmp")
     try:
         result = source.write(candidate)
-        policy = OnnxPolicy(candidate, expected_layout=source.layout)
-        report = parity(
-            policy,
-            source.reference,
-            exact=source.exact,
-            observations=observations,
-        )
+        policy = open_model(candidate, expected_layout=source.layout)
+        if source.compare is not None:
+            report = source.compare(policy, observations)
+        else:
+            report = parity(policy, source.reference, exact=source.exact, observations=observations)
         if not report.holds:
             raise GateFailed(
                 f"the model differs from the policy by {report.max_abs_difference:.2e}",
@@ -317,6 +359,7 @@ def _description(run: TrainedRun) -> ModelFacts:
         direct_engine=None if facts.direct is None else facts.direct.engine,
         history=facts.history,
         goal=facts.goal,
+        options=facts.options,
     )
 
 

@@ -19,6 +19,12 @@ from offline_trader.pipeline.goal_training import (
     learner_for,
     task_of,
 )
+from offline_trader.pipeline.option_training import (
+    check_options,
+    kept_options,
+    option_loop,
+    options_agent,
+)
 from offline_trader.pipeline.pretraining import check_device, data_hash, logged_bars
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import FinetuneConfig
@@ -67,6 +73,7 @@ def check_parent(
     _check_agent(config)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
+    check_options(config, source)
     if config.goal or source.facts.goal is not None:
         task_of(config, source.facts.goal)
     validation = config.validation.env(config.env)
@@ -88,16 +95,21 @@ def _check_agent(config: FinetuneConfig) -> None:
         "online.forecast_weight": online.forecast_weight > 0,
         "online.anneal=validation": online.anneal == "validation",
     }
-    idle = [name for name, asked in of_rows.items() if asked and config.agent == "direct"]
-    if idle:
+    idle = [name for name, asked in of_rows.items() if asked]
+    if idle and config.agent in ("direct", "options"):
         raise ConfigError(
-            f"agent=direct with {', '.join(idle)}",
-            expected="agent=sac: direct learns neither from sampled rows nor at an entropy",
+            f"agent={config.agent} with {', '.join(idle)}",
+            expected=f"agent=sac: {config.agent} learns neither from its rows nor at an entropy",
         )
 
 
-def _without_critics(online: OnlineConfig) -> OnlineConfig:
-    """``online`` for an agent that has no critics to begin with and no entropy to raise."""
+def _loop_settings(config: FinetuneConfig) -> OnlineConfig:
+    """Of the online loop: ``direct`` has no critics to begin with and no entropy to raise."""
+    if config.agent == "options":
+        return option_loop(config)
+    online = config.online
+    if config.agent != "direct":
+        return online
     answer = "return" if online.on_collapse == "explore" else online.on_collapse
     return replace(online, critic_updates=0, warmup_steps=0, on_collapse=answer)
 
@@ -153,6 +165,7 @@ def finetune(
             **{
                 "online": None,
                 "goal": None,
+                "options": None,
                 **trained,
                 "history": (*source.facts.history, *trained["history"]),
             },
@@ -186,7 +199,6 @@ def _train(
             expected=f"the parent's, {list(source.config.hidden)}",
         )
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
-    directly = config.agent == "direct"  # it learns from the lanes' markets, not from rows
     wanted = config.dataset if config.agent in ("sac", "hybrid") else ""
     offline = load_transitions(wanted, root) if wanted else None
     market = make_lanes(config.online, config.env, config.lanes, lane_seed)
@@ -206,7 +218,7 @@ def _train(
     stage = PlannedStage(
         "online",
         f"online {config.agent}",
-        _without_critics(config.online) if directly else config.online,
+        _loop_settings(config),
         lambda: StageData(transitions=offline, lanes=lanes),
         train_seed,
         validator,
@@ -220,7 +232,11 @@ def _train(
         )
     phases = Phases(run, (stage.name,))
     phases.state_engine(engine, progress)
-    agent = _agent(learner, market, config, learner_seed)
+    agent: Agent
+    if config.agent == "options":
+        agent = options_agent(config, learner, parent, learner_seed)
+    else:
+        agent = _agent(learner, market, config, learner_seed)
     phases.train(agent, stage, progress)
     if config.online.curriculum.enabled and not isinstance(market, Simulator):
         progress.note(f"curriculum: training ended in stage {market.stage}")
@@ -228,6 +244,7 @@ def _train(
     # the scores of a policy that takes a goal are no Sharpe ratios
     facts = phases.stated(validated=isinstance(validator, Validator))
     stated = {**facts, "policy_sha256": saved, "engine": engine}
+    stated["options"] = kept_options(agent, phases)
     if config.goal:
         found = validator if isinstance(validator, GoalValidator) else None
         stated["goal"] = chosen_goal(task, learner, found)

@@ -184,6 +184,13 @@ class Phases:
             temporary.unlink(missing_ok=True)
         return file_sha256(target)
 
+    def save_state(self, name: str, state: Mapping[str, Any]) -> str:
+        """Write tensors, numbers and texts as a file of the run, whole or not at all; its hash."""
+        buffer = io.BytesIO()
+        torch.save(_canonical(state), buffer)
+        self._keep(name, buffer.getvalue())
+        return file_sha256(self._run.path / name)
+
     def _read(self, path: Path) -> dict[str, Any]:
         try:
             payload: dict[str, Any] = torch.load(path, weights_only=True)

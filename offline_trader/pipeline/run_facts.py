@@ -17,6 +17,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.features import Admission
 from offline_trader.goals import GoalTask
 from offline_trader.learning.engines import EngineFacts
+from offline_trader.learning.settings import OptionsConfig
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import ObservationLayout
 
@@ -24,6 +25,7 @@ __all__ = [
     "CloneFacts",
     "GoalFacts",
     "ModelFacts",
+    "OptionFacts",
     "PassedOn",
     "StageFacts",
     "StageRow",
@@ -102,6 +104,19 @@ class GoalFacts(Facts):
 
 
 @dataclass(frozen=True)
+class OptionFacts(Facts):
+    """The controller of options that a policy is.
+
+    Attributes:
+        settings: which options, and how the choice was learned.
+        sha256: of the controller's file in the run.
+    """
+
+    settings: OptionsConfig
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrainingFacts(Facts):
     """What a finished training states.
 
@@ -121,6 +136,7 @@ class TrainingFacts(Facts):
         history: what every stage added, in order, those of the parents first.
         engine: what computed its updates; None in runs of older versions.
         goal: that its policy takes; None: none.
+        options: that its policy chooses among; None: it does not.
     """
 
     dataset: str
@@ -141,6 +157,7 @@ class TrainingFacts(Facts):
     history: tuple[StageRow, ...] = ()
     engine: EngineFacts | None = None
     goal: GoalFacts | None = None
+    options: OptionFacts | None = None
 
     def __post_init__(self) -> None:
         for each in self.experts:
@@ -171,7 +188,7 @@ class TrainingFacts(Facts):
         """JSON form; what the training did not have is left out."""
         optional = {
             *("transitions", "clone", "direct", "offline", "online", "further", "engine"),
-            *("own_features", "goal"),
+            *("own_features", "goal", "options"),
         }
         tree = to_dict(self)
         return {k: v for k, v in tree.items() if v or k not in optional}
@@ -209,6 +226,7 @@ class ModelFacts(Facts):
         direct_engine: the same of the direct stage, if the run had one.
         history: what every stage of its training added.
         goal: that it takes, with its default and how that was chosen; None: none.
+        options: that it chooses among; None: it does not.
     """
 
     command: str = ""
@@ -231,6 +249,7 @@ class ModelFacts(Facts):
     direct_engine: EngineFacts | None = None
     history: tuple[StageRow, ...] = ()
     goal: GoalFacts | None = None
+    options: OptionFacts | None = None
 
     def __post_init__(self) -> None:
         require_seed(self.seed)

@@ -31,6 +31,7 @@ from offline_trader.learning.settings import (
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
+    OptionsConfig,
 )
 from offline_trader.learning.stages import STAGES
 from offline_trader.pipeline.validation import ValidationConfig, day_after
@@ -124,29 +125,33 @@ class _Finetuning(_Training):
         env: the training environment.
         agent: what learns: ``sac`` from steps and offline data; ``direct`` through the gradient
             of the portfolio on the bars of the lanes, which needs neither; ``hybrid``, which is
-            ``sac`` with turns of evolution on the bars of the lanes; or ``evolution`` on the
-            environment's bars, without lanes.
+            ``sac`` with turns of evolution on the bars of the lanes; ``evolution`` on the
+            environment's bars, without lanes; or ``options``, a controller that chooses among
+            stretches of behaviour.
         direct_agent: windows and objective of ``direct``.
         evolution_agent: generations, windows and objective of ``evolution``.
         hybrid_agent: turns, generations, windows and objective of ``hybrid``.
+        options_agent: which options, and how ``options`` learns to choose among them.
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
         goal: that the policy learns to take; of kind ``none``: it earns as much as it can.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    agent: Literal["sac", "direct", "evolution", "hybrid"] = "sac"
+    agent: Literal["sac", "direct", "evolution", "hybrid", "options"] = "sac"
     direct_agent: DirectAgentConfig = field(default_factory=DirectAgentConfig)
     evolution_agent: EvolutionAgentConfig = field(default_factory=EvolutionAgentConfig)
     hybrid_agent: HybridAgentConfig = field(default_factory=HybridAgentConfig)
+    options_agent: OptionsConfig = field(default_factory=OptionsConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
     goal: GoalTask = field(default_factory=GoalTask)
 
     def __post_init__(self) -> None:
         _Training.__post_init__(self)
-        if self.agent not in ("sac", "direct", "evolution", "hybrid"):
-            raise ConfigError(f"agent={self.agent!r}", expected="sac, direct, evolution or hybrid")
+        agents = ("sac", "direct", "evolution", "hybrid", "options")
+        if self.agent not in agents:
+            raise ConfigError(f"agent={self.agent!r}", expected=f"one of {', '.join(agents)}")
         staged = self.online.curriculum.enabled or self.online.difficulty.enabled
         if self.agent == "evolution" and staged:
             raise ConfigError(
@@ -237,6 +242,7 @@ class LineConfig(_Pretraining, _Finetuning):
             direct_agent=self.direct_agent,
             evolution_agent=self.evolution_agent,
             hybrid_agent=self.hybrid_agent,
+            options_agent=self.options_agent,
             online=self.online,
             lanes=self.lanes,
             goal=self.goal,

@@ -94,14 +94,14 @@ def _from_file(path: Path, unverified: bool) -> FoundStrategy:
 
 
 def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:
-    from offline_trader.export import OnnxPolicy, read_model
+    from offline_trader.export import open_model, read_model
 
     file = read_model(path, unverified=unverified)
     facts = from_json(ModelFacts, file.metadata, f"{path}: metadata")
     experts, unasked = _asked(facts.experts)
     return FoundStrategy(
         name=model_name(path),
-        opener=cache(lambda: OnnxPolicy(file)),
+        opener=cache(lambda: open_model(file)),
         env=facts.env,
         seen_until=latest_day(facts.train_range, facts.validation_range),
         experts=experts,

@@ -24,18 +24,23 @@ from offline_trader.runs import Run
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Learner
+    from offline_trader.learning.options import OptionsPolicy
 
 __all__ = [
+    "OPTIONS_FILE",
     "POLICY_FILE",
     "TrainedRun",
     "acting_policy",
     "finished_run",
+    "options_policy",
     "passed_on",
     "policy_hash",
     "trained_policy",
 ]
 
 POLICY_FILE = "policy.d3"
+OPTIONS_FILE = "options.pt"
+"""The controller of a run whose policy chooses among options, beside the policy before it."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +165,36 @@ def trained_policy(run: TrainedRun, *, unverified: bool = False) -> Learner:
     return learner
 
 
-def acting_policy(run: TrainedRun, *, unverified: bool = False) -> Learner | Conditioned:
+def options_policy(run: TrainedRun, learner: Learner) -> OptionsPolicy:
+    """The policy of a run that chooses among options.
+
+    Args:
+        run: with ``facts.options``.
+        learner: the policy before it.
+
+    Raises:
+        ConfigError: an option of the user's own that is not registered here.
+        DataError: the controller's file is not that of the run.
+    """
+    from offline_trader.learning.options import OptionsPolicy, load_options_agent
+
+    facts = run.facts
+    assert facts.options is not None
+    stated = (facts.options.settings, facts.layout, facts.env.simulator)
+    file = run.path / OPTIONS_FILE
+    return OptionsPolicy(load_options_agent(file, facts.options.sha256, learner, *stated).chooser)
+
+
+def acting_policy(
+    run: TrainedRun, *, unverified: bool = False
+) -> Learner | Conditioned | OptionsPolicy:
     """The policy of a finished run over raw observations; one that takes a goal aims at its
     default.
 
     Raises:
-        DataError: as :func:`trained_policy`.
+        DataError: as :func:`trained_policy`, and :func:`options_policy`.
     """
     learner, goal = trained_policy(run, unverified=unverified), run.facts.goal
+    if run.facts.options is not None:
+        return options_policy(run, learner)
     return Conditioned(learner, goal.task) if goal else learner

@@ -58,7 +58,7 @@ class Session:
 
     Raises:
         ConfigError: no rules and none stated, an unknown feature set, or a goal for a model that
-            takes none.
+            takes none; or a model that keeps a state, as one that chooses among options.
         SchemaMismatch: the model reads other columns than the features have.
         DataError: the model cannot be opened, or states rules that are none.
     """

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.settings.leash import LeashConfig
     from offline_trader.learning.settings.offline import OfflineConfig
     from offline_trader.learning.settings.online import OnlineConfig
+    from offline_trader.learning.settings.options import OptionsConfig
     from offline_trader.learning.settings.replay import ReplayConfig
     from offline_trader.learning.settings.shaping import POTENTIALS, ShapingConfig
 
@@ -56,6 +57,7 @@ __all__ = [
     "LeashConfig",
     "OfflineConfig",
     "OnlineConfig",
+    "OptionsConfig",
     "ReplayConfig",
     "POTENTIALS",
     "SACConfig",
