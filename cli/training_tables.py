@@ -46,7 +46,10 @@ def print_training(terminal: Terminal, run: TrainedRun) -> None:
             f"goal: {task.kind} over {task.horizon} bars, by default {task.default:.4g} "
             f"({facts.goal.chosen}); the score is the mean reward over nine goals"
         )
-    elif env is not None:
+    if facts.options is not None:
+        chosen_among = facts.options.settings
+        terminal.line(f"options: {', '.join(chosen_among.names)}, chosen by {chosen_among.method}")
+    if facts.goal is None and env is not None:
         terminal.line(
             f"the score is the net Sharpe ratio a year on {', '.join(env.market)}, {env.start} to "
             f"{env.end}; a policy that is COLLAPSED, STATE-BLIND, hardly trades or hardly invests "

@@ -35,6 +35,10 @@ def check_options(config: FinetuneConfig, parent: TrainedRun) -> None:
                 hint="go on from the run before it, whose policy does not",
             )
         return
+    if config.learner.device != "cpu":
+        raise ConfigError(
+            f"agent=options on {config.learner.device}", expected="learner.device=cpu"
+        )
     if config.goal or parent.facts.goal is not None:
         raise ConfigError("agent=options with a goal", expected="agent=sac, or no goal")
     _require_options(config)

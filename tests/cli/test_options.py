@@ -47,13 +47,19 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "pretrain"
 
 
+def tuning(parent: Path, run: Path, *words: str) -> list[str]:
+    """A small training from ``parent``, which knows its dataset by name alone."""
+    root = ["--root", str(parent.parent / "data"), "-q"]
+    return ["finetune", str(parent), "--run", str(run), *SMALL, *root, *words]
+
+
 @pytest.fixture(scope="module")
 def trained(parent: Path) -> dict[str, Path]:
     found = {}
     for method in ("smdp", "option_critic"):
         found[method] = parent.parent / method
-        words = ["finetune", str(parent), "--agent", "options", "--run", str(found[method]), "-q"]
-        assert code_of([*words, *SMALL, "--set", f"options_agent.method={method}"]) == 0
+        asked = ["--agent", "options", "--set", f"options_agent.method={method}"]
+        assert code_of(tuning(parent, found[method], *asked)) == 0
     return found
 
 
@@ -107,8 +113,8 @@ def test_an_interrupted_training_ends_at_the_same_bytes(
     manifest["status"] = "running"
     manifest.pop("facts", None)
     (again / "manifest.json").write_text(json.dumps(manifest))
-    words = ["finetune", str(parent), "--agent", "options", "--run", str(again), "-q", "--resume"]
-    assert code_of([*words, *SMALL, "--set", "options_agent.method=smdp"]) == 0
+    asked = ["--agent", "options", "--set", "options_agent.method=smdp", "--resume"]
+    assert code_of(tuning(parent, again, *asked)) == 0
     for name in ("options.pt", "policy.d3"):
         assert (again / name).read_bytes() == (trained["smdp"] / name).read_bytes()
 
@@ -116,15 +122,14 @@ def test_an_interrupted_training_ends_at_the_same_bytes(
 def test_a_controller_goes_on_as_a_controller(
     trained: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["finetune", str(trained["smdp"]), "--run", str(tmp_path / "on"), "-q"]
-    assert code_of([*words, "--agent", "options", *SMALL]) == 0
+    asked = ["--agent", "options"]
+    assert code_of(tuning(trained["smdp"], tmp_path / "on", *asked)) == 0
     assert Run.open(tmp_path / "on").facts["options"]["sha256"]
     capsys.readouterr()
-    words[3] = str(tmp_path / "other")
-    assert code_of([*words, *SMALL]) == 2
+    assert code_of(tuning(trained["smdp"], tmp_path / "other")) == 2
     assert "chooses among options, and agent is sac" in capsys.readouterr().err
-    other = ["--agent", "options", *SMALL, "--set", "options_agent.names=wait,close"]
-    assert code_of([*words, *other]) == 2
+    asked += ["--set", "options_agent.names=wait,close"]
+    assert code_of(tuning(trained["smdp"], tmp_path / "other", *asked)) == 2
     assert "expected the parent's" in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "other").exists()
 
@@ -132,7 +137,7 @@ def test_a_controller_goes_on_as_a_controller(
 def test_what_does_not_go_together_is_refused_before_anything_is_written(
     parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["finetune", str(parent), "--agent", "options", "--run", str(tmp_path / "run"), "-q"]
+    words = tuning(parent, tmp_path / "run", "--agent", "options")
     for asked, told in (
         (["--her", "exposure"], "agent=options with a goal"),
         (["--set", "online.curiosity.weight=0.1"], "agent=options with online.curiosity.weight"),
@@ -141,7 +146,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
         (["--set", "options_agent.method=q"], "method='q'"),
         (["--set", "options_agent.least_share=0.5"], "least_share=0.5"),
     ):
-        assert code_of([*words, *SMALL, *asked]) == 2
+        assert code_of([*words, *asked]) == 2
         assert told in " ".join(capsys.readouterr().err.split())
         assert not (tmp_path / "run").exists()
 

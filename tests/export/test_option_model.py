@@ -21,8 +21,9 @@ from offline_trader.export import (
     option_parity,
 )
 from offline_trader.features import observation_layout
+from offline_trader.learning.agents import DeterministicActor, make_learner
 from offline_trader.learning.options import STATE_COLUMNS, Chooser, OptionsPolicy
-from offline_trader.learning.settings import OptionsConfig
+from offline_trader.learning.settings import LearnerConfig, OptionsConfig
 from offline_trader.serving import Session
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import LanePolicy
@@ -70,9 +71,8 @@ def test_the_file_decides_as_the_policy_in_states_of_all_kinds(file: Path) -> No
     assert report.n_rounding < 20
 
 
-@pytest.mark.parametrize("mode", ["order", "target_long_short"])
-def test_states_are_carried_from_bar_to_bar(mode: str, tmp_path: Path) -> None:
-    reference = policy_of(ending=False, mode=mode)
+def test_states_are_carried_from_bar_to_bar(tmp_path: Path) -> None:
+    reference = policy_of(ending=False, mode="target_long_short")
     policy: Any = open_model(exported(reference, tmp_path / "policy.onnx"))
     rng = np.random.default_rng(1)
     lanes = np.ones(4, np.bool_)
@@ -88,6 +88,23 @@ def test_states_are_carried_from_bar_to_bar(mode: str, tmp_path: Path) -> None:
             policy.restart(again)
             reference.restart(again)
     assert len(options) > 2
+
+
+def test_the_policy_learned_before_is_in_the_graph(tmp_path: Path) -> None:
+    learner = make_learner(LearnerConfig(algorithm="sac", hidden=(8, 8)), LAYOUT.size)
+    chooser = Chooser(
+        ("policy", "wait"), LAYOUT, SimulatorConfig(), (Scales.mean, Scales.scale), (8,),
+        ending=False, actor=DeterministicActor(learner),
+    )  # fmt: skip
+    reference = OptionsPolicy(chooser)
+    policy: Any = open_model(exported(reference, tmp_path / "policy.onnx"))
+    report = option_parity(policy, reference, n=5_000)
+    assert report.holds
+    rows = np.random.default_rng(0).normal(0.1, 1.0, (50, LAYOUT.size)).astype(np.float32)
+    running = np.tile(np.array([[0.0, 3.0, 0.0]], np.float32), (50, 1))
+    scaled = torch.from_numpy(((rows - 0.1) / 2.0).astype(np.float32))
+    wanted = DeterministicActor(learner)(scaled).detach().numpy()
+    np.testing.assert_allclose(policy.decide(rows, running)[0], wanted, atol=1e-6)
 
 
 def test_another_controller_is_told_apart(file: Path) -> None:

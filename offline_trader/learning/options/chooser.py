@@ -107,6 +107,7 @@ class Chooser(nn.Module):
         self._columns = {name: i for i, name in enumerate(layout.names)}
         around = Surroundings(layout, rules, actor, self.scaled)
         self.options: list[Option] = [OPTIONS[name](around) for name in names]
+        self.learned = nn.ModuleList([x for x in self.options if isinstance(x, nn.Module)])
         size, count = layout.size + 2, len(self.names)
         self.critics = nn.ModuleList([_network(size, hidden, count) for _ in range(2)])
         self.endings = _network(size, hidden, count, _RARELY) if ending else None

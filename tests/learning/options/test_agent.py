@@ -103,14 +103,20 @@ def learner_of() -> Learner:
 
 
 def agent_of(method: str, **settings: Any) -> OptionsAgent:
-    given = {"exploration_steps": 1_000, "hidden": (16,), "tau": 0.05, "least_share": 0.0}
+    given: dict[str, Any] = {
+        "exploration_steps": 1_000,
+        "hidden": (16,),
+        "tau": 0.1,
+        "least_share": 0.0,
+    }
+    given["learning_rate"] = 3e-3
     config = OptionsConfig(("gain", "lose"), method, **{**given, **settings})  # type: ignore[arg-type]
     return OptionsAgent(learner_of(), config, LAYOUT, RULES)
 
 
 def loop(method: str, **settings: Any) -> OnlineConfig:
     whole = ("whole_options",) if method == "smdp" else ()
-    given: dict[str, Any] = {"steps": 8_000, "update_ratio": 0.25, "warmup_steps": 400}
+    given: dict[str, Any] = {"steps": 6_000, "update_ratio": 0.15, "warmup_steps": 400}
     fixed: dict[str, Any] = {"offline_share": 0.0, "critic_updates": 0, "evaluate_interval": 0}
     return OnlineConfig(**{**given, **fixed, **settings}, transforms=whole)
 
@@ -136,8 +142,8 @@ def test_values_are_those_that_are_known(method: str) -> None:
 
 
 def test_the_bonus_rises_until_the_least_share_is_chosen() -> None:
-    agent = agent_of("smdp", least_share=0.2, exploration=0.0)
-    finetune(agent, PayLanes(), None, loop("smdp", steps=16_000))
+    agent = agent_of("smdp", least_share=0.2, exploration=0.0, balance_rate=0.2)
+    finetune(agent, PayLanes(), None, loop("smdp", update_ratio=0.1))
     told = agent.metrics()
     assert told["bonus_lose"] > 0.1
     assert told["bonus_gain"] == 0.0
