@@ -56,7 +56,12 @@ def trained(kind: str, signal: bool, seed: int, settings: dict[str, Any]) -> Any
     size = market.layout.size
     learner = make_learner(learner_config, size, _scaler(market, size), seed)
     online = OnlineConfig(
-        steps=STEPS, offline_share=0.0, critic_updates=0, evaluate_interval=0, log_interval=10_000
+        steps=STEPS,
+        offline_share=0.0,
+        critic_updates=0,
+        evaluate_interval=0,
+        log_interval=10_000,
+        forecast_weight=1.0,
     )
     agent: Any = learner
     if kind != "sac":
@@ -155,6 +160,24 @@ def plain(name: str, signal: bool) -> dict[str, Any]:
     return judged(ExpertPolicy(get_expert(name), market.layout, rules, market=market), signal)
 
 
+def draw(path: Path, seed: int) -> None:
+    """The report's figures of one controller on three unseen paths, the timeline of the first."""
+    from offline_trader.evaluation.backtest import backtests
+    from offline_trader.evaluation.judging import option_use
+    from offline_trader.evaluation.report.options import options_section
+    from offline_trader.evaluation.report.png import write_pngs
+    from offline_trader.markets.regimes import detect_regimes
+    from offline_trader.simulator.side_by_side import SideRun
+
+    policy = trained("smdp", True, seed, {}).policy()
+    market, rules = stage(True, TEST_PATHS, TEST_BARS, TEST_SEED)
+    markets = [market.instrument(k) for k in range(3)]
+    runs = backtests(policy, [SideRun(each, rules) for each in markets])
+    labels = [detect_regimes(run.close)[: len(run.actions)] for run in runs]
+    charts = options_section(option_use(policy, runs, labels)).charts
+    write_pngs(charts, path, "SMDP Q-learning on the curriculum's expert stage")
+
+
 def spread(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """Mean and its 95 % interval by t."""
     from scipy.stats import t
@@ -210,7 +233,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, help="finished trainings, JSON lines")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--pictures", type=Path, help="draw one controller's options there, only")
     args = parser.parse_args()
+    if args.pictures:
+        draw(args.pictures, args.seeds[0])
+        return
     cache = Finished(args.cache)
     free = json.dumps({"least_share": 0.0})
     cases = {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from offline_trader.evaluation.backtest import Backtest
 from offline_trader.evaluation.judging.record import OptionRow, OptionUse
-from offline_trader.markets import REGIMES
+from offline_trader.markets.regimes import REGIMES
 from offline_trader.types import BoolArray, IntArray, Observations
 
 __all__ = ["OptionTrace", "OptionTrader", "option_trace", "option_use"]

@@ -71,7 +71,8 @@ def network_measures(strategy: Strategy, backtests: Sequence[Backtest]) -> Netwo
     seen = np.ascontiguousarray(seen[:: max(1, -(-len(seen) // MAX_STATES))])
     layers: Layers | None = None
     if isinstance(strategy, OnnxPolicy):
-        layers = onnx_hidden_layers(strategy, seen)
+        # of several networks side by side, as a controller of options has, there is no last layer
+        layers = None if strategy.keeps_state else onnx_hidden_layers(strategy, seen)
     elif isinstance(strategy, LayeredPolicy):
         layers = strategy.hidden_layers(seen)
     if layers is None:

@@ -21,7 +21,10 @@ _LEAD = (
     "that is never chosen where it may begin is a collapse of its own kind; one that hardly lasts "
     "is an action with another name."
 )
-_ROLES: tuple[Role, ...] = ("good", "bad", "policy", "expert", "muted", "benchmark")
+_ROLES: tuple[Role, ...] = (
+    *("good", "bad", "policy", "expert", "muted"),
+    *("extra", "extra2", "extra3", "extra4", "extra5"),
+)
 
 
 def options_section(use: OptionUse) -> Section:

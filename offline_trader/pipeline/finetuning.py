@@ -95,6 +95,8 @@ def _check_agent(config: FinetuneConfig) -> None:
         "online.forecast_weight": online.forecast_weight > 0,
         "online.anneal=validation": online.anneal == "validation",
     }
+    if config.agent == "options":  # rewards without surprises can be summed as any others
+        del of_rows["online.forecast_weight"]
     idle = [name for name, asked in of_rows.items() if asked]
     if idle and config.agent in ("direct", "options"):
         raise ConfigError(

@@ -200,7 +200,7 @@ class OptionsAgent:
             loss = self._loss(batch)
             with without_dynamo():
                 self._optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self._learned, 10.0)
             self._optimizer.step()
             with torch.no_grad():

@@ -93,22 +93,24 @@ class Close(_Rule):
 
 @dataclass(frozen=True)
 class TrendFollow(_Rule):
-    """While the close is above its 20-bar average: be long; sell when it falls below, or by a
-    trailing stop.
+    """Long from the upper part of the 55-bar channel on; out below the 20-bar low, as the expert
+    ``donchian``, or by a trailing stop.
 
     Its memory is the highest unrealised return since it began.
 
     Attributes:
         bars: longest time.
+        top: place in the 55-bar channel from which on it may begin; 1 is its high.
         trail: average true ranges below the highest unrealised return at which it sells.
     """
 
     bars: int = 60
-    trail: float = 4.0
+    top: float = 0.8
+    trail: float = 6.0
 
     def can_start(self, seen: Seen) -> Tensor:
-        """The close is above its average."""
-        return seen["sma_distance_20"] > 0.0
+        """The close is in the upper part of the channel."""
+        return seen["donchian_position_55"] >= self.top
 
     def remember(self, seen: Seen, lane: Lane) -> Tensor:
         """The highest unrealised return."""
@@ -119,9 +121,9 @@ class TrendFollow(_Rule):
         return ((lane.age >= 2.0) & ~seen.held) | (lane.age >= self.bars)
 
     def act(self, seen: Seen, lane: Lane) -> Tensor:
-        """Buy in the trend, sell after it."""
+        """Buy in the trend, sell where it is broken."""
         fallen = lane.memory - seen["unrealised_return"] > self.trail * seen["atr_14"]
-        out = (seen["sma_distance_20"] < 0.0) | fallen
+        out = (seen["donchian_position_20"] <= 0.0) | fallen
         return 1.0 - 2.0 * out.to(lane.age.dtype)
 
 

@@ -42,7 +42,7 @@ class OptionsConfig:
     tau: float = 0.005
     exploration: float = 0.1
     exploration_steps: int = 10_000
-    deliberation: float = 0.01
+    deliberation: float = 0.25
     least_share: float = 0.1
     balance_rate: float = 0.05
 

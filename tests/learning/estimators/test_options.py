@@ -126,7 +126,7 @@ def test_the_slope_of_terminations_is_that_of_finite_differences(seed: int) -> N
     loss = termination_loss(
         torch.sigmoid(parameters), torch.from_numpy(q), torch.from_numpy(v[:, None])
     )
-    (visits * loss).sum().backward()
+    (visits * loss).sum().backward()  # type: ignore[no-untyped-call]
     assert parameters.grad is not None
     np.testing.assert_allclose(-parameters.grad.numpy(), wanted, rtol=0, atol=1e-8)
     assert np.abs(wanted).max() > 1e-3

@@ -60,7 +60,7 @@ class Steady:
 @pytest.fixture(autouse=True)
 def options() -> Iterator[None]:
     for name, action in (("gain", 1.0), ("lose", -1.0)):
-        OPTIONS.register(name, lambda around, a=action: Steady(a))  # type: ignore[misc,arg-type,return-value]
+        OPTIONS.register(name, lambda around, a=action: Steady(a))  # type: ignore[misc,arg-type]
     yield
     OPTIONS.remove("gain")
     OPTIONS.remove("lose")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,8 +44,9 @@ def prefer(chooser: Chooser, name: str) -> None:
     """Let the value of one option be far above the others'."""
     with torch.no_grad():
         for critic in chooser.critics:
-            critic[-1].bias.zero_()
-            critic[-1].bias[chooser.names.index(name)] = 100.0
+            last: Any = list(critic.children())[-1]
+            last.bias.zero_()
+            last.bias[chooser.names.index(name)] = 100.0
 
 
 def observed(rows: int = 1, **columns: float) -> Tensor:
@@ -55,7 +57,7 @@ def observed(rows: int = 1, **columns: float) -> Tensor:
 
 
 def seen(**columns: float) -> Seen:
-    return Seen({name: i for i, name in enumerate(LAYOUT.names)}, observed(**columns))
+    return Seen({name: i for i, name in enumerate(LAYOUT.names)}, observed(1, **columns))
 
 
 def lane(age: float, memory: float = 0.0) -> Lane:
@@ -134,23 +136,24 @@ def test_a_learned_termination_ends_an_option_above_one_half() -> None:
     _, after, _ = chooser(observed(), running)
     assert after[0, :2].tolist() == [4.0, 3.0]  # one in ten at the beginning
     with torch.no_grad():
-        chooser.endings[-1].bias[4] = 1.0
+        last: Any = list(chooser.endings.children())[-1]
+        last.bias[4] = 1.0
     _, after, _ = chooser(observed(), running)
     assert after[0, :2].tolist() == [0.0, 1.0]
 
 
-def test_the_trend_is_left_below_the_average_or_far_below_the_best_so_far() -> None:
+def test_the_trend_is_left_below_the_channel_or_far_below_the_best_so_far() -> None:
     option = TrendFollow()
-    assert option.can_start(seen(sma_distance_20=0.01)).item()
-    assert not option.can_start(seen(sma_distance_20=-0.01)).item()
-    up = seen(sma_distance_20=0.01, exposure=1.0, unrealised_return=0.02)
+    assert option.can_start(seen(donchian_position_55=0.8)).item()
+    assert not option.can_start(seen(donchian_position_55=0.79)).item()
+    up = seen(donchian_position_20=0.01, exposure=1.0, unrealised_return=0.02)
     assert option.remember(up, lane(3.0, 0.05)).item() == pytest.approx(0.05)
     assert option.remember(up, lane(3.0, 0.01)).item() == pytest.approx(0.02)
     assert option.act(up, lane(3.0, 0.05)).item() == 1.0
-    assert option.act(up, lane(3.0, 0.07)).item() == -1.0  # .05 below it, 4 ranges of .01
-    assert option.act(seen(sma_distance_20=-0.01), lane(3.0)).item() == -1.0
+    assert option.act(up, lane(3.0, 0.09)).item() == -1.0  # .07 below it, 6 ranges of .01
+    assert option.act(seen(donchian_position_20=0.0), lane(3.0)).item() == -1.0
     assert not option.ends(up, lane(3.0)).item()
-    assert option.ends(seen(sma_distance_20=-0.01), lane(3.0)).item()  # flat: it has sold
+    assert option.ends(seen(), lane(3.0)).item()  # flat: it has sold
     assert not option.ends(seen(), lane(1.0)).item()  # its first order may fill at this bar
     assert option.ends(up, lane(60.0)).item()
 
