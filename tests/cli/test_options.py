@@ -106,24 +106,20 @@ def test_a_controller_is_trained_exported_and_judged(
 def test_an_interrupted_training_ends_at_the_same_bytes(
     parent: Path, trained: dict[str, Path], tmp_path: Path
 ) -> None:
-    """The checkpoints after the first are taken away, as if the run had been killed there."""
-    import shutil
+    words = tuning(parent, tmp_path / "again", "--agent", "options")
+    save = Run.save_checkpoint
 
-    again = tmp_path / "smdp"
-    shutil.copytree(trained["smdp"], again)
-    manifest = json.loads((again / "manifest.json").read_text())
-    (again / "options.pt").unlink()
-    (again / "policy.d3").unlink()
-    checkpoints = sorted((again / "checkpoints").iterdir())
-    for file in checkpoints[1:]:
-        file.unlink()
-    manifest["status"] = "running"
-    manifest.pop("facts", None)
-    (again / "manifest.json").write_text(json.dumps(manifest))
-    asked = ["--agent", "options", "--set", "options_agent.method=smdp", "--resume"]
-    assert code_of(tuning(parent, again, *asked)) == 0
-    for name in ("options.pt", "policy.d3"):
-        assert (again / name).read_bytes() == (trained["smdp"] / name).read_bytes()
+    def interrupted(self: Run, *args: Any, **kwargs: Any) -> Path:
+        save(self, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save_checkpoint", interrupted)
+        assert code_of(words) == 130
+    assert code_of([*words, "--resume"]) == 0
+    for name in ("options.pt", "policy.d3", "metrics.jsonl"):
+        ours, theirs = (each / name for each in (tmp_path / "again", trained["smdp"]))
+        assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_a_controller_goes_on_as_a_controller(

@@ -104,6 +104,7 @@ class OptionsAgent:
             scales,
             self.settings.hidden,
             ending=self.settings.method == "option_critic",
+            least_bars=self.settings.least_bars,
             actor=actor,
         )
 

@@ -72,6 +72,7 @@ class Chooser(nn.Module):
         scales: mean and scale [O] of the observations.
         hidden: units of the hidden layers.
         ending: whether terminations are learned.
+        least_bars: age from which on a learned termination may end an option.
         actor: for the option ``policy``.
 
     Attributes:
@@ -98,12 +99,13 @@ class Chooser(nn.Module):
         hidden: Sequence[int],
         *,
         ending: bool,
+        least_bars: int = 1,
         actor: nn.Module | None = None,
     ) -> None:
         super().__init__()
         for name, values in zip(("mean", "scale"), scales, strict=True):
             self.register_buffer(name, torch.from_numpy(np.array(values, np.float32)))
-        self.names, self.rules = tuple(names), rules
+        self.names, self.rules, self._least = tuple(names), rules, float(least_bars)
         self._columns = {name: i for i, name in enumerate(layout.names)}
         around = Surroundings(layout, rules, actor, self.scaled)
         self.options: list[Option] = [OPTIONS[name](around) for name in names]
@@ -161,10 +163,10 @@ class Chooser(nn.Module):
         return Arrival(lane, must, starts)
 
     def betas(self, observations: Tensor, lane: Lane) -> Tensor:
-        """[N, K] probabilities of the learned terminations."""
+        """[N, K] probabilities of the learned terminations; 0 before ``least_bars``."""
         assert self.endings is not None
         found: Tensor = torch.sigmoid(self.endings(self.inputs(observations, lane)))
-        return found
+        return found * (lane.age >= self._least).to(found.dtype)[:, None]
 
     def chosen(self, worth: Tensor, available: Tensor) -> Tensor:
         """[N] the best by ``worth`` [N, K] of those that may begin."""

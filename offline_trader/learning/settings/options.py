@@ -29,6 +29,7 @@ class OptionsConfig:
         exploration_steps: see there.
         deliberation: what a change of option has to be better by before ``option_critic`` ends
             one early, in standard deviations of a row's reward.
+        least_bars: that an option runs before ``option_critic`` may end it early.
         least_share: every option shall be chosen in this share of the choices in which it may
             begin; one that is chosen less gets a bonus in the choice (not in its value) that rises
             until it is. 0: no bonus.
@@ -42,13 +43,14 @@ class OptionsConfig:
     tau: float = 0.005
     exploration: float = 0.1
     exploration_steps: int = 10_000
-    deliberation: float = 0.25
+    deliberation: float = 1.0
+    least_bars: int = 5
     least_share: float = 0.1
     balance_rate: float = 0.05
 
     def __post_init__(self) -> None:
         one_of(self, "method", ("smdp", "option_critic"))
-        positive(self, "learning_rate", "exploration_steps")
+        positive(self, "learning_rate", "exploration_steps", "least_bars")
         not_negative(self, "deliberation", "balance_rate")
         share(self, "tau")
         if not 0.0 <= self.exploration <= 1.0:

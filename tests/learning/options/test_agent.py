@@ -109,7 +109,7 @@ def agent_of(method: str, **settings: Any) -> OptionsAgent:
         "tau": 0.1,
         "least_share": 0.0,
     }
-    given["learning_rate"] = 3e-3
+    given |= {"learning_rate": 3e-3, "least_bars": 1, "deliberation": 0.01}
     config = OptionsConfig(("gain", "lose"), method, **{**given, **settings})  # type: ignore[arg-type]
     return OptionsAgent(learner_of(), config, LAYOUT, RULES)
 

@@ -140,6 +140,9 @@ def test_a_learned_termination_ends_an_option_above_one_half() -> None:
         last.bias[4] = 1.0
     _, after, _ = chooser(observed(), running)
     assert after[0, :2].tolist() == [0.0, 1.0]
+    chooser._least = 3.0
+    _, after, _ = chooser(observed(), running)
+    assert after[0, :2].tolist() == [4.0, 3.0]  # it has run two bars
 
 
 def test_the_trend_is_left_below_the_channel_or_far_below_the_best_so_far() -> None:
