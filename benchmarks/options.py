@@ -22,7 +22,7 @@ from benchmarks.record import Figure, publish
 
 NAMES = ("open_long", "close", "trend_follow", "scalp", "wait")
 METHODS = ("smdp", "option_critic")
-STEPS, LANES, EPISODE, PATHS, TEST_PATHS, TEST_BARS = 40_000, 32, 250, 32, 12, 500
+STEPS, LANES, EPISODE, PATHS, TEST_PATHS, TEST_BARS = 25_000, 32, 250, 32, 12, 500
 TEST_SEED = 9_999
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from offline_trader.evaluation.judging.goal_sweep import sweep_goals
     from offline_trader.evaluation.judging.judgement import ComparatorCurve, TrialRecord, judge
     from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
-    from offline_trader.evaluation.judging.option_use import (
+    from offline_trader.evaluation.judging.option_traces import (
         OptionTrace,
         OptionTrader,
         option_trace,
