@@ -32,6 +32,7 @@ from offline_trader.cli.options import (
     Settings,
     Tz,
     Unverified,
+    as_numbers,
     examples,
     listed,
     market_sources,
@@ -65,6 +66,7 @@ EXAMPLES = examples(
     "offline-trader evaluate my_policies.py:act --market prices.csv",
     "offline-trader evaluate policy.onnx --features my_features.py:signals",
     "offline-trader evaluate runs/her --goal 0.8",
+    "offline-trader evaluate runs/objectives --preference 0.2,0.6,0.05,0.05,0.05,0.05",
     "offline-trader evaluate runs/a runs/b runs/c --as-seeds",
     "offline-trader evaluate runs/finetune --known-optimum runs/pretrain",
 )
@@ -110,6 +112,15 @@ def command(
             "--goal",
             help="Of a policy that takes a goal: judge it with this one instead of its default. "
             "The report shows all goals anyway.",
+        ),
+    ] = None,
+    preference: Annotated[
+        str | None,
+        typer.Option(
+            "--preference",
+            metavar="W,W,…",
+            help="Of a policy that takes weights of its objectives: judge it with these instead of "
+            "its default. The report shows growth against drawdown of others anyway.",
         ),
     ] = None,
     walk: Annotated[
@@ -161,7 +172,8 @@ def command(
         features, signal, signal_file, bar_end, only=features_only, trust=trust_features
     )
     found = find_strategies(policy, as_seeds=as_seeds, unverified=unverified)
-    strategies = [each.asked_for(goal) for each in found]
+    weights = None if preference is None else as_numbers("--preference", preference)
+    strategies = [each.asked_for(goal).preferring(weights) for each in found]
     known = known_results(policy, known_optimum or [])
     strategy = strategies[0]
     base, seen_until = own_settings(strategies)

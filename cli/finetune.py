@@ -44,6 +44,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --curriculum --adaptive",
     "offline-trader finetune runs/pretrain --agent direct --curriculum",
     "offline-trader finetune runs/pretrain --her exposure --run runs/her",
+    "offline-trader finetune runs/pretrain --objectives given --run runs/objectives",
     "offline-trader finetune runs/pretrain --agent evolution --run runs/evolved",
     "offline-trader finetune runs/pretrain --agent hybrid --run runs/hybrid",
     "offline-trader finetune runs/pretrain --agent options --run runs/options",
@@ -98,6 +99,16 @@ def command(
             "by validation otherwise.",
         ),
     ] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            "--objectives",
+            metavar="fixed|given|learned",
+            help="Learn for profit, risk, activity, timing, exploration and consistency, a critic "
+            "head each: with the weights of the settings, with weights that the policy takes as an "
+            "input, or with those that do best on the validation range.",
+        ),
+    ] = None,
     features: NamedFeatures = None,
     trust_features: TrustFeatures = False,
     threads: Threads = None,
@@ -133,6 +144,7 @@ def command(
         online__difficulty__enabled=adaptive,
         goal__kind=her,
         goal__goal=goal,
+        online__objectives__preference=objectives,
         learner__device=device,
         threads=threads,
         seed=seed,

@@ -31,6 +31,7 @@ __all__ = [
     "Tz",
     "Unverified",
     "Workers",
+    "as_numbers",
     "examples",
     "listed",
     "market_sources",
@@ -191,6 +192,18 @@ def stages_option(stages: str | None, algorithm: str | None) -> dict[str, Any]:
 def listed(values: Sequence[str] | None) -> str | None:
     """A repeated option as the text of a list setting; None stays None."""
     return to_json(values) if values else None
+
+
+def as_numbers(option: str, text: str) -> tuple[float, ...]:
+    """The numbers of ``1,2,3``.
+
+    Raises:
+        ConfigError: something else.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}", expected="numbers with commas between") from error
 
 
 def show_settings(terminal: Terminal, config: object) -> None:

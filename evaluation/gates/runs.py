@@ -8,6 +8,7 @@ perfect foresight on the same bars.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,8 +65,19 @@ def gate_rows(
     evaluation: Evaluation,
     gates: GateSet | None = None,
     runs: GateRuns | None = None,
+    known: Mapping[str, float] | None = None,
 ) -> tuple[GateRow, ...]:
-    """Every gate of ``gates`` for an evaluation of ``strategy`` over ``env``'s bars."""
+    """Every gate of ``gates`` for an evaluation of ``strategy`` over ``env``'s bars.
+
+    Args:
+        strategy: the policy.
+        env: bars and rules of its evaluation.
+        evaluation: of it.
+        gates: by default the built-in ones.
+        runs: what to run.
+        known: facts that its making tells, by the names of
+            :data:`~offline_trader.evaluation.gates.sources.GATE_FACTS`.
+    """
     runs = runs or GateRuns()
     free = evaluate(
         strategy,
@@ -78,7 +90,7 @@ def gate_rows(
         ),
         EvaluateOptions(costs_bps=(), delay_bars=0, noise_draws=0, oracle=False, replicates=100),
     )
-    facts = gate_facts(strategy, env, runs)
+    facts = {**gate_facts(strategy, env, runs), **(known or {})}
     # a walk over all bars is as many episodes of the training as fit into it
     facts["episodes"] = max(1.0, free.n_bars / (env.episode_bars or free.n_bars))
     return check_gates(evaluation, gates, facts=facts, zero_cost=free)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         option_use,
     )
     from offline_trader.evaluation.judging.options import EvaluateOptions
+    from offline_trader.evaluation.judging.preference_sweep import (
+        not_dominated,
+        sweep_preferences,
+    )
     from offline_trader.evaluation.judging.record import (
         ActionMap,
         Comparator,
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
         InstrumentRow,
         OptionRow,
         OptionUse,
+        PreferencePoint,
+        PreferenceSweep,
         RegimeRow,
         Robustness,
         ScoreRow,
@@ -52,6 +58,8 @@ __all__ = [
     "GateRow",
     "GoalPoint",
     "GoalSweep",
+    "PreferencePoint",
+    "PreferenceSweep",
     "InstrumentRow",
     "LEDGER_FOLDER",
     "LEDGER_NAME",
@@ -77,7 +85,9 @@ __all__ = [
     "option_use",
     "seed_study",
     "side_by_side",
+    "not_dominated",
     "sweep_goals",
+    "sweep_preferences",
 ]
 
 __getattr__ = lazy_names(__name__)

@@ -41,6 +41,8 @@ __all__ = [
     "InstrumentRow",
     "OptionRow",
     "OptionUse",
+    "PreferencePoint",
+    "PreferenceSweep",
     "RegimeRow",
     "Robustness",
     "ScoreRow",
@@ -363,6 +365,41 @@ class OptionUse:
 
 
 @dataclass(frozen=True)
+class PreferencePoint:
+    """What a policy came to under one preference over the whole range.
+
+    Attributes:
+        name: ``default``, an objective alone, or empty of weights that were drawn.
+        weights: [K] of the objectives.
+        growth: net log growth of the account, a year.
+        drawdown: its largest, a positive fraction.
+        on_front: no other preference has more growth without more drawdown, or less drawdown
+            without less growth.
+    """
+
+    name: str
+    weights: tuple[float, ...]
+    growth: float
+    drawdown: float
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class PreferenceSweep:
+    """Growth against drawdown, for a policy that takes weights of its objectives.
+
+    Attributes:
+        names: K objectives.
+        points: the default first.
+        chosen: how the default was chosen; empty: not known.
+    """
+
+    names: tuple[str, ...]
+    points: tuple[PreferencePoint, ...]
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One policy, expert or imported result over one range of bars.
 
@@ -392,6 +429,7 @@ class Evaluation:
         instruments, regimes, robustness, action_map: see their classes.
         goals: desired beside achieved; None for a policy that takes no goal.
         options: which options were chosen, when; None for a policy that chooses among none.
+        preferences: growth against drawdown; None for a policy that takes no preference.
         gates, windows, seeds, stages, oracle, known_optimum: attached where they were evaluated.
         notes: what a reader must know (short range, missing parts).
     """
@@ -431,6 +469,7 @@ class Evaluation:
     market: tuple[str, ...] = ()
     goals: GoalSweep | None = None
     options: OptionUse | None = None
+    preferences: PreferenceSweep | None = None
 
     @property
     def verdict_reasons(self) -> dict[str, str]:

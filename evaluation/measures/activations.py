@@ -102,7 +102,7 @@ def onnx_hidden_layers(policy: OnnxPolicy, observations: Observations) -> Layers
         return None
     wanted = list(dict.fromkeys([*names, features]))
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    feeds = {"observation": observations, **policy.goal_feeds(len(observations))}
+    feeds = {"observation": observations, **policy.further_feeds(len(observations))}
     session = ModelSession(model.SerializeToString(), str(policy.path))
     values = dict(zip(wanted, session.run(wanted, feeds), strict=True))
     return [values[name] for name in names], values[features]

@@ -15,6 +15,7 @@ from offline_trader.evaluation.report.evidence import evidence_sections
 from offline_trader.evaluation.report.goals import goals_section
 from offline_trader.evaluation.report.labels import named
 from offline_trader.evaluation.report.options import options_section
+from offline_trader.evaluation.report.pareto import pareto_section
 from offline_trader.evaluation.report.performance import performance_sections
 from offline_trader.evaluation.report.png import write_pngs
 from offline_trader.evaluation.report.svg import draw
@@ -32,6 +33,8 @@ def report_sections(evaluation: Evaluation) -> list[Section]:
         behaviour.append(goals_section(evaluation.goals))
     if evaluation.options is not None:  # of policies that choose among some
         behaviour.append(options_section(evaluation.options))
+    if evaluation.preferences is not None:
+        behaviour.append(pareto_section(evaluation))
     return [*performance_sections(evaluation), evidence[0], *behaviour, *evidence[1:]]
 
 

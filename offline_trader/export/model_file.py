@@ -21,15 +21,17 @@ from typing import Any
 from offline_trader.codec import Facts, from_json, parse_json
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
 from offline_trader.export.manifest import EXPORT_KIND, described, load_json
-from offline_trader.goals import GoalTask
+from offline_trader.goals import GoalTask, Preference
 from offline_trader.hashing import bytes_sha256
 from offline_trader.types import ObservationLayout
 
 __all__ = [
     "CONTENT_HASH",
     "GOAL",
-    "INPUTS",
+    "GOAL_INPUTS",
     "OPTIONS",
+    "PREFERENCE",
+    "PREFERENCE_INPUTS",
     "UNSTAMPED",
     "ModelFile",
     "OptionStates",
@@ -44,8 +46,11 @@ CONTENT_HASH = "offline_trader.content_sha256"
 UNSTAMPED = "0" * 64
 GOAL = "offline_trader.goal"
 OPTIONS = "offline_trader.options"
-INPUTS = ("observation", "progress", "goal")
-"""Inputs of the graph; a policy that takes no goal has the first alone."""
+PREFERENCE = "offline_trader.preference"
+GOAL_INPUTS = ("progress", "goal")
+"""Inputs of the graph of a policy that takes a goal, behind ``observation``."""
+PREFERENCE_INPUTS = ("preference",)
+"""The same of a policy that takes a preference."""
 _ENTRY = re.compile(re.escape(CONTENT_HASH.encode()) + rb"\x12\x40([0-9a-f]{64})")
 _METADATA_FIELD, _LENGTH_DELIMITED = 14, 2
 _EXTERNAL_DATA = 13
@@ -96,10 +101,11 @@ class ModelFile:
         payload: its bytes.
         layout: names and order of the observation's columns.
         scaler: ``{"mean": [F + P], "scale": [F + P]}`` as applied inside the graph; with columns
-            of progress and goal behind, where it takes a goal.
+            of progress and goal, or of a preference, behind, where it takes one.
         metadata: the facts that the export stored.
         task: the goal that it takes, with its default; None: none.
         options: what it keeps of every lane, where it chooses among options; None: nothing.
+        preference: the weights that it takes, with their default; None: none.
     """
 
     path: Path
@@ -109,6 +115,16 @@ class ModelFile:
     metadata: dict[str, Any]
     task: GoalTask | None = None
     options: OptionStates | None = None
+    preference: Preference | None = None
+
+    @property
+    def further(self) -> dict[str, int]:
+        """Widths of the graph's inputs behind ``observation``, by name, in order."""
+        if self.preference is not None:
+            return dict.fromkeys(PREFERENCE_INPUTS, len(self.preference.names))
+        if self.task is None:
+            return {}
+        return dict(zip(GOAL_INPUTS, (len(self.task.progress), 1), strict=True))
 
     @cached_property
     def sha256(self) -> str:
@@ -149,7 +165,9 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
     if not stated and not unverified:
         raise _no_hash(path)
     layout, task = _layout(path, properties), _task(path, properties)
+    preference = _preference(path, properties)
     further = len(task.progress) + 1 if task else 0
+    further += len(preference.names) if preference else 0
     return ModelFile(
         path=path,
         payload=payload,
@@ -158,6 +176,7 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
         metadata=_mapping(path, properties, "offline_trader.metadata"),
         task=task,
         options=_options(path, properties),
+        preference=preference,
     )
 
 
@@ -356,6 +375,18 @@ def _options(path: Path, properties: Mapping[str, str]) -> OptionStates | None:
     if OPTIONS not in properties:
         return None
     return from_json(OptionStates, _mapping(path, properties, OPTIONS), f"{path}: the options")
+
+
+def _preference(path: Path, properties: Mapping[str, str]) -> Preference | None:
+    if PREFERENCE not in properties:
+        return None
+    tree = _mapping(path, properties, PREFERENCE)
+    found = from_json(Preference, tree, f"{path}: the preference")
+    if not found.given or GOAL in properties:
+        raise DataError(
+            f"{path}: {PREFERENCE} is of a policy that takes none, or a goal", expected=_FOREIGN
+        )
+    return found
 
 
 def _scaler(path: Path, properties: Mapping[str, str], size: int) -> dict[str, list[float]]:

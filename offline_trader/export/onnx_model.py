@@ -3,8 +3,9 @@
 The graph is ``action = clip(actor((observation - mean) / scale), -1, 1)``: the observation scaler
 is inside, so a caller feeds raw observations; the actor is deterministic (``tanh(mu)``); the batch
 is dynamic. Of a policy that takes a goal, ``progress`` and ``goal`` are inputs beside
-``observation``. The observation layout, its hash, the scaler and the caller's facts travel as
-``metadata_props``, so the file alone says which columns it expects.
+``observation``, of one that takes the weights of objectives ``preference``. The observation layout,
+its hash, the scaler and the caller's facts travel as ``metadata_props``, so the file alone says
+which columns it expects.
 
 Why ``torch.onnx.export(dynamo=True)``: it traces any module (normalisation layers, residual or
 auxiliary encoders alike), the older tracing exporter is deprecated, and building the graph by
@@ -33,8 +34,16 @@ from numpy.typing import NDArray
 from offline_trader import __version__
 from offline_trader.codec import plain
 from offline_trader.errors import ConfigError
-from offline_trader.export.model_file import CONTENT_HASH, GOAL, INPUTS, UNSTAMPED, stamp
-from offline_trader.goals import GoalTask
+from offline_trader.export.model_file import (
+    CONTENT_HASH,
+    GOAL,
+    GOAL_INPUTS,
+    PREFERENCE,
+    PREFERENCE_INPUTS,
+    UNSTAMPED,
+    stamp,
+)
+from offline_trader.goals import GoalTask, Preference
 from offline_trader.hashing import bytes_sha256
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, ObservationLayout, Policy, Scaler, digest
@@ -107,6 +116,19 @@ class _GoalActor(torch.nn.Module):
         return action
 
 
+class _PreferenceActor(torch.nn.Module):
+    """A scaled actor whose observation comes in two parts."""
+
+    def __init__(self, wide: _ScaledActor) -> None:
+        super().__init__()
+        self.wide = wide
+
+    def forward(self, observation: torch.Tensor, preference: torch.Tensor) -> torch.Tensor:
+        """Actions [B, A] for [B, F + P] and [B, K], all raw."""
+        action: torch.Tensor = self.wide(torch.cat([observation, preference], dim=1))
+        return action
+
+
 def export_onnx(
     actor: torch.nn.Module,
     scaler: Scaler,
@@ -114,6 +136,7 @@ def export_onnx(
     path: Path | str,
     metadata: Mapping[str, Any] | None = None,
     task: GoalTask | None = None,
+    preference: Preference | None = None,
 ) -> ExportResult:
     """Writes ``actor`` behind ``scaler`` to ``path`` and returns what was written.
 
@@ -127,6 +150,7 @@ def export_onnx(
         task: of a policy that takes a goal, with its default. Actor and scaler have the columns of
             progress and goal behind the layout's then; the graph takes them as inputs of their own,
             ``progress`` [B, E] and ``goal`` [B, 1].
+        preference: of a policy that takes one, with its default; an input [B, K] likewise.
 
     Raises:
         ConfigError: scaler and layout differ in width, a scale is not positive, the actor gives
@@ -134,11 +158,13 @@ def export_onnx(
     """
     facts = dict(metadata or {})
     _refuse_paths(facts, "metadata")  # before the second that tracing takes
-    further = _further(task)
-    model = _wrap(actor, scaler, layout, further)
-    widths = dict(zip(INPUTS, (layout.size, *further), strict=False))
-    proto = traced(_GoalActor(model) if task else model, widths, ("action",), model.mean.device)
-    return write_proto(proto, scaler, layout, Path(path), facts, task)
+    further = _further(task, preference)
+    model = _wrap(actor, scaler, layout, tuple(further.values()))
+    widths = {"observation": layout.size, **further}
+    whole = {1: lambda each: each, 2: _PreferenceActor, 3: _GoalActor}[len(widths)](model)
+    proto = traced(whole, widths, ("action",), model.mean.device)
+    told = {PREFERENCE: plain(preference)} if preference else None
+    return write_proto(proto, scaler, layout, Path(path), facts, task, told)
 
 
 def write_proto(
@@ -189,16 +215,17 @@ def torch_policy(
     *,
     exact: bool = False,
     task: GoalTask | None = None,
+    preference: Preference | None = None,
 ) -> Policy:
     """The same decision in torch: the reference that the ONNX file is compared with.
 
-    Of a policy that takes a goal it reads observations with progress and goal in one.
+    Of a policy that takes a goal or a preference it reads observations with them in one.
 
     Args:
-        actor, scaler, layout, task: as of :func:`export_onnx`.
+        actor, scaler, layout, task, preference: as of :func:`export_onnx`.
         exact: compute in float64 from the same float32 weights and scaler, answering float64.
     """
-    model = _wrap(actor, scaler, layout, _further(task))
+    model = _wrap(actor, scaler, layout, tuple(_further(task, preference).values()))
     dtype = np.float64 if exact else np.float32
     if exact:
         model = copy.deepcopy(model).double()
@@ -213,9 +240,11 @@ def torch_policy(
     return act
 
 
-def _further(task: GoalTask | None) -> tuple[int, ...]:
-    """Widths of the inputs behind the observation."""
-    return (len(task.progress), 1) if task else ()
+def _further(task: GoalTask | None, preference: Preference | None) -> dict[str, int]:
+    """Names and widths of the inputs behind the observation."""
+    if task:
+        return dict(zip(GOAL_INPUTS, (len(task.progress), 1), strict=True))
+    return dict.fromkeys(PREFERENCE_INPUTS, len(preference.names)) if preference else {}
 
 
 def _wrap(
@@ -230,10 +259,10 @@ def _wrap(
         raise ConfigError(
             f"the scaler has {mean.size} means and {scale.size} scales",
             expected=f"{width} of each, one a column of layout {layout.hash[:12]}"
-            + (" and of the goal" if further else ""),
+            + (" and of goal or preference" if further else ""),
         )
     if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-        names = (*layout.names, *("a column of the goal" for _ in range(sum(further))))
+        names = (*layout.names, *("a column of goal or preference" for _ in range(sum(further))))
         bad = names[int(np.argmin(np.isfinite(mean) & np.isfinite(scale) & (scale > 0)))]
         raise ConfigError(
             f"the scaler's column {bad!r} has mean or scale that cannot be used",

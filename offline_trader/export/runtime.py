@@ -17,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
-from offline_trader.export.model_file import INPUTS, ModelFile, read_model
+from offline_trader.export.model_file import ModelFile, read_model
 from offline_trader.goals import Horizons
 from offline_trader.interrupts import RUNNING
 from offline_trader.types import ObservationLayout
@@ -44,10 +44,11 @@ class OnnxPolicy:
         expected_layout: when given, the layout that the caller's observations have.
         unverified: accept a file that states no hash and has no manifest.
         goal: what a policy that takes a goal aims at; None: the default that it states.
+        preference: [K] weights of a policy that takes some; None: the default that it states.
 
     Raises:
-        ConfigError: a goal for a policy that takes none, or one that cannot be; or a policy that
-            keeps a state, which :func:`~offline_trader.export.open_model` opens.
+        ConfigError: a goal or preference for a policy that takes none, or one that cannot be; or a
+            policy that keeps a state, which :func:`~offline_trader.export.open_model` opens.
         DataError: the file is missing, damaged, or no policy of this toolkit.
         SchemaMismatch: the file's layout is not ``expected_layout``; both hashes are named.
 
@@ -60,6 +61,7 @@ class OnnxPolicy:
         task: the goal that it takes; None: none.
         goal: what it aims at: ``goal``, or the default that the file states.
         keeps_state: whether its decisions depend on those before.
+        preference: the objectives that it takes weights of, with those of now; None: none.
     """
 
     keeps_state = False
@@ -71,6 +73,7 @@ class OnnxPolicy:
         expected_layout: ObservationLayout | None = None,
         unverified: bool = False,
         goal: float | None = None,
+        preference: Sequence[float] | None = None,
     ) -> None:
         file = path if isinstance(path, ModelFile) else read_model(path, unverified=unverified)
         self.file, self.path = file, file.path
@@ -87,8 +90,13 @@ class OnnxPolicy:
         self.goal = 0.0 if self.task is None else self.task.default
         if goal is not None and self.task is not None:
             self.goal = self.task.require(goal)
+        self.preference = file.preference
+        if preference is not None:
+            if self.preference is None:
+                raise ConfigError(f"a preference for {self.path.name}", expected="no preference")
+            self.preference = self.preference.asking(preference)
         self._width = self.layout.size
-        self._further: tuple[int, ...] = () if self.task is None else (len(self.task.progress), 1)
+        self._further = tuple(file.further.values())
         self._session = ModelSession(file.payload, str(self.path))
         self._run = self._session.run
         self._require_signature()
@@ -98,7 +106,7 @@ class OnnxPolicy:
 
     def _require_signature(self) -> None:
         """Refuse a graph of other inputs or outputs."""
-        widths = dict(zip(INPUTS, (self._width, *self._further), strict=False))
+        widths = {"observation": self._width, **self.file.further}
         self._session.require_signature(widths, {"action": 1})
 
     @property
@@ -145,6 +153,7 @@ class OnnxPolicy:
         /,
         progress: NDArray[np.float32] | None = None,
         goal: float | NDArray[np.float32] | None = None,
+        preference: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Actions [N, 1] float32 in [-1, 1] for raw observations [N, F + P].
 
@@ -153,6 +162,7 @@ class OnnxPolicy:
             progress: of a policy that takes a goal: [N, E] of
                 :meth:`offline_trader.goals.Horizons.columns`; None: a horizon's start.
             goal: what it is asked for, one for all or [N]; None: :attr:`goal`.
+            preference: of a policy that takes one: [K] or [N, K]; None: :attr:`preference`.
 
         Raises:
             DataError: wrong width, or a NaN or infinite value; the row and column are named. Or
@@ -160,8 +170,8 @@ class OnnxPolicy:
         """
         batch = self._checked(observations)
         feeds = {"observation": batch}
-        if self.task is not None:
-            feeds |= self.goal_feeds(len(batch), progress, goal)
+        if self._further:
+            feeds |= self.further_feeds(len(batch), progress, goal, preference)
         return self._answer(self._run(_OUTPUTS, feeds)[0], len(batch))
 
     def _checked(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,17 +215,39 @@ class OnnxPolicy:
         # the graph clips its answer, but a file of others need not
         return cast("NDArray[np.float32]", np.minimum(np.maximum(result, _LOWEST), _HIGHEST))
 
-    def goal_feeds(
+    def preferring(self, weights: Sequence[float]) -> OnnxPolicy:
+        """The same model under other weights of the objectives.
+
+        Raises:
+            ConfigError: it takes none, or weights that are none.
+        """
+        return OnnxPolicy(self.file, preference=weights)
+
+    def further_feeds(
         self,
         n: int,
         progress: NDArray[np.float32] | None = None,
         goal: float | NDArray[np.float32] | None = None,
+        preference: NDArray[np.float32] | None = None,
     ) -> dict[str, NDArray[np.float32]]:
-        """What the graph takes besides n observations; nothing of a policy that takes no goal.
+        """What the graph takes besides n observations; nothing of a policy that takes neither a
+        goal nor a preference.
 
         Raises:
-            DataError: progress or goals of another shape, or not finite.
+            DataError: progress, goals or weights of another shape, or not finite.
         """
+        if self.preference is not None:
+            given = np.array(self.preference.weights if preference is None else preference)
+            if given.shape not in ((self._further[0],), (n, self._further[0])):
+                raise DataError(
+                    f"a preference of shape {given.shape}",
+                    expected=f"({self._further[0]},) or ({n}, {self._further[0]})",
+                )
+            if not np.isfinite(given).all():
+                raise DataError("a preference is not finite", expected="finite weights")
+            wide = np.empty((n, self._further[0]), np.float32)
+            wide[:] = given
+            return {"preference": wide}
         if self.task is None:
             return {}
         if progress is None:
@@ -233,7 +265,9 @@ class OnnxPolicy:
         return {"progress": given, "goal": goals}
 
     def wide(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Actions [N, 1] for rows [N, F + P (+ E + 1)], those of :attr:`scaler`'s columns."""
+        """Actions [N, 1] for rows [N, F + P (+ E + 1 or + K)], of :attr:`scaler`'s columns."""
+        if self.preference is not None:
+            return self(rows[:, : self._width], preference=rows[:, self._width :])
         if self.task is None:
             return self(rows)
         return self(rows[:, : self._width], rows[:, self._width : -1], rows[:, -1])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.goals.preference import Preference, PreferencePolicy, Preferred
     from offline_trader.goals.pursuit import (
         AccountPolicy,
         Conditioned,
@@ -23,6 +24,9 @@ __all__ = [
     "GoalPolicy",
     "GoalTask",
     "Horizons",
+    "Preference",
+    "PreferencePolicy",
+    "Preferred",
     "Pursuit",
     "pursued",
 ]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Evaluation,
         GoalSweep,
         OptionUse,
+        PreferenceSweep,
         ScoreRow,
         WindowRow,
     )
@@ -220,6 +221,7 @@ def evaluate_strategy(
             stages=tuple(stage_score(row) for row in strategy.history),
             goals=goal_sweep(strategy, config.env),
             options=options_of(strategy, config.env),
+            preferences=preference_sweep(strategy, config.env),
             notes=(*evaluation.notes, *notes),
         )
         if gates is not None:
@@ -257,6 +259,17 @@ def options_of(strategy: FoundStrategy, env: EnvConfig) -> OptionUse | None:
         for one, run in zip(span.instruments, runs, strict=True)
     ]
     return option_use(policy, runs, labels)
+
+
+def preference_sweep(strategy: FoundStrategy, env: EnvConfig) -> PreferenceSweep | None:
+    """Growth against drawdown over ``env``'s bars; None for a strategy that takes no preference."""
+    from offline_trader.evaluation.backtest import EvaluationRange
+    from offline_trader.evaluation.judging import sweep_preferences
+
+    if strategy.preference is None or not strategy.preference.given:
+        return None
+    policy: Any = strategy.open()
+    return sweep_preferences(policy, EvaluationRange.from_env(env), env.simulator)
 
 
 def stage_score(row: StageRow) -> ScoreRow:
@@ -309,7 +322,9 @@ def _gated(
     from offline_trader.export import OnnxPolicy, record_gates
 
     policy = strategy.open()
-    rows = gate_rows(policy, config.env, evaluation, gates)
+    weights = strategy.preference
+    known = {} if weights is None else {"objective_balance": weights.largest}
+    rows = gate_rows(policy, config.env, evaluation, gates, known=known)
     judged = replace(evaluation, gates=rows)
     model = policy.file if isinstance(policy, OnnxPolicy) else None
     if model is not None and (model.path.parent / "manifest.json").exists():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import portable, to_dict
 from offline_trader.errors import GateFailed
-from offline_trader.goals import Conditioned, GoalTask
+from offline_trader.goals import Conditioned, GoalTask, Preference, Preferred
 from offline_trader.hashing import file_sha256
 from offline_trader.locks import locked
 from offline_trader.pipeline.progress import Progress, Silent
@@ -116,16 +116,20 @@ def _exporting(run: TrainedRun, learner: Learner) -> Exporting:
     facts = run.facts
     layout = facts.layout
     task = None if facts.goal is None else facts.goal.task
+    taken = facts.preference if facts.preference is not None and facts.preference.given else None
+    acting: Policy = Conditioned(learner, task) if task else learner
     scales, actor = learner.preprocessing, DeterministicActor(learner)
     described = _description(run)
     return Exporting(
-        strategy=Conditioned(learner, task) if task else learner,
+        strategy=Preferred(learner, taken) if taken else acting,
         layout=layout,
         env=facts.validation_env or facts.env,
         trained_on=facts.env,
-        write=lambda path: export_onnx(actor, scales, layout, path, to_dict(described), task),
-        reference=torch_policy(actor, scales, layout, task=task),
-        exact=torch_policy(actor, scales, layout, exact=True, task=task),
+        write=lambda path: export_onnx(
+            actor, scales, layout, path, to_dict(described), task, taken
+        ),
+        reference=torch_policy(actor, scales, layout, task=task, preference=taken),
+        exact=torch_policy(actor, scales, layout, exact=True, task=task, preference=taken),
         facts=described,
         parents={"policy": run.path / POLICY_FILE, **_parents(run)},
     )
@@ -244,6 +248,8 @@ def publish_model(
     observations = np.concatenate([each.observations for each in backtests])
     if source.facts.goal is not None:
         observations = _with_goals(observations, source.facts.goal.task)
+    if source.facts.preference is not None and source.facts.preference.given:
+        observations = _with_weights(observations, source.facts.preference)
     # The model and the manifest beside it are of one export.
     with locked(target.parent / LOCK, f"the folder {target.parent}"):
         refuse_taken_place(target)
@@ -305,6 +311,14 @@ def _with_goals(observations: Observations, task: GoalTask) -> Observations:
     return task.widened(observations, drawn[:, :-1], goals)
 
 
+def _with_weights(observations: Observations, preference: Preference) -> Observations:
+    """The observations, each with weights of its own."""
+    import numpy as np
+
+    drawn = preference.drawn(len(observations), np.random.default_rng(0))
+    return preference.widened(observations, drawn)
+
+
 def _write_model(
     source: Exporting, target: Path, observations: Observations
 ) -> tuple[ExportResult, ParityReport, OnnxPolicy]:
@@ -360,6 +374,7 @@ def _description(run: TrainedRun) -> ModelFacts:
         history=facts.history,
         goal=facts.goal,
         options=facts.options,
+        preference=facts.preference,
     )
 
 

@@ -19,6 +19,11 @@ from offline_trader.pipeline.goal_training import (
     learner_for,
     task_of,
 )
+from offline_trader.pipeline.objective_training import (
+    agent_for,
+    check_objectives,
+    stated_preference,
+)
 from offline_trader.pipeline.option_training import (
     check_options,
     kept_options,
@@ -39,7 +44,7 @@ from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
 
 if TYPE_CHECKING:
-    from offline_trader.learning.agents import Agent, Learner
+    from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
     from offline_trader.learning.stages.course import CourseLanes
     from offline_trader.learning.stages.lanes import Lanes
     from offline_trader.simulator import Simulator
@@ -77,6 +82,7 @@ def check_parent(
     if config.goal or source.facts.goal is not None:
         task_of(config, source.facts.goal)
     validation = config.validation.env(config.env)
+    check_objectives(config, source.facts, validated=validation is not None)
     if validation is None and config.online.anneal == "validation":
         raise ConfigError(
             "online.anneal=validation, but the parent has no validation range",
@@ -168,6 +174,7 @@ def finetune(
                 "online": None,
                 "goal": None,
                 "options": None,
+                "preference": None,
                 **trained,
                 "history": (*source.facts.history, *trained["history"]),
             },
@@ -206,6 +213,7 @@ def _train(
     market = make_lanes(config.online, config.env, config.lanes, lane_seed)
     validator: Validator | GoalValidator | None = None
     lanes: Lanes = market
+    several: MultiObjectiveAgent | None = None
     if config.goal:
         task = task_of(config, parent.facts.goal)
         widen = parent.facts.goal is None
@@ -214,9 +222,13 @@ def _train(
         lanes = GoalLanes(market, task, lane_seed)
         validator = None if validation_env is None else GoalValidator(validation_env, task)
     else:
-        learner = online_learner(source, config.learner, learner_seed)
+        if config.online.objectives:
+            several = agent_for(source, config, parent.facts, learner_seed)
+        learner = (
+            several.learner if several else online_learner(source, config.learner, learner_seed)
+        )
         validator = None if validation_env is None else Validator(validation_env, config.validation)
-    engine = EngineFacts.of(learner.engine)
+    engine = several.engine if several else EngineFacts.of(learner.engine)
     stage = PlannedStage(
         "online",
         f"online {config.agent}",
@@ -238,7 +250,7 @@ def _train(
     if config.agent == "options":
         agent = options_agent(config, learner, parent, learner_seed)
     else:
-        agent = _agent(learner, market, config, learner_seed)
+        agent = several or _agent(learner, market, config, learner_seed)
     phases.train(agent, stage, progress)
     if config.online.curriculum.enabled and not isinstance(market, Simulator):
         progress.note(f"curriculum: training ended in stage {market.stage}")
@@ -250,6 +262,9 @@ def _train(
     if config.goal:
         found = validator if isinstance(validator, GoalValidator) else None
         stated["goal"] = chosen_goal(task, learner, found)
+    if several:
+        judge = validator if isinstance(validator, Validator) else None
+        stated["preference"] = stated_preference(several, config, judge, train_seed)
     return stated
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from offline_trader.errors import ConfigError
+from offline_trader.goals import Preference
 from offline_trader.pipeline.run_facts import GoalFacts, ModelFacts, StageRow, latest_day
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class FoundStrategy:
         facts: what an ONNX file tells of its training.
         history: what each stage of its training added.
         goal: that it takes; None: none.
+        preference: weights of the objectives that it was trained for; None: for the reward alone.
     """
 
     name: str
@@ -46,6 +48,7 @@ class FoundStrategy:
     facts: ModelFacts | None = None
     history: tuple[StageRow, ...] = ()
     goal: GoalFacts | None = None
+    preference: Preference | None = None
 
     @property
     def is_rule(self) -> bool:
@@ -73,6 +76,28 @@ class FoundStrategy:
             return cast("Strategy", found)
 
         return replace(self, opener=cache(opened), trial={**self.trial, "goal": asked})
+
+    def preferring(self, weights: Sequence[float] | None) -> FoundStrategy:
+        """The strategy under ``weights`` of the objectives instead of its default; None: as it is.
+
+        Raises:
+            ConfigError: it takes no preference, or none such.
+        """
+        if weights is None:
+            return self
+        if self.preference is None or not self.preference.given:
+            raise ConfigError(
+                f"a preference for {self.name}, which takes none",
+                expected="a policy that finetune --objectives given, or learned, trained",
+            )
+        asked = self.preference.asking(weights)
+
+        def opened() -> Strategy:
+            found: Any = self.opener()
+            return cast("Strategy", found.preferring(asked.weights))
+
+        trial = {**self.trial, "preference": list(asked.weights)}
+        return replace(self, opener=cache(opened), trial=trial, preference=asked)
 
     def open(self) -> Strategy:
         """What is evaluated, opened at the first call.

@@ -15,7 +15,7 @@ from offline_trader.config import require_seed, to_dict
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.features import Admission
-from offline_trader.goals import GoalTask
+from offline_trader.goals import GoalTask, Preference
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.learning.settings import OptionsConfig
 from offline_trader.simulator import SimulatorConfig
@@ -137,6 +137,7 @@ class TrainingFacts(Facts):
         engine: what computed its updates; None in runs of older versions.
         goal: that its policy takes; None: none.
         options: that its policy chooses among; None: it does not.
+        preference: weights of the objectives that it was trained for; None: for the reward alone.
     """
 
     dataset: str
@@ -158,6 +159,7 @@ class TrainingFacts(Facts):
     engine: EngineFacts | None = None
     goal: GoalFacts | None = None
     options: OptionFacts | None = None
+    preference: Preference | None = None
 
     def __post_init__(self) -> None:
         for each in self.experts:
@@ -188,7 +190,7 @@ class TrainingFacts(Facts):
         """JSON form; what the training did not have is left out."""
         optional = {
             *("transitions", "clone", "direct", "offline", "online", "further", "engine"),
-            *("own_features", "goal", "options"),
+            *("own_features", "goal", "options", "preference"),
         }
         tree = to_dict(self)
         return {k: v for k, v in tree.items() if v or k not in optional}
@@ -227,6 +229,7 @@ class ModelFacts(Facts):
         history: what every stage of its training added.
         goal: that it takes, with its default and how that was chosen; None: none.
         options: that it chooses among; None: it does not.
+        preference: weights of the objectives that it was trained for; None: for the reward alone.
     """
 
     command: str = ""
@@ -250,6 +253,7 @@ class ModelFacts(Facts):
     history: tuple[StageRow, ...] = ()
     goal: GoalFacts | None = None
     options: OptionFacts | None = None
+    preference: Preference | None = None
 
     def __post_init__(self) -> None:
         require_seed(self.seed)

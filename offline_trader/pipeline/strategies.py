@@ -111,6 +111,7 @@ def _from_onnx(path: Path, unverified: bool) -> FoundStrategy:
         facts=facts,
         history=facts.history,
         goal=facts.goal,
+        preference=facts.preference,
     )
 
 
@@ -129,6 +130,7 @@ def _from_run(path: Path, unverified: bool) -> FoundStrategy:
         seed=run.manifest.seed,
         history=facts.history,
         goal=facts.goal,
+        preference=facts.preference,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.codec import from_json
 from offline_trader.errors import DataError, SchemaMismatch
-from offline_trader.goals import Conditioned
+from offline_trader.goals import Conditioned, Preferred
 from offline_trader.hashing import file_sha256
 from offline_trader.pipeline.run_facts import (
     PassedOn,
@@ -156,6 +156,8 @@ def trained_policy(run: TrainedRun, *, unverified: bool = False) -> Learner:
     learner = load_learner(file, sha256=policy_hash(run, unverified=unverified))
     goal = run.facts.goal
     width = run.facts.layout.size + (len(goal.task.progress) + 1 if goal else 0)
+    preference = run.facts.preference
+    width += len(preference.names) if preference is not None and preference.given else 0
     found = (len(learner.preprocessing.mean), learner.action_size)
     if found != (width, 1):
         raise DataError(
@@ -187,14 +189,19 @@ def options_policy(run: TrainedRun, learner: Learner) -> OptionsPolicy:
 
 def acting_policy(
     run: TrainedRun, *, unverified: bool = False
-) -> Learner | Conditioned | OptionsPolicy:
-    """The policy of a finished run over raw observations; one that takes a goal aims at its
-    default.
+) -> Learner | Conditioned | Preferred | OptionsPolicy:
+    """The policy of a finished run over raw observations; one that takes a goal or a preference
+    has its default.
 
     Raises:
         DataError: as :func:`trained_policy`, and :func:`options_policy`.
     """
-    learner, goal = trained_policy(run, unverified=unverified), run.facts.goal
+    learner = trained_policy(run, unverified=unverified)
+    goal, preference = run.facts.goal, run.facts.preference
     if run.facts.options is not None:
         return options_policy(run, learner)
-    return Conditioned(learner, goal.task) if goal else learner
+    if goal:
+        return Conditioned(learner, goal.task)
+    if preference is not None and preference.given:
+        return Preferred(learner, preference)
+    return learner

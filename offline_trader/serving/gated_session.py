@@ -221,6 +221,8 @@ class GatedSession:
                 expected="a model without a goal, or no minimum of confidence",
             )
         scale = np.asarray(policy.scaler["scale"], dtype=np.float32)
+        if policy.preference is not None:  # its weights are not noisy
+            scale = scale[: policy.layout.size]
         if scale.shape != (policy.layout.size,):
             raise ConfigError(
                 f"{policy.path.name} states no scale of its columns",

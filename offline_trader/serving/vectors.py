@@ -156,7 +156,14 @@ def _bars_table(bars: Bars) -> str:
 
 
 def _goal_inputs(policy: OnnxPolicy) -> dict[str, object]:
-    """The further inputs of a policy that takes a goal."""
+    """The further inputs of a policy that takes a goal or a preference."""
+    if policy.preference is not None:
+        shape = ["N", len(policy.preference.names)]
+        return {
+            "preference": {"name": "preference", "type": "float32", "shape": shape,
+                           "columns": policy.preference.names,
+                           "asked": policy.preference.weights},
+        }  # fmt: skip
     if policy.task is None:
         return {}
     shape = ["N", len(policy.task.progress)]
@@ -169,10 +176,13 @@ def _goal_inputs(policy: OnnxPolicy) -> dict[str, object]:
 
 
 def _asked(made: Sequence[Decision], policy: OnnxPolicy) -> list[list[float]]:
-    """Progress and goal at every bar, from the first decision on; of a policy without goal nothing.
+    """Progress and goal at every bar, from the first decision on, or the preference; of a policy
+    without them nothing.
 
     A horizon begins with the first decision, and the next at the bar with which one ends.
     """
+    if policy.preference is not None:
+        return [list(policy.preference.weights) for _ in made]
     if policy.task is None:
         return [[] for _ in made]
     horizons, begun, rows = Horizons(policy.task, 1), False, []
@@ -191,6 +201,8 @@ def _decisions_table(
     decisions: Sequence[Decision], policy: OnnxPolicy, asked: Sequence[Sequence[float]]
 ) -> str:
     names = () if policy.task is None else (*policy.task.progress, "goal")
+    if policy.preference is not None:
+        names = policy.preference.names
     header = ["time", *PORTFOLIO_FIELDS, *names, "action", "executed", "order_units", "hold"]
     rows = []
     for each, given in zip(decisions, asked, strict=False):

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
         make_learner,
         online_learner,
     )
+    from offline_trader.learning.agents.limited import Limit
+    from offline_trader.learning.agents.multi_objective import MultiObjectiveAgent
 
 __all__ = [
     "AGENTS",
     "Agent",
     "DeterministicActor",
     "Learner",
+    "Limit",
     "MakeAgent",
+    "MultiObjectiveAgent",
     "goal_learner",
     "load_learner",
     "make_agent",

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
         centred_ranks,
         pair_noise,
     )
+    from offline_trader.learning.estimators.objectives import (
+        lower_twin,
+        priced,
+        scalarised,
+        vector_target,
+    )
     from offline_trader.learning.estimators.options import (
         arrival_value,
         best_available,
@@ -27,10 +33,14 @@ __all__ = [
     "best_available",
     "centred_ranks",
     "option_target",
+    "lower_twin",
     "pair_noise",
+    "priced",
+    "scalarised",
     "shaping_reward",
     "smdp_target",
     "termination_loss",
+    "vector_target",
     "vtrace",
 ]
 

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
         TD3PlusBCConfig,
     )
     from offline_trader.learning.settings.leash import LeashConfig
+    from offline_trader.learning.settings.objectives import (
+        COMPONENTS,
+        LARGEST_WEIGHT,
+        ObjectivesConfig,
+        require_weights,
+    )
     from offline_trader.learning.settings.offline import OfflineConfig
     from offline_trader.learning.settings.online import OnlineConfig
     from offline_trader.learning.settings.options import OptionsConfig
@@ -39,6 +45,7 @@ __all__ = [
     "AWACConfig",
     "AgentConfig",
     "AuxiliaryConfig",
+    "COMPONENTS",
     "CQLConfig",
     "CalQLConfig",
     "CloneConfig",
@@ -53,8 +60,10 @@ __all__ = [
     "HeadWeights",
     "HybridAgentConfig",
     "IQLConfig",
+    "LARGEST_WEIGHT",
     "LearnerConfig",
     "LeashConfig",
+    "ObjectivesConfig",
     "OfflineConfig",
     "OnlineConfig",
     "OptionsConfig",
@@ -63,6 +72,7 @@ __all__ = [
     "SACConfig",
     "ShapingConfig",
     "TD3PlusBCConfig",
+    "require_weights",
 ]
 
 __getattr__ = lazy_names(__name__)

@@ -7,11 +7,13 @@ from typing import Literal, get_args
 
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, one_of, positive, share
+from offline_trader.learning.settings.objectives import COMPONENTS, require_weights
 
 __all__ = ["OBJECTIVES", "DirectAgentConfig", "DirectConfig", "Objective"]
 
-Objective = Literal["growth", "mean_variance", "quadratic", "sharpe", "cvar"]
+Objective = Literal["growth", "mean_variance", "quadratic", "sharpe", "cvar", "components"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
+_WITHOUT_SLOPE = ("activity", "timing", "exploration")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class DirectConfig:
         weight_decay: weights shrink by ``learning_rate · weight_decay`` an update (AdamW).
         feature_noise: standard deviation of the noise on the scaled market features.
         objective: what is climbed, of the rewards in windows (``docs/direct.md``): ``growth``
-            (their mean), ``mean_variance``, ``quadratic``, ``sharpe``, ``cvar``.
+            (their mean), ``mean_variance``, ``quadratic``, ``sharpe``, ``cvar``, or ``components``:
+            those of ``docs/objectives.md`` that have a slope.
+        weights: of profit, risk, activity, timing, exploration and consistency, in ``components``;
+            of activity, timing and exploration 0.
         risk_aversion: weight of the risk in ``mean_variance`` and ``quadratic``.
         tail: share of the worst windows that count, in ``cvar`` and for the limit.
         drawdown_limit: largest drawdown within a window, as a share of the peak, which only the
@@ -58,6 +63,7 @@ class DirectConfig:
     weight_decay: float = 0.0
     feature_noise: float = 0.0
     objective: Objective = "growth"
+    weights: tuple[float, ...] = (0.6, 0.3, 0.0, 0.0, 0.0, 0.1)
     risk_aversion: float = 1.0
     tail: float = 0.05
     drawdown_limit: float = 0.0
@@ -85,6 +91,15 @@ class DirectConfig:
                 f"drawdown_limit={self.drawdown_limit}", expected="in [0, 1), as 0.1 for 10 %"
             )
         one_of(self, "objective", OBJECTIVES)
+        require_weights("direct.weights", self.weights)
+        flat = [name for name in _WITHOUT_SLOPE if self.weights[COMPONENTS.index(name)] != 0.0]
+        if flat:
+            raise ConfigError(
+                f"direct.weights above 0 of {', '.join(flat)}",
+                expected="0 of them: they count trades and cells, or read exposures, which the "
+                "rewards of a window do not tell",
+                hint="finetune --objectives takes all of them",
+            )
         one_of(self, "market_input", ("forecast", "features"))
         if self.market_input == "forecast" and self.clone_weight > 0:
             raise ConfigError(

@@ -9,6 +9,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.settings.checks import not_negative, one_of, positive
 from offline_trader.learning.settings.curiosity import CuriosityConfig
 from offline_trader.learning.settings.curriculum import CurriculumConfig, DifficultyConfig
+from offline_trader.learning.settings.objectives import ObjectivesConfig
 from offline_trader.learning.settings.shaping import ShapingConfig
 
 __all__ = ["OnlineConfig"]
@@ -50,6 +51,8 @@ class OnlineConfig:
             the transforms.
         curiosity: settings of an intrinsic reward, on where its ``weight`` is above 0; it comes
             after the transforms and the shaping.
+        objectives: several objectives in place of the reward, each with a critic head of its own;
+            on where ``preference`` is not ``none``.
         curriculum: synthetic markets of five stages in place of the environment's.
         difficulty: markets of a stage that become harder or easier as episodes go.
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
@@ -75,6 +78,7 @@ class OnlineConfig:
     hindsight: float = 4.0
     shaping: ShapingConfig = field(default_factory=ShapingConfig)
     curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
+    objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     difficulty: DifficultyConfig = field(default_factory=DifficultyConfig)
     evaluate_interval: int = 5_000
@@ -97,3 +101,21 @@ class OnlineConfig:
                 raise ConfigError(f"{name}={value}", expected="in [0, 1]")
         if not 0.0 <= self.offline_share < 1.0:
             raise ConfigError(f"offline_share={self.offline_share}", expected="in [0, 1)")
+        self._require_one_reward()
+
+    def _require_one_reward(self) -> None:
+        """Refuse changes of a reward that nothing is learned from."""
+        of_rewards = {
+            "online.transforms": bool(self.transforms),
+            "online.shaping.potentials": bool(self.shaping.potentials),
+            "online.curiosity.weight": self.curiosity.weight > 0,
+            "online.forecast_weight": self.forecast_weight > 0,
+        }
+        found = [name for name, asked in of_rewards.items() if asked and self.objectives]
+        if found:
+            raise ConfigError(
+                f"online.objectives with {', '.join(found)}",
+                expected="one of them: with objectives the components of a step are learned from, "
+                "not its reward",
+                hint="exploration is an objective, too",
+            )

@@ -5,9 +5,31 @@ from typing import TYPE_CHECKING
 from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from offline_trader.learning.signals.components import (
+        FACTS_OF_A_STEP,
+        ComponentState,
+        components_of,
+    )
+    from offline_trader.learning.signals.objectives import (
+        ObjectiveColumns,
+        Objectives,
+        make_objectives,
+    )
     from offline_trader.learning.signals.potentials import HandMade, LearnedPotential, Potential
     from offline_trader.learning.signals.shaping import Shaping, make_shaping
 
-__all__ = ["HandMade", "LearnedPotential", "Potential", "Shaping", "make_shaping"]
+__all__ = [
+    "FACTS_OF_A_STEP",
+    "ComponentState",
+    "HandMade",
+    "LearnedPotential",
+    "ObjectiveColumns",
+    "Objectives",
+    "Potential",
+    "Shaping",
+    "components_of",
+    "make_objectives",
+    "make_shaping",
+]
 
 __getattr__ = lazy_names(__name__)

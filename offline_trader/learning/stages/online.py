@@ -30,7 +30,7 @@ from offline_trader.learning.data import (
     pack,
 )
 from offline_trader.learning.settings import OnlineConfig
-from offline_trader.learning.signals import make_shaping
+from offline_trader.learning.signals import make_objectives, make_shaping
 from offline_trader.learning.stages.activity import Activity
 from offline_trader.learning.stages.annealing import Pace, earned_after, pace_at
 from offline_trader.learning.stages.goal_rows import hindsight_of
@@ -115,12 +115,18 @@ def finetune(
             "online.anneal=validation without a validation",
             expected="a validation range (validation.end), or online.anneal=steps",
         )
+    if bool(config.objectives) != hasattr(agent, "preference"):
+        raise ConfigError(
+            f"objectives.preference={config.objectives.preference} for {type(agent).__name__}",
+            expected="MultiObjectiveAgent with objectives, another agent without",
+        )
     named = [TRANSFORMS[name](agent, lanes) for name in config.transforms]
     hindsight = (
         [hindsight_of(agent, lanes, config, seed + 3)] if isinstance(lanes, GoalLanes) else []
     )
     curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
     shaped = [make_shaping(agent, lanes, config.shaping, seed)] if config.shaping.potentials else []
+    named += [make_objectives(agent, lanes, config.objectives)] if config.objectives else []
     weight = config.forecast_weight
     if weight > 0:
         named.insert(0, ControlVariate(surprises_of(lanes, agent.preprocessing), weight))

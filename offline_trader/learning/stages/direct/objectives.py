@@ -6,16 +6,19 @@ Rewards [T, B] are log changes of equity (or a market's own), in units of the sc
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from offline_trader.learning.settings import DirectConfig
 
-__all__ = ["objective"]
+__all__ = ["objective", "of_components"]
 
 
-def objective(rewards: Tensor, config: DirectConfig, scale: float = 1.0) -> Tensor:
+def objective(
+    rewards: Tensor, config: DirectConfig, scale: float = 1.0, realised: Tensor | None = None
+) -> Tensor:
     """The objective of r = rewards [T, B] / scale by name, higher is better; per bar.
 
     - growth: ``mean r``;
@@ -24,8 +27,12 @@ def objective(rewards: Tensor, config: DirectConfig, scale: float = 1.0) -> Tens
       2013, equation 2, in realised form);
     - sharpe: ``mean r / sd r`` over all bars of the update (Moody & Saffell 2001);
     - cvar: the mean over the worst ``tail`` of the windows of their mean reward (Rockafellar &
-      Uryasev 2000).
+      Uryasev 2000);
+    - components: see :func:`of_components`, with ``realised`` [T, B], by default ``rewards``.
     """
+    if config.objective == "components":
+        given = rewards if realised is None else realised
+        return of_components(rewards, given, config.weights, scale)
     if config.objective == "growth":
         return rewards.mean() / scale
     rewards = rewards / scale
@@ -39,3 +46,36 @@ def objective(rewards: Tensor, config: DirectConfig, scale: float = 1.0) -> Tens
     windows = rewards.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()
+
+
+def of_components(
+    rewards: Tensor, realised: Tensor, weights: Sequence[float], scale: float
+) -> Tensor:
+    """``w_p·P + w_r·R + w_c·C`` of windows: the components of a step that have a slope.
+
+    With the realised simple returns x of a window's bars, D the drawdown since it began and s the
+    scale of the gains:
+
+    - profit ``P = (mean r − ½ mean (−g)⁺)/s``, g a window's growth a bar: windows that lose count
+      1.5 times;
+    - risk ``R = −mean[(e^(10 (D − 5 %)⁺) − 1) + (VaR₉₅ − 2 %)⁺ + σ]/s``, VaR and σ of the window;
+    - consistency ``C = mean x / sd x`` over all bars.
+
+    The share of exposures above 95 % is no part of the risk here: rewards do not tell it.
+
+    Args:
+        rewards: [T, B] r, which noise may have been taken off.
+        realised: [T, B] log changes of equity: of what is left without noise there is no risk.
+        weights: of the six components.
+        scale: s.
+    """
+    x = torch.expm1(realised)
+    profit = rewards.mean() - 0.5 * (-realised.mean(dim=0)).clamp(min=0.0).mean()
+    equity = realised.cumsum(dim=0)
+    fallen = -torch.expm1(equity - equity.cummax(dim=0).values.clamp(min=0.0))
+    at_risk = -x.kthvalue(math.ceil(0.05 * len(x)), dim=0).values
+    spread = (x.var(dim=0, correction=0) + 1e-12).sqrt()
+    risk = torch.expm1(10.0 * (fallen - 0.05).clamp(min=0.0)).mean()
+    risk = risk + ((at_risk - 0.02).clamp(min=0.0) + spread).mean()
+    steady = x.mean() / (x.var(correction=0) + 1e-12).sqrt()
+    return (weights[0] * profit - weights[1] * risk) / scale + weights[5] * steady

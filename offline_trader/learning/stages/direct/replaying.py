@@ -120,8 +120,12 @@ class LogJudge:
     def __call__(self, policy: Policy) -> Validated:
         """The objective, and what is climbed bar by bar; not of another ``policy``."""
         self._learner.engine.flush()
-        climbed = torch.cat([each.climbed for each in self._replay(self._unroll)], dim=1)
-        score = float(objective(climbed, self._config, self.scale))
+        found = self._replay(self._unroll)
+        climbed, realised = (
+            torch.cat([getattr(each, name) for each in found], dim=1)
+            for name in ("climbed", "rewards")
+        )
+        score = float(objective(climbed, self._config, self.scale, realised))
         return Validated({"score": score}, climbed.T.reshape(-1).cpu().numpy())
 
 

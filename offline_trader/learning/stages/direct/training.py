@@ -156,6 +156,7 @@ class DirectTraining:
         self._limit = None
         if config.drawdown_limit > 0.0:
             self._limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
+        if config.drawdown_limit > 0.0 or config.objective == "components":
             nothing = torch.zeros_like(self.judge.surprises)
             self._realised = make_unroll(learner, market, nothing, self.engine)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
@@ -176,7 +177,8 @@ class DirectTraining:
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
-        value = objective(done.climbed, config, self.judge.scale)
+        risky = self._realised(batch).climbed if config.objective == "components" else None
+        value = objective(done.climbed, config, self.judge.scale, risky)
         loss = -value + config.clone_weight * done.distance
         limited: dict[str, Tensor] = {}
         if self._limit is not None:

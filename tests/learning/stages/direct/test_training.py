@@ -231,7 +231,30 @@ def test_objectives_are_their_formulas() -> None:
         assert float(objective(rewards, config)) == pytest.approx(value, rel=1e-12), name
 
 
-@pytest.mark.parametrize("name", ["mean_variance", "quadratic", "sharpe", "cvar"])
+def test_components_are_their_formulas_and_have_slopes() -> None:
+    """In plain numpy, window by window; the gradient against central differences."""
+    from offline_trader.learning.stages.direct.objectives import of_components
+
+    rng = np.random.default_rng(0)
+    realised, climbed = 0.03 * rng.standard_normal((2, 30, 4))
+    x, weights = np.expm1(realised), (0.5, 0.3, 0.0, 0.0, 0.0, 0.2)
+    risk = 0.0
+    for window, equity in zip(x.T, np.exp(realised.cumsum(axis=0)).T, strict=True):
+        fallen = 1.0 - equity / np.maximum.accumulate(np.append(1.0, equity))[1:]
+        var95 = -np.sort(window)[1]  # ⌈0.05 · 30⌉ = 2
+        risk += np.expm1(10 * np.maximum(0, fallen - 0.05)).mean() + max(0, var95 - 0.02)
+        risk += window.std()
+    profit = climbed.mean() - 0.5 * np.maximum(0, -realised.mean(axis=0)).mean()
+    expected = (0.5 * profit - 0.3 * risk / 4) / 0.02 + 0.2 * x.mean() / x.std()
+    given = [torch.from_numpy(each).requires_grad_() for each in (climbed, realised)]
+    found = of_components(given[0], given[1], weights, 0.02)
+    assert float(found.detach()) == pytest.approx(expected, rel=1e-9)
+    assert torch.autograd.gradcheck(lambda r: of_components(given[0], r, weights, 0.02), given[1])
+    with pytest.raises(ConfigError, match="above 0 of activity, timing"):
+        DirectConfig(weights=(0.5, 0.2, 0.1, 0.2, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("name", ["mean_variance", "quadratic", "sharpe", "cvar", "components"])
 def test_risk_averse_objectives_hold_less(name: Any) -> None:
     """On a weak signal the best position is a fraction, where growth alone takes all of it."""
     sizes = {}
