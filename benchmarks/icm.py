@@ -7,7 +7,8 @@ the end. **Sparse market**: S&P 500 bars whose costs are felt at once and whose 
 episode's end alone, so that holding is best early on and SAC collapses to it; it begins with a
 policy that holds. What counts is how many cells of the portfolio's state (exposure, holding time,
 profit) the first steps have seen. **Models**: on random steps in that market, the forward model's
-loss over 1,000 batches and how much the intrinsic rewards differ.
+loss over 1,000 batches and how much the intrinsic rewards differ. **Price**: processor time and
+memory of SAC in that market, and its time with curiosity where it pursues goals with hindsight.
 
 Each training, and each measurement of memory and time, is a process of its own; with and without
 curiosity alternate.
@@ -235,6 +236,28 @@ def price(curious: bool, seed: int) -> dict[str, float]:
     return {"seconds": spent, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
+def goals(curious: bool, seed: int) -> dict[str, float]:
+    """Processor seconds of a training towards goals, with hindsight."""
+    from offline_trader.envs import EnvConfig, GoalLanes, make_simulator
+    from offline_trader.goals import GoalTask
+    from offline_trader.learning.agents import make_learner
+    from offline_trader.learning.settings import LearnerConfig
+
+    def train(steps: int) -> None:
+        env = EnvConfig(market=("sp500",), end="2012-12-31", episode_bars=60)
+        lanes = GoalLanes(
+            make_simulator(env, LANES, seed), GoalTask("exposure").within(short=False), seed
+        )
+        config = LearnerConfig(**LEARNER, reward_scaling="none")
+        learner = make_learner(config, lanes.reset().shape[1], None, seed)
+        _train(lanes, learner, {**TIMED, "steps": steps}, curious, seed)
+
+    train(1_000)  # compiled and warm
+    begun = time.process_time()
+    train(TIMED["steps"])
+    return {"seconds": time.process_time() - begun}
+
+
 def models(seed: int) -> dict[str, float]:
     """Forward loss in the first and last of 1,000 batches, and the rewards' spread in between."""
     from offline_trader.learning.data import (
@@ -287,7 +310,7 @@ def models(seed: int) -> dict[str, float]:
     }
 
 
-PARTS = {"chain": chain, "market": market, "price": price}
+PARTS = {"chain": chain, "market": market, "price": price, "goals": goals}
 
 
 def _run(part: str, curious: bool, seed: int) -> dict[str, float]:
@@ -315,7 +338,10 @@ def main() -> None:
         for part in ("chain", "market")
         for curious in (True, False)
     }
-    turns = [(_run("price", True, seed), _run("price", False, seed)) for seed in seeds[:3]]
+    turns = [
+        (_run("price", True, seed), _run("price", False, seed), _run("goals", True, seed))
+        for seed in seeds[:3]
+    ]
     learned = [models(seed) for seed in seeds]
     publish(
         "icm", _figures(found, turns, learned), seeds=seeds, facts=_facts(found, turns, learned)
@@ -329,8 +355,9 @@ def _figures(found: Any, turns: Any, learned: Any) -> list[Figure]:
         for a, b in zip(found["market", True], found["market", False], strict=True)
     ]
     cells = statistics.mean(ratios)
-    seconds = [a["seconds"] / b["seconds"] - 1.0 for a, b in turns]
-    memory = [a["mb"] / b["mb"] - 1.0 for a, b in turns]
+    seconds = [a["seconds"] / b["seconds"] - 1.0 for a, b, _ in turns]
+    memory = [a["mb"] / b["mb"] - 1.0 for a, b, _ in turns]
+    both = [b["seconds"] / c["seconds"] for _, b, c in turns]
     falls = [1.0 - each["last"] / each["first"] for each in learned]
     spread = [each["spread"] for each in learned]
     n = len(found["chain", True])
@@ -350,6 +377,9 @@ def _figures(found: Any, turns: Any, learned: Any) -> list[Figure]:
                target="< 0.2", holds=memory_more < 0.2),
         Figure("more processor time", time_more, "share", (min(seconds), max(seconds)),
                target="< 0.25", holds=time_more < 0.25),
+        Figure("speed with curiosity, goals and hindsight", statistics.median(both),
+               "of plain SAC's", (min(both), max(both)),
+               target="≥ 0.6", holds=statistics.median(both) >= 0.6),
     ]  # fmt: skip
 
 

@@ -16,12 +16,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from offline_trader.learning.data.batch import Batch
-from offline_trader.learning.data.curiosity_models import CuriosityModels
+from offline_trader.learning.data.curiosity_models import CuriosityModels, Errors
 from offline_trader.learning.data.transforms import Columns
 from offline_trader.learning.settings import CuriosityConfig
 
@@ -85,28 +84,27 @@ class Curiosity:
         """The batch with mixed rewards; on some batches the models are trained."""
         if self._batches % self._config.train_interval == 0:
             self._train(batch)
-        share, intrinsic = self.share, self.intrinsic(batch)
-        rewards = batch["rewards"]
-        rewards.mul_(1.0 - share).add_(intrinsic[:, None], alpha=share)
+        share, (errors, scale) = self.share, self._scaled(batch)
+        batch["rewards"].mul_(1.0 - share).add_(errors.each[:, None], alpha=share * scale)
         self._batches += 1
-        self._note(0, float(intrinsic.mean()))
+        self._note(0, errors.mean * scale)
         self._note(1, share)
         return batch
 
     def intrinsic(self, batch: Batch) -> torch.Tensor:
         """[B] intrinsic rewards ≥ 0 of the transitions, before they are weighted."""
+        errors, scale = self._scaled(batch)
+        return errors.each * scale
+
+    def _scaled(self, batch: Batch) -> tuple[Errors, float]:
+        """The batch's errors, and what makes them intrinsic rewards."""
         errors = self._networks.errors(*self._given(batch))
-        self._spread.add(errors)
-        return errors * (self._config.eta / self._spread.deviation)
+        self._spread.add(len(errors.each), errors.mean, errors.squares)
+        return errors, self._config.eta / self._spread.deviation
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The inverse and the forward model's loss, with their graphs."""
-        state, after, actions = self._given(batch)
-        state, after = self.models["encoder"](torch.cat([state, after])).chunk(2)
-        guessed = self.models["inverse"](torch.cat([state, after], dim=1))
-        inverse = (guessed - actions).square().sum(dim=1).mean()
-        told = self.models["dynamics"](torch.cat([state.detach(), actions], dim=1))
-        return inverse, 0.5 * (told - after.detach()).square().sum(dim=1).mean()
+        return self._networks.losses(*self._given(batch))
 
     def gradient(self, batch: Batch) -> Mapping[str, torch.Tensor]:
         """That of ``(1 − β) · inverse + β · forward`` by parameter, as training follows it."""
@@ -159,12 +157,8 @@ class _Spread:
     def __init__(self, count: int = 0, mean: float = 0.0, squares: float = 0.0) -> None:
         self._count, self._mean, self._squares = count, mean, squares
 
-    def add(self, values: torch.Tensor) -> None:
-        """Take in a batch [B]."""
-        known = values.cpu().numpy().astype(np.float64)
-        size, mean = len(known), float(known.mean())
-        apart_from = known - mean
-        squares = float(apart_from @ apart_from)
+    def add(self, size: int, mean: float, squares: float) -> None:
+        """Take in a batch: how many, their mean, their squared distances from it."""
         total, apart = self._count + size, mean - self._mean
         self._squares += squares + apart**2 * self._count * size / total
         self._mean += apart * size / total

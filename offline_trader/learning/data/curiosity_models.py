@@ -1,25 +1,40 @@
-"""The three models of curiosity with their gradient, written out: small networks, many calls.
+"""The three models of curiosity and their Adam: small networks, many calls.
 
 For networks of this size autograd and an optimizer that goes from tensor to tensor cost several
-times the arithmetic. On a CPU it is numpy's on the same memory as the torch modules; elsewhere
-the same lines are torch's. A test compares the gradient with autograd's.
+times the arithmetic. On a CPU errors and gradient are compiled, on the same memory as the torch
+modules; elsewhere they are autograd's. A test compares the two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from offline_trader.learning.data.curiosity_kernels import prediction_errors, slopes
 from offline_trader.learning.settings import CuriosityConfig
 
-__all__ = ["CuriosityModels"]
+__all__ = ["CuriosityModels", "Errors"]
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
+
+
+class Errors(NamedTuple):
+    """What the forward model missed in a batch.
+
+    Attributes:
+        each: [B] float32, ``½‖φ̂(s') − φ(s')‖²``.
+        mean: theirs.
+        squares: sum of their squared distances from it.
+    """
+
+    each: torch.Tensor
+    mean: float
+    squares: float
 
 
 class CuriosityModels:
@@ -39,7 +54,7 @@ class CuriosityModels:
     def __init__(
         self, config: CuriosityConfig, inputs: int, action_size: int, seed: int, device: str
     ) -> None:
-        self._config, self._features = config, config.features
+        self._config = config
         hidden, features = config.hidden, config.features
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -54,34 +69,45 @@ class CuriosityModels:
         self._steps = 0
         self._moments = torch.zeros((2, len(self._flat)), device=device)
         self._gradient = torch.zeros_like(self._flat)
-        self._plain = torch.device(device).type == "cpu"
-        self._xp: Any = np if self._plain else torch
-        self._weights = self._views(self._flat)
-        self._slopes = self._views(self._gradient)
+        self._compiled = torch.device(device).type == "cpu"
+        if self._compiled:
+            self._weights, self._slopes = self._views(self._flat), self._views(self._gradient)
 
-    def errors(self, state: Any, after: Any, actions: Any) -> torch.Tensor:
-        """[B] ``½‖φ̂(s') − φ(s')‖²`` of states [B, S], those that follow, and actions [B, A]."""
+    def errors(self, state: Any, after: Any, actions: Any) -> Errors:
+        """Of states [B, S], those that follow, and actions [B, A]."""
+        if self._compiled:
+            given = state.numpy(), after.numpy(), actions.numpy()
+            encoder, _, dynamics = self._weights
+            found = np.empty(len(actions), np.float32)
+            mean, squares = prediction_errors(*given, encoder, dynamics, found)
+            return Errors(torch.from_numpy(found), mean, squares)
         with torch.no_grad():
-            pair, acted = self._given(state, after, actions)
-            _, encoded = self._layers("encoder", pair)
-            *_, gap = self._told(encoded, acted)
-            found = 0.5 * (gap * gap).sum(1)
-        return torch.from_numpy(found) if self._plain else found
+            before, following = self._encoded(state, after)
+            each = self._missed(before, following, actions)
+            known = each.double()
+            mean = known.mean()
+            return Errors(each, float(mean), float((known - mean).square().sum()))
+
+    def losses(self, state: Any, after: Any, actions: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """The inverse and the forward model's loss, with their graphs."""
+        state, after = self._encoded(state, after)
+        guessed = self.modules["inverse"](torch.cat([state, after], dim=1))
+        inverse = (guessed - actions).square().sum(dim=1).mean()
+        return inverse, self._missed(state.detach(), after.detach(), actions).mean()
 
     def train(self, state: Any, after: Any, actions: Any) -> tuple[float, float]:
         """One step of Adam on ``(1 − β) · L_inv + β · L_fwd``; the two losses before it.
 
         φ is held constant in L_fwd, so the encoder learns by the inverse model alone.
         """
+        losses = self._slope(state, after, actions)
         with torch.no_grad():
-            losses = self._slope(state, after, actions)
             self._descend()
         return losses
 
     def gradient(self, state: Any, after: Any, actions: Any) -> dict[str, torch.Tensor]:
         """That of the loss, by the names of the modules' parameters."""
-        with torch.no_grad():
-            self._slope(state, after, actions)
+        self._slope(state, after, actions)
         found, start = {}, 0
         for name, parameter in self.modules.named_parameters():
             part = self._gradient[start : start + parameter.numel()]
@@ -89,55 +115,26 @@ class CuriosityModels:
             start += parameter.numel()
         return found
 
-    def _given(self, state: Any, after: Any, actions: Any) -> tuple[Any, Any]:
-        """States [2B, S], first those before, and actions [B, A]."""
-        pair = torch.cat([state, after])
-        return (pair.numpy(), actions.numpy()) if self._plain else (pair, actions)
+    def _encoded(self, state: Any, after: Any) -> Any:
+        return self.modules["encoder"](torch.cat([state, after])).chunk(2)
 
-    def _layers(self, name: str, x: Any) -> tuple[Any, Any]:
-        """Hidden layer and output of one network."""
-        w, b, v, c = self._weights[name]
-        hidden = x @ w.T
-        hidden += b
-        hidden = np.maximum(hidden, 0.0, out=hidden) if self._plain else torch.relu_(hidden)
-        output = hidden @ v.T
-        output += c
-        return hidden, output
-
-    def _told(self, encoded: Any, actions: Any) -> tuple[Any, Any, Any]:
-        """Input, hidden layer and error of the forward model."""
-        half = len(actions)
-        given = self._xp.concatenate([encoded[:half], actions], 1)
-        hidden, told = self._layers("dynamics", given)
-        told -= encoded[half:]
-        return given, hidden, told
+    def _missed(self, state: Any, after: Any, actions: Any) -> torch.Tensor:
+        told = self.modules["dynamics"](torch.cat([state, actions], dim=1))
+        missed: torch.Tensor = 0.5 * (told - after).square().sum(dim=1)
+        return missed
 
     def _slope(self, state: Any, after: Any, actions: Any) -> tuple[float, float]:
         """Put the gradient where it belongs; the two losses."""
-        pair, acted = self._given(state, after, actions)
-        half, width, beta = len(acted), self._features, self._config.beta
-        seen, encoded = self._layers("encoder", pair)
-        both = self._xp.concatenate([encoded[:half], encoded[half:]], 1)
-        hidden, guessed = self._layers("inverse", both)
-        guessed -= acted
-        inverse = float((guessed * guessed).sum()) / half
-        given, dreaming, gap = self._told(encoded, acted)
-        forward = 0.5 * float((gap * gap).sum()) / half
-        self._back("dynamics", given, dreaming, gap * (beta / half))
-        back = self._back("inverse", both, hidden, guessed * (2.0 * (1.0 - beta) / half))
-        back = back @ self._weights["inverse"][0]
-        stacked = self._xp.concatenate([back[:, :width], back[:, width:]], 0)
-        self._back("encoder", pair, seen, stacked)
-        return inverse, forward
-
-    def _back(self, name: str, x: Any, hidden: Any, slope: Any) -> Any:
-        """Slopes of a network's weights from that of its output; that of its hidden layer."""
-        to_w, to_b, to_v, to_c = self._slopes[name]
-        to_v[:], to_c[:] = slope.T @ hidden, slope.sum(0)
-        below = slope @ self._weights[name][2]
-        below *= hidden > 0.0
-        to_w[:], to_b[:] = below.T @ x, below.sum(0)
-        return below
+        beta = self._config.beta
+        if self._compiled:
+            given = state.numpy(), after.numpy(), actions.numpy()
+            losses: tuple[float, float] = slopes(*given, self._weights, self._slopes, beta)
+            return losses
+        inverse, forward = self.losses(state, after, actions)
+        loss = (1.0 - beta) * inverse + beta * forward
+        found = torch.autograd.grad(loss, list(self.modules.parameters()))
+        torch.cat([each.reshape(-1) for each in found], out=self._gradient)
+        return float(inverse.detach()), float(forward.detach())
 
     def _descend(self) -> None:
         """Adam (Kingma & Ba 2015), of all weights as one vector."""
@@ -149,17 +146,15 @@ class CuriosityModels:
         rate = self._config.learning_rate / (1.0 - a**self._steps)
         self._flat.addcdiv_(first, spread, value=-rate)
 
-    def _views(self, flat: torch.Tensor) -> dict[str, list[Any]]:
+    def _views(self, flat: torch.Tensor) -> tuple[Any, ...]:
         """Weight, bias, weight and bias of each network, parts of a flat vector."""
         found: dict[str, list[Any]] = {}
         start = 0
         for name, parameter in self.modules.named_parameters():
             part = flat[start : start + parameter.numel()].view(parameter.shape)
             start += parameter.numel()
-            found.setdefault(name.partition(".")[0], []).append(
-                part.numpy() if self._plain else part
-            )
-        return found
+            found.setdefault(name.partition(".")[0], []).append(part.numpy())
+        return tuple(tuple(found[name]) for name in ("encoder", "inverse", "dynamics"))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, moments, steps."""

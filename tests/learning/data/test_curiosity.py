@@ -104,6 +104,19 @@ def test_the_gradient_is_autograd_s_and_a_step_is_adam_s() -> None:
             assert not torch.equal(parameter, before[name])
 
 
+def test_what_is_compiled_is_what_torch_computes_on_a_device() -> None:
+    compiled, torchs = curiosity(train_interval=1), curiosity(train_interval=1)
+    torchs._networks._compiled = False
+    for step in range(12):
+        first, second = batch_of(seed=step, rows=37), batch_of(seed=step, rows=37)
+        compiled.sampled(first)
+        torchs.sampled(second)
+        torch.testing.assert_close(first.matrix, second.matrix, rtol=1e-3, atol=1e-5)
+    assert compiled.metrics() == pytest.approx(torchs.metrics(), rel=1e-3)
+    for one, other in zip(compiled.models.parameters(), torchs.models.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_the_forward_loss_falls_and_rewards_differ() -> None:
     ours = curiosity(train_interval=1, eta=1.0)
     early, late, spread = list[float](), list[float](), list[float]()
