@@ -168,6 +168,11 @@ class CourseLanes:
         return list(self._parts)
 
     @property
+    def market(self) -> MarketTensor:
+        """The present stage's, whose columns are those of every stage."""
+        return self._parts[0].market
+
+    @property
     def traded(self) -> BoolArray:
         """[N] whether the last step filled an order."""
         return self._traded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.settings import (
+    CuriosityConfig,
     CurriculumConfig,
     DifficultyConfig,
     DirectAgentConfig,
     LearnerConfig,
     OnlineConfig,
+    ShapingConfig,
 )
 from offline_trader.learning.stages import finetune
 from offline_trader.learning.stages.course import Course, CourseLanes, Exam
@@ -160,9 +163,12 @@ def test_an_interrupted_course_goes_on_to_the_same_bytes(agent: str, tmp_path: P
     config = OnlineConfig(
         steps=1_200, update_ratio=0.1, warmup_steps=16, critic_updates=0, buffer_size=300,
         log_interval=80, checkpoint_interval=80, evaluate_interval=0, difficulty=EASY,
-        forecast_weight=0.0 if agent == "direct" else 1.0,
         curriculum=CurriculumConfig(**{**SMALL, "exam_interval": 240}),
     )  # fmt: skip
+    if agent == "sac":  # with all that it can have at once
+        shaping = ShapingConfig(potentials=("trend_alignment", "holding_time"), adaptive=True)
+        curious = CuriosityConfig(weight=0.1)
+        config = replace(config, forecast_weight=1.0, curiosity=curious, shaping=shaping)
 
     def run(seed: int, resume: Any = None) -> tuple[Learner, list[Any], dict[int, Any]]:
         moving, rows, saved = lanes(), list[Any](), dict[int, Any]()
