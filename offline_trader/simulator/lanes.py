@@ -118,6 +118,11 @@ class Simulator:
         self._started = False
 
     @property
+    def seed(self) -> int:
+        """Of the random starts."""
+        return int(self._schedule[k.SEED])
+
+    @property
     def endogenous(self) -> tuple[int, ...]:
         """Columns of the observation that the actions move: the portfolio's."""
         layout = self.market.layout

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
         Scaler,
         fit_reward_scale,
     )
-    from offline_trader.learning.data.replay import CounterfactualReplay, Replayed, ReplayMarket
+    from offline_trader.learning.data.replay import (
+        CounterfactualReplay,
+        Replayed,
+        Replaying,
+        ReplayMarket,
+        rows_of,
+    )
     from offline_trader.learning.data.replayed_bars import BarReplay
     from offline_trader.learning.data.ring_buffer import RingBuffer
     from offline_trader.learning.data.rows import FACTS, PackedRows, RowLayout, pack
@@ -45,6 +51,7 @@ __all__ = [
     "Preprocessing",
     "ReplayMarket",
     "Replayed",
+    "Replaying",
     "RewardScale",
     "RingBuffer",
     "RowLayout",
@@ -54,6 +61,7 @@ __all__ = [
     "concatenate",
     "fit_reward_scale",
     "pack",
+    "rows_of",
 ]
 
 __getattr__ = lazy_names(__name__)

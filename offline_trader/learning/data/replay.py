@@ -32,7 +32,7 @@ from offline_trader.learning.data.transitions import Transitions
 from offline_trader.learning.settings import ReplayConfig
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["CounterfactualReplay", "ReplayMarket", "Replayed"]
+__all__ = ["CounterfactualReplay", "ReplayMarket", "Replayed", "Replaying", "rows_of"]
 
 _BLOCK = 4_096
 _ROW, _EQUITY = "replay_row", "replay_equity"
@@ -101,77 +101,47 @@ class ReplayMarket(Protocol):
         ...
 
 
-class CounterfactualReplay:
-    """Turns k of k + 1 rows of every batch into replays; a transform of what is sampled.
-
-    Rows whose bar is not found, because no logged features or several are the same, stay as they
-    are.
+class Replaying:
+    """Turns k of k + 1 rows of every batch into replays; what the rows' bars are, others say.
 
     Args:
-        market: the bars that ``data`` were collected on.
-        data: the offline data, in the order in which they will be packed.
+        market: bars and rules.
         config: how many, how far.
         preprocessing: scales of the rows; the reward's may be fitted later (:meth:`scale_rewards`).
         surprises: [R, G] what is taken off a reward for a unit carried; none: nothing.
         seed: of all draws.
 
     Raises:
-        DataError: bars that are not those of the data, or rewards that their replay does not give.
+        DataError: more bars than single precision can number.
     """
 
     columns: tuple[tuple[str, int], ...] = ((_ROW, 1), (_EQUITY, 1))
+    _centre, _spread = 0.0, math.inf
 
     def __init__(
         self,
         market: ReplayMarket,
-        data: Transitions,
         config: ReplayConfig,
         preprocessing: Preprocessing,
         surprises: FloatArray | None = None,
         seed: int = 0,
     ) -> None:
+        if len(market.features) > _MOST_ROWS:
+            raise DataError(f"{len(market.features):,} bars", expected=f"{_MOST_ROWS:,} at most")
         self._market, self._config = market, config
         self._surprises = surprises
         self._width = market.features.shape[1]
         self._mean = preprocessing.mean[self._width :]
         self._scale = preprocessing.scale[self._width :]
         self._reward = (0.0, 1.0)
-        self.rows = _rows_of(market.features, data.observations)
-        self._equity = market.equity(data)
         self._generator = torch.Generator().manual_seed(seed)
         self._replayed, self._drawn = 0, 0
-        self.rewards = self._checked(data)
-        self._centre, self._spread = float(self.rewards.mean()), float(self.rewards.std())
 
-    def _checked(self, data: Transitions) -> NDArray[np.float32]:
-        """[M] logged rewards less their surprise, after a replay of what was logged."""
-        if len(self._market.features) > _MOST_ROWS:
-            raise DataError(
-                f"{len(self._market.features):,} bars", expected=f"{_MOST_ROWS:,} at most"
-            )
-        found = np.flatnonzero(self.rows >= 0)
-        if 2 * len(found) < len(data):
-            raise DataError(
-                f"{len(data) - len(found):,} of {len(data):,} transitions match no bar",
-                expected="the bars that the dataset was collected on",
-            )
-        rewards, wrong = data.rewards.astype(np.float64), []
-        for start in range(0, len(found), _BLOCK):
-            part = found[start : start + _BLOCK]
-            seen = data.observations[part, self._width :].astype(np.float64)
-            actions = data.actions[part, 0].astype(np.float64)
-            again = self._market.replay(self.rows[part], seen, self._equity[part], actions)
-            error = np.abs(again.rewards - data.rewards[part])
-            wrong.append(part[error > _LARGEST_ERROR * (np.abs(data.rewards[part]) + 0.01)])
-            rewards[part] -= self._noise(self.rows[part], again.carried)
-        amiss = np.concatenate(wrong)
-        if len(amiss) > _WRONG_SHARE * len(found):
-            raise DataError(
-                f"the replay of {len(amiss):,} of {len(found):,} transitions gives another reward "
-                f"than was logged, first of transition {amiss[0]}",
-                expected="the bars and the trading rules that the dataset was collected with",
-            )
-        return rewards.astype(np.float32)
+    def _of_bars(
+        self, columns: Columns, rows: IntArray, equity: FloatArray
+    ) -> dict[str, NDArray[Any]]:
+        """The columns with the bar of each row (−1: none that is known) and its account."""
+        return {**columns, _ROW: rows, _EQUITY: equity}
 
     def _noise(self, rows: IntArray, carried: FloatArray) -> FloatArray | float:
         """[n] the part of rewards that nobody could foretell."""
@@ -183,16 +153,6 @@ class CounterfactualReplay:
         """Take over the scale of rewards, once it is known."""
         if preprocessing.reward is not None:
             self._reward = (preprocessing.reward.mean, preprocessing.reward.scale)
-
-    def stored(self, columns: Columns, *, online: bool) -> Columns:
-        """The rows with their bar and their account, and rewards less their surprise.
-
-        Args:
-            columns: of the offline data as they were given to this transform.
-            online: has to be False.
-        """
-        assert not online, "rows of the lanes come from no log"
-        return {**columns, "rewards": self.rewards, _ROW: self.rows, _EQUITY: self._equity}
 
     def sampled(self, batch: Batch) -> Batch:
         """The batch with all but every (k + 1)-th of its rows replayed; written in place."""
@@ -276,6 +236,76 @@ class CounterfactualReplay:
         self._replayed, self._drawn = (int(count) for count in state["counts"])
 
 
+class CounterfactualReplay(Replaying):
+    """Replays of offline data; a transform of what is sampled.
+
+    Rows whose bar is not found, because no logged features or several are the same, stay as they
+    are.
+
+    Args:
+        market: the bars that ``data`` were collected on.
+        data: the offline data, in the order in which they will be packed.
+        config: how many, how far.
+        preprocessing: as for :class:`Replaying`.
+        surprises: as for :class:`Replaying`.
+        seed: of all draws.
+
+    Raises:
+        DataError: bars that are not those of the data, or rewards that their replay does not give.
+    """
+
+    def __init__(
+        self,
+        market: ReplayMarket,
+        data: Transitions,
+        config: ReplayConfig,
+        preprocessing: Preprocessing,
+        surprises: FloatArray | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(market, config, preprocessing, surprises, seed)
+        self.rows = rows_of(market.features, data.observations)
+        self._equity = market.equity(data)
+        self.rewards = self._checked(data)
+        self._centre, self._spread = float(self.rewards.mean()), float(self.rewards.std())
+
+    def _checked(self, data: Transitions) -> NDArray[np.float32]:
+        """[M] logged rewards less their surprise, after a replay of what was logged."""
+        found = np.flatnonzero(self.rows >= 0)
+        if 2 * len(found) < len(data):
+            raise DataError(
+                f"{len(data) - len(found):,} of {len(data):,} transitions match no bar",
+                expected="the bars that the dataset was collected on",
+            )
+        rewards, wrong = data.rewards.astype(np.float64), []
+        for start in range(0, len(found), _BLOCK):
+            part = found[start : start + _BLOCK]
+            seen = data.observations[part, self._width :].astype(np.float64)
+            actions = data.actions[part, 0].astype(np.float64)
+            again = self._market.replay(self.rows[part], seen, self._equity[part], actions)
+            error = np.abs(again.rewards - data.rewards[part])
+            wrong.append(part[error > _LARGEST_ERROR * (np.abs(data.rewards[part]) + 0.01)])
+            rewards[part] -= self._noise(self.rows[part], again.carried)
+        amiss = np.concatenate(wrong)
+        if len(amiss) > _WRONG_SHARE * len(found):
+            raise DataError(
+                f"the replay of {len(amiss):,} of {len(found):,} transitions gives another reward "
+                f"than was logged, first of transition {amiss[0]}",
+                expected="the bars and the trading rules that the dataset was collected with",
+            )
+        return rewards.astype(np.float32)
+
+    def stored(self, columns: Columns, *, online: bool) -> Columns:
+        """The rows with their bar and their account, and rewards less their surprise.
+
+        Args:
+            columns: of the offline data as they were given to this transform.
+            online: has to be False.
+        """
+        assert not online, "rows of the lanes come from no log"
+        return self._of_bars({**columns, "rewards": self.rewards}, self.rows, self._equity)
+
+
 _READ = ("observations", "actions", "timeouts", _ROW, _EQUITY)
 
 
@@ -293,7 +323,7 @@ def _normal(uniform: FloatArray) -> FloatArray:
     return np.asarray(ndtri(np.clip(uniform, 1e-12, 1.0 - 1e-12)))
 
 
-def _rows_of(features: NDArray[np.float32], observations: NDArray[np.float32]) -> IntArray:
+def rows_of(features: NDArray[np.float32], observations: NDArray[np.float32]) -> IntArray:
     """[M] row of ``features`` [R, F] whose bytes each observation begins with; −1: not exactly one.
 
     A market without features has no rows to find.

@@ -66,7 +66,11 @@ class Transform(Protocol):
 
 
 TRANSFORMS: Registry[Callable[[Any, Any], Transform]] = Registry(
-    "transform", {"whole_options": "offline_trader.learning.options.whole_options:WholeOptions"}
+    "transform",
+    {
+        "replay": "offline_trader.learning.stages.replayed_lanes:lane_replay",
+        "whole_options": "offline_trader.learning.options.whole_options:WholeOptions",
+    },
 )
 """Makers of transforms by name; each gets the agent that it is to serve, and its lanes: None in
 offline training."""
