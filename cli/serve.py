@@ -37,6 +37,7 @@ __all__ = ["EXAMPLES", "command"]
 EXAMPLES = examples(
     "offline-trader serve runs/finetune/export/policy.onnx --instrument SPX",
     "offline-trader serve policy.onnx --instrument SPX --set limits.max_exposure=0.5",
+    "offline-trader serve runs/her/export/policy.onnx --instrument SPX --goal 0.8",
     "offline-trader serve policy.onnx --instrument SPX --host 0.0.0.0 --token-file token "
     "--tls-cert cert.pem --tls-key key.pem",
 )
@@ -59,6 +60,14 @@ def command(
         Path | None,
         typer.Option(
             "--models", metavar="FOLDER", help="Whose ONNX files may take the model's place."
+        ),
+    ] = None,
+    goal: Annotated[
+        float | None,
+        typer.Option(
+            "--goal",
+            help="What a model that takes a goal aims at; by default that of the log, and at "
+            "first the model's own.",
         ),
     ] = None,
     host: Host = "127.0.0.1",
@@ -119,7 +128,7 @@ def command(
     watched = read_alerts(alerts)
     for each in features or ():
         name_features(each)
-    policy = OnnxPolicy(model, unverified=unverified)
+    policy = OnnxPolicy(model, goal=goal, unverified=unverified)
     if dry_run:
         show_settings(terminal, plan)
         return
@@ -142,10 +151,12 @@ def command(
             log = AuditLog(commits, name)
             known = catalog.having(models_named(log))
             desks[name] = desk = Desk(
-                known, log, plan.limits, bars_per_year=plan.bars_per_year, book=book
+                known, log, plan.limits, bars_per_year=plan.bars_per_year, goal=goal, book=book
             )
             seen = f"{desk.session.bars_seen:,} bars, {desk.state.state}"
-            terminal.note(f"{name}: {seen}, log in {opened.place}")
+            task = policy.task
+            aim = "" if task is None else f"aims at {task.kind} {desk.session.goal:.4g}, "
+            terminal.note(f"{name}: {aim}{seen}, log in {opened.place}")
         delivery = Delivery(channels)
         held.callback(delivery.close)
         watch = Watch(desks, watched, delivery)

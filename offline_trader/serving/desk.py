@@ -84,14 +84,16 @@ class Desk:
         rules: the trading rules; by default those that the model states.
         features: as for :class:`Session`.
         bars_per_year: as for :class:`Session`.
+        goal: as for :class:`Session`; by default that of the log.
         clock: the moment, seconds since 1970.
         book: limits over all desks together; None: there are none.
 
     Attributes:
-        stated: model at first, layout, rules and limits, as the log's first row has them.
+        stated: model at first, layout, rules and limits, and the goal of a model that takes one,
+            as the log's first row has them.
 
     Raises:
-        ConfigError: the log is of another model, other rules or other limits.
+        ConfigError: the log is of another model, other rules, other limits or another goal.
         DataError: the log is damaged, or what it says is not what the models decide.
     """
 
@@ -104,6 +106,7 @@ class Desk:
         rules: SimulatorConfig | None = None,
         features: FeatureSet | str | Sequence[str] | None = None,
         bars_per_year: float | None = None,
+        goal: float | None = None,
         clock: Callable[[], float] = time.time,
         book: Book | None = None,
     ) -> None:
@@ -121,6 +124,7 @@ class Desk:
             rules,
             features=features,
             bars_per_year=told.get("bars_per_year") if bars_per_year is None else bars_per_year,
+            goal=told.get("goal") if goal is None else goal,
         )
         self._gated = GatedSession(session, policy, self.limits)
         closes = 0 if book is None else book.limits.correlation_bars + 1
@@ -133,6 +137,8 @@ class Desk:
             "limits": to_dict(self.limits),
             "bars_per_year": bars_per_year,
         }
+        if session.goal is not None:
+            self.stated["goal"] = session.goal
         if number == 0:
             self._rows.write(OPENED, self.stated)
             return

@@ -168,16 +168,19 @@ def require_same(
 
     Raises:
         DataError: it does not begin with a desk.
-        ConfigError: it is of another model, other rules or other limits.
+        ConfigError: it is of another model, other rules, other limits or another goal.
     """
     if not told:
         raise DataError(f"{log.name} does not begin with a desk", expected="the log of a desk")
     for key, value in stated.items():
         if key == "bars_per_year" and bars_per_year is None:
             continue
+        if key == "goal" and key not in told:  # an older log, of the default
+            continue
         if told.get(key) != plain(value):
             raise ConfigError(
                 f"{log.name} is of {key} {told.get(key)!r}",
                 expected=f"{plain(value)!r}",
-                hint="begin a log of its own for another model, other rules or other limits",
+                hint="begin a log of its own for another model, other rules, other limits, or "
+                "another goal",
             )

@@ -12,14 +12,16 @@ import pytest
 
 from offline_trader.cli.main import main
 from offline_trader.envs import EnvConfig
+from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import EvaluationRange, Scenario
 from offline_trader.evaluation.judging import Evaluation
 from offline_trader.export import OnnxPolicy
 from offline_trader.hashing import file_sha256
+from offline_trader.markets import load_market
 from offline_trader.pipeline.strategies import find_strategy
 from offline_trader.pipeline.trained_runs import acting_policy, finished_run
 from offline_trader.runs import Run
-from offline_trader.serving import Session
+from offline_trader.serving import AuditLog, Desk, Session, replay
 
 COLLECT = [
     *("collect", "--market", "sp500", "--end", "2004-12-31", "--id", "small/experts-v0"),
@@ -132,7 +134,7 @@ def test_the_graph_takes_goal_and_progress_beside_the_observation(
 
 
 def test_a_goal_that_cannot_be_is_refused(line: Path, capsys: Any) -> None:
-    from offline_trader.errors import ConfigError, DataError
+    from offline_trader.errors import DataError
 
     path = model(line, "exposure")
     with pytest.raises(ConfigError, match="goal of 3"):
@@ -190,6 +192,34 @@ def test_a_session_decides_as_the_evaluation_does_horizon_after_horizon(line: Pa
         actions = np.array([each.action for each in made[:-1]], np.float64)
         np.testing.assert_allclose(actions, run.actions, atol=1e-6)
         assert made[-1].portfolio.equity == pytest.approx(run.equity[-1], rel=1e-9)
+
+
+def test_a_desk_is_asked_for_a_goal_and_goes_on_with_it(
+    line: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy, bars = OnnxPolicy(model(line, "exposure")), load_market("sp500").slice(0, 420)
+
+    def desk(file: str = "audit.db", goal: float | None = None) -> Desk:
+        return Desk(policy, AuditLog(here / file), goal=goal, clock=lambda: 0.0)
+
+    first = desk(goal=0.8).warm_up(bars.slice(0, 300))
+    assert (first.stated["goal"], policy.goal) == (0.8, 0.5)
+    made = [first.on_bar(bar).decision.action for bar in bars.slice(300, 360)]
+    first.log.close()
+    again = desk()
+    assert again.session.goal == 0.8
+    made += [again.on_bar(bar).decision.action for bar in bars.slice(360, 420)]
+    for goal, same in ((0.8, True), (0.5, False)):
+        whole = desk(f"{goal}.db", goal=goal).warm_up(bars.slice(0, 300))
+        found = [whole.on_bar(bar).decision.action for bar in bars.slice(300, 420)]
+        assert (made == found) == same
+    assert replay(policy, AuditLog(here / "audit.db")) == 120
+    with pytest.raises(ConfigError, match=r"goal 0\.8"):
+        desk(goal=0.3)
+    serve = ["serve", str(model(line, "exposure")), "--instrument", "SPX", "--dry-run", "-q"]
+    assert code_of([*serve, "--goal", "0.8"]) == 0
+    assert code_of([*serve, "--goal", "3"]) == 2
+    assert "goal of 3" in capsys.readouterr().err
 
 
 def kept(run: Path) -> dict[str, str]:
