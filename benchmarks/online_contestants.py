@@ -109,7 +109,12 @@ def _vector(settings: Mapping[str, Any], seed: int) -> Any:
 
     from offline_trader.evaluation.known_optimum import KnownOptimumLanes, get_market
 
-    lanes = KnownOptimumLanes(get_market(settings["market"]), settings["lanes"], seed=seed)
+    lanes = KnownOptimumLanes(
+        get_market(settings["market"]),
+        settings["lanes"],
+        seed=seed,
+        realised=settings.get("realised", False),
+    )
 
     class Vector(VecEnv):
         def reset(self) -> Any:

@@ -7,6 +7,10 @@ Each seed has its own bars and is collected, trained and validated by the chain 
 without online training, then judged on bars behind both. *Significant* is a Sharpe ratio whose
 95 % interval (studentised stationary bootstrap) lies above zero: by chance one in forty.
 
+With ``--all-on`` everything is switched on: auxiliary tasks before the chain, then fine-tuning with
+curiosity, curriculum, adaptive difficulty, shaping, the forecast as control variate and exploring
+starts. Nothing chooses there: the last policy of SAC is judged.
+
 Finished seeds are kept in ``--cache``; the same command goes on from there.
 """
 
@@ -28,6 +32,18 @@ MARKETS = ("walk", "sp500 shuffled")
 TRAINED, VALIDATED, JUDGED, GAP = 3_000, 400, 1_000, 5
 WARMUP = 300
 LEVEL = 0.025
+ALL_ON: dict[str, Any] = {
+    "stages": ["auxiliary", "clone", "direct", "offline"],
+    "auxiliary": {"updates": 1_000},
+    "online": {
+        "steps": 8_000,
+        "forecast_weight": 1.0,
+        "curiosity": {"weight": 0.1, "eta": 1.0},
+        "curriculum": {"enabled": True, "exam_interval": 2_000},
+        "difficulty": {"enabled": True},
+        "shaping": {"potentials": ["trend_alignment", "holding_time"], "adaptive": True},
+    },
+}
 
 
 def bars_of(market: str, seed: int) -> Any:
@@ -50,16 +66,18 @@ def bars_of(market: str, seed: int) -> Any:
     return np.stack([*columns, bars.volume[days]], axis=1), stamps
 
 
-def judged(market: str, seed: int) -> dict[str, Any]:
+def judged(market: str, seed: int, *, all_on: bool = False) -> dict[str, Any]:
     """The chain on one draw of a market: Sharpe ratio with its interval, trades, verdicts."""
     from dataclasses import replace
 
+    from offline_trader.config import from_dict, to_dict
     from offline_trader.datasets import collect
     from offline_trader.envs import EnvConfig
     from offline_trader.evaluation.backtest import EvaluationRange
     from offline_trader.evaluation.measures import collapse_of
     from offline_trader.evaluation.statistics import bootstrap_interval
     from offline_trader.pipeline import WALK_FORWARD, LineConfig, ValidationConfig
+    from offline_trader.pipeline.finetuning import finetune
     from offline_trader.pipeline.pretraining import pretrain
     from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 
@@ -81,9 +99,16 @@ def judged(market: str, seed: int) -> dict[str, Any]:
             validation=ValidationConfig(start=begun, end=at[1]),
             seed=seed,
         )
+        if all_on:
+            line = from_dict(LineConfig, {**to_dict(line), **ALL_ON})
         collect(line.collecting(), root=Path(folder) / "datasets")
         run, root = Path(folder) / "run", Path(folder) / "datasets"
-        facts = finished_run(pretrain(line.pretraining(), run, root=root).path).facts
+        pretrain(line.pretraining(), run, root=root)
+        if all_on:
+            parent, run = run, Path(folder) / "online"
+            unchosen = replace(line.finetuning(), validation=ValidationConfig())
+            finetune(unchosen, parent, run, root=root)
+        facts = finished_run(run).facts
         policy = trained_policy(finished_run(run))
         span = EvaluationRange.from_env(replace(env, start=at[2], end=None, episode_bars=None))
         account = span.account(policy.act, env.simulator)
@@ -131,20 +156,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="finished seeds, JSON lines")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(20)))
+    parser.add_argument("--all-on", action="store_true", help="with all that can be switched on")
     args = parser.parse_args()
     lines = args.cache.read_text(encoding="utf-8").splitlines() if args.cache.exists() else []
     done = {row["key"]: row for row in map(json.loads, lines)}
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in args.seeds:
         for market in MARKETS:
-            key = f"{market} {seed}"
+            name = f"{market}, everything on" if args.all_on else market
+            key = f"{name} {seed}"
             if key not in done:
-                done[key] = {"key": key, **judged(market, seed)}
+                done[key] = {"key": key, **judged(market, seed, all_on=args.all_on)}
                 with args.cache.open("a", encoding="utf-8") as file:
                     print(json.dumps(done[key]), file=file, flush=True)
             print(json.dumps(done[key]), file=sys.stderr)
-            found.setdefault(market, []).append(done[key])
-    publish("placebo", list(figures(found)), seeds=args.seeds, facts={"rows": found})
+            found.setdefault(name, []).append(done[key])
+    facts = {"rows": found} | ({"settings": ALL_ON} if args.all_on else {})
+    benchmark = "placebo_all_on" if args.all_on else "placebo"
+    publish(benchmark, list(figures(found)), seeds=args.seeds, facts=facts)
 
 
 if __name__ == "__main__":
