@@ -40,7 +40,15 @@ from offline_trader.cli.options import (
     stages_option,
 )
 from offline_trader.config import to_dict
-from offline_trader.pipeline.demo import UNDATED, dated, on_builtin, require_active, run_demo
+from offline_trader.pipeline.demo import (
+    UNDATED,
+    dated,
+    on_builtin,
+    require_active,
+    run_demo,
+    shortened,
+    too_long_for,
+)
 from offline_trader.pipeline.settings import DEMO, DemoConfig
 
 __all__ = ["EXAMPLES", "command"]
@@ -111,9 +119,18 @@ def command(
             features, signal, signal_file, bar_end, only=features_only, trust=trust_features
         ),
     }
-    plan = resolve(DemoConfig, config, settings, to_dict(DEMO), **options)
+
+    def planned(base: DemoConfig) -> DemoConfig:
+        return resolve(DemoConfig, config, settings, to_dict(base), **options)
+
+    plan = planned(shortened(DEMO))
+    base = DEMO if on_builtin(plan.env.market) else UNDATED
+    without = too_long_for(plan)
+    if without:
+        terminal.note(f"{without}: fine-tuning is without curiosity and curriculum by default")
+    plan = planned(shortened(base) if without else base)
     if not on_builtin(plan.env.market):
-        plan = dated(resolve(DemoConfig, config, settings, to_dict(UNDATED), **options))
+        plan = dated(plan)
         terminal.note(
             f"{', '.join(plan.env.market)}: training ends on {plan.env.end}, the policy is chosen "
             f"on the bars until {plan.validation.end}, and judged on what follows"

@@ -42,7 +42,7 @@ WINDOWS = (
 )
 BUDGETS = {
     "demo": f"--set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE} {ONLINE} {NETWORKS}"
-    f" --set online.steps=128 {JUDGED}",
+    f" --set online.steps=128 --set auxiliary.updates=40 {JUDGED}",
     "collect": "--transitions 2000 --set score_episodes=2",
     "pretrain": f"--set clone.updates=40 {DIRECT} {OFFLINE} {NETWORKS} {EVOLUTION}"
     " --set auxiliary.updates=40"

@@ -21,9 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Budgets that make the README's line a matter of seconds; what is shown stays as it is.
 SMALLER = {
-    "demo": "--set transitions=4000 --set clone.updates=100 --set offline.critic_updates=50"
-    " --set offline.updates=50 --set online.steps=256 --set online.warmup_steps=64"
-    " --set online.critic_updates=10 --set options.noise_draws=0 --set options.replicates=200",
+    "demo": "--set transitions=4000 --set auxiliary.updates=40 --set clone.updates=100"
+    " --set offline.critic_updates=50 --set offline.updates=50 --set online.steps=256"
+    " --set online.warmup_steps=64 --set online.critic_updates=10"
+    " --set options.noise_draws=0 --set options.replicates=200",
     "collect": "--transitions 4000 --set score_episodes=2",
     "pretrain": "--set clone.updates=100 --set direct.updates=4 --set offline.critic_updates=50 "
     "--set offline.updates=50 --set validation.min_trades_per_1000=0",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
     from offline_trader.types import Policy
 
-__all__ = ["check_course", "examine", "make_lanes"]
+__all__ = ["beyond_bars", "check_course", "examine", "make_lanes"]
 
 _A_YEAR = 252.0
 """Bars of the year that a stage's Sharpe ratio is of, whatever a bar is."""
@@ -35,13 +35,18 @@ def check_course(config: OnlineConfig, env: EnvConfig) -> None:
     """
     if not (config.curriculum.enabled or config.difficulty.enabled):
         return
-    wanting = [f"signal:{name}" for name in signal_names(env.features)]
+    wanting = beyond_bars(env)
     if wanting:
         raise ConfigError(
             f"the policy observes {', '.join(wanting)}, which a curriculum's markets do not have",
             expected="features that are computed from bars",
             hint="online.curriculum.enabled=false, and online.difficulty.enabled=false",
         )
+
+
+def beyond_bars(env: EnvConfig) -> list[str]:
+    """Features that are not computed from bars, so that synthetic markets have none of them."""
+    return [f"signal:{name}" for name in signal_names(env.features)]
 
 
 def make_lanes(

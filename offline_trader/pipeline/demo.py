@@ -17,6 +17,7 @@ from offline_trader.datasets import collect
 from offline_trader.errors import ConfigError, GateFailed
 from offline_trader.locks import locked
 from offline_trader.markets import load_markets, parse_source
+from offline_trader.pipeline.courses import beyond_bars
 from offline_trader.pipeline.evaluating import EvaluateConfig, evaluate_strategy
 from offline_trader.pipeline.exporting import Exported, export_run
 from offline_trader.pipeline.finetuning import finetune
@@ -30,7 +31,16 @@ from offline_trader.tables.dates import parse_end
 if TYPE_CHECKING:
     from offline_trader.evaluation.judging import Evaluation
 
-__all__ = ["UNDATED", "dated", "on_builtin", "prepare", "require_active", "run_demo"]
+__all__ = [
+    "UNDATED",
+    "dated",
+    "on_builtin",
+    "prepare",
+    "require_active",
+    "run_demo",
+    "shortened",
+    "too_long_for",
+]
 
 MARKER = "demo.json"
 DATASET = "demo/experts-v0"
@@ -66,11 +76,11 @@ def _run_stages(
     stage("collect: experts trade in the simulator")
     with progress.task("collecting", config.transitions) as advance:
         collect(config.collecting(DATASET), advance, root=datasets, resume=resume)
-    stage("pretrain: clone the experts, climb the portfolio's gradient, learn offline")
+    stage(f"pretrain: {', '.join(_PRETRAINED.get(name, name) for name in config.stages)}")
     pretrain(
         config.pretraining(DATASET), folder / "pretrain", progress, root=datasets, resume=resume
     )
-    stage("finetune: learn on in the simulator")
+    stage(f"finetune: {_learning_on(config)}")
     finetune(
         config.finetuning(DATASET),
         folder / "pretrain",
@@ -93,6 +103,43 @@ def _run_stages(
         strategy, EvaluateConfig(config.testing(), options), folder / "evaluation", progress
     )
     return exported, judged
+
+
+_PRETRAINED = {
+    "auxiliary": "foretell what bars and experts do",
+    "clone": "clone the experts",
+    "dagger": "ask the experts",
+    "direct": "climb the portfolio's gradient",
+    "evolution": "try policies around the best one",
+    "offline": "learn offline",
+}
+
+
+def _learning_on(config: DemoConfig) -> str:
+    """What the online stage does, in words."""
+    online = config.online
+    where = "markets that get harder" if online.curriculum.enabled else "the simulator"
+    return f"learn on in {where}" + (", with curiosity" if online.curiosity.weight > 0 else "")
+
+
+def shortened(config: DemoConfig) -> DemoConfig:
+    """``config`` with neither curiosity nor curriculum in its fine-tuning."""
+    online = config.online
+    plain = replace(
+        online,
+        curiosity=replace(online.curiosity, weight=0.0),
+        curriculum=replace(online.curriculum, enabled=False),
+    )
+    return replace(config, online=plain)
+
+
+def too_long_for(config: DemoConfig) -> str:
+    """What of ``config`` can have no curiosity or no curriculum; empty: nothing."""
+    if config.agent != "sac":
+        return f"agent={config.agent}"
+    if config.goal:
+        return f"goal.kind={config.goal.kind}"
+    return ", ".join(beyond_bars(config.env))
 
 
 class _Stages:

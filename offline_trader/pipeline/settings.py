@@ -22,6 +22,8 @@ from offline_trader.learning.settings import (
     ALGORITHMS,
     AuxiliaryConfig,
     CloneConfig,
+    CuriosityConfig,
+    CurriculumConfig,
     DaggerConfig,
     DirectAgentConfig,
     DirectConfig,
@@ -375,12 +377,18 @@ def _require_one(name: str, value: int) -> None:
 
 DEMO = DemoConfig(
     env=EnvConfig(end="2012-12-31"),
+    stages=("auxiliary", "clone", "direct", "offline"),
     clone=CloneConfig(updates=2_000),
     offline=OfflineConfig(updates=2_000, evaluate_interval=250),
-    online=OnlineConfig(steps=8_000, evaluate_interval=2_000),
+    online=OnlineConfig(
+        steps=8_000,
+        evaluate_interval=2_000,
+        curiosity=CuriosityConfig(weight=0.1, eta=1.0),
+        curriculum=CurriculumConfig(enabled=True, exam_interval=4_000),
+    ),
     validation=ValidationConfig(end="2014-12-31"),
 )
-"""A few minutes on two cores: S&P 500, chosen on two years, judged on four."""
+"""All of the line in a few minutes on two cores: S&P 500, chosen on two years, judged on four."""
 
 WALK_FORWARD = WalkForwardConfig(
     transitions=50_000,

@@ -178,6 +178,25 @@ def test_the_demo_takes_files_with_their_zone_costs_and_mode(
     assert (config["env"]["end"], config["validation"]["end"]) == ("2012-12-31", "2014-12-31")
 
 
+@pytest.mark.parametrize(
+    ("words", "without"),
+    [
+        ([], ""),
+        (["--set", "agent=direct"], "agent=direct"),
+        (["--set", "agent=evolution"], "agent=evolution"),
+        (["--set", "goal.kind=exposure"], "goal.kind=exposure"),
+    ],
+)
+def test_the_demo_has_curiosity_and_curriculum_where_they_can_be(
+    words: list[str], without: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of("demo", *words, "--dry-run", "--json") == 0
+    shown = capsys.readouterr()
+    online = json.loads(shown.out)["config"]["online"]
+    assert online["curriculum"]["enabled"] == (online["curiosity"]["weight"] > 0) == (not without)
+    assert (f"{without}: fine-tuning is without" in shown.err) == bool(without)
+
+
 def test_a_policy_that_is_not_exported_gets_its_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +207,7 @@ def test_a_policy_that_is_not_exported_gets_its_report(
         "experts": "buy_and_hold",
         "transitions": 600,
         "env.episode_bars": 150,
+        "auxiliary.updates": 20,
         "clone.updates": 300,
         "learner.actor_lr": 1e-9,
         "learner.hidden": "16,16",
