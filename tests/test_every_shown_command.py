@@ -195,6 +195,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "offline-trader finetune runs/pretrain",
             "offline-trader export runs/finetune",
             "offline-trader finetune runs/pretrain --her exposure --run runs/her",
+            "offline-trader finetune runs/pretrain --objectives given --run runs/objectives",
             "offline-trader walk-forward --market sp500",
             f"offline-trader evaluate runs/finetune/export/policy.onnx {judged}",
             f"offline-trader evaluate expert:technical --market sp500 {judged}",
