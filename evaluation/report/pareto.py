@@ -71,7 +71,7 @@ def pareto_chart(
         for (name, (growth, fall)), role in zip(others.items(), roles, strict=False)
     ]
     x = np.unique(np.concatenate([each.x for each in dots]))
-    x = np.concatenate([[0.0], x, [1.05 * x[-1] + 0.1]])
+    x = np.concatenate([[0.0], x, [10.0 * np.ceil((x[-1] + 0.1) / 10.0)]])
     reached = [
         max((p.growth for p in points if 100.0 * p.drawdown <= at), default=np.nan) for at in x
     ]
