@@ -31,10 +31,15 @@ def check_course(config: OnlineConfig, env: EnvConfig) -> None:
     """Nothing if the lanes of ``config`` can be made.
 
     Raises:
-        ConfigError: a curriculum with features that its markets do not have.
+        ConfigError: a curriculum with features that its markets do not have, or with replays.
     """
     if not (config.curriculum.enabled or config.difficulty.enabled):
         return
+    if "replay" in config.transforms:
+        raise ConfigError(
+            "online.transforms=replay with a curriculum or adaptive difficulty",
+            expected="one of them: its replays are of the environment's own bars",
+        )
     wanting = beyond_bars(env)
     if wanting:
         raise ConfigError(

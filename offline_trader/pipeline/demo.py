@@ -139,6 +139,10 @@ def too_long_for(config: DemoConfig) -> str:
         return f"agent={config.agent}"
     if config.goal:
         return f"goal.kind={config.goal.kind}"
+    if config.online.objectives:
+        return "online.objectives"
+    if "replay" in config.online.transforms:
+        return "online.transforms=replay"
     return ", ".join(beyond_bars(config.env))
 
 

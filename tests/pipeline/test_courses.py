@@ -96,6 +96,14 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
         make_lanes(OnlineConfig(curriculum=settings), EnvConfig(features=("signal:mood",)), 4, 1)
 
 
+@pytest.mark.parametrize("switch", ["curriculum", "difficulty"])
+def test_replays_are_of_the_environments_own_bars_alone(switch: str) -> None:
+    on = {"curriculum": CurriculumConfig, "difficulty": DifficultyConfig}[switch](enabled=True)
+    config = replace(OnlineConfig(transforms=("replay",)), **{switch: on})
+    with pytest.raises(ConfigError, match="replay with a curriculum"):
+        make_lanes(config, EnvConfig(market=("sp500",)), 4, 0)
+
+
 @pytest.mark.parametrize(
     "setting",
     [
