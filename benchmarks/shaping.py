@@ -35,7 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 SPARSE: dict[str, dict[str, Any]] = {
     "no shaping": {},
-    "trend alignment, 1": {"potentials": ("trend_alignment",), "weight": 1.0},
+    "support and resistance, 1": {"potentials": ("support_resistance",), "weight": 1.0},
     "trend alignment, adaptive": {
         "potentials": ("trend_alignment",), "weight": 0.1, "adaptive": True,
     },
@@ -138,23 +138,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="finished trainings, JSON lines")
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22, 23, 24])
+    parser.add_argument("--part", choices=PARTS, help="of these one alone")
     args = parser.parse_args()
     cache = Finished(args.cache)
-
-    def made(run: Callable[[str, int], Any], variants: Mapping[str, Any]) -> dict[str, list[Any]]:
-        return {
+    for part, (run, variants, tell) in PARTS.items():
+        if args.part not in (None, part):
+            continue
+        found = {
             name: [
                 cache.get([run.__name__, name, settings, seed], partial(run, name, seed))
                 for seed in args.seeds
             ]
             for name, settings in variants.items()
         }
+        facts = {"scores" if part == "shaping" else "seen": found, "variants": variants}
+        publish(part, list(tell(found)), seeds=args.seeds, facts=facts, module="shaping")
 
-    scores, seen = made(train, VARIANTS), made(explore, SPARSE)
-    found = [*figures(scores), *sparse_figures(seen)]
-    facts = {"scores": scores, "sparse": seen, "variants": VARIANTS, "sparse variants": SPARSE}
-    publish("shaping", found, seeds=args.seeds, facts=facts)
 
+PARTS: dict[str, tuple[Callable[[str, int], Any], Mapping[str, Any], Any]] = {
+    "shaping": (train, VARIANTS, figures),
+    "shaping_sparse": (explore, SPARSE, sparse_figures),
+}
 
 if __name__ == "__main__":
     main()
