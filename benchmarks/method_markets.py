@@ -50,6 +50,7 @@ class Market(Protocol):
         size: columns of an observation.
         gains: whether lanes tell gains, so that a forecast may be held against rewards.
         bars: the bars of the lanes with their features, None where there are none.
+        rules: of trading them.
     """
 
     @property
@@ -60,6 +61,8 @@ class Market(Protocol):
     def gains(self) -> bool: ...
     @property
     def bars(self) -> Any: ...
+    @property
+    def rules(self) -> Any: ...
 
     def lanes(self) -> Any:
         """:data:`LANES` fresh lanes."""
@@ -79,7 +82,7 @@ class _Known:
 
     scales = None
     gains = True
-    bars = None
+    bars = rules = None
 
     def __init__(self, name: str, seed: int) -> None:
         from offline_trader.evaluation.known_optimum import get_market
@@ -115,20 +118,20 @@ class _OnBars:
 
     def __init__(self, tensor: Any, rules: Any, seed: int) -> None:
         self.size, self.scales = tensor.layout.size, scales_of(tensor)
-        self.bars, self._rules, self._seed = tensor, rules, seed
+        self.bars, self.rules, self._seed = tensor, rules, seed
 
     def lanes(self) -> Any:
         from offline_trader.simulator import Simulator
 
         return Simulator(
-            self.bars, self._rules, LANES, episode_bars=self.episode_bars, random_start=True,
+            self.bars, self.rules, LANES, episode_bars=self.episode_bars, random_start=True,
             seed=self._seed,
         )  # fmt: skip
 
     def log(self) -> Any:
         from offline_trader.learning.stages.direct import BarMarket
 
-        return BarMarket(self.bars, self._rules)
+        return BarMarket(self.bars, self.rules)
 
 
 class _Reverting(_OnBars):
@@ -188,7 +191,7 @@ class _Judged(_OnBars):
     def judge(self, policy: Any) -> dict[str, Any]:
         from offline_trader.evaluation.statistics import bootstrap_interval
 
-        account = self._range.account(policy, self._rules)
+        account = self._range.account(policy, self.rules)
         rng, year = np.random.default_rng(0), account.periods_per_year
         found = bootstrap_interval(account.returns, periods_per_year=year, rng=rng)
         return {"score": account.sharpe or 0.0, "interval": None if found is None else found.ends}
