@@ -44,7 +44,7 @@ CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 4_000}
 SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
 DIRECT: dict[str, Any] = {"market_input": "forecast"}
 EVOLUTION: dict[str, Any] = {"generations": 60, "market_input": "forecast"}
-HYBRID: dict[str, Any] = {"every": 2_000, "generations": 12}
+HYBRID: dict[str, Any] = {"every": 2_500, "generations": 12}
 
 
 @dataclass(frozen=True)

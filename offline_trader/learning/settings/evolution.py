@@ -120,7 +120,8 @@ class HybridAgentConfig(EvolutionConfig):
         generations: of a turn.
         trial_windows: windows on which the policies before and after a turn are compared, 32 or
             more.
-        critic_updates: updates of the critics alone behind a turn whose policy was accepted.
+        critic_updates: updates of the critics alone where a turn ends with another policy than it
+            was given.
     """
 
     every: int = 2_000

@@ -2,10 +2,11 @@
 
 SAC is the learner's own: it acts, samples and updates as always. Every so many updates an evolution
 strategy takes the actor's weights for a turn of generations on the market that the lanes trade.
-Policies before and after are then tried on the same windows from the same portfolios, and the later
-one is accepted where the 95 % interval of the difference lies above zero. Behind such a turn all
-moments are forgotten, as they belong to another policy, and the critics alone are updated for a
-while, on steps that the accepted policy takes in the lanes.
+Policies are compared on the same windows from the same portfolios, by the 95 % interval of the
+difference. Where SAC's is worse than the one that the last turn ended with, the turn begins with
+that one; where the generations made a better one, it is accepted. Whenever SAC is handed another
+policy than its own all moments are forgotten, as they belong to the other, and the critics alone
+are updated for a while, on steps that the new policy takes in the lanes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from offline_trader.learning.data import Batch, Preprocessing
 from offline_trader.learning.settings import HybridAgentConfig, LearnerConfig
 from offline_trader.learning.stages.direct import DirectMarket
 from offline_trader.learning.stages.evolution.training import EvolutionTraining
-from offline_trader.types import BoolArray, Observations
+from offline_trader.types import BoolArray, FloatArray, Observations
 
 __all__ = ["HybridAgent"]
 
@@ -51,7 +52,8 @@ class HybridAgent:
         self.learner, self._settings, self._seed = learner, config, seed
         self._markets = markets
         self._updates, self._alone = 0, 0
-        self._turns, self._accepted, self._gained = 0, 0, 0.0
+        self._turns, self._accepted, self._returned, self._gained = 0, 0, 0, 0.0
+        self._kept: FloatArray | None = None
 
     @property
     def config(self) -> LearnerConfig:
@@ -117,25 +119,38 @@ class HybridAgent:
         market = markets[self._turns % len(markets)].to(learner.config.device)
         drawn = np.random.SeedSequence([self._seed, self._turns]).generate_state(1)
         training = EvolutionTraining(learner, market, config, int(drawn[0]))
-        before = training.strategy.centre.copy()
+        start = training.strategy.centre.copy()
+        lost = self._kept is not None and self._worse(training, self._kept)
+        if lost:
+            start = np.asarray(self._kept)
+            training.restart(start)
         for _ in range(config.generations):
             training.update()
-        self._gained, low, _ = training.gained(before, config.trial_windows)
-        self._turns += 1
-        if low > 0.0:
+        self._gained, low, _ = training.gained(start, config.trial_windows)
+        if low <= 0.0:
+            training.restart(start)
+        if lost or low > 0.0:
             training.settle()
             _transfer.reset_optimizers(learner.algo)
             learner.engine.reload()
-            self._accepted += 1
             self._alone = config.critic_updates
+        self._turns += 1
+        self._accepted += int(low > 0.0)
+        self._returned += int(lost)
+        self._kept = training.strategy.centre.copy()
+
+    def _worse(self, training: EvolutionTraining, kept: FloatArray) -> bool:
+        """Whether the policy of now is worse than the one that the last turn ended with."""
+        return training.gained(kept, self._settings.trial_windows)[2] < 0.0
 
     def metrics(self) -> Mapping[str, float]:
-        """The learner's losses; turns so far, those accepted, and what the last one gained in the
-        objective a bar."""
+        """The learner's losses; turns so far, those accepted, those that went back behind SAC's
+        updates, and what the last one gained in the objective a bar."""
         return {
             **self.learner.metrics(),
             "evolution_turns": float(self._turns),
             "evolution_accepted": float(self._accepted),
+            "evolution_returned": float(self._returned),
             "evolution_gain": self._gained,
         }
 
@@ -148,11 +163,19 @@ class HybridAgent:
         self.learner.restore(snapshot)
 
     def state_dict(self) -> dict[str, Any]:
-        """The learner's, and where the turns stand; between turns evolution has no state."""
-        counts = [self._updates, self._alone, self._turns, self._accepted, self._gained]
-        return {"learner": self.learner.state_dict(), "counts": counts}
+        """The learner's, and where the turns stand; between turns evolution has no other state."""
+        counts = [self._updates, self._alone, self._turns, self._accepted, self._returned]
+        kept = None if self._kept is None else torch.from_numpy(self._kept.copy())
+        return {
+            "learner": self.learner.state_dict(),
+            "counts": counts,
+            "gained": self._gained,
+            "kept": kept,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
         self.learner.load_state_dict(state["learner"])
-        self._updates, self._alone, self._turns, self._accepted, self._gained = state["counts"]
+        self._updates, self._alone, self._turns, self._accepted, self._returned = state["counts"]
+        self._gained = state["gained"]
+        self._kept = None if state["kept"] is None else state["kept"].numpy().copy()

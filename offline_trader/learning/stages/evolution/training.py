@@ -162,6 +162,10 @@ class EvolutionTraining:
     def _score(self, climbed: Tensor) -> float:
         return float(objective(climbed, self._judging, self.judge.scale))
 
+    def restart(self, vector: FloatArray) -> None:
+        """Begin anew, at ``vector`` [D]."""
+        self.strategy = Strategy(vector, self._config, self._seed)
+
     def gained(self, before: FloatArray, windows: int) -> tuple[float, float, float]:
         """By how much the centre's objective is above that of ``before`` [D] in the same windows,
         from the same portfolios: mean and Student's 95 % interval over √n blocks of neighbours.
