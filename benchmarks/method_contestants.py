@@ -44,6 +44,7 @@ CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 4_000}
 SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
 DIRECT: dict[str, Any] = {"market_input": "forecast"}
 EVOLUTION: dict[str, Any] = {"generations": 60, "market_input": "forecast"}
+OPTIONS: dict[str, Any] = {"hidden": (32, 32), "exploration_steps": STEPS // 2}
 HYBRID: dict[str, Any] = {"every": 2_500, "generations": 12}
 
 
@@ -95,6 +96,18 @@ def _online(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
     return Trained(learner.act, STEPS)
 
 
+def _options(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+    """A controller of options by rules, SMDP Q-learning on whole ones."""
+    from offline_trader.learning.options import OptionsAgent
+    from offline_trader.learning.settings import OptionsConfig
+
+    config, layout = OptionsConfig(**settings), market.bars.layout
+    agent = OptionsAgent(_learner(market, seed), config, layout, market.rules, seed)
+    whole = {"transforms": ("whole_options",), "critic_updates": 0, "on_collapse": "return"}
+    _in_lanes(agent, market, seed, whole)
+    return Trained(agent.policy(), STEPS)
+
+
 def _hybrid(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
     """SAC with turns of evolution on the log."""
     from offline_trader.learning.settings import HybridAgentConfig
@@ -129,4 +142,5 @@ METHODS: Mapping[str, Method] = {
     "direct": Method(_staged("direct"), DIRECT),
     "evolution": Method(_staged("evolution"), EVOLUTION),
     "hybrid": Method(_hybrid, HYBRID),
+    "options": Method(_options, OPTIONS, bars_only=True),
 }
