@@ -45,7 +45,7 @@ SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
 DIRECT: dict[str, Any] = {"market_input": "forecast"}
 EVOLUTION: dict[str, Any] = {"generations": 60, "market_input": "forecast"}
 OPTIONS: dict[str, Any] = {"hidden": (32, 32), "exploration_steps": STEPS // 2}
-HYBRID: dict[str, Any] = {"every": 2_500, "generations": 12}
+HYBRID: dict[str, Any] = {"every": 2_500, "population": 64}
 
 
 @dataclass(frozen=True)
