@@ -141,9 +141,11 @@ def figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
             target=f"≤ {limit} of {len(rows)}", holds=above <= limit,
         )  # fmt: skip
         sharpes = np.array([row["sharpe"] or 0.0 for row in rows])
-        half = 1.96 * sharpes.std(ddof=1) / np.sqrt(len(rows))
-        mean = float(sharpes.mean())
-        yield Figure(f"{market}: mean Sharpe ratio", mean, "", (mean - half, mean + half))
+        mean, interval = float(sharpes.mean()), None
+        if len(rows) > 1:
+            half = float(1.96 * sharpes.std(ddof=1) / np.sqrt(len(rows)))
+            interval = (mean - half, mean + half)
+        yield Figure(f"{market}: mean Sharpe ratio", mean, "", interval)
         for verdict in ("COLLAPSED", "STATE-BLIND"):
             count = sum(verdict in row["verdicts"] for row in rows)
             yield Figure(f"{market}: seeds judged {verdict}", count, "seeds")
