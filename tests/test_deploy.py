@@ -90,7 +90,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
 
 
 def test_a_linter_finds_nothing() -> None:
-    beside = Path(sys.executable).parent  # where the dev extra puts it
+    beside = Path(sys.executable).parent  # where pip puts it
     linter = shutil.which("hadolint", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
     if linter is None:
         pytest.skip("no hadolint; the tests above look at what matters most")
