@@ -33,6 +33,8 @@ __all__ = ["foretold_rewards"]
 _DECIDED = 0.5
 """A number of the next state is the action's where it leaves less than this share of what a
 regression on the state alone leaves."""
+_MOST_DECIDED = 3
+"""So many of them, those that it decides most: their products with the state take memory."""
 _CERTAIN = 1e-6
 """A number of which a regression on the state alone leaves less is not the action's."""
 _LEAST_VARIANCE = 0.01
@@ -81,7 +83,10 @@ def _decided(data: Transitions) -> tuple[FloatArray, FloatArray]:
     both = np.column_stack([alone, action])
     without, fitted = (x @ np.linalg.lstsq(x, following, rcond=None)[0] for x in (alone, both))
     left, least = (np.square(following - each).mean(axis=0) for each in (without, fitted))
-    columns = (least < _DECIDED * left) & (left > _CERTAIN * following.var(axis=0))
+    share = least / np.maximum(left, _TINY)
+    share[left <= _CERTAIN * following.var(axis=0)] = 1.0
+    most = min(_MOST_DECIDED, int((share < _DECIDED).sum()))
+    columns = np.sort(np.argsort(share, kind="stable")[:most])
     after, changes = fitted[:, columns], (fitted - state)[:, columns]
     return tuple(each / np.maximum(each.std(axis=0), _TINY) for each in (after, changes))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from offline_trader.evaluation.known_optimum import make_dataset
-from offline_trader.learning.stages.foretold import foretold_rewards
+from offline_trader.learning.stages.foretold import _design, foretold_rewards
 from offline_trader.types import FloatArray, Observations
 
 
@@ -56,3 +56,27 @@ def test_noise_alone_leaves_one_number_for_all_rows_whatever_the_weights() -> No
         found = foretold_rewards(replace(data, rewards=(3.0 + noise).astype(np.float32)))
         assert found.std() < 0.1 * noise.std()
         assert abs(found.mean() - 3.0) < 0.1 * noise.std()
+
+
+def test_many_numbers_that_an_action_decides_make_no_more_products_than_three() -> None:
+    """Copies of a position with a little noise; what is found stays the same."""
+    realised, expected = (
+        make_dataset("M1-wide", seed=5, n_lanes=100, realised=each) for each in (True, False)
+    )
+    data = realised.transitions()
+    rng = np.random.default_rng(0)
+
+    def widened(rows: Observations) -> Observations:
+        copies = rows[:, 1:] + 0.01 * rng.standard_normal((len(rows), 8))
+        return np.concatenate([rows, copies], axis=1).astype(np.float32)
+
+    wide = replace(
+        data,
+        observations=widened(data.observations),
+        next_observations=widened(data.next_observations),
+    )
+    width = wide.observation_size
+    assert _design(wide)[0].shape[1] == 2 * (width + 1) + width + 3 * (width + 2)
+    true = expected.rewards * expected.reward_sd + expected.reward_mean - realised.reward_mean
+    true /= realised.reward_sd
+    assert np.var(foretold_rewards(wide) - true) < 0.02 * np.var(true)
