@@ -29,6 +29,7 @@ from offline_trader.cli.options import (
     Seed,
     Settings,
     Tz,
+    Workers,
     examples,
     listed,
     market_sources,
@@ -36,6 +37,7 @@ from offline_trader.cli.options import (
     rooted,
     show_settings,
 )
+from offline_trader.workers import read_workers
 
 if TYPE_CHECKING:
     from offline_trader.datasets import CollectSummary
@@ -92,6 +94,7 @@ def command(
     transitions: Annotated[
         int | None, typer.Option("--transitions", help="At least so many steps.")
     ] = None,
+    workers: Workers = "1",
     root: Root = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of the same id.")
@@ -113,6 +116,7 @@ def command(
     from offline_trader.pipeline.collecting import collection_notes, replayed_once
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    at_once = read_workers(workers or 1)
     plan = resolve(
         CollectConfig,
         config,
@@ -138,7 +142,9 @@ def command(
         show_settings(terminal, plan)
         return
     with terminal.task("collecting", plan.transitions) as advance:
-        summary = collect(plan, advance, root=root, resume=resume, overwrite=overwrite)
+        summary = collect(
+            plan, advance, root=root, resume=resume, overwrite=overwrite, workers=at_once
+        )
     print_summary(terminal, summary)
     named = naming(features, trust=trust_features)
     terminal.next_step("pretrain", "--dataset", summary.dataset_id, *rooted(root), *named)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +22,7 @@ from offline_trader.datasets.rollout import Part
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.runs import atomic_write
+from offline_trader.workers import Report, Workers, read_workers, run_jobs
 
 __all__ = ["CollectConfig", "Progress", "collect"]
 
@@ -38,6 +41,7 @@ def collect(
     root: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    workers: Workers = 1,
 ) -> CollectSummary:
     """Let experts trade and store what happened as a Minari dataset.
 
@@ -52,13 +56,14 @@ def collect(
         resume: continue an unfinished collection of the same settings; a finished one is left
             as it is and its summary returned.
         overwrite: replace a dataset of this id, and forget an unfinished collection of it.
+        workers: parts at once: so many processes, or a Ray cluster; the arrays are the same.
 
     Raises:
         ConfigError: the id exists, an unfinished collection is there, or its settings differ, or
             another process collects it.
         DataError: a market that cannot be used, or no room on the disk, where nothing is kept.
     """
-    begun = time.perf_counter()
+    begun, workers = time.perf_counter(), read_workers(workers)
     base = datasets_root(root)
     collection = Collection.build(config)
     with dataset_lock(base, config.dataset_id):
@@ -68,7 +73,14 @@ def collect(
             return _existing(base, collection, store, resume=resume)
         try:
             return _collect(
-                collection, store, base, begun, progress, resume=resume, overwrite=overwrite
+                collection,
+                store,
+                base,
+                begun,
+                progress,
+                resume=resume,
+                overwrite=overwrite,
+                workers=workers,
             )
         except OSError as error:
             if error.errno not in NO_ROOM:
@@ -86,11 +98,15 @@ def _collect(
     *,
     resume: bool,
     overwrite: bool,
+    workers: Workers,
 ) -> CollectSummary:
     spec, spaces = collection.environment()
     if overwrite and not resume:
         store.remove()
     store.open(collection.identity, resume=resume)
+    if workers != 1:
+        _collect_ahead(collection, store, base, workers, progress)
+        progress = None
     tally = Tally(collection.labels)
     with DatasetWriter(base, collection.config.dataset_id, spaces, spec) as writer:
         for part in _parts(collection, store, progress):
@@ -100,6 +116,51 @@ def _collect(
         summary = _publish(collection, writer, tally, base, begun, overwrite=overwrite)
     store.remove()
     return summary
+
+
+@dataclass(frozen=True)
+class _PartJob:
+    """A part for a worker, which keeps it on disk."""
+
+    config: CollectConfig
+    plan: PartPlan
+    base: Path
+
+    def __call__(self, report: Report, /) -> None:
+        collection = _built(self.config)
+        part = collection.collect(self.plan, report)
+        PartStore(self.base, self.config.dataset_id).save(self.plan.index, part)
+        report(self.plan.lanes * collection.episode_steps)
+
+
+@cache
+def _built(config: CollectConfig) -> Collection:
+    return Collection.build(config)
+
+
+def _collect_ahead(
+    collection: Collection,
+    store: PartStore,
+    base: Path,
+    workers: Workers,
+    progress: Progress | None,
+) -> None:
+    """Have the parts that are not on disk yet collected side by side."""
+    jobs = [
+        _PartJob(collection.config, plan, base.resolve())
+        for plan in collection.parts
+        if not store.holds(plan.index)
+    ]
+    steps = [plan.lanes * collection.episode_steps for plan in collection.parts]
+    done = {job.plan.index: 0.0 for job in jobs}
+    kept = collection.total - sum(steps[index] for index in done)
+
+    def moved(number: int, steps_done: float) -> None:
+        done[jobs[number].plan.index] = steps_done
+        if progress is not None:
+            progress(kept + int(sum(done.values())), collection.total)
+
+    run_jobs(jobs, workers, moved, folder=store.path)
 
 
 def _no_room(error: OSError, base: Path, collection: Collection) -> DataError:

@@ -81,6 +81,10 @@ class PartStore:
         sync(temporary)
         temporary.rename(self._folder(index))
 
+    def holds(self, index: int) -> bool:
+        """Whether part ``index`` is there; :meth:`load` says whether it is sound."""
+        return self._folder(index).is_dir()
+
     def load(self, index: int) -> Part | None:
         """Part ``index``, memory-mapped; None where it is not there or not what was stored."""
         folder = self._folder(index)

@@ -232,6 +232,18 @@ def test_a_stopped_collection_resumes_to_the_same_bytes(
     assert [path.name for path in tmp_path.iterdir()] == ["tests"]
 
 
+@pytest.mark.slow
+def test_parts_side_by_side_give_the_same_bytes(
+    summary: CollectSummary, root: Path, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    collect(CONFIG, lambda done, _: seen.append(done), root=tmp_path, workers=2)
+    assert data_file(tmp_path).read_bytes() == data_file(root).read_bytes()
+    assert seen == sorted(seen)
+    assert seen[-1] == 1020
+    assert not (tmp_path / ".collecting").exists()
+
+
 def test_a_killed_process_leaves_no_dataset_and_resumes(
     summary: CollectSummary, root: Path, tmp_path: Path
 ) -> None:
