@@ -169,13 +169,13 @@ def draw(path: Path, seed: int) -> None:
     from offline_trader.markets.regimes import detect_regimes
     from offline_trader.simulator.side_by_side import SideRun
 
-    policy = trained("smdp", True, seed, {}).policy()
+    policy = trained("option_critic", True, seed, {}).policy()
     market, rules = stage(True, TEST_PATHS, TEST_BARS, TEST_SEED)
     markets = [market.instrument(k) for k in range(3)]
     runs = backtests(policy, [SideRun(each, rules) for each in markets])
     labels = [detect_regimes(run.close)[: len(run.actions)] for run in runs]
     charts = options_section(option_use(policy, runs, labels)).charts
-    write_pngs(charts, path, "SMDP Q-learning on the curriculum's expert stage")
+    write_pngs(charts, path, "Option-critic on the curriculum's expert stage")
 
 
 def spread(values: Sequence[float]) -> tuple[float, tuple[float, float]]:

@@ -119,7 +119,7 @@ def test_an_interrupted_training_ends_at_the_same_bytes(
         assert code_of(words) == 130
     assert code_of([*words, "--resume"]) == 0
     for name in ("options.pt", "policy.d3", "metrics.jsonl"):
-        ours, theirs = (each / name for each in (tmp_path / "again", trained["smdp"]))
+        ours, theirs = (each / name for each in (tmp_path / "again", trained["option_critic"]))
         assert ours.read_bytes() == theirs.read_bytes()
 
 
@@ -127,13 +127,13 @@ def test_a_controller_goes_on_as_a_controller(
     trained: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["--agent", "options"]
-    assert code_of(tuning(trained["smdp"], tmp_path / "on", *asked)) == 0
+    assert code_of(tuning(trained["option_critic"], tmp_path / "on", *asked)) == 0
     assert Run.open(tmp_path / "on").facts["options"]["sha256"]
     capsys.readouterr()
-    assert code_of(tuning(trained["smdp"], tmp_path / "other")) == 2
+    assert code_of(tuning(trained["option_critic"], tmp_path / "other")) == 2
     assert "chooses among options, and agent is sac" in capsys.readouterr().err
     asked += ["--set", "options_agent.names=wait,close"]
-    assert code_of(tuning(trained["smdp"], tmp_path / "other", *asked)) == 2
+    assert code_of(tuning(trained["option_critic"], tmp_path / "other", *asked)) == 2
     assert "expected: the parent's" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 

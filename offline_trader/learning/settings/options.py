@@ -37,7 +37,7 @@ class OptionsConfig:
     """
 
     names: tuple[str, ...] = ("open_long", "close", "trend_follow", "scalp", "wait")
-    method: Literal["smdp", "option_critic"] = "smdp"
+    method: Literal["smdp", "option_critic"] = "option_critic"
     hidden: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3
     tau: float = 0.005
