@@ -111,7 +111,10 @@ def onnx_hidden_layers(policy: OnnxPolicy, observations: Observations) -> Layers
 def _layer_names(graph: Any) -> tuple[list[str], str]:
     """Tensors of the hidden layers in order, and the tensor that the last linear node reads."""
     made_by = {output: node for node in graph.node for output in node.output}
-    reads = list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in _LINEAR))[1:]
+    reads = list(dict.fromkeys(node.input[0] for node in graph.node if node.op_type in _LINEAR))
+    # linear nodes before one that reads columns of the observation again are an encoder's front
+    again = [place for place, name in enumerate(reads) if _joins(made_by.get(name), made_by)]
+    reads = reads[again[-1] + 1 if again else 1 :]
     names = []
     for tensor in reads:
         name = tensor
@@ -119,3 +122,12 @@ def _layer_names(graph: Any) -> tuple[list[str], str]:
             name = made_by[name].input[0]
         names.append(name)
     return list(dict.fromkeys(names)), reads[-1] if reads else ""
+
+
+def _joins(node: Any, made_by: dict[str, Any]) -> bool:
+    """Whether a node puts columns that were picked beside something else."""
+    return (
+        node is not None
+        and node.op_type == "Concat"
+        and any(each in made_by and made_by[each].op_type == "Gather" for each in node.input)
+    )

@@ -202,11 +202,12 @@ def _train(
     from offline_trader.simulator import Simulator
 
     source = trained_policy(parent, unverified=unverified)
-    if source.config.hidden != config.learner.hidden:
-        raise ConfigError(
-            f"learner.hidden is {list(config.learner.hidden)}",
-            expected=f"the parent's, {list(source.config.hidden)}",
-        )
+    for name in ("hidden", "encoder"):
+        given, theirs = getattr(config.learner, name), getattr(source.config, name)
+        if given != theirs:
+            raise ConfigError(
+                f"learner.{name} is {_shown(given)}", expected=f"the parent's, {_shown(theirs)}"
+            )
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     wanted = config.dataset if config.agent in ("sac", "hybrid") else ""
     offline = load_transitions(wanted, root) if wanted else None
@@ -288,3 +289,7 @@ def _agent(
 
         return HybridAgent(learner, markets, config.hybrid_agent, seed)
     return learner
+
+
+def _shown(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

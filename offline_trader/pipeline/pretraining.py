@@ -107,16 +107,18 @@ def check_inputs(
     """The dataset's facts, and the environment to validate in.
 
     Raises:
-        ConfigError, DataError: no such dataset, device, no expert that can be asked, or a range
-            that cannot validate.
+        ConfigError, DataError: no such dataset, device, no expert that can be asked, an encoder
+            of windows for a dataset without them, or a range that cannot validate.
         SchemaMismatch: the dataset was made with another layout than this version makes.
     """
     check_device(config.learner.device)
     from offline_trader.datasets.catalog import dataset_facts
     from offline_trader.datasets.loading import check_layout
+    from offline_trader.networks import require_windows
 
     own = dataset_facts(config.dataset, root)
     check_layout(config.dataset, own.env_config.layout, root)
+    require_windows(config.learner.encoder, tuple(own.layout.windows.values()))
     _asked(config, own)
     return own, config.validation.env(own.env_config)
 
@@ -178,7 +180,13 @@ def _train(
     transitions = load_transitions(config.dataset, root)
     _require_unchanged(config.dataset, own, root)
     learner_seed = stage_seeds(config.seed, 1)[0]
-    learner = make_learner(config.learner, transitions.observation_size, own.scaler, learner_seed)
+    learner = make_learner(
+        config.learner,
+        transitions.observation_size,
+        own.scaler,
+        learner_seed,
+        windows=tuple(own.layout.windows.values()),
+    )
     if transitions.action_size != 1:
         raise ConfigError(f"{config.dataset} has {transitions.action_size} actions", expected="1")
     engine = EngineFacts.of(learner.engine)

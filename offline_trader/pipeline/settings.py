@@ -77,6 +77,20 @@ class _Training:
         _require_one("threads", self.threads)
 
 
+def _require_mlp(learner: LearnerConfig, stage: str, otherwise: str) -> None:
+    """Nothing if the actor has linear layers alone, whose weights ``stage`` writes itself.
+
+    Raises:
+        ConfigError: another encoder.
+    """
+    encoder = getattr(learner, "encoder", "mlp")
+    if encoder != "mlp":
+        raise ConfigError(
+            f"learner.encoder={encoder} with {stage}, which writes linear layers",
+            expected=f"{otherwise}, or learner.encoder=mlp",
+        )
+
+
 @dataclass(frozen=True)
 class StagesConfig:
     """What a pretraining consists of.
@@ -108,6 +122,12 @@ class StagesConfig:
     def __post_init__(self) -> None:
         require_seed(self.seed)
         object.__setattr__(self, "stages", _stages(self.stages, self.learner.algorithm))
+        direct = self.direct if "direct" in self.stages and self.direct.updates > 0 else None
+        if direct is not None and direct.market_input == "forecast":
+            seen = "direct.market_input"
+            _require_mlp(self.learner, f"{seen}=forecast", f"{seen}=features")
+        if "evolution" in self.stages:
+            _require_mlp(self.learner, "the evolution stage", "stages without evolution")
 
 
 @dataclass(frozen=True)
@@ -161,6 +181,8 @@ class _Finetuning(_Training):
                 expected="agent=sac, direct or hybrid: evolution is tried on the environment's own "
                 "bars",
             )
+        if self.agent == "evolution":
+            _require_mlp(self.learner, "agent=evolution", "agent=sac or direct")
         _require_one("lanes", self.lanes)
 
 

@@ -17,8 +17,11 @@ import torch
 from torch import nn
 
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
+from offline_trader.evaluation.measures.activations import onnx_hidden_layers
 from offline_trader.export import OnnxPolicy, export_onnx, parity, torch_policy
 from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
+from offline_trader.learning.agents import DeterministicActor, make_learner
+from offline_trader.learning.settings import LearnerConfig
 from offline_trader.types import FloatArray, ObservationLayout
 
 FEATURES = 32
@@ -60,6 +63,32 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "policy.onnx"
     export_onnx(MlpActor(1), make_scaler(), LAYOUT, path, {"algorithm": "cql", "seed": 1})
     return path
+
+
+@pytest.mark.parametrize("kind", ["convolution", "gru"])
+def test_an_actor_that_reads_windows_takes_one_flat_observation(tmp_path: Path, kind: str) -> None:
+    names = ("x", "y", *(f"{name}@{lag}" for lag in range(1, 8) for name in ("x", "y")))
+    layout = ObservationLayout(names, "f" * 64)
+    config = LearnerConfig(hidden=(32, 16), encoder=kind)  # type: ignore[arg-type]
+    scaler = make_scaler(1, layout.size)
+    learner = make_learner(config, layout.size, scaler, 3, windows=tuple(layout.windows.values()))
+    paths = [tmp_path / f"{name}.onnx" for name in ("one", "two")]
+    for path in paths:
+        export_onnx(DeterministicActor(learner), scaler, layout, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    reference = torch_policy(DeterministicActor(learner), scaler, layout)
+    report = parity(OnnxPolicy(paths[0]), reference, n=20_000)
+    assert report.holds
+    rows = np.random.default_rng(0).normal(size=(1_000, layout.size)) * scaler.scale + scaler.mean
+    seen = rows.astype(np.float32)
+    np.testing.assert_allclose(OnnxPolicy(paths[0])(seen), learner.act(seen), atol=1e-6)
+    np.testing.assert_allclose(OnnxPolicy(paths[0])(seen[:1]), learner.act(seen[:1]), atol=1e-6)
+    layers, _ = learner.hidden_layers(seen) or ([], None)
+    assert [layer.shape for layer in layers] == [(1_000, 32), (1_000, 16)]
+    found = onnx_hidden_layers(OnnxPolicy(paths[0]), seen)
+    assert found is not None
+    for ours, theirs in zip(layers, found[0], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", [False, True])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,11 @@ class Learner:
     def action_size(self) -> int:
         """A, the numbers in one action."""
         return _d3rlpy.action_size(self.algo)
+
+    @property
+    def windows(self) -> tuple[tuple[int, ...], ...]:
+        """Columns that its encoders read in their order; none of an MLP."""
+        return _d3rlpy.windows_of(self.algo)
 
     @property
     def actor(self) -> torch.nn.Module:
@@ -266,6 +271,7 @@ def make_learner(
     seed: int = 0,
     *,
     action_size: int = 1,
+    windows: Sequence[Sequence[int]] = (),
 ) -> Learner:
     """A learner with fresh networks.
 
@@ -275,9 +281,12 @@ def make_learner(
         scaler: of raw observations; stored in the model. None: they are used as they are.
         seed: of the networks' first weights and of every draw while training.
         action_size: A.
+        windows: of the observation's layout: [C][W] columns of each feature's last W bars, the
+            oldest first, which encoders other than an MLP read in their order.
 
     Raises:
-        ConfigError: a scaler of another size, or a device that is not there.
+        ConfigError: a scaler of another size, a device that is not there, or an encoder that
+            needs windows and has none.
     """
     require_device(config.device)
     if scaler is not None and len(scaler.mean) != observation_size:
@@ -285,7 +294,7 @@ def make_learner(
             f"a scaler of {len(scaler.mean)} columns", expected=f"{observation_size} columns"
         )
     with TorchStream(seed, config.device).active():
-        algo = _d3rlpy.build_algo(config, observation_size, scaler, action_size)
+        algo = _d3rlpy.build_algo(config, observation_size, scaler, action_size, windows)
     return Learner(config, algo, seed + 1)
 
 
@@ -330,7 +339,14 @@ def online_learner(source: Learner, config: LearnerConfig, seed: int) -> Learner
     if config.algorithm != "sac":
         raise ConfigError(f"online training with {config.algorithm}", expected="sac")
     scales = source.preprocessing
-    learner = make_learner(config, len(scales.mean), scales, seed, action_size=source.action_size)
+    learner = make_learner(
+        config,
+        len(scales.mean),
+        scales,
+        seed,
+        action_size=source.action_size,
+        windows=source.windows,
+    )
     if scales.reward is not None:
         _d3rlpy.set_reward_scale(learner.algo, scales.reward)
     learner.copy_policy_from(source)
@@ -367,6 +383,7 @@ def goal_learner(source: Learner, config: LearnerConfig, further: FloatArray, se
         scales,
         seed,
         action_size=source.action_size,
+        windows=source.windows,
     )
     learner.copy_policy_from(source, widen=True)
     if not len(further) and _same_critics(source.config, config):
@@ -376,5 +393,5 @@ def goal_learner(source: Learner, config: LearnerConfig, further: FloatArray, se
 
 def _same_critics(ours: LearnerConfig, theirs: LearnerConfig) -> bool:
     """Whether the critics of one estimate the same values with the same networks."""
-    shape = [(c.hidden, c.layer_norm, c.n_critics, c.gamma) for c in (ours, theirs)]
+    shape = [(c.hidden, c.encoder, c.layer_norm, c.n_critics, c.gamma) for c in (ours, theirs)]
     return ours.algorithm in ("sac", "cql", "cal_ql") and shape[0] == shape[1]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ __all__ = [
     "set_reward_scale",
     "settings_of",
     "state",
+    "windows_of",
 ]
 
 _CONFIGS = {
@@ -82,12 +84,19 @@ _OWN = {
 
 @without_dynamo()
 def build_algo(
-    config: LearnerConfig, observation_size: int, scaler: Scaler | None = None, action_size: int = 1
+    config: LearnerConfig,
+    observation_size: int,
+    scaler: Scaler | None = None,
+    action_size: int = 1,
+    windows: Sequence[Sequence[int]] = (),
 ) -> Any:
     """A d3rlpy algorithm with networks drawn from torch's global generator.
 
     ``scaler`` is preset as d3rlpy's ``StandardObservationScaler``, so the saved model acts on raw
-    observations.
+    observations. ``windows`` are the columns that encoders other than an MLP read in their order.
+
+    Raises:
+        ConfigError: such an encoder without windows.
     """
     d3rlpy = import_d3rlpy()
     algos = __import__("d3rlpy.algos", fromlist=["algos"])
@@ -98,7 +107,7 @@ def build_algo(
             std=np.asarray(scaler.scale, np.float64),
             eps=0.0,
         )
-    settings = _algorithm_settings(config)
+    settings = _algorithm_settings(config, windows)
     algo = getattr(algos, _CONFIGS[config.algorithm])(
         **settings, observation_scaler=scaling
     ).create(device=config.device)
@@ -106,12 +115,13 @@ def build_algo(
     return _adopt(algo, getattr(config, "behaviour_weight", 0.0))
 
 
-def _algorithm_settings(config: LearnerConfig) -> dict[str, Any]:
+def _algorithm_settings(config: LearnerConfig, windows: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Our settings under d3rlpy's names."""
+    encoder = partial(make_encoder_factory, config.hidden, kind=config.encoder, windows=windows)
     settings: dict[str, Any] = {
         **{d3: getattr(config, ours) for ours, d3 in _COMMON.items()},
-        "actor_encoder_factory": make_encoder_factory(config.hidden),
-        "critic_encoder_factory": make_encoder_factory(config.hidden, layer_norm=config.layer_norm),
+        "actor_encoder_factory": encoder(),
+        "critic_encoder_factory": encoder(layer_norm=config.layer_norm),
     }
     own = {d3: getattr(config, ours) for ours, d3 in _OWN.items() if hasattr(config, ours)}
     if own.get("alpha_learning_rate") == 0.0:
@@ -145,8 +155,15 @@ def settings_of(algo: Any) -> dict[str, Any]:
     return settings | {
         "algorithm": algorithm_of(algo),
         "hidden": tuple(critic.hidden_units),
+        "encoder": getattr(critic, "kind", "mlp"),
         "layer_norm": bool(critic.use_layer_norm),
     }
+
+
+def windows_of(algo: Any) -> tuple[tuple[int, ...], ...]:
+    """[C][W] columns that its encoders read in their order; none of an MLP."""
+    factory = algo.config.actor_encoder_factory
+    return tuple(tuple(each) for each in getattr(factory, "windows", ()))
 
 
 @without_dynamo()
@@ -170,6 +187,8 @@ def load_algo(
     from d3rlpy.base import LearnableConfigWithShape
     from d3rlpy.models import VectorEncoderFactory
 
+    from offline_trader.networks import WindowEncoderFactory
+
     file = read_model_file(Path(path), device, sha256)
     try:
         shaped = LearnableConfigWithShape.deserialize(file.config)
@@ -182,10 +201,10 @@ def load_algo(
     if found not in _CONFIGS.values():
         raise DataError(f"{path} holds {found}", expected=", ".join(sorted(_CONFIGS.values())))
     encoders = [shaped.config.actor_encoder_factory, shaped.config.critic_encoder_factory]
-    if not all(isinstance(each, VectorEncoderFactory) for each in encoders):
+    if not all(isinstance(each, VectorEncoderFactory | WindowEncoderFactory) for each in encoders):
         raise DataError(
             f"{path} has encoders {', '.join(type(each).__name__ for each in encoders)}",
-            expected="VectorEncoderFactory",
+            expected="VectorEncoderFactory or WindowEncoderFactory",
         )
     try:
         algo = shaped.create(device)

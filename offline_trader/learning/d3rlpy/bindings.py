@@ -160,7 +160,7 @@ def _unsupported_encoder(encoder: Any) -> str | None:
     from d3rlpy.models.torch import VectorEncoder, VectorEncoderWithAction
 
     if type(encoder) not in (VectorEncoder, VectorEncoderWithAction):
-        return f"encoder {type(encoder).__name__}"
+        return f"encoder {getattr(encoder, 'kind', type(encoder).__name__)}"
     names = [type(module) for module in encoder._layers]
     pair, triple = [nn.Linear, nn.ReLU], [nn.Linear, nn.ReLU, nn.LayerNorm]
     if names in (pair * (len(names) // 2), triple * (len(names) // 3)):

@@ -153,11 +153,11 @@ def _require_room(path: Path, config: str, size: int) -> None:
         critics = int(settings.get("n_critics", 1))
         needed = sum(
             (critics if name.startswith("critic") else 1)
-            * _weights([inputs, *map(int, factory["params"].get("hidden_units", []))])
+            * _encoder_weights(inputs, factory["params"])
             for name, factory in settings.items()
             if name.endswith("encoder_factory")
         )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{path} is not a readable d3rlpy model: its settings are wrong: {error}"
         ) from error
@@ -168,6 +168,20 @@ def _require_room(path: Path, config: str, size: int) -> None:
             expected="networks that the file holds",
             hint="the file was changed; take it from a copy",
         )
+
+
+def _encoder_weights(inputs: int, params: Mapping[str, Any]) -> int:
+    """Weights of an encoder of ``inputs`` columns."""
+    hidden = [int(each) for each in params.get("hidden_units", [])]
+    windows = params.get("windows", [])
+    if not windows:
+        return _weights([inputs, *hidden])
+    # what the front makes of windows stands where the bars before the present one stood
+    channels, bars, units = len(windows), len(windows[0]), max(hidden[0] // 2, 1)
+    deeper = max((bars - 1).bit_length() - 1, 0)
+    gru = params["kind"] == "gru"
+    front = 3 * units * (channels + units) if gru else 2 * units * (channels + deeper * units)
+    return front + _weights([inputs + units - channels * (bars - 1), *hidden])
 
 
 def _weights(layers: list[int]) -> int:

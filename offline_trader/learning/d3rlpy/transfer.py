@@ -87,9 +87,10 @@ def load_encoder(encoder: torch.nn.Module, algo: Any) -> None:
     above = [*algo.impl.q_function]
     above += [modules.value_func] if hasattr(modules, "value_func") else []
     for each in above:
-        ours, theirs = _linear(encoder), _linear(each._encoder)
+        ours, theirs = _weights(encoder), _weights(each._encoder)
         fits = len(ours) == len(theirs) and all(
-            a.out_features == b.out_features and a.in_features <= b.in_features
+            a.shape == b.shape
+            or (len(a.shape) == 2 and a.shape[0] == b.shape[0] and a.shape < b.shape)
             for a, b in zip(ours, theirs, strict=True)
         )
         if not fits:
@@ -98,9 +99,18 @@ def load_encoder(encoder: torch.nn.Module, algo: Any) -> None:
             )
         with torch.no_grad():
             for a, b in zip(ours, theirs, strict=True):
-                b.weight[:, : a.in_features].copy_(a.weight)
-                b.bias.copy_(a.bias)
+                b[tuple(map(slice, a.shape))].copy_(a)
     sync_targets(algo)
+
+
+def _weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    """Weights and biases in the order of the layers, without those of layer norms."""
+    return [
+        parameter
+        for layer in module.modules()
+        if not isinstance(layer, torch.nn.LayerNorm)
+        for parameter in layer.parameters(recurse=False)
+    ]
 
 
 def _linear(module: torch.nn.Module) -> list[torch.nn.Linear]:
@@ -170,7 +180,8 @@ def _copy_module(
 ) -> None:
     ours, theirs = source.state_dict(), target.state_dict()
     if widen:
-        first = next(name for name, tensor in ours.items() if tensor.ndim == 2)
+        hidden = [name for name in ours if name.startswith("_hidden.")]
+        first = next(name for name in hidden or ours if ours[name].ndim == 2)
         further = max(theirs[first].shape[1] - ours[first].shape[1], 0)
         ours = {**ours, first: torch.nn.functional.pad(ours[first], (0, further))}
     shapes = [{name: tuple(t.shape) for name, t in side.items()} for side in (ours, theirs)]

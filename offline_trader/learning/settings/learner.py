@@ -64,6 +64,8 @@ class LearnerConfig(AgentConfig):
 
     Attributes:
         hidden: units of the hidden layers, the same for actor and critics.
+        encoder: what reads the observation: ``mlp``, all of it at once; ``convolution`` or ``gru``,
+            features at their last bars (``window:8:builtin``) in their order first.
         layer_norm: LayerNorm in the critics (never in the actor, which is exported).
         tau: target networks move by this share of the difference at every update.
         n_critics: critics of the ensemble.
@@ -72,6 +74,7 @@ class LearnerConfig(AgentConfig):
     """
 
     hidden: tuple[int, ...] = (64, 64)
+    encoder: Literal["mlp", "convolution", "gru"] = "mlp"
     layer_norm: bool = False
     tau: float = 0.005
     n_critics: int = 2
@@ -82,6 +85,7 @@ class LearnerConfig(AgentConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of(self, "engine", ("fast", "stock"))
+        one_of(self, "encoder", ("mlp", "convolution", "gru"))
         if not self.hidden or min(self.hidden) < 1:
             raise ConfigError(f"hidden={self.hidden}", expected="one or more positive layer sizes")
         positive(self, "actor_lr", "critic_lr", "n_critics")

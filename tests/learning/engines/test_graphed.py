@@ -41,8 +41,13 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     *[(algorithm, {}) for algorithm in ALGORITHMS],
     ("sac", {"temp_lr": 0.0, "behaviour_weight": 0.5}),
     ("cql", {"alpha_lr": 1e-3, "soft_q_backup": True, "layer_norm": True}),
+    ("sac", {"encoder": "gru"}),
+    ("sac", {"encoder": "convolution"}),
 ]
-NAMES = [f"{algorithm} {' '.join(settings)}".strip() for algorithm, settings in CASES]
+NAMES = [
+    " ".join([algorithm, *(f"{key}={value}" for key, value in settings.items())])
+    for algorithm, settings in CASES
+]
 CRITIC_UPDATES, UPDATES = 12, 50
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -137,7 +142,7 @@ def capturable_adam(monkeypatch: pytest.MonkeyPatch) -> None:
 def learner_of(algorithm: str, **settings: Any) -> Learner:
     given: dict[str, Any] = {"hidden": (16, 16), "batch_size": 32, "engine": "stock", **settings}
     config = LearnerConfig(algorithm=algorithm, **given)
-    return make_learner(config, 2, None, 3)
+    return make_learner(config, 2, None, 3, windows=((1, 0),))
 
 
 def graphed_learner(capture: Capture | None, algorithm: str, **settings: Any) -> Learner:

@@ -22,6 +22,7 @@ from offline_trader.learning.settings import (
 from offline_trader.learning.stages import STAGES, StageData
 from offline_trader.learning.stages.auxiliary import AuxiliaryData, train_encoder
 from offline_trader.learning.stages.auxiliary.heads import HEADS, Heads, Said, Scales, Targets
+from offline_trader.learning.stages.auxiliary.training import encoder_bytes
 
 SHORT = AuxiliaryConfig(updates=60, batch_size=64, evaluate_interval=20, checkpoint_interval=30)
 
@@ -232,6 +233,24 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
     np.testing.assert_array_equal(
         whole.act(planted.training.observations), resumed.act(planted.training.observations)
     )
+
+
+@pytest.mark.parametrize("kind", ["convolution", "gru"])
+def test_an_encoder_that_reads_windows_is_trained_by_its_heads(
+    kind: Any, planted: AuxiliaryData
+) -> None:
+    config = LearnerConfig(hidden=(16, 8), encoder=kind)
+    learner = make_learner(config, 3, Scale(), 0, windows=((2, 0),))
+    result, heads = train_encoder(learner, planted, replace(SHORT, learning_rate=3e-3), seed=2)
+    assert result.validation_loss is not None
+    assert result.first_loss is not None
+    assert result.validation_loss < result.first_loss
+    kept = heads.encoder.state_dict()
+    modules = learner.algo.impl.modules
+    for encoder in (modules.policy._encoder, modules.q_funcs[0]._encoder):
+        for name, value in encoder.state_dict().items():
+            assert torch.equal(value[tuple(map(slice, kept[name].shape))], kept[name])
+    assert any("_front" in name for name in np.load(io.BytesIO(encoder_bytes(heads))))
 
 
 def test_what_cannot_be_is_refused(planted: AuxiliaryData) -> None:
