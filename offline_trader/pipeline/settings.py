@@ -181,8 +181,8 @@ class _Finetuning(_Training):
                 expected="agent=sac, direct or hybrid: evolution is tried on the environment's own "
                 "bars",
             )
-        if self.agent == "evolution":
-            _require_mlp(self.learner, "agent=evolution", "agent=sac or direct")
+        if self.agent in ("evolution", "hybrid"):
+            _require_mlp(self.learner, f"agent={self.agent}", "agent=sac or direct")
         _require_one("lanes", self.lanes)
 
 
