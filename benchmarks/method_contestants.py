@@ -45,6 +45,10 @@ SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
 DIRECT: dict[str, Any] = {"market_input": "forecast"}
 EVOLUTION: dict[str, Any] = {"generations": 60, "market_input": "forecast"}
 OPTIONS: dict[str, Any] = {"hidden": (32, 32), "exploration_steps": STEPS // 2}
+OBJECTIVES: dict[str, Any] = {
+    "objectives": {"preference": "fixed"},
+    "update_ratio": 0.25,  # an update of six critic heads takes several times as long
+}
 HYBRID: dict[str, Any] = {"every": 2_500, "population": 64}
 
 
@@ -108,6 +112,17 @@ def _options(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
     return Trained(agent.policy(), STEPS)
 
 
+def _objectives(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+    """SAC with a critic head an objective, under the default weights."""
+    from offline_trader.learning.agents import MultiObjectiveAgent
+    from offline_trader.learning.settings import ObjectivesConfig
+
+    config = ObjectivesConfig(**settings["objectives"])
+    agent = MultiObjectiveAgent(_learner(market, seed), config, seed)
+    _in_lanes(agent, market, seed, settings)
+    return Trained(agent.policy(), STEPS)
+
+
 def _hybrid(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
     """SAC with turns of evolution on the log."""
     from offline_trader.learning.settings import HybridAgentConfig
@@ -142,5 +157,6 @@ METHODS: Mapping[str, Method] = {
     "direct": Method(_staged("direct"), DIRECT),
     "evolution": Method(_staged("evolution"), EVOLUTION),
     "hybrid": Method(_hybrid, HYBRID),
+    "objectives": Method(_objectives, OBJECTIVES, bars_only=True),
     "options": Method(_options, OPTIONS, bars_only=True),
 }
