@@ -225,18 +225,16 @@ class Entry:
         make: its seed's market.
         unit: of ``score``.
         about: for the reader.
-        of_bars: whether observations are those of bars.
     """
 
     make: Callable[[int], Market]
     unit: str
     about: str
-    of_bars: bool = True
 
 
 MARKETS: Mapping[str, Entry] = {
-    "M1": Entry(partial(_Known, "M1"), "score", "decaying signal, quadratic costs", False),
-    "M3": Entry(partial(_Known, "M3"), "score", "mean reversion, proportional costs", False),
+    "M1": Entry(partial(_Known, "M1"), "score", "decaying signal, quadratic costs"),
+    "M3": Entry(partial(_Known, "M3"), "score", "mean reversion, proportional costs"),
     "M3 as bars": Entry(_Reverting, "score", "the same through bars, features, simulator"),
     "sparse": Entry(_Sparse, "score", "M3 as bars, gains paid at the end of an episode"),
     "sp500": Entry(_sp500, "Sharpe", "S&P 500, trained until 2012, judged 2013 to 2018"),

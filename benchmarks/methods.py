@@ -52,7 +52,7 @@ def measure(kept: Finished, methods: list[str], markets: list[str], seeds: list[
             make = cache(partial(MARKETS[name].make, seed))  # once, if something is left to do
             for method in methods:
                 chosen = METHODS[method]
-                if chosen.bars_only and not MARKETS[name].of_bars:
+                if name in chosen.skips:
                     continue
                 named = [method, chosen.settings, name, seed, STEPS, LANES, LEARNER, ONLINE]
                 row = kept.get(named, partial(train, method, make, seed))
