@@ -28,6 +28,10 @@ class Finished:
                     continue
                 self._rows[row["key"]] = row["found"]
 
+    def has(self, named: Sequence[object]) -> bool:
+        """Whether the part of that name is there."""
+        return json.dumps(named, sort_keys=True) in self._rows
+
     def get(self, named: Sequence[object], make: Callable[[], Any]) -> Any:
         """The part of that name, all settings in it; made now if it is not there."""
         key = json.dumps(named, sort_keys=True)

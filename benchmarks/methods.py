@@ -11,7 +11,7 @@ above zero: by chance one in forty.
 The settings were not tuned on these scores, except where a method's own benchmark says so.
 
 Finished trainings are kept in ``--cache``; ``--methods`` leaves the others out, ``--markets``
-trains a part and publishes nothing.
+trains a part and publishes nothing, ``--finished`` trains nothing and publishes what has all seeds.
 """
 
 from __future__ import annotations
@@ -44,21 +44,34 @@ def train(method: str, make: Callable[[], Market], seed: int) -> dict[str, Any]:
     return {**market.judge(trained.policy), "seconds": seconds, "simulated": trained.simulated}
 
 
+def named(method: str, market: str, seed: int) -> list[object]:
+    """A training's name among the finished ones: all that it depends on."""
+    return [method, METHODS[method].settings, market, seed, STEPS, LANES, LEARNER, ONLINE]
+
+
 def measure(kept: Finished, methods: list[str], markets: list[str], seeds: list[int]) -> Found:
-    """What every method found on every market that it can learn from."""
+    """What every method found on every market that it takes part in."""
     found: Found = {}
     for name in markets:
         for seed in seeds:
             make = cache(partial(MARKETS[name].make, seed))  # once, if something is left to do
             for method in methods:
-                chosen = METHODS[method]
-                if name in chosen.skips:
+                if name in METHODS[method].skips:
                     continue
-                named = [method, chosen.settings, name, seed, STEPS, LANES, LEARNER, ONLINE]
-                row = kept.get(named, partial(train, method, make, seed))
+                row = kept.get(named(method, name, seed), partial(train, method, make, seed))
                 print(f"{method} on {name}, seed {seed}: {row}", file=sys.stderr, flush=True)
                 found.setdefault((method, name), []).append(row)
     return found
+
+
+def finished(kept: Finished, methods: list[str], seeds: list[int]) -> Found:
+    """What was found by methods that have all seeds on a market."""
+    return {
+        (method, name): [kept.get(named(method, name, seed), dict) for seed in seeds]
+        for name in MARKETS
+        for method in methods
+        if all(kept.has(named(method, name, seed)) for seed in seeds)
+    }
 
 
 def interval(values: list[float]) -> tuple[float, float]:
@@ -150,14 +163,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="finished trainings, JSON lines")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="these alone")
     parser.add_argument("--markets", nargs="+", choices=MARKETS, help="a part, not published")
+    parser.add_argument("--finished", action="store_true", help="train nothing, publish")
     parser.add_argument("--seeds", type=int, nargs="+", default=[50, 51, 52])
     args = parser.parse_args()
     methods, markets = args.methods or list(METHODS), args.markets or list(MARKETS)
-    found = measure(Finished(args.cache), methods, markets, args.seeds)
+    kept = Finished(args.cache)
+    if args.finished:
+        found = finished(kept, methods, args.seeds)
+    else:
+        found = measure(kept, methods, markets, args.seeds)
     if args.markets:
         return
     facts = {
-        "settings": {name: METHODS[name].settings for name in methods},
+        "settings": {name: METHODS[name].settings for name, _ in found},
         "learner": LEARNER,
         "online": ONLINE,
         "steps": STEPS,
