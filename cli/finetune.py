@@ -22,6 +22,7 @@ from offline_trader.cli.options import (
     Settings,
     Threads,
     Unverified,
+    Workers,
     examples,
     resolve,
     show_settings,
@@ -48,6 +49,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --agent evolution --run runs/evolved",
     "offline-trader finetune runs/pretrain --agent hybrid --run runs/hybrid",
     "offline-trader finetune runs/pretrain --agent options --run runs/options",
+    "offline-trader finetune runs/pretrain --agent impala --workers 2 --run runs/impala",
     "offline-trader finetune runs/pretrain --features my_features.py:signals",
     "offline-trader finetune runs/pretrain --set online.offline_share=0.25 --resume",
 )
@@ -64,8 +66,8 @@ def command(
         typer.Option(
             "--agent",
             help="What learns: sac; direct, through the portfolio's gradient; evolution, without "
-            "one; hybrid, sac with turns of evolution; or options, a controller that chooses "
-            "among stretches of behaviour.",
+            "one; hybrid, sac with turns of evolution; options, a controller that chooses "
+            "among stretches of behaviour; or impala, from actors that do not wait.",
         ),
     ] = None,
     curriculum: Annotated[
@@ -111,6 +113,7 @@ def command(
     ] = None,
     features: NamedFeatures = None,
     trust_features: TrustFeatures = False,
+    workers: Workers = None,
     threads: Threads = None,
     device: Device = None,
     run: RunName = Path("runs/finetune"),
@@ -138,6 +141,7 @@ def command(
         settings,
         parent_settings(parent),
         online__steps=steps,
+        impala__steps=steps,
         lanes=lanes,
         agent=agent,
         online__curriculum__enabled=curriculum,
@@ -154,7 +158,14 @@ def command(
         show_settings(terminal, plan)
         return
     finished = finetune(
-        plan, parent, run, terminal, root=root, resume=resume, unverified=unverified
+        plan,
+        parent,
+        run,
+        terminal,
+        root=root,
+        resume=resume,
+        unverified=unverified,
+        workers=workers or 1,
     )
     print_training(terminal, finished_run(finished.path))
     terminal.next_step("export", finished.path, *naming(features, trust=trust_features))

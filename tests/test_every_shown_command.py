@@ -50,7 +50,7 @@ BUDGETS = {
     " --set validation.min_trades_per_1000=0",
     "finetune": f"--set online.steps=128 {ONLINE} --set evolution_agent.generations=2"
     " --set evolution_agent.population=4 --set hybrid_agent.generations=1"
-    " --set hybrid_agent.every=16 --set hybrid_agent.population=4",
+    " --set hybrid_agent.every=16 --set hybrid_agent.population=4 --set impala.steps=2000",
     "export": "--force",
     "evaluate": JUDGED,
     "walk-forward": f"{WINDOWS} --set transitions=2000 --set clone.updates=40 {DIRECT} {OFFLINE}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.config import to_dict
-from offline_trader.envs import EnvConfig
+from offline_trader.envs import EnvConfig, make_simulator
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import LearnerConfig, OnlineConfig
 from offline_trader.pipeline.courses import check_course, make_lanes
@@ -42,6 +43,7 @@ from offline_trader.pipeline.trained_runs import (
 )
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
+from offline_trader.workers import Workers, read_workers
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
@@ -104,7 +106,7 @@ def _check_agent(config: FinetuneConfig) -> None:
     if config.agent == "options":  # rewards without surprises can be summed as any others
         del of_rows["online.forecast_weight"]
     idle = [name for name, asked in of_rows.items() if asked]
-    if idle and config.agent in ("direct", "options"):
+    if idle and config.agent in ("direct", "impala", "options"):
         raise ConfigError(
             f"agent={config.agent} with {', '.join(idle)}",
             expected=f"agent=sac: {config.agent} learns neither from its rows nor at an entropy",
@@ -131,10 +133,12 @@ def finetune(
     root: Path | None = None,
     resume: bool = False,
     unverified: bool = False,
+    workers: Workers = 1,
 ) -> Run:
     """Train online from ``parent``'s policy; the finished run.
 
-    With ``unverified`` the parent's manifest may lack its policy's hash.
+    With ``unverified`` the parent's manifest may lack its policy's hash. ``workers`` are the actors
+    of the agent ``impala``: processes, or a Ray cluster; the other agents have one.
 
     Raises:
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
@@ -142,6 +146,11 @@ def finetune(
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
+    workers = read_workers(workers)
+    if workers != 1 and config.agent != "impala":
+        raise ConfigError(
+            f"--workers {workers} with agent={config.agent}", expected="agent=impala, or 1"
+        )
     source, validation_env = check_parent(config, parent, unverified=unverified)
     if config.dataset:
         dataset_path(config.dataset, root)  # refused before anything is written
@@ -160,7 +169,14 @@ def finetune(
             return run
         with torch_threads(config.threads):
             trained = _train(
-                config, run, source, progress, validation_env, root, unverified=unverified
+                config,
+                run,
+                source,
+                progress,
+                validation_env,
+                root,
+                unverified=unverified,
+                workers=workers,
             )
         stated = replace(
             source.facts,
@@ -192,6 +208,7 @@ def _train(
     root: Path | None,
     *,
     unverified: bool,
+    workers: Workers,
 ) -> Mapping[str, Any]:
     from offline_trader.datasets import load_transitions
     from offline_trader.envs import GoalLanes
@@ -242,6 +259,14 @@ def _train(
         stage = PlannedStage(
             *("evolution", "evolution", config.evolution_agent),
             lambda: StageData(market=logged_bars(config.env)),
+            train_seed,
+            validator,
+        )
+    if config.agent == "impala":
+        worlds = partial(make_simulator, config.env)
+        stage = PlannedStage(
+            *("impala", "impala", config.impala),
+            lambda: StageData(make_lanes=worlds, workers=workers),
             train_seed,
             validator,
         )

@@ -17,6 +17,8 @@ _SHOWN = {
     "actor_loss": "actor {:.3g}",
     "temp": "temperature {:.2g}",
     "intrinsic_reward": "intrinsic {:.2g}",
+    "policy_lag": "lag {:.1f}",
+    "learner_waiting": "waiting {:.0%}",
 }
 
 

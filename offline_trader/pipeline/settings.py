@@ -30,6 +30,7 @@ from offline_trader.learning.settings import (
     EvolutionAgentConfig,
     EvolutionConfig,
     HybridAgentConfig,
+    ImpalaConfig,
     LearnerConfig,
     OfflineConfig,
     OnlineConfig,
@@ -148,41 +149,45 @@ class _Finetuning(_Training):
         agent: what learns: ``sac`` from steps and offline data; ``direct`` through the gradient
             of the portfolio on the bars of the lanes, which needs neither; ``hybrid``, which is
             ``sac`` with turns of evolution on the bars of the lanes; ``evolution`` on the
-            environment's bars, without lanes; or ``options``, a controller that chooses among
-            stretches of behaviour.
+            environment's bars, without lanes; ``options``, a controller that chooses among
+            stretches of behaviour; or ``impala`` in lanes of its own actors.
         direct_agent: windows and objective of ``direct``.
         evolution_agent: generations, windows and objective of ``evolution``.
         hybrid_agent: turns, generations, windows and objective of ``hybrid``.
         options_agent: which options, and how ``options`` learns to choose among them.
+        impala: steps, lanes of an actor and rollouts of ``impala``.
         online: length, update ratio, share of offline data.
         lanes: environments side by side.
         goal: that the policy learns to take; of kind ``none``: it earns as much as it can.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    agent: Literal["sac", "direct", "evolution", "hybrid", "options"] = "sac"
+    agent: Literal["sac", "direct", "evolution", "hybrid", "options", "impala"] = "sac"
     direct_agent: DirectAgentConfig = field(default_factory=DirectAgentConfig)
     evolution_agent: EvolutionAgentConfig = field(default_factory=EvolutionAgentConfig)
     hybrid_agent: HybridAgentConfig = field(default_factory=HybridAgentConfig)
     options_agent: OptionsConfig = field(default_factory=OptionsConfig)
+    impala: ImpalaConfig = field(default_factory=ImpalaConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     lanes: int = 16
     goal: GoalTask = field(default_factory=GoalTask)
 
     def __post_init__(self) -> None:
         _Training.__post_init__(self)
-        agents = ("sac", "direct", "evolution", "hybrid", "options")
+        agents = ("sac", "direct", "evolution", "hybrid", "options", "impala")
         if self.agent not in agents:
             raise ConfigError(f"agent={self.agent!r}", expected=f"one of {', '.join(agents)}")
         staged = self.online.curriculum.enabled or self.online.difficulty.enabled
-        if self.agent == "evolution" and staged:
+        if self.agent in ("evolution", "impala") and staged:
             raise ConfigError(
-                "online.curriculum or online.difficulty with agent=evolution",
-                expected="agent=sac, direct or hybrid: evolution is tried on the environment's own "
+                f"online.curriculum or online.difficulty with agent={self.agent}",
+                expected=f"agent=sac, direct or hybrid: {self.agent} trades the environment's own "
                 "bars",
             )
         if self.agent in ("evolution", "hybrid"):
             _require_mlp(self.learner, f"agent={self.agent}", "agent=sac or direct")
+        if self.agent == "impala" and self.goal:
+            raise ConfigError("goal.kind with agent=impala", expected="agent=sac")
         _require_one("lanes", self.lanes)
 
 
@@ -267,6 +272,7 @@ class LineConfig(_Pretraining, _Finetuning):
             evolution_agent=self.evolution_agent,
             hybrid_agent=self.hybrid_agent,
             options_agent=self.options_agent,
+            impala=self.impala,
             online=self.online,
             lanes=self.lanes,
             goal=self.goal,
@@ -354,6 +360,10 @@ def algorithm_among(stages: Sequence[str]) -> str | None:
     return next((name for name in stages if name in ALGORITHMS), None)
 
 
+_IN_LANES = ("impala", "online")
+"""Stages that take no dataset."""
+
+
 def _stages(names: Sequence[str], algorithm: str) -> tuple[str, ...]:
     """The stages' names in the registry.
 
@@ -368,7 +378,7 @@ def _stages(names: Sequence[str], algorithm: str) -> tuple[str, ...]:
                 expected=f"offline, {algorithm}, or --algorithm {name}",
             )
         found.append("offline" if name in ALGORITHMS else _SHORT.get(name, name))
-    possible = [name for name in STAGES if name != "online"]
+    possible = [name for name in STAGES if name not in _IN_LANES]
     wrong = [name for name in found if name not in possible]
     if wrong or not found or len(set(found)) < len(found):
         raise ConfigError(

@@ -80,6 +80,10 @@ class Pool(Generic[_J]):
         one_thread: whether maths in a worker have one thread, whatever this process uses.
         folder: where jobs write, which a cluster's machines must all see; None: nowhere.
         cores: that each job uses, which a cluster keeps free for it.
+        replace: whether a process that ends by itself is replaced, as a lost machine always is.
+
+    Attributes:
+        losses: workers that were replaced.
 
     Raises:
         ConfigError: entering a cluster that cannot be reached, or has too few cores.
@@ -93,9 +97,11 @@ class Pool(Generic[_J]):
         one_thread: bool = False,
         folder: Path | None = None,
         cores: int = 1,
+        replace: bool = False,
     ) -> None:
         self._asked, self._modules, self._one_thread = workers, modules, one_thread
-        self._folder, self._cores = folder, cores
+        self._folder, self._cores, self._replace = folder, cores, replace
+        self.losses = 0
         self._before: dict[str, str | None] = {}
         self._crew: Crew | None = None
 
@@ -169,7 +175,8 @@ class Pool(Generic[_J]):
                     given = running.pop(worker)
                     if on_done is not None:
                         on_done(given.job, value)
-                elif kind == "lost":
+                elif kind == "lost" or (kind == "ended" and self._replace):
+                    self.losses += 1
                     if worker in running:
                         waiting.appendleft(_again(running.pop(worker), value))
                 elif kind == "error":
@@ -199,7 +206,7 @@ class Pool(Generic[_J]):
                 os.environ[name] = value
 
 
-def _again(given: _Given[_J], reason: str) -> _Given[_J]:
+def _again(given: _Given[_J], reason: object) -> _Given[_J]:
     """The job once more.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,7 +19,9 @@ __all__ = [
     "actor_layers",
     "copy_actor",
     "copy_critics",
+    "GaussianLayers",
     "encoder_copy",
+    "gaussian_layers",
     "load_encoder",
     "reset_optimizers",
     "set_spread",
@@ -146,6 +148,24 @@ def actor_layers(algo: Any) -> tuple[list[torch.nn.Linear], torch.nn.Linear] | N
     if not plain or not isinstance(head, torch.nn.Linear) or head.out_features != 1:
         return None
     return linear, head
+
+
+class GaussianLayers(NamedTuple):
+    """Layers of a squashed Gaussian: hidden ones with ReLU, mean, log deviation, its bounds."""
+
+    hidden: list[torch.nn.Linear]
+    mu: torch.nn.Linear
+    log_std: torch.nn.Linear
+    bounds: tuple[float, float]
+
+
+def gaussian_layers(algo: Any) -> GaussianLayers | None:
+    """The actor's layers; None if it is no squashed Gaussian, or built otherwise."""
+    layers, policy = actor_layers(algo), algo.impl.policy
+    log_std = getattr(policy, "_logstd", None)
+    if layers is None or not isinstance(log_std, torch.nn.Linear):
+        return None
+    return GaussianLayers(*layers, log_std, (policy._min_logstd, policy._max_logstd))
 
 
 def reset_optimizers(algo: Any) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         EvolutionConfig,
         HybridAgentConfig,
     )
+    from offline_trader.learning.settings.impala import ImpalaConfig
     from offline_trader.learning.settings.learner import (
         ALGORITHMS,
         AgentConfig,
@@ -60,6 +61,7 @@ __all__ = [
     "HeadWeights",
     "HybridAgentConfig",
     "IQLConfig",
+    "ImpalaConfig",
     "LARGEST_WEIGHT",
     "LearnerConfig",
     "LeashConfig",

@@ -19,6 +19,7 @@ STAGES: Registry[type[Stage]] = Registry(
         "dagger": "offline_trader.learning.stages.dagger:DaggerStage",
         "direct": "offline_trader.learning.stages.direct.stage:DirectStage",
         "evolution": "offline_trader.learning.stages.evolution.training:EvolutionStage",
+        "impala": "offline_trader.learning.stages.impala.training:ImpalaStage",
         "offline": "offline_trader.learning.stages.offline:OfflineStage",
         "online": "offline_trader.learning.stages.online:OnlineStage",
     },

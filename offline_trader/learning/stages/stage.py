@@ -11,11 +11,13 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.data import Transitions
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
+from offline_trader.workers import Workers
 
 if TYPE_CHECKING:
     from offline_trader.learning.stages.auxiliary import AuxiliaryData
     from offline_trader.learning.stages.dagger import AskedLanes
     from offline_trader.learning.stages.direct import DirectMarket
+    from offline_trader.learning.stages.impala.acting import MakeLanes
     from offline_trader.learning.stages.lanes import Lanes
 
 __all__ = ["Stage", "StageData", "need", "need_learner"]
@@ -31,6 +33,8 @@ class StageData:
         lanes: environments in step.
         asked: environments in step, whose experts can be asked what they would do.
         labelled: observations with the labels of their bars and experts.
+        make_lanes: makes environments in step, of (number, seed), for actors elsewhere.
+        workers: how many processes, or which cluster, a stage may use that asks for them.
         scratch: folder of temporary files.
         keep: writes (name, bytes) as a file of the run.
     """
@@ -40,6 +44,8 @@ class StageData:
     lanes: Lanes | None = None
     asked: AskedLanes | None = None
     labelled: AuxiliaryData | None = None
+    make_lanes: MakeLanes | None = None
+    workers: Workers = 1
     scratch: Path | None = None
     keep: Callable[[str, bytes], None] | None = None
 

@@ -1,0 +1,57 @@
+"""Settings of IMPALA: frozen, checked, no torch needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from offline_trader.errors import ConfigError
+from offline_trader.learning.settings.checks import not_negative, one_of, positive
+
+__all__ = ["ImpalaConfig"]
+
+
+@dataclass(frozen=True)
+class ImpalaConfig:
+    """Policy gradient from trajectories of actors that do not wait for the learner.
+
+    Attributes:
+        steps: environment steps, summed over all lanes of all actors.
+        lanes: environments side by side in one actor.
+        rollout: steps of every lane in one trajectory, of which the learner makes one update.
+        learning_rate: of Adam for policy and values at the first step; it falls to 0 in a straight
+            line.
+        entropy_weight: of the squashed policy's entropy, beside standardised advantages.
+        correction: ``vtrace``, or ``none``: trajectories are taken for the present policy's own.
+        largest_rho, largest_c: bounds of V-trace's ratios.
+        gradient_clip: greatest norm of a gradient.
+        waiting: trajectories that wait for the learner at most; the actors then wait, too.
+        delay: updates by which the acting policy is older than it need be, to measure what the
+            correction is worth.
+        evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
+    """
+
+    steps: int = 500_000
+    lanes: int = 64
+    rollout: int = 50
+    learning_rate: float = 1e-3
+    entropy_weight: float = 1e-3
+    correction: Literal["vtrace", "none"] = "vtrace"
+    largest_rho: float = 1.0
+    largest_c: float = 0.95
+    gradient_clip: float = 40.0
+    waiting: int = 2
+    delay: int = 0
+    evaluate_interval: int = 100_000
+    log_interval: int = 20_000
+    checkpoint_interval: int = 100_000
+
+    def __post_init__(self) -> None:
+        positive(self, "lanes", "rollout", "learning_rate", "largest_rho", "largest_c")
+        positive(self, "gradient_clip", "waiting", "log_interval", "checkpoint_interval")
+        not_negative(self, "steps", "entropy_weight", "delay", "evaluate_interval")
+        one_of(self, "correction", ("vtrace", "none"))
+        if self.largest_c > self.largest_rho:
+            raise ConfigError(
+                f"largest_c={self.largest_c}", expected=f"largest_rho={self.largest_rho} or less"
+            )
