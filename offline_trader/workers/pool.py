@@ -102,6 +102,7 @@ class Pool(Generic[_J]):
         self._asked, self._modules, self._one_thread = workers, modules, one_thread
         self._folder, self._cores, self._replace = folder, cores, replace
         self.losses = 0
+        self._stopping = False
         self._before: dict[str, str | None] = {}
         self._crew: Crew | None = None
 
@@ -177,12 +178,18 @@ class Pool(Generic[_J]):
                         on_done(given.job, value)
                 elif kind == "lost" or (kind == "ended" and self._replace):
                     self.losses += 1
-                    if worker in running:
-                        waiting.appendleft(_again(running.pop(worker), value))
+                    # one that is lost before it had a job is lost over the next one
+                    lost = running.pop(worker, None) or (waiting.popleft() if waiting else None)
+                    if lost is not None and not self._stopping:
+                        waiting.appendleft(_again(lost, value))
                 elif kind == "error":
                     raise value
                 elif kind == "ended":
                     raise _ended(value)
+
+    def stop(self) -> None:
+        """From now on what a lost worker did is not done again; callable from another thread."""
+        self._stopping = True
 
     @property
     def _entered(self) -> Crew:

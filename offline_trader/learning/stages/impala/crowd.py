@@ -157,6 +157,7 @@ class _Free:
     def stop(self) -> None:
         """Let the rollouts that run come to their end, and begin no more."""
         self._stopped.set()
+        self.pool.stop()
         self.thread.join()
 
     def state_dict(self) -> dict[str, Any]:
