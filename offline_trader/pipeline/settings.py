@@ -186,8 +186,6 @@ class _Finetuning(_Training):
             )
         if self.agent in ("evolution", "hybrid"):
             _require_mlp(self.learner, f"agent={self.agent}", "agent=sac or direct")
-        if self.agent == "impala" and self.goal:
-            raise ConfigError("goal.kind with agent=impala", expected="agent=sac")
         _require_one("lanes", self.lanes)
 
 
