@@ -22,13 +22,13 @@ import numpy as np
 from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
-AGE = {"steps": 400_000, "lanes": 16, "rollout": 25, "learning_rate": 3e-3, "evaluate_interval": 0}
+AGE = {"steps": 400_000, "lanes": 16, "rollout": 25, "evaluate_interval": 0}
 ARMS: dict[str, dict[str, Any]] = {
     "on policy": {},
     "20 updates late, V-trace": {"delay": 20},
     "20 updates late, uncorrected": {"delay": 20, "correction": "none"},
 }
-SPEED = {"steps": 1_000_000, "evaluate_interval": 0}
+SPEED = {"steps": 1_000_000, "lanes": 64, "rollout": 50, "evaluate_interval": 0}
 ACTORS = (1, 2, 4)
 
 

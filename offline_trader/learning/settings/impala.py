@@ -32,8 +32,8 @@ class ImpalaConfig:
     """
 
     steps: int = 500_000
-    lanes: int = 64
-    rollout: int = 50
+    lanes: int = 32
+    rollout: int = 25
     learning_rate: float = 1e-3
     entropy_weight: float = 1e-3
     correction: Literal["vtrace", "none"] = "vtrace"
