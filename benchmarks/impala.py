@@ -1,12 +1,13 @@
-"""IMPALA: environment steps a second of several actors, and what V-trace is worth.
+"""IMPALA: what it makes of a clone, what V-trace is worth, and how fast several actors are.
 
-*Speed*: one process that acts and learns in turn, against two and four actors beside the learner,
-on S&P 500 bars with two hidden layers of 64, in turn, from the first trajectory on. It needs idle
-cores: what others take of them is missing from the ratio.
+*Age*: M3 with realised rewards from the clone of the wide dataset, one actor in step. The acting
+policy is the present one, or that of 20 updates ago, with V-trace or as if it were the present one.
+Scores are those of ``offline-trader known-optimum`` in fresh lanes, of the last policy, without
+validation; 100 is the optimum.
 
-*Age*: M3 from expected rewards, with one actor in step. The acting policy is the present one, or
-that of 20 updates ago, with V-trace or as if it were the present one. Scores are those of
-``offline-trader known-optimum``, 100 is the optimum.
+*Speed* (``--speed``): one process that acts and learns in turn, against two and four actors beside
+the learner, on S&P 500 bars with two hidden layers of 64, in turn, from the first trajectory on. It
+needs idle cores: what others take of them is missing from the ratio.
 """
 
 from __future__ import annotations
@@ -15,46 +16,59 @@ import argparse
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
-AGE = {"steps": 400_000, "lanes": 16, "rollout": 25, "evaluate_interval": 0}
-ARMS: dict[str, dict[str, Any]] = {
-    "on policy": {},
-    "20 updates late, V-trace": {"delay": 20},
-    "20 updates late, uncorrected": {"delay": 20, "correction": "none"},
+STEPS = 2_000_000
+GAMMA = 0.97
+DELAY = 20
+ARMS: dict[str, tuple[int, Literal["vtrace", "none"]]] = {
+    "on policy": (0, "vtrace"),
+    "20 updates late, V-trace": (DELAY, "vtrace"),
+    "20 updates late, uncorrected": (DELAY, "none"),
 }
-SPEED = {"steps": 1_000_000, "lanes": 64, "rollout": 50, "evaluate_interval": 0}
 ACTORS = (1, 2, 4)
 
 
 def lanes_of_m3(lanes: int, seed: int) -> Any:
-    """M3, expected rewards."""
+    """M3, realised rewards."""
     from offline_trader.evaluation.known_optimum import KnownOptimumLanes, get_market
 
-    return KnownOptimumLanes(get_market("M3"), lanes, seed=seed)
+    return KnownOptimumLanes(get_market("M3"), lanes, seed=seed, realised=True)
 
 
-def score(arm: str, seed: int) -> float:
-    """Score of one training of ``arm``."""
+def scores(seed: int) -> dict[str, float]:
+    """Of the clone, and of each arm that began with it."""
     import torch
 
-    from offline_trader.evaluation.known_optimum import get_market, score_policy
-    from offline_trader.learning.agents import make_learner
+    from benchmarks.finetune import fresh_score
+    from offline_trader.config import from_dict
+    from offline_trader.learning.agents import online_learner
     from offline_trader.learning.settings import ImpalaConfig, LearnerConfig
     from offline_trader.learning.stages.impala import train_impala
+    from offline_trader.pipeline import KnownOptimumConfig
+    from offline_trader.pipeline.known_optimum_training import train_default
 
     torch.set_num_threads(1)
-    settings = LearnerConfig(algorithm="sac", gamma=0.97, reward_scaling="none", hidden=(32, 32))
-    market = get_market("M3")
-    learner = make_learner(settings, len(market.observation_names), seed=seed)
-    learner.set_spread(0.5)
-    train_impala(learner, lanes_of_m3, ImpalaConfig(**AGE, **ARMS[arm]), seed=seed)
-    return float(score_policy(market, learner.act, seed=1).value)
+    learned: list[Any] = []
+    stages = {"stages": ["clone"], "seed": seed}
+    plan = from_dict(KnownOptimumConfig, {**KnownOptimumConfig.of_chain(), **stages})
+    train_default("M3", plan, realised=True, on_stage=lambda _, learner: learned.append(learner))
+    clone = learned[-1]
+    found = {"clone": fresh_score("M3", clone, seed)}
+    settings = LearnerConfig(
+        algorithm="sac", gamma=GAMMA, reward_scaling="none", hidden=clone.config.hidden
+    )
+    for arm, (delay, correction) in ARMS.items():
+        learner = online_learner(clone, settings, seed)
+        config = ImpalaConfig(steps=STEPS, delay=delay, correction=correction, evaluate_interval=0)
+        train_impala(learner, lanes_of_m3, config, seed=seed)
+        found[arm] = fresh_score("M3", learner, seed)
+    return found
 
 
 def speed(actors: int, steps: int) -> dict[str, float]:
@@ -69,7 +83,7 @@ def speed(actors: int, steps: int) -> dict[str, float]:
     torch.set_num_threads(1)
     env = EnvConfig()
     learner = make_learner(LearnerConfig(algorithm="sac"), env.layout.size)
-    config = ImpalaConfig(**{**SPEED, "steps": steps})
+    config = ImpalaConfig(steps=steps, evaluate_interval=0)
     found = train_impala(learner, partial(make_simulator, env), config, workers=actors)
     return {
         "steps_per_second": found.steps_per_second,
@@ -81,15 +95,16 @@ def speed(actors: int, steps: int) -> dict[str, float]:
 
 def age_figures(finished: Finished, seeds: list[int]) -> Iterator[Figure]:
     """Mean scores of the arms, and what is kept of the first one's."""
-    found = {
-        arm: [finished.get(["age", AGE, arm, ARMS[arm], seed], partial(score, arm, seed))
-              for seed in seeds]
-        for arm in ARMS
-    }  # fmt: skip
-    means = {arm: float(np.mean(values)) for arm, values in found.items()}
-    for arm, values in found.items():
-        yield Figure(arm, means[arm], "score", (min(values), max(values)))
-    first, corrected, _ = means.values()
+    rows = [
+        finished.get(["age", STEPS, GAMMA, ARMS, seed], partial(own_process, "impala", "age", seed))
+        for seed in seeds
+    ]
+    means = {arm: float(np.mean([row[arm] for row in rows])) for arm in ("clone", *ARMS)}
+    for arm, mean in means.items():
+        values = [row[arm] for row in rows]
+        aim = {"target": "≥ 90", "holds": mean >= 90.0} if arm == "on policy" else {}
+        yield Figure(f"M3, {arm}", mean, "score", (min(values), max(values)), **aim)
+    first, corrected, _ = (means[arm] for arm in ARMS)
     kept = corrected / first
     yield Figure("V-trace: share of the on-policy score", kept, "", target="≥ 0.95",
                  holds=kept >= 0.95)  # fmt: skip
@@ -100,8 +115,8 @@ def speed_figures(finished: Finished, rounds: int, steps: int) -> Iterator[Figur
     found: dict[int, list[dict[str, float]]] = {actors: [] for actors in ACTORS}
     for number in range(rounds):
         for actors in ACTORS:
-            run = partial(own_process, "impala", actors, steps)
-            found[actors].append(finished.get(["speed", SPEED, actors, steps, number], run))
+            run = partial(own_process, "impala", "speed", actors, steps)
+            found[actors].append(finished.get(["speed", actors, steps, number], run))
     rates = {k: [each["steps_per_second"] for each in rows] for k, rows in found.items()}
     yield Figure("one process", float(np.median(rates[1])), "1/s")
     for actors in ACTORS[1:]:
@@ -120,22 +135,24 @@ def main() -> None:
     """Measure, publish."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, help="finished parts, JSON lines")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=SPEED["steps"], help="of a speed run")
-    parser.add_argument("--run", nargs=2, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[40, 41, 42])
+    parser.add_argument("--speed", type=int, metavar="ROUNDS", default=0, help="of speed runs")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="of a speed run")
+    parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
         import json
 
-        print(json.dumps(speed(*args.run)))
+        what, *words = args.run
+        numbers = map(int, words)
+        print(json.dumps(scores(*numbers) if what == "age" else speed(*numbers)))
         return
     finished = Finished(args.cache)
-    figures = [
-        *age_figures(finished, args.seeds),
-        *speed_figures(finished, args.rounds, args.steps),
-    ]
-    publish("impala", figures, seeds=args.seeds, facts={"age": AGE, "speed": SPEED})
+    figures = [*age_figures(finished, args.seeds)]
+    if args.speed:
+        figures += speed_figures(finished, args.speed, args.steps)
+    facts = {"steps": STEPS, "gamma": GAMMA, "arms": ARMS}
+    publish("impala", figures, seeds=args.seeds, facts=facts)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class ImpalaConfig:
         rollout: steps of every lane in one trajectory, of which the learner makes one update.
         learning_rate: of Adam for policy and values at the first step; it falls to 0 in a straight
             line.
+        spread: deviation of the action before its squash in every state, at the first step; 0:
+            the parent's own. A wide one pays so much in costs that holding still is best.
         entropy_weight: of the squashed policy's entropy, beside standardised advantages.
         correction: ``vtrace``, or ``none``: trajectories are taken for the present policy's own.
         largest_rho, largest_c: bounds of V-trace's ratios.
@@ -39,17 +41,17 @@ class ImpalaConfig:
     correction: Literal["vtrace", "none"] = "vtrace"
     largest_rho: float = 1.0
     largest_c: float = 0.95
-    gradient_clip: float = 40.0
+    gradient_clip: float = 0.5
     waiting: int = 2
     delay: int = 0
-    evaluate_interval: int = 100_000
+    evaluate_interval: int = 200_000
     log_interval: int = 20_000
-    checkpoint_interval: int = 100_000
+    checkpoint_interval: int = 200_000
 
     def __post_init__(self) -> None:
         positive(self, "lanes", "rollout", "learning_rate", "largest_rho", "largest_c")
         positive(self, "gradient_clip", "waiting", "log_interval", "checkpoint_interval")
-        not_negative(self, "steps", "entropy_weight", "delay", "evaluate_interval")
+        not_negative(self, "steps", "spread", "entropy_weight", "delay", "evaluate_interval")
         one_of(self, "correction", ("vtrace", "none"))
         if self.largest_c > self.largest_rho:
             raise ConfigError(

@@ -128,7 +128,7 @@ class ImpalaLearner:
             now,
             following,
             ratios,
-            scales.gamma,
+            self._learner.config.gamma,
             terminated=seen.terminated,
             truncated=seen.truncated,
             largest_rho=config.largest_rho,
