@@ -33,11 +33,12 @@ class ImpalaConfig:
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
     """
 
-    steps: int = 500_000
-    lanes: int = 32
-    rollout: int = 25
+    steps: int = 2_000_000
+    lanes: int = 64
+    rollout: int = 20
     learning_rate: float = 1e-3
-    entropy_weight: float = 1e-3
+    spread: float = 0.3
+    entropy_weight: float = 0.0
     correction: Literal["vtrace", "none"] = "vtrace"
     largest_rho: float = 1.0
     largest_c: float = 0.95
