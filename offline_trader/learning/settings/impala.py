@@ -21,9 +21,10 @@ class ImpalaConfig:
         rollout: steps of every lane in one trajectory, of which the learner makes one update.
         learning_rate: of Adam for policy and values at the first step; it falls to 0 in a straight
             line.
-        spread: deviation of the action before its squash in every state, at the first step; 0:
-            the parent's own. A wide one pays so much in costs that holding still is best.
-        entropy_weight: of the squashed policy's entropy, beside standardised advantages.
+        spread, final_spread: deviation of the action before its squash, the same in every state,
+            at the first step and at the last; geometric in between. A learned one shrinks, because
+            noise pays costs, until policies that are some updates old say nothing of the present
+            one; a wide one pays so much that holding still is best.
         correction: ``vtrace``, or ``none``: trajectories are taken for the present policy's own.
         largest_rho, largest_c: bounds of V-trace's ratios.
         gradient_clip: greatest norm of a gradient.
@@ -38,7 +39,7 @@ class ImpalaConfig:
     rollout: int = 20
     learning_rate: float = 1e-3
     spread: float = 0.3
-    entropy_weight: float = 0.0
+    final_spread: float = 0.1
     correction: Literal["vtrace", "none"] = "vtrace"
     largest_rho: float = 1.0
     largest_c: float = 0.95
@@ -51,8 +52,9 @@ class ImpalaConfig:
 
     def __post_init__(self) -> None:
         positive(self, "lanes", "rollout", "learning_rate", "largest_rho", "largest_c")
+        positive(self, "spread", "final_spread")
         positive(self, "gradient_clip", "waiting", "log_interval", "checkpoint_interval")
-        not_negative(self, "steps", "spread", "entropy_weight", "delay", "evaluate_interval")
+        not_negative(self, "steps", "delay", "evaluate_interval")
         one_of(self, "correction", ("vtrace", "none"))
         if self.largest_c > self.largest_rho:
             raise ConfigError(

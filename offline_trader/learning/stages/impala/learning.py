@@ -4,7 +4,7 @@ Espeholt et al. 2018, section 4.2, with ``v_t`` and ``A_t`` of
 :func:`offline_trader.learning.estimators.trajectories.vtrace`:
 
     L_V = E ½(v_t − V(s_t))²
-    L_π = −E[(A_t − mean A) / std A · log π(u_t|s_t)] − w · E[H(π(s_t))]
+    L_π = −E[(A_t − ρ_t ΣA/Σρ) / std · log π(u_t|s_t)] − w · E[H(π(s_t))]
 
 u is the action before its squash, whose Jacobian cancels in the ratios; H is the entropy of the
 squashed action, from one draw ũ = μ + σε: ``½ log 2πe + log σ + log(1 − tanh² ũ)``. *Differs from
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,6 +34,7 @@ from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.estimators import vtrace
 from offline_trader.learning.settings import ImpalaConfig
 from offline_trader.learning.stages.impala.acting import ActorWeights, Layer, Trajectory
+from offline_trader.types import FloatArray
 
 __all__ = ["ImpalaLearner"]
 
@@ -61,7 +63,8 @@ class ImpalaLearner:
         self._device = learner.config.device
         self._generator = torch.Generator().manual_seed(seed)
         self.values = _values(layers.hidden, self._generator).to(self._device)
-        self._actor = list(learner.actor.parameters())
+        self._actor = [p for layer in (*layers.hidden, layers.mu) for p in layer.parameters()]
+        self._spread(0.0)
         with without_dynamo():
             self._optimizers = {
                 "actor": PlainAdam(self._actor, lr=config.learning_rate),
@@ -91,21 +94,20 @@ class ImpalaLearner:
         log_probs = _log_density(drawn, mu, log_std).sum(-1)
         values = self.values(observations)[:, 0]
         found, ratios = self._targets(seen, log_probs, values)
-        advantages = self._tensor(found.advantages.reshape(-1).astype(np.float32))
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        rho = np.minimum(ratios, self._config.largest_rho)
+        advantages = self._tensor(_standardised(found.advantages, rho).reshape(-1))
         targets = self._tensor(found.values.reshape(-1).astype(np.float32))
-        entropy = self._entropy(mu, log_std)
         value_loss = 0.5 * (targets - values).square().mean()
         policy_loss = -(advantages * log_probs).mean()
         self._step("values", list(self.values.parameters()), value_loss, progress)
-        loss = policy_loss - self._config.entropy_weight * entropy
-        self._step("actor", self._actor, loss, progress)
+        self._step("actor", self._actor, policy_loss, progress)
+        self._spread(progress)
         self.updates += 1
         return {
             "value_loss": float(value_loss.detach()),
             "policy_loss": float(policy_loss.detach()),
-            "entropy": float(entropy.detach()),
-            "ratio": float(np.minimum(ratios, self._config.largest_rho).mean()),
+            "spread": float(log_std.detach().exp().mean()),
+            "ratio": float(rho.mean()),
             "reward": float(seen.rewards.mean()),
         }
 
@@ -136,12 +138,9 @@ class ImpalaLearner:
         )
         return found, ratios
 
-    def _entropy(self, mu: Tensor, log_std: Tensor) -> Tensor:
-        noise = torch.randn(mu.shape, generator=self._generator).to(mu.device)
-        drawn = mu + noise * log_std.exp()
-        # log(1 − tanh² u) = 2 (log 2 − u − softplus(−2u)), without cancellation
-        squash = 2.0 * (math.log(2.0) - drawn - functional.softplus(-2.0 * drawn))
-        return (0.5 * math.log(2.0 * math.pi * math.e) + log_std + squash).sum(-1).mean()
+    def _spread(self, progress: float) -> None:
+        first, last = self._config.spread, self._config.final_spread
+        _transfer.set_spread(self._learner.algo, first * (last / first) ** min(progress, 1.0))
 
     def _step(
         self, name: str, parameters: Sequence[torch.nn.Parameter], loss: Tensor, progress: float
@@ -178,6 +177,16 @@ class ImpalaLearner:
             _d3rlpy.load_moments(each, state["optimizers"][name])
         self._generator.set_state(state["generator"])
         self.updates = int(state["updates"])
+
+
+def _standardised(advantages: FloatArray, rho: FloatArray) -> NDArray[np.float32]:
+    """[T, N] float32 of advantages [T, N], which hold their rho [T, N].
+
+    A mean that is taken from all alike would push the policy to or from old actions, because
+    ``E_mu[grad log pi]`` is not 0; ``E_mu[rho grad log pi]`` is, but for the bound of rho.
+    """
+    found = advantages - rho * (advantages.sum() / (rho.sum() + 1e-8))
+    return (found / (found.std() + 1e-8)).astype(np.float32)
 
 
 def _arrays(layer: torch.nn.Linear) -> Layer:

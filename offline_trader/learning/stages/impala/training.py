@@ -91,8 +91,6 @@ def train_impala(
         OfflineTraderError: a loss is not finite any more, or an actor's own error.
     """
     learner.engine.flush()
-    if config.spread > 0.0 and resume is None:
-        learner.set_spread(config.spread)
     training = _Training(learner, config, seed)
     selection = Selection(evaluate, log)
     if resume is not None:

@@ -15,7 +15,7 @@ import torch
 
 from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.features import FeatureScaler
-from offline_trader.learning.agents import Learner, make_learner
+from offline_trader.learning.agents import Learner, make_learner, online_learner
 from offline_trader.learning.data import Preprocessing
 from offline_trader.learning.estimators import vtrace
 from offline_trader.learning.settings import ImpalaConfig, LearnerConfig
@@ -63,7 +63,8 @@ def test_an_actor_acts_by_the_learners_distribution_without_torch() -> None:
 
 
 def test_targets_are_v_trace_s_with_the_value_of_what_an_episode_saw_last() -> None:
-    ours = learner()
+    parent = learner()  # whose discount is another
+    ours = online_learner(parent, replace(parent.config, gamma=0.9), 0)
     training = ImpalaLearner(ours, SMALL, 0)
     seen = Actor(LANES.m3, 4, 3, ours.preprocessing).roll(training.weights(), 35)
     assert seen.truncated.sum() == len(seen.final_observations) == 4
@@ -78,7 +79,7 @@ def test_targets_are_v_trace_s_with_the_value_of_what_an_episode_saw_last() -> N
     following = np.vstack([now[1:], last])
     following[29] = final
     expected = vtrace(
-        seen.rewards.astype(np.float64), now, following, np.full((35, 4), 0.5), 0.97,
+        seen.rewards.astype(np.float64), now, following, np.full((35, 4), 0.5), 0.9,
         truncated=seen.truncated, largest_c=0.95,
     )  # fmt: skip
     assert np.abs(found.values - expected.values).max() < 1e-4
@@ -154,16 +155,26 @@ def _no_lanes(lanes: int, seed: int) -> Any:
     raise OfflineTraderError("no bars")
 
 
+def test_exploration_begins_with_the_spread_that_was_asked_for() -> None:
+    states = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    for spread in (0.2, 0.0):
+        ours = learner()
+        before = ImpalaLearner(ours, SMALL, 0).weights()
+        train_impala(ours, LANES.m3, replace(SMALL, steps=0, spread=spread))
+        after = ImpalaLearner(ours, SMALL, 0).weights()
+        expected = np.full((50, 1), np.log(0.2)) if spread else before.heads(states)[1]
+        assert np.abs(after.heads(states)[1] - expected).max() < 1e-6
+        assert np.array_equal(after.heads(states)[0], before.heads(states)[0])
+
+
 @pytest.mark.slow
 def test_m3_is_learned() -> None:
     from offline_trader.evaluation.known_optimum import get_market, score_policy
 
     ours = learner()
-    ours.set_spread(0.5)
-    config = ImpalaConfig(steps=600_000, lanes=16, evaluate_interval=0)
-    stage = STAGES["impala"](config)
+    stage = STAGES["impala"](ImpalaConfig(evaluate_interval=0))
     stage.fit(ours, StageData(make_lanes=LANES.m3))
-    assert score_policy(get_market("M3"), ours.act, seed=1).value > 60.0
+    assert score_policy(get_market("M3"), ours.act, seed=1).value > 80.0
 
 
 def test_what_makes_no_sense_is_refused() -> None:
