@@ -27,6 +27,7 @@ class ImpalaConfig:
             one; a wide one pays so much that holding still is best.
         correction: ``vtrace``, or ``none``: trajectories are taken for the present policy's own.
         largest_rho, largest_c: bounds of V-trace's ratios.
+        ratio_clip: how far from 1 the ratio of the present to the acting policy may be driven.
         gradient_clip: greatest norm of a gradient.
         waiting: trajectories that wait for the learner at most; the actors then wait, too.
         delay: updates by which the acting policy is older than it need be, to measure what the
@@ -43,6 +44,7 @@ class ImpalaConfig:
     correction: Literal["vtrace", "none"] = "vtrace"
     largest_rho: float = 1.0
     largest_c: float = 0.95
+    ratio_clip: float = 0.3
     gradient_clip: float = 0.5
     waiting: int = 2
     delay: int = 0
@@ -53,7 +55,7 @@ class ImpalaConfig:
     def __post_init__(self) -> None:
         positive(self, "lanes", "rollout", "learning_rate", "largest_rho", "largest_c")
         positive(self, "spread", "final_spread")
-        positive(self, "gradient_clip", "waiting", "log_interval", "checkpoint_interval")
+        positive(self, "ratio_clip", "gradient_clip", "waiting", "log_interval", "checkpoint_interval")
         not_negative(self, "steps", "delay", "evaluate_interval")
         one_of(self, "correction", ("vtrace", "none"))
         if self.largest_c > self.largest_rho:

@@ -98,7 +98,7 @@ class ImpalaLearner:
         advantages = self._tensor(_standardised(found.advantages, rho).reshape(-1))
         targets = self._tensor(found.values.reshape(-1).astype(np.float32))
         value_loss = 0.5 * (targets - values).square().mean()
-        policy_loss = -(advantages * log_probs).mean()
+        policy_loss = self._policy_loss(advantages, log_probs, seen)
         self._step("values", list(self.values.parameters()), value_loss, progress)
         self._step("actor", self._actor, policy_loss, progress)
         self._spread(progress)
@@ -137,6 +137,14 @@ class ImpalaLearner:
             largest_c=config.largest_c,
         )
         return found, ratios
+
+    def _policy_loss(self, advantages: Tensor, log_probs: Tensor, seen: Trajectory) -> Tensor:
+        acting = log_probs.detach()
+        if self._config.correction == "vtrace":
+            acting = self._tensor(seen.log_probs.reshape(-1))
+        ratio, bound = (log_probs - acting).exp(), self._config.ratio_clip
+        clipped = ratio.clamp(1.0 - bound, 1.0 + bound)
+        return -torch.minimum(ratio * advantages, clipped * advantages).mean()
 
     def _spread(self, progress: float) -> None:
         first, last = self._config.spread, self._config.final_spread
@@ -180,13 +188,9 @@ class ImpalaLearner:
 
 
 def _standardised(advantages: FloatArray, rho: FloatArray) -> NDArray[np.float32]:
-    """[T, N] float32 of advantages [T, N], which hold their rho [T, N].
-
-    A mean that is taken from all alike would push the policy to or from old actions, because
-    ``E_mu[grad log pi]`` is not 0; ``E_mu[rho grad log pi]`` is, but for the bound of rho.
-    """
-    found = advantages - rho * (advantages.sum() / (rho.sum() + 1e-8))
-    return (found / (found.std() + 1e-8)).astype(np.float32)
+    """[T, N] float32 of V-trace's [T, N] without their rho [T, N], which the loss multiplies."""
+    found = advantages / np.maximum(rho, 1e-12)
+    return ((found - found.mean()) / (found.std() + 1e-8)).astype(np.float32)
 
 
 def _arrays(layer: torch.nn.Linear) -> Layer:
