@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
-STEPS = 2_000_000
+STEPS = 3_000_000
 GAMMA = 0.97
 DELAY = 20
 ARMS: dict[str, tuple[int, Literal["vtrace", "none"]]] = {

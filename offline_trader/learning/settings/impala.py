@@ -35,16 +35,16 @@ class ImpalaConfig:
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
     """
 
-    steps: int = 2_000_000
+    steps: int = 3_000_000
     lanes: int = 64
     rollout: int = 20
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
     spread: float = 0.3
     final_spread: float = 0.1
     correction: Literal["vtrace", "none"] = "vtrace"
     largest_rho: float = 1.0
     largest_c: float = 0.95
-    ratio_clip: float = 0.3
+    ratio_clip: float = 0.6
     gradient_clip: float = 0.5
     waiting: int = 2
     delay: int = 0

@@ -4,13 +4,14 @@ Espeholt et al. 2018, section 4.2, with ``v_t`` and ``A_t`` of
 :func:`offline_trader.learning.estimators.trajectories.vtrace`:
 
     L_V = E ½(v_t − V(s_t))²
-    L_π = −E[(A_t − ρ_t ΣA/Σρ) / std · log π(u_t|s_t)] − w · E[H(π(s_t))]
+    L_π = −E[min(π/μ · Â_t, clip(π/μ, 1 ± ε) · Â_t)],  Â_t standardised r_t + γ v_{t+1} − V(s_t)
 
-u is the action before its squash, whose Jacobian cancels in the ratios; H is the entropy of the
-squashed action, from one draw ũ = μ + σε: ``½ log 2πe + log σ + log(1 − tanh² ũ)``. *Differs from
-the paper*: advantages are standardised in every trajectory, so that the entropy's weight does not
-depend on the scale of the rewards and values that are still far off do not move the policy; policy
-and values share no layers; Adam instead of RMSProp.
+π/μ is that of u, the action before its squash, whose Jacobian cancels. *Differs from the paper*:
+the policy's loss is the clipped surrogate of Schulman et al. 2017 against the policy that acted,
+the same gradient as the paper's as long as that is the present one. With ``ρ A log π`` a policy
+that is 20 updates old let the present one run away from what it had seen. Advantages are standardised in
+every trajectory, so that values that are still far off do not move the policy; policy and values
+share no layers; sigma follows a schedule; Adam instead of RMSProp.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Learner
@@ -45,7 +45,7 @@ class ImpalaLearner:
     Args:
         learner: a squashed Gaussian (SAC, CQL, Cal-QL) of linear layers with ReLU.
         config: rates, weights and bounds.
-        seed: of the value network's first weights and of the entropy's draws.
+        seed: of the value network's first weights.
 
     Raises:
         ConfigError: another actor.
@@ -61,8 +61,8 @@ class ImpalaLearner:
         self._layers = layers
         self._learner, self._config = learner, config
         self._device = learner.config.device
-        self._generator = torch.Generator().manual_seed(seed)
-        self.values = _values(layers.hidden, self._generator).to(self._device)
+        generator = torch.Generator().manual_seed(seed)
+        self.values = _values(layers.hidden, generator).to(self._device)
         self._actor = [p for layer in (*layers.hidden, layers.mu) for p in layer.parameters()]
         self._spread(0.0)
         with without_dynamo():
@@ -142,7 +142,7 @@ class ImpalaLearner:
         acting = log_probs.detach()
         if self._config.correction == "vtrace":
             acting = self._tensor(seen.log_probs.reshape(-1))
-        ratio, bound = (log_probs - acting).exp(), self._config.ratio_clip
+        ratio, bound = (log_probs - acting).clamp(max=20.0).exp(), self._config.ratio_clip
         clipped = ratio.clamp(1.0 - bound, 1.0 + bound)
         return -torch.minimum(ratio * advantages, clipped * advantages).mean()
 
@@ -169,11 +169,10 @@ class ImpalaLearner:
 
     @without_dynamo()
     def state_dict(self) -> dict[str, Any]:
-        """Values, moments, draws; the policy is the learner's."""
+        """Values and moments; the policy is the learner's."""
         return {
             "values": self.values.state_dict(),
             "optimizers": {name: each.state_dict() for name, each in self._optimizers.items()},
-            "generator": self._generator.get_state(),
             "updates": self.updates,
         }
 
@@ -183,7 +182,6 @@ class ImpalaLearner:
         self.values.load_state_dict(state["values"])
         for name, each in self._optimizers.items():
             _d3rlpy.load_moments(each, state["optimizers"][name])
-        self._generator.set_state(state["generator"])
         self.updates = int(state["updates"])
 
 

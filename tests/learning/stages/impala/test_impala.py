@@ -91,7 +91,7 @@ def test_targets_are_v_trace_s_with_the_value_of_what_an_episode_saw_last() -> N
 
 def test_an_update_raises_what_did_better_and_fits_the_values() -> None:
     ours = learner()
-    training = ImpalaLearner(ours, replace(SMALL, entropy_weight=0.0, learning_rate=1e-2), 0)
+    training = ImpalaLearner(ours, replace(SMALL, learning_rate=1e-2), 0)
     seen = Actor(LANES.m3, 32, 3, ours.preprocessing).roll(training.weights(), 30)
     first = training.update(seen, 0.0)
     for _ in range(30):
@@ -155,16 +155,35 @@ def _no_lanes(lanes: int, seed: int) -> Any:
     raise OfflineTraderError("no bars")
 
 
-def test_exploration_begins_with_the_spread_that_was_asked_for() -> None:
+def test_the_spread_follows_its_schedule_in_every_state() -> None:
     states = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    for spread in (0.2, 0.0):
+    ours = learner()
+    training = ImpalaLearner(ours, replace(SMALL, spread=0.4, final_spread=0.1), 0)
+    seen = Actor(LANES.m3, 8, 3, ours.preprocessing).roll(training.weights(), 25)
+    for progress, expected in ((None, 0.4), (0.5, 0.2), (1.0, 0.1)):
+        if progress is not None:
+            training.update(seen, progress)
+        _, log_std = training.weights().heads(states)
+        assert np.abs(np.exp(log_std) - expected).max() < 1e-6
+
+
+def test_an_old_policy_s_data_cannot_carry_the_present_one_far() -> None:
+    moved = {}
+    for correction in ("vtrace", "none"):
         ours = learner()
-        before = ImpalaLearner(ours, SMALL, 0).weights()
-        train_impala(ours, LANES.m3, replace(SMALL, steps=0, spread=spread))
-        after = ImpalaLearner(ours, SMALL, 0).weights()
-        expected = np.full((50, 1), np.log(0.2)) if spread else before.heads(states)[1]
-        assert np.abs(after.heads(states)[1] - expected).max() < 1e-6
-        assert np.array_equal(after.heads(states)[0], before.heads(states)[0])
+        training = ImpalaLearner(ours, replace(SMALL, correction=correction), 0)
+        seen = Actor(LANES.m3, 32, 3, ours.preprocessing).roll(training.weights(), 30)
+        for _ in range(150):
+            training.update(seen, 0.0)
+        noise = (seen.drawn - _means(training, seen)) / 0.3
+        density = -0.5 * noise**2 - np.log(0.3) - 0.5 * np.log(2.0 * np.pi)
+        moved[correction] = float(np.abs(density - seen.log_probs).mean())
+    print(moved)
+    assert moved["vtrace"] < 1.0 < moved["none"]
+
+
+def _means(training: ImpalaLearner, seen: Any) -> Any:
+    return training.weights().heads(seen.observations)[0][..., 0]
 
 
 @pytest.mark.slow
