@@ -54,8 +54,8 @@ class ImpalaConfig:
 
     def __post_init__(self) -> None:
         positive(self, "lanes", "rollout", "learning_rate", "largest_rho", "largest_c")
-        positive(self, "spread", "final_spread")
-        positive(self, "ratio_clip", "gradient_clip", "waiting", "log_interval", "checkpoint_interval")
+        positive(self, "spread", "final_spread", "ratio_clip", "gradient_clip", "waiting")
+        positive(self, "log_interval", "checkpoint_interval")
         not_negative(self, "steps", "delay", "evaluate_interval")
         one_of(self, "correction", ("vtrace", "none"))
         if self.largest_c > self.largest_rho:

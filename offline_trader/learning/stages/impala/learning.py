@@ -9,9 +9,9 @@ Espeholt et al. 2018, section 4.2, with ``v_t`` and ``A_t`` of
 π/μ is that of u, the action before its squash, whose Jacobian cancels. *Differs from the paper*:
 the policy's loss is the clipped surrogate of Schulman et al. 2017 against the policy that acted,
 the same gradient as the paper's as long as that is the present one. With ``ρ A log π`` a policy
-that is 20 updates old let the present one run away from what it had seen. Advantages are standardised in
-every trajectory, so that values that are still far off do not move the policy; policy and values
-share no layers; sigma follows a schedule; Adam instead of RMSProp.
+that is 20 updates old let the present one run away from what it had seen. Advantages are
+standardised in every trajectory, so that values that are still far off do not move the policy;
+policy and values share no layers; sigma follows a schedule; Adam instead of RMSProp.
 """
 
 from __future__ import annotations
