@@ -178,7 +178,6 @@ def test_an_old_policy_s_data_cannot_carry_the_present_one_far() -> None:
         noise = (seen.drawn - _means(training, seen)) / 0.3
         density = -0.5 * noise**2 - np.log(0.3) - 0.5 * np.log(2.0 * np.pi)
         moved[correction] = float(np.abs(density - seen.log_probs).mean())
-    print(moved)
     assert moved["vtrace"] < 1.0 < moved["none"]
 
 
