@@ -188,7 +188,7 @@ class ImpalaLearner:
 def _standardised(advantages: FloatArray, rho: FloatArray) -> NDArray[np.float32]:
     """[T, N] float32 of V-trace's [T, N] without their rho [T, N], which the loss multiplies."""
     found = advantages / np.maximum(rho, 1e-12)
-    return ((found - found.mean()) / (found.std() + 1e-8)).astype(np.float32)
+    return np.asarray((found - found.mean()) / (found.std() + 1e-8), np.float32)
 
 
 def _arrays(layer: torch.nn.Linear) -> Layer:

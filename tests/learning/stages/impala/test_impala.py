@@ -186,13 +186,29 @@ def _means(training: ImpalaLearner, seen: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_m3_is_learned() -> None:
-    from offline_trader.evaluation.known_optimum import get_market, score_policy
+def test_it_makes_much_more_of_a_policy_that_was_copied() -> None:
+    from offline_trader.evaluation.known_optimum import (
+        KnownOptimumLanes,
+        get_market,
+        score_policy,
+    )
 
-    ours = learner()
-    stage = STAGES["impala"](ImpalaConfig(evaluate_interval=0))
-    stage.fit(ours, StageData(make_lanes=LANES.m3))
-    assert score_policy(get_market("M3"), ours.act, seed=1).value > 80.0
+    market, ours = get_market("M3"), learner()
+    raw = np.random.default_rng(0).normal(size=(2_000, 2)).astype(np.float32)
+    states = torch.from_numpy(ours.preprocessing.observations(raw))
+    copied = torch.from_numpy(np.clip(-0.5 * raw[:, :1], -0.9, 0.9))  # trades at every step
+    optimizer = torch.optim.Adam(ours.actor.parameters(), lr=1e-2)
+    for _ in range(300):
+        loss = (ours.actor(states).mu.tanh() - copied).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    ours.engine.reload()
+    before = score_policy(market, ours.act, seed=1).value
+    stage = STAGES["impala"](ImpalaConfig(steps=1_000_000, evaluate_interval=0))
+    stage.fit(ours, StageData(make_lanes=lambda n, s: KnownOptimumLanes(market, n, seed=s)))
+    after = score_policy(market, ours.act, seed=1).value
+    assert after > max(before + 20.0, 70.0)
 
 
 def test_what_makes_no_sense_is_refused() -> None:
