@@ -52,18 +52,23 @@ def work(pipe: Connection, carried: bytes) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with_the_parent()
     try:
-        for restore, state in pickle.loads(carried):
-            restore(state)
-        while True:
-            try:
-                job = pipe.recv()
-            except EOFError:
-                return
-            pipe.send(("done", job(lambda done: pipe.send(("progress", done)))))
+        try:
+            for restore, state in pickle.loads(carried):
+                restore(state)
+            while True:
+                try:
+                    job = pipe.recv()
+                except EOFError:
+                    return
+                pipe.send(("done", job(lambda done: pipe.send(("progress", done)))))
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise
+        except Exception as error:
+            # What is told must not be cut off, nor the process's end be told by a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            pipe.send(("error", error))
     except (KeyboardInterrupt, BrokenPipeError):
         raise SystemExit(130) from None
-    except Exception as error:
-        pipe.send(("error", error))
 
 
 def _interrupt_once(*_: Any) -> None:

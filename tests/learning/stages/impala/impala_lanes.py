@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+from offline_trader.errors import OfflineTraderError
 from offline_trader.evaluation.known_optimum import KnownOptimumLanes, get_market
 from offline_trader.learning.stages import Lanes
 
@@ -29,3 +30,8 @@ class Mortal:
             return m3(lanes, seed)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
+
+
+def none(lanes: int, seed: int) -> Lanes:
+    """What cannot be made."""
+    raise OfflineTraderError("no bars")
