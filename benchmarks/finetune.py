@@ -300,9 +300,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs=4, metavar=("WARM", "MARKET", "SEED", "REWARDS"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[40, 41, 42, 43, 44])
-    parser.add_argument("--chain-seeds", type=int, nargs="+", help="of the default chain")
-    parser.add_argument("--expected-seeds", type=int, nargs="+", help="on expected rewards")
-    parser.add_argument("--peer-seeds", type=int, nargs="+", help=f"of {PEER}")
+    parser.add_argument(
+        "--chain-seeds", type=int, nargs="*", help="of the default chain; none: not measured"
+    )
+    parser.add_argument("--expected-seeds", type=int, nargs="*", help="on expected rewards")
+    parser.add_argument("--peer-seeds", type=int, nargs="*", help=f"of {PEER}")
     parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
     args = parser.parse_args()
     if args.run:
@@ -313,14 +315,14 @@ def main() -> None:
     cache = Finished(args.cache)
     parts = {
         ("clone", "realised"): args.seeds,
-        ("default chain", "realised"): args.chain_seeds or args.seeds,
-        ("clone", "expected"): args.expected_seeds or args.seeds,
-        (PEER, "realised"): args.peer_seeds or args.seeds,
+        ("default chain", "realised"): args.seeds if args.chain_seeds is None else args.chain_seeds,
+        ("clone", "expected"): args.seeds if args.expected_seeds is None else args.expected_seeds,
+        (PEER, "realised"): args.seeds if args.peer_seeds is None else args.peer_seeds,
     }
     figures: list[Figure] = []
     runs: dict[str, Any] = {}
     for (warm, rewards), seeds in parts.items():
-        for name in ("M1", "M3"):
+        for name in () if not seeds else ("M1", "M3"):
             rows = runs.setdefault(f"{name} from {warm}, {rewards}", [])
             for seed in seeds:
                 rows.append(found_of(cache, warm, name, seed, rewards))
