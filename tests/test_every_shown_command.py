@@ -196,6 +196,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "offline-trader export runs/finetune",
             "offline-trader finetune runs/pretrain --her exposure --run runs/her",
             "offline-trader finetune runs/pretrain --objectives given --run runs/objectives",
+            "offline-trader finetune runs/pretrain --agent options --run runs/options",
+            "offline-trader export runs/options --output options/policy.onnx",
             "offline-trader walk-forward --market sp500",
             f"offline-trader evaluate runs/finetune/export/policy.onnx {judged}",
             f"offline-trader evaluate expert:technical --market sp500 {judged}",
