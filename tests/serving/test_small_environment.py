@@ -111,9 +111,11 @@ def test_the_lock_gives_an_environment_that_serves(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stderr is not None
         try:
-            heard = "".join(process.stderr.readline() for _ in range(2))
-            address = re.search(r"http://\S+", heard)
-            assert address is not None, heard + process.stderr.read()
+            heard = ""
+            while (address := re.search(r"http://\S+(?=\n)", heard)) is None:
+                said = process.stderr.readline()
+                assert said, heard  # it ended
+                heard += said
             with urllib.request.urlopen(f"{address[0]}/readyz", timeout=20) as answer:
                 assert json.load(answer) == {"ready": True, "stopped": {}}
         finally:
