@@ -149,7 +149,7 @@ def test_a_killed_actor_is_replaced_and_every_trajectory_is_learned_from(tmp_pat
 def test_an_actor_s_own_error_comes_home(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OfflineTraderError, match="no bars"):
         train_impala(learner(), LANES.none, SMALL, workers=2)
-    assert "Traceback" not in capfd.readouterr().err
+    assert "_interrupt_once" not in capfd.readouterr().err  # nobody was cut off while telling it
 
 
 def test_the_spread_follows_its_schedule_in_every_state() -> None:
