@@ -141,11 +141,11 @@ def stamp(payload: bytes) -> bytes:
     return payload[:start] + found + payload[stop:]
 
 
-def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
+def read_model(path: Path | str | ModelFile, *, unverified: bool = False) -> ModelFile:
     """The file at ``path``, after its hash was compared.
 
     Args:
-        path: the ``.onnx`` file.
+        path: the ``.onnx`` file; what was read already is handed back.
         unverified: accept a file that states no hash and has no manifest. A hash that is stated
             is compared all the same.
 
@@ -154,6 +154,8 @@ def read_model(path: Path | str, *, unverified: bool = False) -> ModelFile:
             its manifest states, or neither of them states any.
         SchemaMismatch: the columns do not give the layout hash that the file states.
     """
+    if isinstance(path, ModelFile):
+        return path
     path = Path(path)
     payload = _payload(path)
     properties = _properties(path, payload)

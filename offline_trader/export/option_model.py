@@ -73,7 +73,7 @@ def open_model(
     Raises:
         DataError, SchemaMismatch: as :class:`~offline_trader.export.OnnxPolicy`.
     """
-    file = path if isinstance(path, ModelFile) else read_model(path, unverified=unverified)
+    file = read_model(path, unverified=unverified)
     kind = OnnxPolicy if file.options is None else OnnxOptions
     return kind(file, expected_layout=expected_layout)
 
@@ -95,7 +95,7 @@ class OnnxOptions(OnnxPolicy):
         expected_layout: ObservationLayout | None = None,
         unverified: bool = False,
     ) -> None:
-        file = path if isinstance(path, ModelFile) else read_model(path, unverified=unverified)
+        file = read_model(path, unverified=unverified)
         if file.options is None:
             raise DataError(f"{file.path} chooses among no options", expected="one that does")
         self.states = file.options

@@ -75,7 +75,7 @@ class OnnxPolicy:
         goal: float | None = None,
         preference: Sequence[float] | None = None,
     ) -> None:
-        file = path if isinstance(path, ModelFile) else read_model(path, unverified=unverified)
+        file = read_model(path, unverified=unverified)
         self.file, self.path = file, file.path
         self.layout, self.scaler, self.metadata = file.layout, file.scaler, file.metadata
         self.task = file.task

@@ -7,6 +7,7 @@ from offline_trader.lazy import lazy_names
 if TYPE_CHECKING:
     from offline_trader.learning.agents.actor import DeterministicActor
     from offline_trader.learning.agents.agent import AGENTS, Agent, MakeAgent, make_agent
+    from offline_trader.learning.agents.around import AroundLearner
     from offline_trader.learning.agents.learner import (
         Learner,
         goal_learner,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENTS",
     "Agent",
+    "AroundLearner",
     "DeterministicActor",
     "Learner",
     "Limit",

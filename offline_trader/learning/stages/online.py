@@ -49,6 +49,7 @@ from offline_trader.learning.stages.selection import (
     Log,
     Selection,
     TrainResult,
+    crossed,
     naming_divergence,
     require_finite,
 )
@@ -140,7 +141,7 @@ def finetune(
         before = loop.step
         loop.advance()
         loop.report(before)
-        if checkpoint is not None and _crossed(before, loop.step, config.checkpoint_interval):
+        if checkpoint is not None and crossed(before, loop.step, config.checkpoint_interval):
             checkpoint(loop.step, loop.state_dict())
     return loop.finish()
 
@@ -277,7 +278,7 @@ class _Loop:
     def report(self, before: int) -> None:
         """Log and validate where an interval's end, or the last step, was passed."""
         config, last = self._config, self.step >= self._config.steps
-        if last or _crossed(before, self.step, config.log_interval):
+        if last or crossed(before, self.step, config.log_interval):
             losses = {**self._agent.metrics(), **self._transforms.metrics()}
             require_finite(self.step, losses)
             measures = self._activity.measures(hasattr(self._lanes, "traded"))
@@ -290,10 +291,10 @@ class _Loop:
                 self._log(self.step, {f"online/{name}": value for name, value in row.items()})
             self._activity = Activity()
         moved = self._updates > config.critic_updates
-        if moved and (last or _crossed(before, self.step, config.evaluate_interval)):
+        if moved and (last or crossed(before, self.step, config.evaluate_interval)):
             self._watch(self._selection.consider(self.step, self._agent))
         course = config.curriculum
-        if moved and course.enabled and _crossed(before, self.step, course.exam_interval):
+        if moved and course.enabled and crossed(before, self.step, course.exam_interval):
             assert isinstance(self._lanes, StagedLanes)
             found = self._lanes.examine(self._agent.policy())
             if self._log is not None:
@@ -359,10 +360,6 @@ class _Loop:
         self._selection.load_state_dict(state["selection"])
         actions, *rest = state["activity"]
         self._activity = Activity(np.array(actions, np.int64), *rest)
-
-
-def _crossed(before: int, after: int, interval: int) -> bool:
-    return interval > 0 and before // interval != after // interval
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ __all__ = [
     "StageResult",
     "TrainResult",
     "Validated",
+    "crossed",
     "naming_divergence",
     "paired_interval",
     "require_finite",
@@ -348,3 +349,8 @@ def require_finite(step: int, losses: Mapping[str, float]) -> None:
             f"training diverged: {', '.join(bad)} not finite at step {step}",
             hint=_DIVERGED,
         )
+
+
+def crossed(before: int, after: int, interval: int) -> bool:
+    """Whether a multiple of ``interval`` lies in (before, after]; never for an interval of 0."""
+    return interval > 0 and before // interval != after // interval

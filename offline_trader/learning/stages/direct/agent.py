@@ -14,20 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from offline_trader.learning.agents import Learner
-from offline_trader.learning.data import Batch, Preprocessing
-from offline_trader.learning.settings import DirectAgentConfig, LearnerConfig
+from offline_trader.learning.agents import AroundLearner, Learner
+from offline_trader.learning.data import Batch
+from offline_trader.learning.settings import DirectAgentConfig
 from offline_trader.learning.stages.direct.bars import BarMarket
 from offline_trader.learning.stages.direct.training import DirectTraining
 from offline_trader.simulator import Simulator
-from offline_trader.types import BoolArray, Observations
+from offline_trader.types import Observations
 
 __all__ = ["DirectAgent"]
 
 
-class DirectAgent:
+class DirectAgent(AroundLearner):
     """Trains a learner's actor on the markets of lanes; see the module.
 
     An update takes the lanes' simulators in turn, each as often as it has lanes. Sampled batches
@@ -40,9 +39,6 @@ class DirectAgent:
         seed: of windows, exploring starts and noise.
     """
 
-    learns_online = True
-    columns: tuple[tuple[str, int], ...] = ()
-
     def __init__(
         self,
         learner: Learner,
@@ -50,26 +46,12 @@ class DirectAgent:
         config: DirectAgentConfig,
         seed: int,
     ) -> None:
-        self.learner, self._settings, self._seed = learner, config, seed
+        super().__init__(learner)
+        self._settings, self._seed = config, seed
         self._simulators = simulators
         self._trainings: list[tuple[Simulator, DirectTraining]] = []
         self._saved: Mapping[str, Any] | None = None
         self._updates, self._rate, self._drawn = 0, 1.0, 0
-
-    @property
-    def config(self) -> LearnerConfig:
-        """The learner's."""
-        return self.learner.config
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The learner's."""
-        return self.learner.preprocessing
-
-    @property
-    def action_size(self) -> int:
-        """1."""
-        return self.learner.action_size
 
     def policy(self) -> Learner:
         """The learner."""
@@ -81,17 +63,6 @@ class DirectAgent:
         if self._saved is not None:
             self._meet()  # the markets of the checkpoint, which this step may be the last in
         return self.learner.act(observations)
-
-    def noted(self) -> Mapping[str, NDArray[Any]]:
-        """Nothing."""
-        return {}
-
-    def restart(self, lanes: BoolArray) -> None:
-        """Nothing to do: it keeps no state of a lane."""
-
-    def fit_reward_scale(self, rewards: NDArray[np.floating[Any]]) -> None:
-        """As the learner's; what is climbed here is in units of its own."""
-        self.learner.fit_reward_scale(rewards)
 
     def set_pace(self, target_entropy: float, rate: float) -> None:
         """Learn with the share ``rate`` of the learning rate; there is no entropy to aim at."""
@@ -155,11 +126,7 @@ class DirectAgent:
     def snapshot(self) -> dict[str, Any]:
         """The learner's."""
         self._settle()
-        return self.learner.snapshot()
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`snapshot`."""
-        self.learner.restore(snapshot)
+        return super().snapshot()
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's, and where the trainings stand.

@@ -16,20 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from offline_trader.learning.agents import Learner
+from offline_trader.learning.agents import AroundLearner, Learner
 from offline_trader.learning.d3rlpy import transfer as _transfer
-from offline_trader.learning.data import Batch, Preprocessing
-from offline_trader.learning.settings import HybridAgentConfig, LearnerConfig
+from offline_trader.learning.data import Batch
+from offline_trader.learning.settings import HybridAgentConfig
 from offline_trader.learning.stages.direct import DirectMarket
 from offline_trader.learning.stages.evolution.training import EvolutionTraining
-from offline_trader.types import BoolArray, FloatArray, Observations
+from offline_trader.types import FloatArray
 
 __all__ = ["HybridAgent"]
 
 
-class HybridAgent:
+class HybridAgent(AroundLearner):
     """See the module.
 
     Args:
@@ -39,9 +38,6 @@ class HybridAgent:
         seed: of windows, starts and members.
     """
 
-    learns_online = True
-    columns: tuple[tuple[str, int], ...] = ()
-
     def __init__(
         self,
         learner: Learner,
@@ -49,49 +45,12 @@ class HybridAgent:
         config: HybridAgentConfig,
         seed: int,
     ) -> None:
-        self.learner, self._settings, self._seed = learner, config, seed
+        super().__init__(learner)
+        self._settings, self._seed = config, seed
         self._markets = markets
         self._updates, self._alone = 0, 0
         self._turns, self._accepted, self._returned, self._gained = 0, 0, 0, 0.0
         self._kept: FloatArray | None = None
-
-    @property
-    def config(self) -> LearnerConfig:
-        """The learner's."""
-        return self.learner.config
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The learner's."""
-        return self.learner.preprocessing
-
-    @property
-    def action_size(self) -> int:
-        """1."""
-        return self.learner.action_size
-
-    def policy(self) -> Learner:
-        """The learner."""
-        return self.learner
-
-    def sample(self, observations: Observations, generator: torch.Generator) -> Any:
-        """The learner's."""
-        return self.learner.sample(observations, generator)
-
-    def noted(self) -> Mapping[str, NDArray[Any]]:
-        """Nothing."""
-        return {}
-
-    def restart(self, lanes: BoolArray) -> None:
-        """Nothing to do: it keeps no state of a lane."""
-
-    def fit_reward_scale(self, rewards: NDArray[np.floating[Any]]) -> None:
-        """The learner's."""
-        self.learner.fit_reward_scale(rewards)
-
-    def set_pace(self, target_entropy: float, rate: float) -> None:
-        """The learner's."""
-        self.learner.set_pace(target_entropy, rate)
 
     def update(self, batches: Iterable[Batch], *, train_actor: bool = True) -> None:
         """The learner's updates, and a turn of evolution where one is due behind them."""
@@ -153,14 +112,6 @@ class HybridAgent:
             "evolution_returned": float(self._returned),
             "evolution_gain": self._gained,
         }
-
-    def snapshot(self) -> dict[str, Any]:
-        """The learner's."""
-        return self.learner.snapshot()
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`snapshot`."""
-        self.learner.restore(snapshot)
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's, and where the turns stand; between turns evolution has no other state."""

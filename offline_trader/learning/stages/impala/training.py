@@ -25,6 +25,7 @@ from offline_trader.learning.stages.selection import (
     Log,
     Selection,
     TrainResult,
+    crossed,
     naming_divergence,
     require_finite,
 )
@@ -113,16 +114,16 @@ def train_impala(
             before = training.steps
             training.learn(crowd)
             last = training.steps >= config.steps
-            if last or _crossed(before, training.steps, config.log_interval):
+            if last or crossed(before, training.steps, config.log_interval):
                 measures = training.measures(crowd)
                 require_finite(training.steps, measures)
                 if log is not None:
                     log(training.steps, measures)
-            if last or _crossed(before, training.steps, config.evaluate_interval):
+            if last or crossed(before, training.steps, config.evaluate_interval):
                 training.settle()
                 with training.clock_stopped():
                     selection.consider(training.steps, learner)
-            if checkpoint and _crossed(before, training.steps, config.checkpoint_interval):
+            if checkpoint and crossed(before, training.steps, config.checkpoint_interval):
                 training.settle()
                 checkpoint(
                     training.steps,
@@ -301,10 +302,6 @@ def _unpacked(state: Mapping[str, Any]) -> dict[str, Any]:
     rng = state["rng"]
     wide = {name: int(value) for name, value in rng["state"].items()}
     return as_arrays({**state, "rng": {**rng, "state": wide}})  # type: ignore[no-any-return]
-
-
-def _crossed(before: int, after: int, interval: int) -> bool:
-    return interval > 0 and before // interval != after // interval
 
 
 @dataclass(frozen=True)
