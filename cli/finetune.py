@@ -32,6 +32,7 @@ from offline_trader.pipeline.finetuning import (
     check_parent,
     finetune,
     parent_settings,
+    steps_told,
 )
 from offline_trader.pipeline.seed_records import chosen_run
 from offline_trader.pipeline.settings import FinetuneConfig
@@ -140,8 +141,7 @@ def command(
         config,
         settings,
         parent_settings(parent),
-        online__steps=steps,
-        impala__steps=steps,
+        **steps_told(steps),
         lanes=lanes,
         agent=agent,
         online__curriculum__enabled=curriculum,

@@ -51,7 +51,12 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.lanes import Lanes
     from offline_trader.simulator import Simulator
 
-__all__ = ["check_parent", "finetune", "parent_settings"]
+__all__ = ["check_parent", "finetune", "parent_settings", "steps_told"]
+
+
+def steps_told(steps: int | None) -> dict[str, int | None]:
+    """Settings of ``steps`` environment steps, whoever learns from them; None: as they are."""
+    return {"online__steps": steps, "impala__steps": steps}
 
 
 def parent_settings(parent: Path) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def finetune(
         DataError: a parent that is not finished or damaged.
     """
     from offline_trader.pipeline import FinetuneConfig, chosen_run, finetune
-    from offline_trader.pipeline.finetuning import parent_settings
+    from offline_trader.pipeline.finetuning import parent_settings, steps_told
 
     told, place, folder = progress_for(progress), Path(run), _root_of(parent, root)
     source = chosen_run(_path_of(parent), told)
@@ -216,7 +216,7 @@ def finetune(
         FinetuneConfig,
         settings,
         parent_settings(source),
-        online__steps=steps,
+        **steps_told(steps),
         lanes=lanes,
         learner__device=device,
         threads=threads,
