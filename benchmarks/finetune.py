@@ -26,8 +26,9 @@ import math
 import statistics
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
@@ -156,26 +157,28 @@ def fresh_score(name: str, policy: Any, seed: int) -> float:
 
 
 class _Timed:
-    """Processor seconds until a policy first had a score of 90, and in all."""
+    """A policy's score at every look, and the processor's seconds at the first one of 90."""
 
     def __init__(self, clock: Clock, name: str) -> None:
         self._clock, self._name = clock, name
         self._reached: float | None = None
+        self._curve: list[float] = []
 
     def look(self, policy: Any) -> None:
-        """Score the policy, if none has been good enough; that takes no time."""
-        if self._reached is not None:
-            return
+        """Score the policy on lanes of its own; that takes no time."""
         from offline_trader.evaluation.known_optimum import get_market, score_policy
 
         spent = self._clock.stop()["cpu_seconds"]
-        score = score_policy(get_market(self._name), policy, n_lanes=64, n_steps=400, seed=1)
-        self._reached = spent if score.value >= REACHED else None
+        score = score_policy(get_market(self._name), policy, n_lanes=64, n_steps=400, seed=1).value
+        self._curve.append(round(score, 3))
+        if score >= REACHED and self._reached is None:
+            self._reached = spent
         self._clock.go()
 
-    def found(self) -> dict[str, float | None]:
-        """Both numbers."""
-        return {"seconds_to_90": self._reached, "seconds": self._clock.stop()["cpu_seconds"]}
+    def found(self) -> dict[str, Any]:
+        """Seconds to the first score of 90 and in all, and the scores of all looks."""
+        seconds = self._clock.stop()["cpu_seconds"]
+        return {"seconds_to_90": self._reached, "seconds": seconds, "curve": self._curve}
 
 
 def _validation(name: str, seed: int, realised: bool) -> Callable[[Any], Any]:
@@ -206,11 +209,9 @@ def _validation(name: str, seed: int, realised: bool) -> Callable[[Any], Any]:
 def found_of(cache: Finished, warm: str, name: str, seed: int, rewards: str) -> dict[str, Any]:
     """The run's scores, made now in a process of its own if they are not there."""
     start = WARM_STARTS.get(warm, (warm,))
-    named = [start, name, seed, rewards, LEARNER, ONLINE, VALIDATION, LANES]
-    found: dict[str, Any] = cache.get(
-        named, lambda: own_process("finetune", warm, name, seed, rewards)
-    )
-    return found
+    named = [start, name, seed, rewards, LEARNER, ONLINE, VALIDATION, LANES, "curve"]
+    run = partial(own_process, "finetune", warm, name, seed, rewards)
+    return cast("dict[str, Any]", cache.get(named, run))
 
 
 def _interval(values: list[float]) -> tuple[float, float] | None:
@@ -295,6 +296,41 @@ def beside_peer(
     return found
 
 
+def draw(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    """A panel a market: mean and range of the seeds' scores over the steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "finetune"
+
+    ways = {
+        "clone, realised": "from the clone",
+        "default chain, realised": "from the default chain",
+        f"{PEER}, realised": f"{PEER} from scratch",
+    }
+    figure, panels = pyplot.subplots(1, 2, figsize=(9.0, 3.4), sharey=True, layout="constrained")
+    for panel, name in zip(panels, ("M1", "M3"), strict=True):
+        for (way, label), colour in zip(ways.items(), ("C0", "C2", "C1"), strict=True):
+            rows = runs.get(f"{name} from {way}", [])
+            if not rows:
+                continue
+            whole = min(len(row["curve"]) for row in rows)
+            scores = np.array([row["curve"][:whole] for row in rows])
+            at = np.linspace(0.0, ONLINE["steps"], whole)
+            if way.startswith(PEER):
+                at = ONLINE["steps"] * np.arange(1, whole + 1) / whole
+            panel.plot(at, scores.mean(axis=0), color=colour, label=label)
+            panel.fill_between(at, scores.min(axis=0), scores.max(axis=0), color=colour, alpha=0.2)
+        panel.axhline(100.0, color="grey", linewidth=0.8, linestyle=":")
+        panel.set(title=name, xlabel="environment steps", ylim=(-20.0, 104.0))
+    panels[0].set_ylabel("score")
+    panels[1].legend(loc="lower right", frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -306,6 +342,7 @@ def main() -> None:
     parser.add_argument("--expected-seeds", type=int, nargs="*", help="on expected rewards")
     parser.add_argument("--peer-seeds", type=int, nargs="*", help=f"of {PEER}")
     parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
+    parser.add_argument("--picture", type=Path, help="draw the scores over the steps here")
     args = parser.parse_args()
     if args.run:
         warm, name, seed, rewards = args.run
@@ -335,6 +372,8 @@ def main() -> None:
     seeds_of = {f"{warm}, {rewards}": seeds for (warm, rewards), seeds in parts.items()}
     facts = {"settings": settings, "seeds": seeds_of, "runs": runs}
     publish("finetune", figures, seeds=args.seeds, facts=facts)
+    if args.picture is not None:
+        draw(runs, args.picture)
 
 
 if __name__ == "__main__":
