@@ -214,7 +214,7 @@ def found_of(cache: Finished, warm: str, name: str, seed: int, rewards: str) -> 
     return cast("dict[str, Any]", cache.get(named, run))
 
 
-def _interval(values: list[float]) -> tuple[float, float] | None:
+def interval_of(values: list[float]) -> tuple[float, float] | None:
     """Student's 95 % interval of the mean."""
     from scipy.special import stdtrit
 
@@ -237,13 +237,13 @@ def figures_of(warm: str, name: str, rewards: str, runs: list[dict[str, Any]]) -
                 f"{title}: {'warm start' if which == 'warm' else which}",
                 mean,
                 "score",
-                interval=_interval(scores),
+                interval=interval_of(scores),
                 target=f"≥ {goal:g}" if aimed else "",
                 holds=mean >= goal if aimed else None,
             )
         )
     gained = [run["kept"] - run["warm"] for run in runs]
-    interval = _interval(gained) if any(gained) else (0.0, 0.0)
+    interval = interval_of(gained) if any(gained) else (0.0, 0.0)
     found.append(
         Figure(
             f"{title}: kept less warm start",
@@ -271,9 +271,9 @@ def beside_peer(
     ]
     found = [
         Figure(f"{name}, {PEER} from scratch: last", statistics.mean(last), "score",
-               interval=_interval(last)),
+               interval=interval_of(last)),
         Figure(f"{name}, {PEER} from scratch: kept", statistics.mean(kept), "score",
-               interval=_interval(kept), target="below ours from the clone",
+               interval=interval_of(kept), target="below ours from the clone",
                holds=statistics.mean(kept) < mine),
         *(Figure(f"{name}, {whose}: seeds that reached 90",
                  sum(run["seconds_to_90"] is not None for run in runs), f"of {len(runs)}")
