@@ -1,0 +1,154 @@
+"""Experts, parts of the line and the whole of it on real prices, walked forward, after costs.
+
+Markets are the S&P 500 and the NASDAQ composite of the package and the spot price of WTI crude oil
+that ships with ``arch`` (days from 1999 on). Each trained arm is a walk of
+``offline-trader walk-forward`` with its settings: a clone alone, a clone and the direct stage, a
+clone and CQL, and the whole line with its fine-tuning; windows are joined, each begins in cash. The
+experts, buy-and-hold and the volatility target trade the joined test range in one piece, at the
+same costs. A Sharpe ratio has its stationary bootstrap's 95 % interval, so has its difference to
+buy-and-hold's; the deflated ratio takes all rows of a market for trials. Finished windows stay in
+``runs/benchmark-walk-forward``: the same command goes on after a stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import Figure, publish
+from benchmarks.walk_forward import HOME
+
+ARMS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "clone": (("clone",), False),
+    "direct": (("clone", "direct"), False),
+    "CQL": (("clone", "offline"), False),
+    "whole line": (("clone", "direct", "offline"), True),
+}
+EXPERTS = ("technical", "ma_cross", "donchian", "momentum", "reversion")
+PASSIVE = ("buy_and_hold", "volatility_target")
+MARKETS = ("sp500", "nasdaq", "wti")
+
+
+def source(market: str, folder: Path) -> str:
+    """What the market is to the line: its name, or a file made of a package's series."""
+    if market != "wti":
+        return market
+    from arch.data import wti
+
+    close = wti.load()["DCOILWTICO"].dropna()
+    close = close["1999":]  # windows of the same years as the others'
+    before = close.shift(1).fillna(close)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "wti.csv"
+    with path.open("w", encoding="utf-8") as file:
+        print("date,open,high,low,close,volume", file=file)
+        for day, first, last in zip(close.index, before, close, strict=True):
+            high, low = max(first, last), min(first, last)
+            print(f"{day:%Y-%m-%d},{first},{high},{low},{last},1000000", file=file)
+    return str(path)
+
+
+def walked(market: str, arm: str, text: str) -> Any:
+    """The finished walk of an arm."""
+    from offline_trader.config import to_dict
+    from offline_trader.evaluation.walk_forward import walk_forward
+    from offline_trader.pipeline import WALK_FORWARD, LineJob
+    from offline_trader.pipeline.walking import walk_plan
+    from offline_trader.types import digest
+
+    stages, finetune = ARMS[arm]
+    env = replace(WALK_FORWARD.env, market=(text,))
+    plan = replace(WALK_FORWARD, env=env, stages=stages, finetune=finetune)
+    bars, folds = walk_plan(plan)
+    return walk_forward(
+        folds,
+        LineJob(plan),
+        HOME / f"{market}-{digest(to_dict(plan))[:8]}",
+        periods_per_year=bars.periods_per_year,
+        on_fold=lambda index, _: print(f"{market}, {arm}: window {index + 1}", file=sys.stderr),
+    )
+
+
+def expert_returns(text: str) -> dict[str, np.ndarray]:
+    """Returns of the experts over the joined test range; the first decision is before it."""
+    from offline_trader.evaluation.backtest import EvaluationRange
+    from offline_trader.experts import get_expert
+    from offline_trader.markets import BarRange
+    from offline_trader.pipeline import WALK_FORWARD
+    from offline_trader.pipeline.folds import window_env
+    from offline_trader.pipeline.walking import walk_plan
+
+    plan = replace(WALK_FORWARD, env=replace(WALK_FORWARD.env, market=(text,)))
+    bars, folds = walk_plan(plan)
+    env = window_env(plan.env, bars, BarRange(folds[0].test.start - 1, folds[-1].test.stop))
+    span = EvaluationRange.from_env(env)
+    names = (*EXPERTS, *PASSIVE)
+    accounts = {name: span.account(get_expert(name), env.simulator) for name in names}
+    return {name: np.asarray(account.returns) for name, account in accounts.items()}
+
+
+def judged(rows: Mapping[str, np.ndarray], held: np.ndarray, periods: float) -> dict[str, Any]:
+    """Sharpe ratio, its interval, its difference to buy-and-hold's and the deflated ratio."""
+    from offline_trader.evaluation.statistics import (
+        deflated_sharpe_ratio,
+        measured_interval,
+        sharpe_difference,
+    )
+
+    plain = {name: float(each.mean() / each.std(ddof=1)) for name, each in rows.items()}
+    spread = float(np.var(list(plain.values()), ddof=1))
+    found = {}
+    for name, returns in rows.items():
+        rng = np.random.default_rng(0)
+        interval = measured_interval(returns, "sharpe", periods, rng=rng)
+        found[name] = {
+            "sharpe": plain[name] * np.sqrt(periods),
+            "interval": [getattr(interval, "low", None), getattr(interval, "high", None)],
+            "deflated": deflated_sharpe_ratio(returns, len(rows), spread),
+        }
+        ahead = sharpe_difference(returns, held, periods, rng=np.random.default_rng(1))
+        if name != "buy_and_hold" and ahead is not None:
+            found[name]["ahead"] = [ahead.low, ahead.high]
+    return found
+
+
+def main() -> None:
+    """Walk, judge, publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--markets", nargs="+", choices=MARKETS, default=list(MARKETS))
+    args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    figures: list[Figure] = []
+    facts: dict[str, Any] = {}
+    for market in args.markets:
+        text = source(market, HOME)
+        rows = expert_returns(text)
+        walks = {arm: walked(market, arm, text) for arm in ARMS}
+        whole = walks["whole line"]
+        rows |= {arm: np.asarray(walk.returns) for arm, walk in walks.items()}
+        found = judged(rows, rows["buy_and_hold"], whole.periods_per_year)
+        stamps = whole.results[0].timestamps[0], whole.results[-1].timestamps[-1]
+        facts[market] = {"first": stamps[0], "last": stamps[1], "rows": found}
+        for name, row in found.items():
+            low, high = row["interval"]
+            interval = None if low is None else (low, high)
+            figures.append(Figure(f"{market}: {name}", row["sharpe"], "", interval=interval))
+            if row["deflated"] is not None:
+                figures.append(Figure(f"{market}: {name}, deflated", row["deflated"], ""))
+            if "ahead" in row:
+                low, high = row["ahead"]
+                mean = row["sharpe"] - found["buy_and_hold"]["sharpe"]
+                label = f"{market}: {name} less buy-and-hold"
+                figures.append(Figure(label, mean, "", interval=(low, high)))
+    publish("real_prices", figures, seeds=[0], facts=facts)
+
+
+if __name__ == "__main__":
+    main()
