@@ -43,7 +43,7 @@ def source(market: str, folder: Path) -> str:
     from arch.data import wti
 
     close = wti.load()["DCOILWTICO"].dropna()
-    close = close["1999":]  # windows of the same years as the others'
+    close = close["1999":]  # as many years as the others
     before = close.shift(1).fillna(close)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "wti.csv"

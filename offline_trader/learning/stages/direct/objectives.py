@@ -21,29 +21,37 @@ def objective(
 ) -> Tensor:
     """The objective of r = rewards [T, B] / scale by name, higher is better; per bar.
 
+    With x = realised / scale, by default r:
+
     - growth: ``mean r``;
-    - mean_variance: ``mean r − ½λ·var r`` (Markowitz 1952);
-    - quadratic: ``mean(r − ½λr²)``, the utility without the mean taken off (Gârleanu & Pedersen
+    - mean_variance: ``mean r − ½λ·var x`` (Markowitz 1952);
+    - quadratic: ``mean(r − ½λx²)``, the utility without the mean taken off (Gârleanu & Pedersen
       2013, equation 2, in realised form);
-    - sharpe: ``mean r / sd r`` over all bars of the update (Moody & Saffell 2001);
-    - cvar: the mean over the worst ``tail`` of the windows of their mean reward (Rockafellar &
-      Uryasev 2000);
-    - components: see :func:`of_components`, with ``realised`` [T, B], by default ``rewards``.
+    - sharpe: ``mean r / sd x`` over all bars of the update (Moody & Saffell 2001);
+    - cvar: the mean over the worst ``tail`` of the windows of their mean x (Rockafellar & Uryasev
+      2000);
+    - components: see :func:`of_components`.
+
+    Args:
+        rewards: of which noise may have been taken off: their mean is that of the realised ones.
+        config: the objective and its numbers.
+        scale: of the gains.
+        realised: [T, B] rewards as they were: without the noise there is no risk.
     """
+    x = rewards if realised is None else realised
     if config.objective == "components":
-        given = rewards if realised is None else realised
-        return of_components(rewards, given, config.weights, scale)
+        return of_components(rewards, x, config.weights, scale)
     if config.objective == "growth":
         return rewards.mean() / scale
-    rewards = rewards / scale
+    mean, x = rewards.mean() / scale, x / scale
     if config.objective == "mean_variance":
-        return rewards.mean() - 0.5 * config.risk_aversion * rewards.var(correction=0)
+        return mean - 0.5 * config.risk_aversion * x.var(correction=0)
     if config.objective == "quadratic":
-        return rewards.mean() - 0.5 * config.risk_aversion * rewards.square().mean()
+        return mean - 0.5 * config.risk_aversion * x.square().mean()
     if config.objective == "sharpe":
         # a policy without a position has no spread: its ratio is 0 and its slope finite
-        return rewards.mean() / (rewards.var(correction=0) + 1e-8).sqrt()
-    windows = rewards.mean(dim=0)
+        return mean / (x.var(correction=0) + 1e-8).sqrt()
+    windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()
 

@@ -156,7 +156,8 @@ class DirectTraining:
         self._limit = None
         if config.drawdown_limit > 0.0:
             self._limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
-        if config.drawdown_limit > 0.0 or config.objective == "components":
+        self._risky = config.objective != "growth" and config.forecast_weight > 0.0
+        if config.drawdown_limit > 0.0 or self._risky:
             nothing = torch.zeros_like(self.judge.surprises)
             self._realised = make_unroll(learner, market, nothing, self.engine)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
@@ -177,8 +178,8 @@ class DirectTraining:
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
-        risky = self._realised(batch).climbed if config.objective == "components" else None
-        value = objective(done.climbed, config, self.judge.scale, risky)
+        realised = self._realised(batch).climbed if self._risky else None
+        value = objective(done.climbed, config, self.judge.scale, realised)
         loss = -value + config.clone_weight * done.distance
         limited: dict[str, Tensor] = {}
         if self._limit is not None:

@@ -231,6 +231,24 @@ def test_objectives_are_their_formulas() -> None:
         assert float(objective(rewards, config)) == pytest.approx(value, rel=1e-12), name
 
 
+def test_risk_is_that_of_the_realised_rewards() -> None:
+    """What has lost its noise has lost its risk: only its mean counts."""
+    rewards = torch.tensor([[0.01, 0.02, 0.03, 0.02]], dtype=torch.float64)
+    realised = torch.tensor([[0.1, -0.3, 0.2, 0.0]], dtype=torch.float64)
+    x = realised.numpy() / 0.1
+    expected = {
+        "growth": 0.2,
+        "mean_variance": 0.2 - 1.5 * x.var(),
+        "quadratic": 0.2 - 1.5 * (x**2).mean(),
+        "sharpe": 0.2 / np.sqrt(x.var() + 1e-8),
+        "cvar": np.sort(x[0])[:2].mean(),
+    }
+    for name, value in expected.items():
+        config = DirectConfig(objective=name, risk_aversion=3.0, tail=0.5)  # type: ignore[arg-type]
+        found = float(objective(rewards, config, 0.1, realised))
+        assert found == pytest.approx(value, rel=1e-12), name
+
+
 def test_components_are_their_formulas_and_have_slopes() -> None:
     """In plain numpy, window by window; the gradient against central differences."""
     from offline_trader.learning.stages.direct.objectives import of_components
@@ -254,8 +272,9 @@ def test_components_are_their_formulas_and_have_slopes() -> None:
         DirectConfig(weights=(0.5, 0.2, 0.1, 0.2, 0.0, 0.0))
 
 
+@pytest.mark.parametrize("noise", ["as it is", "taken off"])
 @pytest.mark.parametrize("name", ["mean_variance", "quadratic", "sharpe", "cvar", "components"])
-def test_risk_averse_objectives_hold_less(name: Any) -> None:
+def test_risk_averse_objectives_hold_less(name: Any, noise: str) -> None:
     """On a weak signal the best position is a fraction, where growth alone takes all of it."""
     sizes = {}
     for chosen in ("growth", name):
@@ -267,7 +286,7 @@ def test_risk_averse_objectives_hold_less(name: Any) -> None:
             learning_rate=0.02,
             objective=chosen,
             risk_aversion=4.0,
-            forecast_weight=0.0,
+            forecast_weight=float(noise == "taken off"),
         )
         train_direct(learner, signal_market(strength=0.3), config)
         seen = np.stack([np.linspace(-2, 2, 41), np.zeros(41)], axis=1).astype(np.float32)
