@@ -1,24 +1,27 @@
 """Bars rebuilt from a real history with a signal of known strength in them, and nothing else.
 
-The history's simple returns lose their mean and are drawn anew in blocks (stationary bootstrap,
-Politis & Romano 1994), each bar with its own gap, range and volume; then
+Training, validation and test are made of disjoint stretches of the history, so that no row of one
+is copied into another. The simple returns of each stretch lose their mean and are put together anew
+from blocks of random length, as in the stationary bootstrap (Politis & Romano 1994), each bar with
+its own gap, range and volume; then
 
     r_t = x_t + β·s_{t−1},   s_t = φ·s_{t−1} + √(1 − φ²)·e_t,   β = c·σ_x/√(1 − c²)
 
 where ``c`` is the information coefficient: the correlation of the signal at the close of a bar with
-the next bar's return. Training, validation and test draw from disjoint stretches of the history, so
-that no row of one is copied into another.
+the next bar's return. No row is drawn twice while others were not drawn at all: a history holds no
+day twice, and one copy would be known from the other wherever a method is fitted on some of the
+training bars and judged on the rest.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.evaluation.statistics import stationary_indices
 from offline_trader.markets import Bars
 from offline_trader.types import FloatArray, IntArray
 
@@ -93,9 +96,14 @@ def plant(
     blocks, innovations = (
         np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2)
     )
-    rows = _rows(len(history) - 1, split, block_bars, history.name, blocks)
+    wanted = np.array([split.warm_up + split.train, split.validation, split.test])
+    edges = _stretches(len(history) - 1, wanted, history.name)
+    stretches = list(pairwise(edges))
     x = history.close[1:] / history.close[:-1] - 1.0
-    x = x[rows] - x.mean()
+    x -= np.repeat([x[first:last].mean() for first, last in stretches], np.diff(edges))
+    parts = zip(stretches, wanted, strict=True)
+    rows = np.concatenate([_rows(*ends, length, block_bars, blocks) for ends, length in parts])
+    x = x[rows]
     signal = _signal(split.total, persistence, innovations)
     strength = coefficient / math.sqrt(1.0 - coefficient**2) * float(x.std())
     r = x + strength * np.concatenate(([0.0], signal[:-1]))
@@ -106,9 +114,8 @@ def plant(
     return Planted(_bars(history, rows + 1, r), signal, coefficient, split)
 
 
-def _rows(n: int, split: Split, block_bars: float, name: str, rng: np.random.Generator) -> IntArray:
-    """[T] rows of n returns; warm-up and training share the first stretch."""
-    wanted = np.array([split.warm_up + split.train, split.validation, split.test])
+def _stretches(n: int, wanted: IntArray, name: str) -> IntArray:
+    """[4] where the parts' stretches of n returns begin and end; warm-up and training share one."""
     edges = np.round(np.concatenate(([0], np.cumsum(wanted))) / wanted.sum() * n).astype(np.int64)
     if np.diff(edges).min() < _LEAST_SOURCE:
         raise DataError(
@@ -117,13 +124,24 @@ def _rows(n: int, split: Split, block_bars: float, name: str, rng: np.random.Gen
             expected=f"at least {_LEAST_SOURCE} bars each",
             hint="take a longer history, or longer validation and test",
         )
-    parts = []
-    for first, last, length in zip(edges[:-1], edges[1:], wanted, strict=True):
-        drawn: list[IntArray] = []
-        while sum(map(len, drawn)) < length:
-            drawn.append(first + stationary_indices(int(last - first), block_bars, 1, rng)[0])
-        parts.append(np.concatenate(drawn)[:length])
-    return np.concatenate(parts)
+    return edges
+
+
+def _rows(
+    first: int, last: int, length: int, block_bars: float, rng: np.random.Generator
+) -> IntArray:
+    """[length] rows of a stretch; all of them before any a second time."""
+    passes = -(-length // (last - first))
+    drawn = [first + _shuffled(last - first, block_bars, rng) for _ in range(passes)]
+    return np.concatenate(drawn)[:length]
+
+
+def _shuffled(n: int, block_bars: float, rng: np.random.Generator) -> IntArray:
+    """[n] every number below n once, in blocks of the circle that begin at random and are mixed."""
+    begins = np.flatnonzero(rng.random(n) < 1.0 / block_bars)
+    turned = np.roll(np.arange(n), -int(begins[0])) if len(begins) else np.arange(n)
+    blocks = np.split(turned, begins[1:] - begins[0]) if len(begins) else [turned]
+    return np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
 
 
 def _signal(n: int, persistence: float, rng: np.random.Generator) -> FloatArray:

@@ -44,6 +44,7 @@ class DirectConfig:
             the next gain alone, or ``features``, all of them.
         forecast_weight: share of the realised gain's surprise (gain less its out-of-fold
             forecast) that is taken off the rewards, in [0, 1]; 0: rewards as realised.
+        horizon: bars whose mean gain the forecast that a policy sees is fitted to.
         folds: blocks in time that the forecast is cross-fitted over.
         embargo: rows around a block that are not fitted on when the block is forecast.
         own_starts: share of the windows that start with a portfolio the policy itself had there;
@@ -71,6 +72,7 @@ class DirectConfig:
     clone_weight: float = 0.0
     market_input: Literal["forecast", "features"] = "forecast"
     forecast_weight: float = 1.0
+    horizon: int = 5
     folds: int = 5
     embargo: int = 5
     own_starts: float = 0.5
@@ -81,7 +83,7 @@ class DirectConfig:
 
     def __post_init__(self) -> None:
         positive(self, "windows", "bars", "learning_rate", "clip")
-        positive(self, "log_interval", "checkpoint_interval")
+        positive(self, "log_interval", "checkpoint_interval", "horizon")
         not_negative(self, "updates", "weight_decay", "feature_noise", "risk_aversion")
         not_negative(self, "clone_weight", "embargo", "evaluate_interval")
         share(self, "tail")
@@ -116,7 +118,14 @@ class DirectConfig:
 
 
 _INTERVALS = ("evaluate_interval", "log_interval", "checkpoint_interval")
-_OF_THE_STAGE = ("updates", "clone_weight", "market_input", "drawdown_limit", *_INTERVALS)
+_OF_THE_STAGE = (
+    "updates",
+    "clone_weight",
+    "market_input",
+    "horizon",
+    "drawdown_limit",
+    *_INTERVALS,
+)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class EvolutionConfig:
             forecast_weight=self.forecast_weight,
             folds=self.folds,
             embargo=self.embargo,
+            horizon=1,
             engine=self.engine,
         )
 

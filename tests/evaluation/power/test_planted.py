@@ -51,6 +51,32 @@ def test_no_row_of_the_history_is_on_both_sides() -> None:
     assert all(len(part) > 200 for part in unique)
 
 
+def test_no_row_is_drawn_twice_while_there_are_others() -> None:
+    """A copy in a block that is forecast would be known from the blocks that are fitted on."""
+    split = Split(253, 3_000, 250, 1_000)
+    drawn = plant(HISTORY, split, 0.0, seed=1).bars.volume
+    known, counts = np.unique(HISTORY.volume, return_counts=True)
+    once = set(known[counts == 1])
+    values, times = np.unique(drawn, return_counts=True)
+    assert len(drawn) < len(HISTORY)
+    assert not once & set(values[times > 1])
+    # blocks of 20 bars: neighbours stay neighbours nineteen times in twenty
+    place = {volume: row for row, volume in enumerate(HISTORY.volume) if volume in once}
+    rows = np.array([place.get(volume, -1) for volume in drawn])
+    steps = np.diff(rows)[(rows[1:] >= 0) & (rows[:-1] >= 0)]
+    assert 0.92 < np.mean(steps == 1) < 0.98
+
+
+def test_no_part_has_a_drift_of_its_own() -> None:
+    """The S&P's year of the validation rose by more than the rest: holding it would be chosen."""
+    split = Split(253, 3_000, 250, 1_000)
+    for seed in range(3):
+        close = plant(HISTORY, split, 0.0, seed=seed).bars.close
+        r = np.split(close[1:] / close[:-1] - 1.0, [3_252, 3_502])
+        for part in r:
+            assert abs(part.mean() / part.std() * np.sqrt(252.0)) < 0.4
+
+
 def test_coefficients_share_blocks_and_signal() -> None:
     split = Split(253, 2_000, 300, 900)
     none, some = (plant(HISTORY, split, c, seed=2) for c in (0.0, 0.1))

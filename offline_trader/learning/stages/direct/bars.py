@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.features import FEATURE_NAMES
 from offline_trader.learning.data import BarReplay
 from offline_trader.learning.stages.direct.market import DirectStep, Log, State
 from offline_trader.simulator import MarketTensor, SimulatorConfig
@@ -28,7 +29,7 @@ from offline_trader.simulator.differentiable import (
     observe,
     portfolio,
 )
-from offline_trader.types import FloatArray, IntArray, PortfolioField
+from offline_trader.types import BoolArray, FloatArray, IntArray, PortfolioField
 
 __all__ = ["BarMarket"]
 
@@ -78,7 +79,15 @@ class BarMarket:
             self.tensor.features[self._bars] if self.features is None else self.features,
             self._gains(),
             np.stack([starts, stops], axis=1).astype(np.int64),
+            self._own if self.features is None else None,
         )
+
+    @property
+    def _own(self) -> BoolArray | None:
+        """[F] features that are not built in, at this bar or at earlier ones; None: no such."""
+        names = self.tensor.layout.features
+        own = np.array([name.partition("@")[0] not in FEATURE_NAMES for name in names])
+        return own if own.any() else None
 
     def _gains(self) -> FloatArray:
         """[R, 2] simple returns to the fill and from it; [R, 1] where the fill is the close."""

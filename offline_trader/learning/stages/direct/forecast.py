@@ -14,7 +14,15 @@ Thirty features of which one tells something hide it from a ridge regression: ea
 share of what the penalty leaves. So the features are also tried scaled by the size of their own
 correlation with the gain, and by its square (marginal regression as the weights of an adaptive
 penalty: Zou 2006; Huang, Ma & Zhang 2008), computed where the regression is fitted. Where all
-features tell a little, plain ridge has the smaller error and is taken.
+features tell a little, plain ridge has the smaller error and is taken. For the same reason a user's
+own features are also tried alone: who brings a signal beside the built-in features knows more of it
+than a penalty that treats all alike (groups with penalties of their own: Boulesteix et al. 2017).
+
+What lasts one bar is seldom worth its costs, and a regression on the next gain finds that first.
+With a ``horizon`` of h bars it is the mean gain of the next h that is regressed: what persists
+keeps its size, what is gone after a bar has the h-th part of it, and weights and penalty are chosen
+by what persists (signals that decay slowly weigh more under costs: Gârleanu & Pedersen 2013). The
+slope of the next gain on the out-of-fold forecast then makes it one of the next gain.
 
 The best of several errors is too good: where nothing can be foretold some penalty wins by luck. So
 the forecast's distance to the mean is shrunk by ``max(0, 1 − 1/t²)``, the positive part of James &
@@ -48,10 +56,12 @@ class Forecast:
         values: [R, G] float64; row t's model has not seen the gains of its block.
         penalties: [G] chosen penalty, per row fitted on and unit variance of a feature.
         powers: [G] chosen power of the correlations by which features were scaled.
+        alone: [G] bool, the user's own features were taken alone.
         r2: [G] out-of-fold share of the gains' variance around their mean that is foretold;
             below 0 where there is nothing to foretell (the mean has not seen its block either),
             0 for gains that do not vary.
-        shrinkage: [G] in [0, 1], what is left of the forecasts' distance to the mean.
+        shrinkage: [G] in [0, 1], what is left of the forecasts' distance to the mean; with a
+            horizon above 1 times the slope of the next gain on them.
         coefficients: [F, G] of raw features, intercept: [G]: the same model fitted on all rows,
             for rows that the log does not hold.
     """
@@ -59,6 +69,7 @@ class Forecast:
     values: FloatArray
     penalties: FloatArray
     powers: FloatArray
+    alone: BoolArray
     r2: FloatArray
     shrinkage: FloatArray
     coefficients: FloatArray
@@ -66,7 +77,11 @@ class Forecast:
 
 
 def fit_forecast(
-    log: Log, folds: int = 5, embargo: int = 5, powers: Sequence[float] = _POWERS
+    log: Log,
+    folds: int = 5,
+    embargo: int = 5,
+    powers: Sequence[float] = _POWERS,
+    horizon: int = 1,
 ) -> Forecast:
     """Cross-fitted ridge forecasts of ``log.gains`` from ``log.features``.
 
@@ -76,31 +91,36 @@ def fit_forecast(
         folds: blocks in time.
         embargo: rows before and after a block that are not fitted on either.
         powers: of the correlations that features are scaled by, the first taken where they tie.
+        horizon: bars whose mean gain is regressed; no row is fitted on whose mean reaches into
+            the block that is forecast.
     """
-    blocks = _blocks(log, folds)
+    blocks, aims = _blocks(log, folds), _mean_ahead(log, horizon)
     x = np.asarray(log.features, dtype=np.float64)
     centre, spread = x.mean(axis=0), x.std(axis=0)
     x = (x - centre) / np.where(spread > 0.0, spread, 1.0)
-    found = np.zeros((len(powers) * len(_PENALTIES), *log.gains.shape))
+    kinds = _Candidates(tuple(powers), None if log.own is None or log.own.all() else log.own)
+    found = np.zeros((kinds.count, *log.gains.shape))
     for block in range(folds):
         inside = blocks == block
         if inside.any():
-            fitted_on = ~inside & ~_near(log.series, inside, embargo)
-            found[:, inside] = _ridge(x[fitted_on], log.gains[fitted_on], x[inside], powers)
-    best = np.square(found - log.gains).mean(axis=1).argmin(axis=0)
+            fitted_on = ~inside & ~_near(log.series, inside, max(embargo, horizon - 1))
+            found[:, inside] = kinds.forecasts(x[fitted_on], aims[fitted_on], x[inside])
+    best = np.square(found - aims).mean(axis=1).argmin(axis=0)
     columns = np.arange(log.gains.shape[1])
     variance, mean = log.gains.var(axis=0), log.gains.mean(axis=0)
     values, means = found[best, :, columns].T, found[-1]  # the last penalty leaves the mean
     pairs = zip((values - means).T, log.gains.T, strict=True)
-    kept = np.array([_shrinkage(*pair) for pair in pairs])
+    kept = np.array([_shrinkage(*pair, scaled=horizon > 1) for pair in pairs])
     values = np.ascontiguousarray(means + kept * (values - means))
     error = np.square(values - log.gains).mean(axis=0)
-    fitted = _coefficients(x, log.gains, powers)[best, :, columns].T * kept
+    fitted = kinds.coefficients(x, aims)[best, :, columns].T * kept
     fitted /= np.where(spread > 0.0, spread, 1.0)[:, None]
+    kind = best // len(_PENALTIES)
     return Forecast(
         values=values,
         penalties=np.array(_PENALTIES)[best % len(_PENALTIES)],
-        powers=np.asarray(powers)[best // len(_PENALTIES)],
+        powers=np.array([*powers, 0.0])[kind],
+        alone=kind == len(powers),
         r2=np.where(variance > 0.0, 1.0 - error / np.maximum(variance, _TINY), 0.0),
         shrinkage=kept,
         coefficients=fitted,
@@ -108,44 +128,76 @@ def fit_forecast(
     )
 
 
-def _shrinkage(forecast: FloatArray, gains: FloatArray) -> float:
-    """``max(0, 1 − 1/t²)`` of the slope of ``gains`` [R] on ``forecast`` [R]; 0 below zero."""
+def _mean_ahead(log: Log, horizon: int) -> FloatArray:
+    """[R, G] mean gain of a row and of those behind it, ``horizon`` in all or what a series has."""
+    if horizon == 1:
+        return log.gains
+    ahead = np.empty_like(log.gains)
+    for first, stop in log.series:
+        sums = np.cumsum(np.pad(log.gains[first:stop], ((1, 0), (0, 0))), axis=0)
+        begin = np.arange(stop - first)
+        end = np.minimum(begin + horizon, stop - first)
+        ahead[first:stop] = (sums[end] - sums[begin]) / (end - begin)[:, None]
+    return ahead
+
+
+def _shrinkage(forecast: FloatArray, gains: FloatArray, *, scaled: bool) -> float:
+    """``max(0, 1 − 1/t²)`` of the slope of ``gains`` [R] on ``forecast`` [R]; 0 below zero.
+
+    ``scaled``: times the slope.
+    """
     x, y = forecast - forecast.mean(), gains - gains.mean()
     power, rows = float(x @ x), len(x)
     if power <= _TINY or rows < 3:
         return 0.0
     slope = float(x @ y) / power
     noise = float(np.square(y - slope * x).sum()) / (rows - 2) / power
-    return 0.0 if slope <= 0.0 else max(0.0, 1.0 - noise / slope**2)
+    kept = 0.0 if slope <= 0.0 else max(0.0, 1.0 - noise / slope**2)
+    return kept * slope if scaled else kept
 
 
-def _ridge(x: FloatArray, gains: FloatArray, at: FloatArray, powers: Sequence[float]) -> FloatArray:
-    """[candidates, rows of ``at``, G] forecasts."""
-    if len(x) < 2:
-        return np.zeros((len(powers) * len(_PENALTIES), len(at), gains.shape[1]))
-    found = _coefficients(x, gains, powers)
-    return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ found)
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """The regressions that are tried: all penalties of the first power, then of the next one, then
+    of the features ``own`` [F] bool alone."""
 
+    powers: tuple[float, ...]
+    own: BoolArray | None
 
-def _coefficients(x: FloatArray, gains: FloatArray, powers: Sequence[float]) -> FloatArray:
-    """[candidates, F, G] coefficients: all penalties of the first power, then of the next one."""
-    centred, gained = x - x.mean(axis=0), gains - gains.mean(axis=0)
-    among, with_gains = centred.T @ centred / len(x), centred.T @ gained / len(x)
-    found = []
-    for power in powers:
-        if power == 0.0:
-            found.append(_penalised(among, with_gains))
-            continue
+    @property
+    def count(self) -> int:
+        return (len(self.powers) + (self.own is not None)) * len(_PENALTIES)
+
+    def forecasts(self, x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
+        """[candidates, rows of ``at``, G]."""
+        if len(x) < 2:
+            return np.zeros((self.count, len(at), gains.shape[1]))
+        found = self.coefficients(x, gains)
+        return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ found)
+
+    def coefficients(self, x: FloatArray, gains: FloatArray) -> FloatArray:
+        """[candidates, F, G]."""
+        centred, gained = x - x.mean(axis=0), gains - gains.mean(axis=0)
+        among, with_gains = centred.T @ centred / len(x), centred.T @ gained / len(x)
         spread = np.sqrt(np.maximum(among.diagonal(), _TINY))
         size = np.abs(with_gains) / spread[:, None]
-        scales = (size / np.maximum(size.max(axis=0), _TINY)) ** power
-        columns = [
-            scale[:, None]
-            * _penalised(scale[:, None] * among * scale, (scale * covariance)[:, None])
-            for scale, covariance in zip(scales.T, with_gains.T, strict=True)
-        ]
-        found.append(np.concatenate(columns, axis=2))
-    return np.concatenate(found)
+        size = size / np.maximum(size.max(axis=0), _TINY)
+        found = []
+        for power in self.powers:
+            if power == 0.0:
+                found.append(_penalised(among, with_gains))
+                continue
+            columns = [
+                scale[:, None]
+                * _penalised(scale[:, None] * among * scale, (scale * covariance)[:, None])
+                for scale, covariance in zip((size**power).T, with_gains.T, strict=True)
+            ]
+            found.append(np.concatenate(columns, axis=2))
+        if self.own is not None:
+            alone = np.zeros_like(found[0])
+            alone[:, self.own] = _penalised(among[np.ix_(self.own, self.own)], with_gains[self.own])
+            found.append(alone)
+        return np.concatenate(found)
 
 
 def _penalised(among: FloatArray, with_gains: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from offline_trader.errors import DataError
 from offline_trader.learning.data import ReplayMarket
-from offline_trader.types import FloatArray, IntArray
+from offline_trader.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["DirectMarket", "DirectStep", "Log", "State"]
 
@@ -29,11 +29,13 @@ class Log:
         gains: [R, G] float64, what a unit of position earned after the decision, realised; G is
             the number of moments at which a bar's price moves a position.
         series: [K, 2] int64, first row of each series and the row behind its last.
+        own: [F] bool, features that a user brought himself; None where nobody knows.
     """
 
     features: NDArray[np.float32]
     gains: FloatArray
     series: IntArray
+    own: BoolArray | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.features)
@@ -45,6 +47,10 @@ class Log:
             good = np.isfinite(getattr(self, name)).all(axis=1)
             if not good.all():
                 raise DataError(f"row {int(np.argmin(good))} of {name} holds a number that is none")
+        if self.own is not None and self.own.shape != self.features.shape[1:]:
+            raise DataError(
+                f"own of shape {self.own.shape}", expected=f"{self.features.shape[1:]}: a feature"
+            )
         if not len(self.series) or (self.series[:, 1] <= self.series[:, 0]).any():
             raise DataError("a log without a series, or a series without rows")
 

@@ -58,7 +58,7 @@ class PositionMarket:
 
     def with_features(self, features: NDArray[np.float32]) -> PositionMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
-        return replace(self, log=replace(self.log, features=features))
+        return replace(self, log=replace(self.log, features=features, own=None))
 
     def replayed(self) -> PositionReplay:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""

@@ -84,7 +84,9 @@ class LogJudge:
 
     def __init__(self, learner: Learner, market: DirectMarket, config: DirectConfig) -> None:
         gains = torch.from_numpy(market.log.gains.copy())
-        self.forecast = fit_forecast(market.log, config.folds, config.embargo)
+        # what a policy sees is to last; a control variate alone is of the next gain
+        horizon = config.horizon if config.market_input == "forecast" else 1
+        self.forecast = fit_forecast(market.log, config.folds, config.embargo, horizon=horizon)
         expected = torch.from_numpy(self.forecast.values.copy())
         self.surprises = (gains - expected) * config.forecast_weight
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())

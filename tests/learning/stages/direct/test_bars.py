@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_the_rows_are_the_simulators_bars(fill: Any) -> None:
         growth, state = growth + float(step.rewards), step.state
     assert growth == pytest.approx(expected.log_growth[0], rel=1e-9)
     assert float(state[3]) == pytest.approx(expected.final_equity[0], rel=1e-12)
+
+
+def test_the_log_tells_a_user_s_own_features() -> None:
+    tensor = signal_tensor(60)
+    columns = ObservationLayout(("return_1@3", "mine"), "test")
+    market = BarMarket(replace(tensor, layout=columns))
+    assert market.log.own is not None
+    assert market.log.own.tolist() == [False, True]
+    assert market.with_features(tensor.features[:118, :1]).log.own is None
+    built_in = ObservationLayout(("return_1", "gap"), "test")
+    assert BarMarket(replace(tensor, layout=built_in)).log.own is None
 
 
 @pytest.mark.parametrize("fill", ["next_open", "close"])

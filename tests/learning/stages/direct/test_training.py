@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.signal import lfilter
 
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError
 from offline_trader.evaluation.known_optimum import get_market, make_dataset, score_policy
@@ -25,6 +26,7 @@ from offline_trader.learning.stages.direct import (
     objective,
     train_direct,
 )
+from offline_trader.learning.stages.direct import forecast as forecasts
 from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
 from offline_trader.pipeline.phases import _canonical
 
@@ -147,13 +149,18 @@ def test_the_model_of_all_rows_gives_the_forecast_in_use() -> None:
     assert used.std() == pytest.approx(found.values.std(), rel=0.05)
 
 
-def test_a_row_s_forecast_has_not_seen_its_block() -> None:
+@pytest.mark.parametrize("horizon", [1, 6])
+def test_a_row_s_forecast_has_not_seen_its_block(
+    horizon: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecasts, "_PENALTIES", (0.03, np.inf))  # the block may choose, too
     market = signal_market(seed=2)
-    before = fit_forecast(market.log, folds=5, embargo=3)
+    before = fit_forecast(market.log, folds=5, embargo=3, horizon=horizon)
     gains = market.log.gains.copy()
     block = slice(200 + 40, 200 + 80)  # second series, second fifth
-    gains[block] += 5.0
-    after = fit_forecast(Log(market.log.features, gains, market.log.series), folds=5, embargo=3)
+    gains[block] += 0.5
+    changed = Log(market.log.features, gains, market.log.series)
+    after = fit_forecast(changed, folds=5, embargo=3, horizon=horizon)
     assert before.penalties == after.penalties
     inside = np.tile(np.repeat(np.arange(5), 40), 4) == 1
     # the one thing that all rows decide together is how far the forecasts are shrunk
@@ -179,6 +186,59 @@ def test_the_forecast_is_the_ridge_regression_of_scikit_learn() -> None:
     expected = mean + found.shrinkage[0] * (model.predict(scaled[inside]) - mean)
     np.testing.assert_allclose(found.values[inside, 0], expected, rtol=1e-9)
     assert found.r2[0] > 0.1
+
+
+def lasting_and_passing(n: int, strength: float, seed: int = 0) -> Log:
+    """Feature 0 has an AR(1) coefficient of .95, feature 1 none; both tell the same of a gain."""
+    rng = np.random.default_rng(seed)
+    lasting = lfilter([np.sqrt(1.0 - 0.95**2)], [1.0, -0.95], rng.standard_normal(n))
+    x = np.stack([lasting, rng.standard_normal(n)], axis=1).astype(np.float32)
+    gains = strength * x.sum(axis=1, keepdims=True) + rng.standard_normal((n, 1))
+    return Log(x, gains, series_of(n, 1))
+
+
+def test_a_longer_horizon_weighs_what_lasts() -> None:
+    """Of the mean of five gains a feature that lasts one bar tells a fifth; and what is said is
+    said of one gain."""
+    log = lasting_and_passing(100_000, 0.2)
+    one, five = (fit_forecast(log, horizon=h, powers=(0.0,)) for h in (1, 5))
+    lasting, passing = one.coefficients[:, 0]
+    assert passing == pytest.approx(lasting, rel=0.05)
+    lasting, passing = five.coefficients[:, 0]
+    expected = 0.2 / np.mean(0.95 ** np.arange(5))
+    assert passing / lasting == pytest.approx(expected, rel=0.15)
+    slope = stats.linregress(five.values[:, 0], log.gains[:, 0]).slope
+    assert slope == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_mean_ahead_ends_with_its_series() -> None:
+    gains = np.arange(8.0)[:, None]
+    log = Log(np.zeros((8, 1), np.float32), gains, np.array([[0, 5], [5, 8]]))
+    expected = [1.0, 2.0, 3.0, 3.5, 4.0, 6.0, 6.5, 7.0]
+    np.testing.assert_allclose(forecasts._mean_ahead(log, 3)[:, 0], expected)
+    assert forecasts._mean_ahead(log, 1) is log.gains
+
+
+def test_a_user_s_own_feature_is_tried_alone() -> None:
+    """A weak signal among thirty others: alone it is found more often, and what all features tell
+    is not given up for an own one that tells nothing."""
+    found: dict[str, list[float]] = {"unnamed": [], "own": []}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((3_000, 33)).astype(np.float32)
+        gains = (0.05 * x[:, 0] + rng.standard_normal(3_000))[:, None]
+        for name, own in (("unnamed", None), ("own", np.arange(33) < 1)):
+            fitted = fit_forecast(Log(x, gains, series_of(3_000, 1), own))
+            foretold = (x @ fitted.coefficients)[:, 0]
+            right = np.corrcoef(foretold, x[:, 0])[0, 1] if foretold.std() > 0.0 else 0.0
+            found[name].append(float(right))
+    assert np.mean(found["own"]) > np.mean(found["unnamed"]) + 0.1
+    strong = (0.5 * x[:, 1] + rng.standard_normal(3_000))[:, None]
+    fitted = fit_forecast(Log(x, strong, series_of(3_000, 1), np.arange(33) < 1))
+    assert not fitted.alone[0]
+    assert fitted.coefficients[1, 0] == pytest.approx(0.5, abs=0.06)
+    with pytest.raises(DataError, match="own of shape"):
+        Log(x, strong, series_of(3_000, 1), np.arange(5) < 1)
 
 
 def test_one_feature_that_tells_something_is_found_among_many_that_do_not() -> None:
