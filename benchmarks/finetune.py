@@ -4,8 +4,8 @@ M1 is a decaying signal with quadratic costs, M3 mean reversion with proportiona
 100 is the best policy, 0 the empty portfolio. A warm start, the default chain of ``pretrain`` or
 its clone alone, is made of the wide dataset; SAC goes on from it on 8 lanes, 64,000 environment
 steps with an update each. Rewards are realised ones, stored without what no forecast of the gains
-could foretell, or *expected* ones, as they are. The entropy that SAC aims at is high for 20,000
-steps, which quadratic costs ask for, and goes down in the next 10,000, as proportional ones ask
+could foretell, or *expected* ones, as they are. The entropy that SAC aims at is high for half of
+the steps, which quadratic costs ask for, and goes down in the next tenth, as proportional ones ask
 for; validation chooses. It is by rewards on lanes of its own, the same for every policy of a
 training; scores are of fresh lanes, the same for the warm start, the last policy and the kept one.
 The settings are the same for both markets.
@@ -42,9 +42,9 @@ ONLINE: dict[str, Any] = {
     "forecast_weight": 1.0,
     "target_entropy": -1.0,
     "final_target_entropy": -6.0,
-    "entropy_hold": 0.3125,
-    "entropy_decay": 0.15625,
-    "rate_decay": 0.5,
+    "entropy_hold": 0.5,
+    "entropy_decay": 0.1,
+    "rate_decay": 0.3,
     "evaluate_interval": 2_000,
     "log_interval": 64_000,
 }
@@ -209,7 +209,9 @@ def _validation(name: str, seed: int, realised: bool) -> Callable[[Any], Any]:
 def found_of(cache: Finished, warm: str, name: str, seed: int, rewards: str) -> dict[str, Any]:
     """The run's scores, made now in a process of its own if they are not there."""
     start = WARM_STARTS.get(warm, (warm,))
-    named = [start, name, seed, rewards, LEARNER, ONLINE, VALIDATION, LANES, "curve"]
+    online = {key: ONLINE[key] for key in ("steps", "evaluate_interval")}
+    online = online if warm == PEER else ONLINE
+    named = [start, name, seed, rewards, LEARNER, online, VALIDATION, LANES, "curve"]
     run = partial(own_process, "finetune", warm, name, seed, rewards)
     return cast("dict[str, Any]", cache.get(named, run))
 
