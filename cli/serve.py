@@ -143,8 +143,8 @@ def command(
         logs.mkdir(parents=True, exist_ok=True)
     opened = open_store(store or logs / LOGS_FILE)
     with ExitStack() as held:
-        held.callback(opened.close)
         commits, desks = Commits(opened), {}
+        held.callback(commits.close)
         catalog, book = Catalog(policy, models), open_book(opened, plan.book)
         for name in instrument:
             held.enter_context(opened.held(name))

@@ -8,10 +8,11 @@ cut off at the end leave a chain that is whole but shorter: keep the last hash e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offline_trader.codec import parse_json
 from offline_trader.errors import DataError
@@ -19,6 +20,9 @@ from offline_trader.hashing import bytes_sha256
 from offline_trader.serving.places import open_store
 from offline_trader.serving.row_text import json_text
 from offline_trader.serving.store import Row, Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["AuditLog", "Commits", "Entry"]
 
@@ -52,7 +56,7 @@ class _Staged(NamedTuple):
 
 
 class Commits:
-    """What the logs of a store have staged, and its way to the disk.
+    """What the logs of a store have staged, and its way to the disk. One thread stages.
 
     Attributes:
         store: that is written.
@@ -63,24 +67,88 @@ class Commits:
         self.store = store
         self.failures = 0
         self._staged: list[_Staged] = []
+        self._writer: ThreadPoolExecutor | None = None
+        self._under_way: Future[None] | None = None
 
     def add(self, log: AuditLog, number: int, kind: str, content: Mapping[str, Any]) -> None:
         """To be written with the next batch; the chain is continued then."""
         self._staged.append(_Staged(log, number, kind, content))
 
     def write(self) -> None:
-        """Everything that was staged, in one transaction.
+        """Everything that was staged, in one transaction; returns once it is on disk.
 
         Raises:
-            DataError: it cannot be written; nothing of it is, nor will be.
+            DataError: it cannot be written, or a batch that :meth:`start` sent off could not;
+                nothing of what was staged is on disk, nor will be.
         """
-        staged, self._staged = self._staged, []
-        if not staged and not self.store.begun:
+        with self._lost_on_failure():
+            self._settle()
+            rows = self._taken()
+            if rows or self.store.begun:
+                self.store.write(rows)
+
+    def start(self, ended: Callable[[], None] | None = None) -> None:
+        """As :meth:`write`, in another thread: what is staged meanwhile goes with the next batch.
+
+        A batch is sent off when the one before is on disk. :meth:`write` waits for it. A store
+        whose transaction is more than its rows (:attr:`Store.apart`) is written at once.
+
+        Args:
+            ended: called, in that thread, when the batch is on disk, or lost, which
+                :meth:`settle` tells.
+
+        Raises:
+            DataError: as :meth:`write`.
+        """
+        if not self.store.apart:
+            self.write()
+            if ended is not None:
+                ended()
             return
+        with self._lost_on_failure():
+            self._settle()
+            rows = self._taken()
+        if self._writer is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._writer = ThreadPoolExecutor(1, "audit log")
+        self._under_way = self._writer.submit(self.store.write, rows)
+        if ended is not None:
+            self._under_way.add_done_callback(lambda _: ended())
+
+    def settle(self) -> None:
+        """What :meth:`start` sent off is on disk.
+
+        Raises:
+            DataError: it is not, and what was staged since is lost with it.
+        """
+        with self._lost_on_failure():
+            self._settle()
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        if self._writer is not None:
+            self._writer.shutdown()
+        self.store.close()
+
+    def _settle(self) -> None:
+        if self._under_way is not None:
+            error = self._under_way.exception()
+            self._under_way = None
+            if error is not None:
+                raise error
+
+    def _taken(self) -> list[Row]:
+        staged, self._staged = self._staged, []
+        return [each.log.chained(each.number, *each[2:]) for each in staged]
+
+    @contextmanager
+    def _lost_on_failure(self) -> Iterator[None]:
         try:
-            self.store.write([each.log.chained(each.number, *each[2:]) for each in staged])
-        except BaseException:
+            yield
+        except BaseException:  # what was staged since would continue rows that are not there
             self.failures += 1
+            self._staged.clear()
             raise
 
 
@@ -199,7 +267,7 @@ class AuditLog:
 
     def close(self) -> None:
         """No more rows in any log of the store."""
-        self.store.close()
+        self.commits.close()
 
     def _content(self, row: Row) -> Mapping[str, Any]:
         try:

@@ -350,6 +350,16 @@ class Desk:
         """
         self._rows.commit()
 
+    def start_commit(self) -> None:
+        """What was decided is on its way to the disk, and the next bar can be decided on meanwhile.
+
+        Nothing of it may leave before :meth:`commit` returned, which waits for it.
+
+        Raises:
+            RiskHalt: as :meth:`commit`, of what was sent off before.
+        """
+        self._rows.start_commit()
+
     def stop(self, error: DataError) -> RiskHalt:
         """The log cannot be written: no order until the desk is opened anew."""
         return self._rows.stop(error)

@@ -67,6 +67,17 @@ class DeskWriter:
         except DataError as error:
             raise self.stop(error) from error
 
+    def start_commit(self) -> None:
+        """What was staged is on its way to the disk; :meth:`commit` waits for it.
+
+        Raises:
+            RiskHalt: what was sent off before is not on disk.
+        """
+        try:
+            self._log.commits.start()
+        except DataError as error:
+            raise self.stop(error) from error
+
     def stop(self, error: DataError) -> RiskHalt:
         """The log cannot be written: no order until the desk is opened anew."""
         self.broken = f"the audit log cannot be written: {error.found}"

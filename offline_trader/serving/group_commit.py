@@ -1,25 +1,39 @@
 """Group commit: the decisions that a server makes at once reach the disk at once.
 
-The handlers of an event loop that are ready run one after the other, each stages its rows and waits
-here; then the store is written once for all of them, and all are answered. Under load a batch is
-what arrived while the one before was written, so the disk's synchronisation is shared by as many
-as wait for it, and a lone request waits for nobody.
+The requests that are ready run one after the other, each stages its rows and says what is to happen
+when they are on disk; then the store is written once for all of them, and all are answered. While
+the disk works for several, the next ones are decided, and share the next synchronisation. A lone
+request is written at once, without another thread, and waits for nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from offline_trader.errors import DataError
+from offline_trader.errors import DataError, RiskHalt
 from offline_trader.serving.audit_log import Commits
 from offline_trader.serving.desk import Desk
 
-__all__ = ["GroupCommit"]
+__all__ = ["GroupCommit", "WhenDurable"]
+
+WhenDurable = Callable[[RiskHalt | None], None]
+"""What is to happen when rows are on disk; or why they are not, and nothing may be ordered."""
+_LOG = logging.getLogger("offline_trader.serving")
+
+
+class _Waiting(NamedTuple):
+    """Who waits, and how many batches were lost when its rows were staged."""
+
+    then: WhenDurable
+    failures: int
 
 
 class GroupCommit:
-    """Of desks whose logs are in one store.
+    """Of desks whose logs are in one store; on the thread of an event loop.
 
     Args:
         desks: all that stage rows for the store.
@@ -27,34 +41,61 @@ class GroupCommit:
 
     def __init__(self, commits: Commits, desks: Sequence[Desk]) -> None:
         self._commits, self._desks = commits, desks
-        self._waiting: list[asyncio.Future[None]] = []
-        self._failures = commits.failures
+        self._waiting: list[_Waiting] = []
+        self._busy = False
 
-    async def durable(self) -> None:
-        """Returns once everything that was staged until now is on disk.
+    def when_durable(self, then: WhenDurable) -> None:
+        """Calls ``then`` once everything that was staged until now is on disk, or lost.
 
-        Raises:
-            RiskHalt: it is not; no desk of the store orders anything until it is opened anew.
+        If it is lost, no desk of the store orders anything until it is opened anew.
         """
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            self._failures = self._commits.failures
-            loop.call_soon(self._write)
-        written: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(written)
-        await written
+        self._waiting.append(_Waiting(then, self._commits.failures))
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
         begun, self._waiting = self._waiting, []
-        waiting = [each for each in begun if not each.done()]  # a client that has gone does not
+        loop = asyncio.get_running_loop()
         try:
+            if len(begun) > 1:
+                self._commits.start(partial(_soon, loop, partial(self._ended, begun)))
+                return
             self._commits.write()
-            if self._commits.failures != self._failures:  # somebody wrote in between, and could not
-                raise DataError("rows were lost", expected="a store that can be written")
         except DataError as error:
-            halts = [desk.stop(error) for desk in self._desks]
-            for each in waiting:
-                each.set_exception(halts[0])
-        else:
-            for each in waiting:
-                each.set_result(None)
+            self._stop(error)
+        self._answer(begun)
+
+    def _ended(self, begun: Sequence[_Waiting]) -> None:
+        try:
+            self._commits.settle()
+        except DataError as error:
+            self._stop(error)
+        self._answer(begun)
+
+    def _answer(self, begun: Sequence[_Waiting]) -> None:
+        failures, halt = self._commits.failures, None
+        self._busy = bool(self._waiting)
+        if self._busy:
+            asyncio.get_running_loop().call_soon(self._write)
+        for each in begun:
+            if each.failures != failures and halt is None:  # whoever wrote, and could not
+                lost = "rows were lost"
+                halt = self._stop(DataError(lost, expected="a store that can be written"))
+            try:
+                each.then(halt if each.failures != failures else None)
+            except Exception:  # the others wait, too
+                _LOG.exception("a request failed")
+
+    def _stop(self, error: DataError) -> RiskHalt:
+        """No order until the desks are opened anew; the first reason stays."""
+        for desk in self._desks:
+            if not desk.broken:
+                desk.stop(error)
+        return RiskHalt(self._desks[0].broken, expected=error.expected, hint=error.hint)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """From another thread; a loop that has ended answers nobody."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)

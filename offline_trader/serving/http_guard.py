@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +23,20 @@ if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Direct", "Guard", "refusal"]
+__all__ = ["Direct", "Guard", "Told", "begin", "content_of", "other_type", "refusal"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
+_SHAPES = "what /openapi.json says"
 _OURS = "the server made a mistake; its log says which"
 _LOG = logging.getLogger("offline_trader.serving")
 
 
-Direct = Callable[[bytes], Awaitable[tuple[int, dict[str, Any]]]]
-"""Status and JSON object for the body of a request."""
+Told = Callable[[int, Mapping[str, Any]], None]
+"""Takes status and JSON object of an answer; called once."""
+Direct = Callable[[bytes, Told], None]
+"""Begins to answer a request of this body, on the event loop's thread."""
+Refusal = tuple[int, dict[str, Any]]
+"""Status and JSON object of a request that is not let through."""
 
 
 class Guard:
@@ -66,11 +72,15 @@ class Guard:
         app.add_exception_handler(RequestValidationError, _misshapen)
         app.add_exception_handler(HTTPException, _unanswered)
 
+    def direct(self, scope: Scope) -> Direct | None:
+        """What answers a request that needs no route; None: it needs one."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return None
+        return self._direct.get(scope["path"])
+
     async def answered(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Whether it was a request that needs no route, which then has its answer."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return False
-        direct = self._direct.get(scope["path"])
+        direct = self.direct(scope)
         if direct is None:
             return False
         await self.pass_on(partial(_answer, direct), scope, receive, send)
@@ -78,30 +88,29 @@ class Guard:
 
     async def pass_on(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer of ``app``, or why there is none."""
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await refusal(scope, receive, send)
+        refused = self.refusal(scope)
+        if refused is not None:
+            await _send(send, *content_of(*refused))
             return
         try:
             await app(scope, receive, send)
-        except Exception:
-            _LOG.exception("a request failed")
-            failed = _error(500, _OURS)
-            await failed(scope, receive, send)
+        except Exception as error:
+            await _send(send, *content_of(*refusal(error)))
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Why a request is not let through; each is asked about once. None: it is."""
         if not self._has_credit():
-            return _error(429, "too many requests")
+            return 429, _error("too many requests")
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if self._expected and scope["path"] not in self._open:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, self._expected):
-                return _error(401, "no valid token", expected="Authorization: Bearer TOKEN")
+                return 401, _error("no valid token", expected="Authorization: Bearer TOKEN")
         length = headers.get(b"content-length")
         if scope["method"] == "POST" and (length is None or not length.isdigit()):
-            return _error(411, "a body without a stated length")
+            return 411, _error("a body without a stated length")
         if length is not None and length.isdigit() and int(length) > self._limits.body_bytes:
-            return _error(413, f"a body of more than {self._limits.body_bytes:,} bytes")
+            return 413, _error(f"a body of more than {self._limits.body_bytes:,} bytes")
         return None
 
     def _has_credit(self) -> bool:
@@ -129,11 +138,9 @@ class _Guarded:
 
 
 async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) -> None:
-    kind = dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower()
-    if kind != b"application/json":  # of which no other site's page can send a request unasked
-        found = f"a body of type {kind.decode('latin-1') or 'none'!r}"
-        refused = _error(422, found, expected="Content-Type: application/json")
-        await refused(scope, receive, send)
+    refused = other_type(scope)
+    if refused is not None:
+        await _send(send, *content_of(*refused))
         return
     body, more = b"", True
     while more:
@@ -142,13 +149,49 @@ async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) ->
             return
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+    def told(status: int, content: bytes) -> None:
+        if not answer.done():  # or whoever asked has gone
+            answer.set_result((status, content))
+
+    begin(direct, body, told)
+    await _send(send, *await answer)
+
+
+def other_type(scope: Scope) -> Refusal | None:
+    """Why a body that is not JSON is refused: another site's page can send such ones unasked."""
+    kind = dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind == b"application/json":
+        return None
+    found = f"a body of type {kind.decode('latin-1') or 'none'!r}"
+    return 422, _error(found, expected="Content-Type: application/json")
+
+
+def begin(direct: Direct, body: bytes, told: Callable[[int, bytes], None]) -> None:
+    """Begin to answer; ``told`` is called once, with status and JSON text, now or later."""
+
+    def done(status: int, found: Mapping[str, Any]) -> None:
+        told(*content_of(status, found))
+
     try:
-        status, told = await direct(body)
+        direct(body, done)
     except ValidationError as error:
-        status, told = 422, _first_mistake(error.errors(include_url=False, include_input=False))
-    except OfflineTraderError as error:
-        status, told = refusal(error)
-    content = json_text(told).encode()
+        done(422, _first_mistake(error.errors(include_url=False, include_input=False)))
+    except Exception as error:
+        done(*refusal(error))
+
+
+def content_of(status: int, found: Mapping[str, Any]) -> tuple[int, bytes]:
+    """Status and JSON text of an answer."""
+    try:
+        return status, json_text(found).encode()
+    except (TypeError, ValueError):
+        _LOG.exception("an answer has no JSON form")
+        return 500, json_text(_error(_OURS)).encode()
+
+
+async def _send(send: Send, status: int, content: bytes) -> None:
     head = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
@@ -160,39 +203,37 @@ async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) ->
 def _first_mistake(errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = errors[0]
     place = ".".join(map(str, ("body", *first["loc"])))
-    found = f"{place}: {first['msg']}"
-    return {"error": {"found": found, "expected": "what /openapi.json says", "hint": ""}}
+    return _error(f"{place}: {first['msg']}", expected=_SHAPES)
 
 
-def _error(status: int, found: str, *, expected: str = "", hint: str = "") -> JSONResponse:
-    from fastapi.responses import JSONResponse
-
-    return JSONResponse(
-        {"error": {"found": found, "expected": expected, "hint": hint}}, status_code=status
-    )
+def _error(found: str, *, expected: str = "", hint: str = "") -> dict[str, Any]:
+    return {"error": {"found": found, "expected": expected, "hint": hint}}
 
 
-def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+def refusal(error: Exception) -> Refusal:
     """Status and JSON of a request that was refused, or at which the server made a mistake."""
     if not isinstance(error, OfflineTraderError):
         _LOG.error("a request failed", exc_info=error)
-        return 500, {"error": {"found": _OURS, "expected": "", "hint": ""}}
-    told = {"found": error.found, "expected": error.expected, "hint": error.hint}
-    return 503 if isinstance(error, RiskHalt) else 422, {"error": told}
+        return 500, _error(_OURS)
+    told = _error(error.found, expected=error.expected, hint=error.hint)
+    return 503 if isinstance(error, RiskHalt) else 422, told
 
 
 async def _refused(request: Request, error: OfflineTraderError) -> JSONResponse:
-    from fastapi.responses import JSONResponse
-
-    status, told = refusal(error)
-    return JSONResponse(told, status_code=status)
+    return _response(*refusal(error))
 
 
 async def _misshapen(request: Request, error: RequestValidationError) -> JSONResponse:
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    return _error(422, f"{place}: {first['msg']}", expected="what /openapi.json says")
+    return _response(422, _error(f"{place}: {first['msg']}", expected=_SHAPES))
 
 
 async def _unanswered(request: Request, error: HTTPException) -> JSONResponse:
-    return _error(error.status_code, str(error.detail), expected="what /openapi.json says")
+    return _response(error.status_code, _error(str(error.detail), expected=_SHAPES))
+
+
+def _response(status: int, told: dict[str, Any]) -> JSONResponse:
+    from fastapi.responses import JSONResponse
+
+    return JSONResponse(told, status_code=status)

@@ -54,7 +54,7 @@ class BarBody(_Body):
     low: _Number
     close: _Number
     volume: _Number = 0.0
-    signals: dict[str, _Number | None] = {}
+    signals: Annotated[dict[str, _Number | None], Field(default_factory=dict)]
 
     def bar(self) -> Bar:
         """The bar.

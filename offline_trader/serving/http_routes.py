@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from offline_trader import __version__
@@ -18,7 +19,7 @@ from offline_trader.errors import ConfigError, RiskHalt
 from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.group_commit import GroupCommit
-from offline_trader.serving.http_guard import Direct, refusal
+from offline_trader.serving.http_guard import Direct, Told, refusal
 from offline_trader.serving.http_messages import (
     BatchBody,
     DecideBody,
@@ -71,6 +72,10 @@ class _Asked:
         """The answer's JSON."""
         shown = [told(answer) for answer, _ in self.answers]
         return {"instrument": self.name, "model_sha256": self.model_sha256, "answers": shown}
+
+    def answer(self) -> tuple[int, dict[str, Any]]:
+        """Its status and JSON, or those of why there is none."""
+        return (200, self.told()) if self.problem is None else refusal(self.problem)
 
 
 class Routes:
@@ -183,7 +188,7 @@ class Routes:
         A bar that is refused ends the request; the decisions before it are in the log.
         """
         asked = self._ask(body)
-        await self._settle([asked])
+        await self._settled([asked])
         if asked.problem is not None:
             raise asked.problem
         return asked.told()
@@ -191,21 +196,20 @@ class Routes:
     async def decide_batch(self, body: BatchBody) -> dict[str, Any]:
         """Several requests at once, which reach the disk together; each is answered or refused."""
         asked = [self._ask(each) for each in body.requests]
-        await self._settle(asked)
-        shown = [
-            each.told() if each.problem is None else refusal(each.problem)[1] for each in asked
-        ]
-        return {"results": shown}
+        await self._settled(asked)
+        return _told_batch(asked)
 
     @property
     def direct(self) -> dict[str, Direct]:
         """The requests whose answers are waited for; the routes of the same name describe them."""
 
-        async def decide(body: bytes) -> tuple[int, dict[str, Any]]:
-            return 200, await self.decide(DecideBody.model_validate_json(body))
+        def decide(body: bytes, told: Told) -> None:
+            asked = self._ask(DecideBody.model_validate_json(body))
+            self._settle([asked], lambda: told(*asked.answer()))
 
-        async def batch(body: bytes) -> tuple[int, dict[str, Any]]:
-            return 200, await self.decide_batch(BatchBody.model_validate_json(body))
+        def batch(body: bytes, told: Told) -> None:
+            asked = [self._ask(each) for each in BatchBody.model_validate_json(body).requests]
+            self._settle(asked, lambda: told(200, _told_batch(asked)))
 
         return {"/v1/decide": decide, "/v1/decide/batch": batch}
 
@@ -225,17 +229,38 @@ class Routes:
             asked.problem = error
         return asked
 
-    async def _settle(self, asked: Sequence[_Asked]) -> None:
-        """Returns once everything is on disk, and counts it."""
-        for key in {id(each.desk.log.commits) for each in asked if each.desk is not None}:
-            try:
-                await self._commits[key].durable()
-            except RiskHalt as halt:  # nothing of it may be acted upon
-                for each in asked:
-                    if each.desk is not None and id(each.desk.log.commits) == key:
-                        each.problem, each.answers = halt, []
-        for each in asked:
-            self._count(each)
+    async def _settled(self, asked: Sequence[_Asked]) -> None:
+        """Returns once everything is on disk, and counted."""
+        done = asyncio.get_running_loop().create_future()
+        self._settle(asked, lambda: None if done.done() else done.set_result(None))
+        await done
+
+    def _settle(self, asked: Sequence[_Asked], then: Callable[[], None]) -> None:
+        """Calls ``then`` once everything is on disk, and counted."""
+        stores = {id(each.desk.log.commits) for each in asked if each.desk is not None}
+        waited = set(stores)
+
+        def durable(store: int, halt: RiskHalt | None) -> None:
+            waited.discard(store)
+            for each in asked if halt is not None else ():
+                if each.desk is not None and id(each.desk.log.commits) == store:
+                    each.problem, each.answers = halt, []  # nothing of it may be acted upon
+            if not waited:
+                self._finish(asked, then)
+
+        for store in stores:
+            self._commits[store].when_durable(partial(durable, store))
+        if not stores:
+            self._finish(asked, then)
+
+    def _finish(self, asked: Sequence[_Asked], then: Callable[[], None]) -> None:
+        try:
+            for each in asked:
+                self._count(each)
+        except Exception as error:  # it is answered, too
+            for each in asked:
+                each.problem = error
+        then()
 
     def _count(self, asked: _Asked) -> None:
         if asked.desk is None:
@@ -276,6 +301,10 @@ class Routes:
                 expected=f"one of {', '.join(self._desks)}",
             )
         return name, self._desks[name]
+
+
+def _told_batch(asked: Sequence[_Asked]) -> dict[str, Any]:
+    return {"results": [each.answer()[1] for each in asked]}
 
 
 def _swapped(name: str, desk: Desk, found: Comparison) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,7 @@ def guarded_app(
         lifespan=lifespan,
     )
     guard.around(app)
+    app.state.guard = guard
     return app
 
 
@@ -132,8 +134,8 @@ def run_app(
     import uvicorn
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches Nagle's algorithm off on sockets that name their protocol only: with it every
-    # answer, whose head and body are written apart, waits for the client's delayed acknowledgement.
+    # asyncio switches Nagle's algorithm off on sockets that name their protocol only: with it an
+    # answer whose head and body are written apart waits for the client's delayed acknowledgement.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as place:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -142,7 +144,7 @@ def run_app(
             settings = uvicorn.Config(
                 app,
                 log_level="warning",
-                http=_http(),
+                http=_http(app.state.guard),
                 ws="none",
                 proxy_headers=False,  # who asks is told by the token alone
                 server_header=False,
@@ -164,10 +166,10 @@ def run_app(
         uvicorn.Server(settings).run(sockets=[place])
 
 
-def _http() -> Any:
+def _http(guard: Guard) -> Any:
     """The parser of requests: httptools' where it is installed, uvicorn's own in Python else."""
     try:
-        from offline_trader.serving.http_head import BoundedHead
+        from offline_trader.serving.http_direct import DirectAnswers
     except ImportError:
         return "h11"
-    return BoundedHead
+    return partial(DirectAnswers, guard=guard)

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -33,6 +34,9 @@ CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON log
 CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON log
     BEGIN SELECT RAISE(ABORT, 'an audit log is only appended to'); END;
 """
+_VALUES = "(?, ?, ?, ?, ?)"
+_ONE_STATEMENT = 64
+"""Rows that are one statement: other threads go on while it runs, in one go from start to end."""
 
 
 class Row(NamedTuple):
@@ -65,6 +69,10 @@ class Store(Protocol):
     @property
     def begun(self) -> bool:
         """A transaction waits for :meth:`write`, even without rows."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether :meth:`write` may run in a thread while the next rows are made."""
 
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, on disk, or none. A number that its log has already is an error."""
@@ -110,7 +118,9 @@ class SqliteStore:
         self.path = Path(path)
         self.place = str(path)
         with self._told():
-            self._store = sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
+            self._store = sqlite3.connect(
+                self.path, isolation_level=None, timeout=10.0, check_same_thread=False
+            )
             self._store.execute("PRAGMA journal_mode = WAL")
             self._store.execute("PRAGMA synchronous = FULL")
             self._store.executescript(_TABLE)
@@ -120,6 +130,11 @@ class SqliteStore:
     def begun(self) -> bool:
         """Never: nothing is shared between processes but the file."""
         return False
+
+    @property
+    def apart(self) -> bool:
+        """Where this SQLite locks its connections by itself."""
+        return sqlite3.threadsafety == 3
 
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, on disk, or none."""
@@ -132,7 +147,7 @@ class SqliteStore:
         self._require_there()
         with self._told(), self._transaction():
             row = make(*self._last(desk))
-            self._store.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?)", row)
+            self._store.execute(f"INSERT INTO log VALUES {_VALUES}", row)
         return row
 
     def last(self, desk: str) -> tuple[int, str]:
@@ -171,8 +186,12 @@ class SqliteStore:
 
     def _write(self, rows: Sequence[Row]) -> None:
         try:
+            if 0 < len(rows) <= _ONE_STATEMENT:  # a transaction by itself, on disk when it returns
+                values = ", ".join([_VALUES] * len(rows))
+                self._store.execute(f"INSERT INTO log VALUES {values}", [*chain(*rows)])
+                return
             with self._transaction():
-                self._store.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
+                self._store.executemany(f"INSERT INTO log VALUES {_VALUES}", rows)
         except sqlite3.IntegrityError as error:
             raise DataError(
                 f"somebody else writes to a log in {self.place}", expected="one desk a log"
