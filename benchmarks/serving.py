@@ -1,8 +1,10 @@
 """What a decision costs over HTTP, with features, risk gate and durable audit log.
 
 Beside it, in the same alternating rounds and on the same core, a FastAPI and onnxruntime service
-that does nothing else (`benchmarks.bare_service`). Each server has one core, the clients have
-the others. Then models are swapped under load, and the desk is timed without HTTP.
+that does nothing else (`benchmarks.bare_service`); and, to tell what the disk takes, our server
+with its log in memory, and plain synchronisations of a file on the same disk. Each server has one
+core, the clients have the others. Then models are swapped under load, and the desk is timed
+without HTTP, on all cores.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.disk_sync import COMMIT_BYTES, synchronised
 from benchmarks.loopback import HOST, Load, Peer, connected, drive, post, python, started
 from benchmarks.record import Figure, publish
 from benchmarks.session import HISTORY, model_file
@@ -33,6 +38,8 @@ from offline_trader.simulator import SimulatorConfig
 
 RATIO, SHARE, IN_PROCESS_US = 1.5, 0.6, 150.0
 CLIENTS = 32
+OURS, IN_MEMORY, BARE = "ours", "ours, log in memory", "bare"
+MEMORY = Path("/dev/shm")
 LIMITS = RiskLimits(max_price_age_s=1e12, max_orders_per_day=1e9, max_drawdown=1.0)
 SETTINGS = {
     "limits.max_price_age_s": LIMITS.max_price_age_s,
@@ -116,36 +123,83 @@ def free_port() -> int:
     return found
 
 
-def phases(
-    ours: Peer, bare: Peer, desks: Desks, width: int, rounds: int, seconds: dict[int, float]
-) -> dict[tuple[str, int], Load]:
-    """What clients met at each server: one client, and all of them, in alternating rounds."""
+@dataclass(frozen=True)
+class Asked:
+    """A server, and what clients ask it.
+
+    Attributes:
+        peer: that runs.
+        path: of the requests.
+        bodies: of a client, by the number of its request.
+    """
+
+    peer: Peer
+    path: str
+    bodies: Callable[[int], Callable[[int], bytes]]
+
+
+def our_server(model: Path, folder: Path, bars: Bars, core: int, held: ExitStack) -> Asked:
+    """Ours, warmed up, with its log in ``folder``."""
+    peer = held.enter_context(started(serve_command(model, folder), core))
+    desks = Desks(bars, CLIENTS)
+    asyncio.run(warmed(peer.port, desks))
+    return Asked(peer, "/v1/decide", desks.bodies)
+
+
+def bare_server(model: Path, width: int, core: int, held: ExitStack) -> Asked:
+    """The peer that only asks the model."""
+    port = free_port()
+    command = python("-m", "benchmarks.bare_service", model, str(port))
     rng = np.random.default_rng(0)
     rows = [
         json.dumps({"observation": row}).encode() for row in rng.normal(size=(64, width)).tolist()
     ]
+    peer = held.enter_context(started(command, core, port))
+    return Asked(peer, "/decide", lambda client: lambda number: rows[number % 64])
+
+
+def phases(
+    servers: Mapping[str, Asked],
+    rounds: int,
+    seconds: Mapping[int, float],
+    disk: Callable[[], None],
+) -> dict[tuple[str, int], Load]:
+    """What clients met at each server: one client, and all of them, in alternating rounds.
+
+    Args:
+        servers: by name.
+        rounds: of each.
+        seconds: of all rounds, by the number of clients.
+        disk: done before each round.
+    """
     found: dict[tuple[str, int], Load] = {}
-    processes = {"ours": ours.process.pid, "bare": bare.process.pid}
     for _ in range(rounds):
-        for clients in (1, CLIENTS):
-            asked = {
-                "ours": (ours.port, "/v1/decide", [desks.bodies(i) for i in range(clients)]),
-                "bare": (bare.port, "/decide", [lambda n: rows[n % 64]] * clients),
-            }
-            for name, (port, path, bodies) in asked.items():
-                before = busy_s(processes[name])
-                part = asyncio.run(drive(port, path, bodies, seconds[clients] / rounds))
+        disk()
+        for clients in seconds:
+            for name, asked in servers.items():
+                process = asked.peer.process.pid
+                bodies = [asked.bodies(i) for i in range(clients)]
+                before = busy_s(process)
+                part = asyncio.run(
+                    drive(asked.peer.port, asked.path, bodies, seconds[clients] / rounds)
+                )
                 whole = found.setdefault((name, clients), Load())
-                whole.server_s += busy_s(processes[name]) - before
+                whole.server_s += busy_s(process) - before
                 whole.seconds += part.seconds
                 whole.wall_s += part.wall_s
                 whole.errors += part.errors
     return found
 
 
-def in_process(model: Path, bars: Bars, folder: Path, batch: int) -> list[float]:
-    """µs of each decision of a desk whose rows reach the disk in batches, which are not timed."""
-    desk = Desk(OnnxPolicy(model), AuditLog(folder / "inside.db"), LIMITS)
+def in_process(model: Path, bars: Bars, store: Path, batch: int, *, wait: bool) -> list[float]:
+    """µs of each decision of a desk whose rows reach the disk in batches.
+
+    Args:
+        store: of its log.
+        batch: decisions.
+        wait: for the disk after each batch, which is not timed, in the place of going on meanwhile.
+    """
+    desk = Desk(OnnxPolicy(model), AuditLog(store), LIMITS)
     desk.warm_up(bars.slice(0, HISTORY))
     found = []
     gc.collect()
@@ -155,7 +209,9 @@ def in_process(model: Path, bars: Bars, folder: Path, batch: int) -> list[float]
         desk.decide(bar)
         found.append((time.perf_counter_ns() - begun) / 1e3)
         if i % batch == batch - 1:
-            desk.commit()
+            desk.commit() if wait else desk.start_commit()
+    desk.commit()
+    desk.log.close()
     return found
 
 
@@ -199,42 +255,69 @@ async def swapped(port: int, desks: Desks, hashes: list[str], swaps: int) -> tup
     return whole, answered
 
 
-def http_figures(found: dict[tuple[str, int], Load]) -> list[Figure]:
+def http_figures(found: Mapping[tuple[str, int], Load]) -> list[Figure]:
     """Latency at one client, decisions a second at all of them, beside the bare service."""
-    figures = []
+    figures, peer = [], "bare FastAPI + onnxruntime"
     for quantile in (50, 99):
-        ours, bare = (
-            float(np.percentile(found[name, 1].seconds, quantile)) * 1e3
-            for name in ("ours", "bare")
-        )
+        at = {
+            name: float(np.percentile(load.seconds, quantile)) * 1e3
+            for (name, clients), load in found.items()
+            if clients == 1
+        }
+        ours, bare = at[OURS], at[BARE]
         figures.append(
             Figure(
-                f"1 client: p{quantile}", ours, "ms", peer="bare FastAPI + onnxruntime",
-                ratio=bare / ours, target=f"≤ {RATIO} × its own", holds=ours <= RATIO * bare,
+                f"1 client: p{quantile}", ours, "ms", peer=peer, ratio=bare / ours,
+                target=f"≤ {RATIO} × its own", holds=ours <= RATIO * bare,
             )
         )  # fmt: skip
+        if IN_MEMORY in at:
+            memory = at[IN_MEMORY]
+            name = f"1 client, log in memory: p{quantile}"
+            figures.append(Figure(name, memory, "ms", peer=peer, ratio=bare / memory))
     rates = {
-        name: len(found[name, CLIENTS].seconds) / found[name, CLIENTS].wall_s
-        for name in ("ours", "bare")
+        name: len(load.seconds) / load.wall_s
+        for (name, clients), load in found.items()
+        if clients == CLIENTS
     }
-    share = rates["ours"] / rates["bare"]
-    figures += [
+    share = rates[OURS] / rates[BARE]
+    figures.append(
         Figure(
-            f"{CLIENTS} clients: decisions a second", rates["ours"], "1/s",
-            peer="bare FastAPI + onnxruntime", ratio=share, target=f"≥ {SHARE:.0%} of its own",
-            holds=share >= SHARE,
-        ),
-        Figure(
-            f"{CLIENTS} clients: p99",
-            float(np.percentile(found["ours", CLIENTS].seconds, 99)) * 1e3,
-            "ms",
-        ),
-    ]  # fmt: skip
+            f"{CLIENTS} clients: decisions a second", rates[OURS], "1/s", peer=peer, ratio=share,
+            target=f"≥ {SHARE:.0%} of its own", holds=share >= SHARE,
+        )
+    )  # fmt: skip
+    if IN_MEMORY in rates:
+        rate = rates[IN_MEMORY]
+        name = f"{CLIENTS} clients, log in memory: decisions a second"
+        figures.append(Figure(name, rate, "1/s", peer=peer, ratio=rate / rates[BARE]))
+    latest = float(np.percentile(found[OURS, CLIENTS].seconds, 99)) * 1e3
+    figures.append(Figure(f"{CLIENTS} clients: p99", latest, "ms"))
     for (name, clients), load in sorted(found.items()):
         cost = load.server_s / len(load.seconds) * 1e3
         figures.append(Figure(f"{clients} clients: processor time a request, {name}", cost, "ms"))
-    errors = sum(len(load.errors) for (name, _), load in found.items() if name == "ours")
+    errors = sum(len(load.errors) for (name, _), load in found.items() if name != BARE)
     return [*figures, Figure("errors", errors, "", target="0", holds=errors == 0)]
+
+
+def disk_figures(found: list[float]) -> list[Figure]:
+    """What the disk takes by itself."""
+    name = f"fdatasync of {COMMIT_BYTES:,} bytes"
+    return [Figure(f"{name}: p{q}", float(np.percentile(found, q)), "ms") for q in (50, 99)]
+
+
+def desk_figures(model: Path, bars: Bars, folder: Path, batch: int) -> list[Figure]:
+    """A decision without HTTP, while the disk works and after waiting for it."""
+    figures = []
+    for name, wait in (("in process", False), ("in process, after waiting for the disk", True)):
+        times = in_process(model, bars, folder / f"inside{wait:d}.db", batch, wait=wait)
+        p50, p99 = (float(np.percentile(times, q)) for q in (50, 99))
+        strict = {} if wait else {"target": f"≤ {IN_PROCESS_US:.0f}", "holds": p99 <= IN_PROCESS_US}
+        figures += [
+            Figure(f"{name}: p50", p50, "µs"),
+            Figure(f"{name}: p99", p99, "µs", **strict),
+        ]
+    return figures
 
 
 def swap_figures(model: Path, other: Path, bars: Bars, folder: Path, swaps: int) -> list[Figure]:
@@ -276,31 +359,29 @@ def main() -> None:
     os.sched_setaffinity(0, cores[1:] or cores)  # the first one is the servers'
     bars, rules = market(HISTORY + 4_000), SimulatorConfig(action_mode="target_long")
     layout = compute_features(bars).schema.layout
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as memory:
         folder = Path(place)
         model = model_file(folder, layout, rules, bars)
-        desks, port = Desks(bars, CLIENTS), free_port()
-        bare_command = python("-m", "benchmarks.bare_service", model, str(port))
-        with (
-            started(serve_command(model, folder), cores[0]) as ours,
-            started(bare_command, cores[0], port) as bare,
-        ):
-            asyncio.run(warmed(ours.port, desks))
+        with ExitStack() as held:
+            servers = {OURS: our_server(model, folder, bars, cores[0], held)}
+            if MEMORY.is_dir():
+                apart = memory.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
+                servers[IN_MEMORY] = our_server(model, Path(apart), bars, cores[0], held)
+            servers[BARE] = bare_server(model, layout.size, cores[0], held)
             seconds = {1: given.seconds / 4.0, CLIENTS: given.seconds}
-            found = phases(ours, bare, desks, layout.size, given.rounds, seconds)
-        figures = http_figures(found)
-        times = in_process(model, bars, folder, given.batch)
-        p50, p99 = (float(np.percentile(times, q)) for q in (50, 99))
-        figures += [
-            Figure("in process: p50", p50, "µs"),
-            Figure(
-                "in process: p99", p99, "µs", target=f"≤ {IN_PROCESS_US:.0f}",
-                holds=p99 <= IN_PROCESS_US,
-            ),
-        ]  # fmt: skip
+            synced: list[float] = []
+            found = phases(
+                servers, given.rounds, seconds, lambda: synced.extend(synchronised(folder))
+            )
+        os.sched_setaffinity(0, cores)
+        figures = [
+            *http_figures(found),
+            *disk_figures(synced),
+            *desk_figures(model, bars, folder, given.batch),
+        ]
         if given.swaps:
             figures += swaps_apart(model, bars, rules, folder, given.swaps)
-    facts = vars(given) | {"clients": CLIENTS, "server_cores": 1, "decisions": len(times)}
+    facts = vars(given) | {"clients": CLIENTS, "server_cores": 1, "decisions": len(bars) - HISTORY}
     publish("serving", figures, seeds=[0, 7], facts=facts)
 
 

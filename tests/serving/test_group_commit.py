@@ -1,0 +1,151 @@
+"""The disk holds up nobody who need not wait; no answer leaves before its row is there."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offline_trader.errors import DataError, RiskHalt
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bars, load_market
+from offline_trader.serving import AuditLog, Commits, Desk, RiskLimits, replay
+from offline_trader.serving.group_commit import GroupCommit
+from offline_trader.serving.store import Row, SqliteStore
+from offline_trader.simulator import SimulatorConfig
+
+LIMITS = RiskLimits(max_exposure=0.5, max_price_age_s=1e12)
+
+
+class SlowStore(SqliteStore):
+    """A disk that writes when it is told to; or fails."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.may, self.fails = threading.Event(), False
+        self.may.set()
+        self.batches: list[int] = []
+
+    def write(self, rows: Sequence[Row]) -> None:
+        assert self.may.wait(10.0)
+        if self.fails:
+            raise DataError("disk full")
+        self.batches.append(len(rows))
+        super().write(rows)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SlowStore:
+    return SlowStore(tmp_path / "audit.db")
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=340&seed=7")
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Path]) -> OnnxPolicy:
+    return OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+
+
+@pytest.fixture
+def desk(model: OnnxPolicy, store: SlowStore, bars: Bars) -> Desk:
+    return Desk(model, AuditLog(Commits(store)), LIMITS).warm_up(bars.slice(0, 300))
+
+
+def test_bars_are_decided_on_while_the_disk_works(
+    desk: Desk, store: SlowStore, bars: Bars, model: OnnxPolicy
+) -> None:
+    desk.on_bar(bars[300])
+    store.may.clear()
+    made = [desk.decide(bars[301])]
+    desk.start_commit()
+    made += [desk.decide(bar) for bar in bars.slice(302, 305)]  # would not return otherwise
+    assert AuditLog(store.path).last[0] == 3
+    store.may.set()
+    desk.commit()
+    assert [each.row for each in made] == [4, 5, 6, 7]
+    assert store.batches[-2:] == [1, 3]
+    assert AuditLog(store.path).verify()[0] == 7
+    desk.log.close()
+    assert replay(model, AuditLog(store.path)) == 5
+
+
+def test_what_follows_a_lost_batch_is_lost_with_it(
+    desk: Desk, store: SlowStore, bars: Bars, model: OnnxPolicy
+) -> None:
+    """Its rows would continue a chain that is not there."""
+    desk.on_bar(bars[300])
+    store.may.clear()
+    store.fails = True
+    desk.decide(bars[301])
+    desk.start_commit()
+    desk.decide(bars[302])
+    store.may.set()
+    with pytest.raises(RiskHalt, match="disk full"):
+        desk.commit()
+    store.fails = False
+    for _ in range(2):
+        with pytest.raises(RiskHalt, match="disk full"):
+            desk.on_bar(bars[303])
+    desk.commit()
+    assert AuditLog(store.path).verify()[0] == 3
+    again = Desk(model, AuditLog(store.path), LIMITS)
+    assert again.on_bar(bars[301]).row == 4
+
+
+def test_a_halt_waits_for_what_is_on_its_way(desk: Desk, store: SlowStore, bars: Bars) -> None:
+    desk.decide(bars[300])
+    desk.start_commit()
+    desk.halt("drill")
+    kinds = [each.kind for each in AuditLog(store.path).entries()]
+    assert kinds[-2:] == ["decided", "halted"]
+    assert AuditLog(store.path).verify()[0] == len(kinds)
+
+
+def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
+    model: OnnxPolicy, store: SlowStore, bars: Bars
+) -> None:
+    commits = Commits(store)
+    desks = [
+        Desk(model, AuditLog(commits, name), LIMITS).warm_up(bars.slice(0, 300)) for name in "ABC"
+    ]
+    group = GroupCommit(commits, desks)
+    on_disk: list[tuple[str, RiskHalt | None]] = []
+
+    async def talk(fails: bool) -> None:
+        async def until(what: Callable[[], Any]) -> None:
+            for _ in range(1_000):
+                if what():
+                    return
+                await asyncio.sleep(0.005)
+            raise AssertionError("it does not come to it")
+
+        on_disk.clear()
+        store.may.clear()
+        store.fails = fails
+        for name, desk in zip("AB", desks, strict=False):
+            desk.decide(bars[300 + fails])
+            group.when_durable(lambda halt, name=name: on_disk.append((name, halt)))
+        await asyncio.sleep(0.02)
+        desks[2].decide(bars[300 + fails])
+        group.when_durable(lambda halt: on_disk.append(("C", halt)))
+        await asyncio.sleep(0.02)
+        assert not on_disk
+        store.may.set()
+        await until(lambda: len(on_disk) == 3)
+
+    asyncio.run(talk(fails=False))
+    assert on_disk == [("A", None), ("B", None), ("C", None)]
+    assert store.batches[-2:] == [2, 1]
+    asyncio.run(talk(fails=True))
+    assert [name for name, _ in on_disk] == ["A", "B", "C"]
+    assert all(isinstance(halt, RiskHalt) for _, halt in on_disk)
+    assert all("disk full" in desk.broken for desk in desks)
+    for name in "ABC":
+        assert AuditLog(store.path, name).verify()[0] == 3
