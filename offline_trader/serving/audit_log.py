@@ -88,33 +88,29 @@ class Commits:
                 self.store.write(rows)
 
     def start(self, ended: Callable[[], None] | None = None) -> None:
-        """As :meth:`write`, in another thread: what is staged meanwhile goes with the next batch.
+        """As :meth:`write`, but another thread waits for the disk; :meth:`settle` waits for that.
 
-        A batch is sent off when the one before is on disk. :meth:`write` waits for it. A store
-        whose transaction is more than its rows (:attr:`Store.apart`) is written at once.
+        What is staged meanwhile goes with the next batch, which begins when this one is on disk.
 
         Args:
-            ended: called, in that thread, when the batch is on disk, or lost, which
-                :meth:`settle` tells.
+            ended: called, in that thread, when the batch is on disk, or lost.
 
         Raises:
             DataError: as :meth:`write`.
         """
-        if not self.store.apart:
-            self.write()
-            if ended is not None:
-                ended()
-            return
         with self._lost_on_failure():
             self._settle()
-            rows = self._taken()
-        if self._writer is None:
-            from concurrent.futures import ThreadPoolExecutor
+            end = self.store.start(self._taken())
+        if end is not None:
+            if self._writer is None:
+                from concurrent.futures import ThreadPoolExecutor
 
-            self._writer = ThreadPoolExecutor(1, "audit log")
-        self._under_way = self._writer.submit(self.store.write, rows)
-        if ended is not None:
-            self._under_way.add_done_callback(lambda _: ended())
+                self._writer = ThreadPoolExecutor(1, "audit log")
+            self._under_way = self._writer.submit(end)
+            if ended is not None:
+                self._under_way.add_done_callback(lambda _: ended())
+        elif ended is not None:
+            ended()
 
     def settle(self) -> None:
         """What :meth:`start` sent off is on disk.

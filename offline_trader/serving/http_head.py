@@ -1,7 +1,7 @@
 """HTTP/1.1 by llhttp (httptools), whose parser has no bound of its own for the head of a request.
 
-Here a head may have 64 KiB, as with uvicorn's slower parser in Python, and nothing of a head comes
-after the body.
+Here a head may have 64 KiB after the part that it began with, as with uvicorn's slower parser in
+Python, and nothing of a head comes after the body.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ LARGEST_HEAD = 65_536
 class BoundedHead(HttpToolsProtocol):  # type: ignore[misc]
     """uvicorn's protocol; a head that does not end is answered 400, and its connection closed."""
 
-    _in_head, _read = True, 0
+    _in_head, _begun, _read = True, False, 0
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a connection; what is not a head yet is counted."""
+        """Bytes of a connection; what is not a head yet is counted, but for those it began with,
+        which may have whole requests before it."""
+        self._begun = False
         super().data_received(data)
-        if self._in_head:
+        if self._in_head and not self._begun:
             self._read += len(data)
             if self._read > LARGEST_HEAD and not self.transport.is_closing():
                 self.send_400_response(f"A head of more than {LARGEST_HEAD} bytes.")
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head, self._read = True, 0
+        self._in_head, self._begun, self._read = True, True, 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -76,17 +76,16 @@ class PostgresStore:
         status: int = self._connection.info.transaction_status
         return status != self._psycopg.pq.TransactionStatus.IDLE
 
-    @property
-    def apart(self) -> bool:
-        """Never: a transaction holds the book as well, which the next decision asks."""
-        return False
-
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, on disk, or none; and the lock of the book is released."""
         with self._told(), self._transaction():
             if rows:
                 with self._connection.cursor() as cursor:
                     cursor.executemany(_INSERT, rows)
+
+    def start(self, rows: Sequence[Row]) -> None:
+        """At once: a transaction holds the book as well, which the next decision asks."""
+        self.write(rows)
 
     def append(self, desk: str, make: Appended) -> Row:
         """The next row, whoever wrote the last one."""

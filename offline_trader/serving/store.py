@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -35,8 +34,6 @@ CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON log
     BEGIN SELECT RAISE(ABORT, 'an audit log is only appended to'); END;
 """
 _VALUES = "(?, ?, ?, ?, ?)"
-_ONE_STATEMENT = 64
-"""Rows that are one statement: other threads go on while it runs, in one go from start to end."""
 
 
 class Row(NamedTuple):
@@ -70,12 +67,15 @@ class Store(Protocol):
     def begun(self) -> bool:
         """A transaction waits for :meth:`write`, even without rows."""
 
-    @property
-    def apart(self) -> bool:
-        """Whether :meth:`write` may run in a thread while the next rows are made."""
-
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, on disk, or none. A number that its log has already is an error."""
+
+    def start(self, rows: Sequence[Row]) -> Callable[[], None] | None:
+        """As :meth:`write`, but for the synchronisation, which the returned call waits for.
+
+        It may be called in another thread. Until it has ended the store is not asked for anything.
+        None: the rows are on disk already.
+        """
 
     def append(self, desk: str, make: Appended) -> Row:
         """The row that ``make`` gives for number and hash of the last one (0 and "": none)."""
@@ -131,16 +131,26 @@ class SqliteStore:
         """Never: nothing is shared between processes but the file."""
         return False
 
-    @property
-    def apart(self) -> bool:
-        """Where this SQLite locks its connections by itself."""
-        return sqlite3.threadsafety == 3
-
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, on disk, or none."""
+        end = self.start(rows)
+        if end is not None:
+            end()
+
+    def start(self, rows: Sequence[Row]) -> Callable[[], None] | None:
+        """The rows in an open transaction; what ends it, and gives the interpreter free meanwhile.
+
+        All that needs the interpreter is done here, so that the other thread takes it from whoever
+        decides for a moment only.
+        """
+        if not rows:
+            return None
         with self._told():
             self._require_there()
-            self._write(rows)
+            with self._undone():
+                self._store.execute("BEGIN IMMEDIATE")
+                self._store.executemany(f"INSERT INTO log VALUES {_VALUES}", rows)
+        return self._end
 
     def append(self, desk: str, make: Appended) -> Row:
         """The next row, whoever wrote the last one."""
@@ -184,18 +194,9 @@ class SqliteStore:
                 hint="put it back and start again",
             )
 
-    def _write(self, rows: Sequence[Row]) -> None:
-        try:
-            if 0 < len(rows) <= _ONE_STATEMENT:  # a transaction by itself, on disk when it returns
-                values = ", ".join([_VALUES] * len(rows))
-                self._store.execute(f"INSERT INTO log VALUES {values}", [*chain(*rows)])
-                return
-            with self._transaction():
-                self._store.executemany(f"INSERT INTO log VALUES {_VALUES}", rows)
-        except sqlite3.IntegrityError as error:
-            raise DataError(
-                f"somebody else writes to a log in {self.place}", expected="one desk a log"
-            ) from error
+    def _end(self) -> None:
+        with self._told(), self._undone():
+            self._store.execute("COMMIT")
 
     def _last(self, desk: str) -> tuple[int, str]:
         query = "SELECT number, hash FROM log WHERE desk = ? ORDER BY number DESC LIMIT 1"
@@ -204,10 +205,16 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._store.execute("BEGIN IMMEDIATE")
-        try:
+        with self._undone():
+            self._store.execute("BEGIN IMMEDIATE")
             yield
             self._store.execute("COMMIT")
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """What fails inside leaves no transaction."""
+        try:
+            yield
         except BaseException:
             if self._store.in_transaction:
                 self._store.execute("ROLLBACK")
@@ -217,6 +224,10 @@ class SqliteStore:
     def _told(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.IntegrityError as error:
+            raise DataError(
+                f"somebody else writes to a log in {self.place}", expected="one desk a log"
+            ) from error
         except (sqlite3.Error, OverflowError) as error:
             raise DataError(
                 f"{self.place}: {error}",

@@ -30,12 +30,16 @@ class SlowStore(SqliteStore):
         self.may.set()
         self.batches: list[int] = []
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def start(self, rows: Sequence[Row]) -> Callable[[], None] | None:
+        self.batches.append(len(rows))
+        return super().start(rows)
+
+    def _end(self) -> None:
         assert self.may.wait(10.0)
         if self.fails:
+            self._store.execute("ROLLBACK")
             raise DataError("disk full")
-        self.batches.append(len(rows))
-        super().write(rows)
+        super()._end()
 
 
 @pytest.fixture
