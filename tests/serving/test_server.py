@@ -529,15 +529,15 @@ def test_decisions_that_come_at_once_reach_the_disk_at_once(
         desk.warm_up(bars.slice(0, 300))
     batches: list[int] = []
     full: list[bool] = []
-    write = store.write
+    start = store.start
 
-    def counted(rows: Any) -> None:
+    def counted(rows: Any) -> Callable[[], None] | None:
         batches.append(len(rows))
         if full:
             raise DataError("disk full")
-        write(rows)
+        return start(rows)
 
-    monkeypatch.setattr(store, "write", counted)
+    monkeypatch.setattr(store, "start", counted)
     app = make_app(desks)
 
     async def together(bar: Bar) -> list[httpx.Response]:
