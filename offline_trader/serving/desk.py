@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offline_trader.config import from_dict, to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, RiskHalt
@@ -50,8 +49,7 @@ __all__ = ["Answer", "Desk", "replay"]
 _BARS_A_ROW = 1_000
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a desk says at a bar.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from offline_trader.serving.http_guard import Direct, Guard, begin, content_of, other_type
+from offline_trader.serving.http_guard import Direct, Guard, begin, content_of
 from offline_trader.serving.http_head import BoundedHead
 
 __all__ = ["DirectAnswers"]
@@ -57,7 +57,7 @@ class DirectAnswers(BoundedHead):
         if direct is None or not plain:
             super()._start_asgi_task(cycle, app)
             return
-        refused = self._guard.refusal(cycle.scope) or other_type(cycle.scope)
+        refused = self._guard.refusal(cycle.scope, json=True)
         if refused is not None:
             self._answer(cycle, *content_of(*refused))
         else:

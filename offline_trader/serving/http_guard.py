@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Direct", "Guard", "Told", "begin", "content_of", "other_type", "refusal"]
+__all__ = ["Direct", "Guard", "Told", "begin", "content_of", "refusal"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
+_JSON = b"application/json"
 _SHAPES = "what /openapi.json says"
 _OURS = "the server made a mistake; its log says which"
 _LOG = logging.getLogger("offline_trader.serving")
@@ -83,12 +84,18 @@ class Guard:
         direct = self.direct(scope)
         if direct is None:
             return False
-        await self.pass_on(partial(_answer, direct), scope, receive, send)
+        await self.pass_on(partial(_answer, direct), scope, receive, send, json=True)
         return True
 
-    async def pass_on(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """The answer of ``app``, or why there is none."""
-        refused = self.refusal(scope)
+    async def pass_on(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, json: bool = False
+    ) -> None:
+        """The answer of ``app``, or why there is none.
+
+        Args:
+            json: no other body is taken.
+        """
+        refused = self.refusal(scope, json=json)
         if refused is not None:
             await _send(send, *content_of(*refused))
             return
@@ -97,7 +104,7 @@ class Guard:
         except Exception as error:
             await _send(send, *content_of(*refusal(error)))
 
-    def refusal(self, scope: Scope) -> Refusal | None:
+    def refusal(self, scope: Scope, *, json: bool) -> Refusal | None:
         """Why a request is not let through; each is asked about once. None: it is."""
         if not self._has_credit():
             return 429, _error("too many requests")
@@ -111,7 +118,7 @@ class Guard:
             return 411, _error("a body without a stated length")
         if length is not None and length.isdigit() and int(length) > self._limits.body_bytes:
             return 413, _error(f"a body of more than {self._limits.body_bytes:,} bytes")
-        return None
+        return _other_type(headers) if json else None
 
     def _has_credit(self) -> bool:
         now, rate = time.monotonic(), self._limits.requests_per_second
@@ -138,10 +145,6 @@ class _Guarded:
 
 
 async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) -> None:
-    refused = other_type(scope)
-    if refused is not None:
-        await _send(send, *content_of(*refused))
-        return
     body, more = b"", True
     while more:
         message = await receive()
@@ -159,12 +162,13 @@ async def _answer(direct: Direct, scope: Scope, receive: Receive, send: Send) ->
     await _send(send, *await answer)
 
 
-def other_type(scope: Scope) -> Refusal | None:
+def _other_type(headers: Mapping[bytes, bytes]) -> Refusal | None:
     """Why a body that is not JSON is refused: another site's page can send such ones unasked."""
-    kind = dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower()
-    if kind == b"application/json":
+    given = headers.get(b"content-type", b"")
+    if given == _JSON or given.partition(b";")[0].strip().lower() == _JSON:
         return None
-    found = f"a body of type {kind.decode('latin-1') or 'none'!r}"
+    kind = given.partition(b";")[0].strip().lower().decode("latin-1")
+    found = f"a body of type {kind or 'none'!r}"
     return 422, _error(found, expected="Content-Type: application/json")
 
 
@@ -193,7 +197,7 @@ def content_of(status: int, found: Mapping[str, Any]) -> tuple[int, bytes]:
 
 async def _send(send: Send, status: int, content: bytes) -> None:
     head = [
-        (b"content-type", b"application/json"),
+        (b"content-type", _JSON),
         (b"content-length", str(len(content)).encode()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": head})

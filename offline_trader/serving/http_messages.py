@@ -153,7 +153,7 @@ def told(answer: Answer) -> dict[str, Any]:
             "reference_price": made.reference_price,
         }
     return {
-        "time": f"{np.datetime_as_string(decision.timestamp)}Z",
+        "time": f"{decision.timestamp}Z",
         "action": decision.action,
         "executed": decision.executed,
         "order": order,

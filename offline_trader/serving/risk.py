@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -115,8 +115,7 @@ class Proposal(NamedTuple):
     barred: str = ""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What may be sent.
 
     Attributes:
@@ -125,7 +124,7 @@ class Verdict:
     """
 
     units: float
-    reasons: tuple[str, ...] = field(default=())
+    reasons: tuple[str, ...] = ()
 
 
 def halted(state: RiskState, reason: str) -> RiskState:

@@ -1,0 +1,142 @@
+"""The command that serves: it goes on after a kill, and does not start where that is not safe."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from offline_trader.cli.main import main
+from offline_trader.export import OnnxPolicy
+from offline_trader.markets import Bar, Bars, load_market
+from offline_trader.serving import AuditLog, Desk, RiskLimits
+from offline_trader.simulator import SimulatorConfig
+
+TOKEN = "0123456789abcdef"
+
+
+def body_of(bar: Bar) -> dict[str, Any]:
+    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
+    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return load_market("synthetic:ou?bars=420&seed=7")
+
+
+@pytest.fixture
+def policy(make_model: Callable[..., Path]) -> OnnxPolicy:
+    return OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+
+
+def test_a_served_model_is_killed_and_goes_on(
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path
+) -> None:
+    """The command in a process of its own: killed without warning, started again on its logs."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    command = [
+        sys.executable, "-m", "offline_trader.cli.main", "serve", str(policy.path), "--instrument",
+        "OU", "--logs", str(tmp_path / "logs"), "--port", "0", "--token-file", str(token),
+        "--set", "limits.max_price_age_s=1e12",
+    ]  # fmt: skip
+
+    def ask(address: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+        request = urllib.request.Request(address + path, data, headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    rows = []
+    for part in (slice(300, 310), slice(310, 320)):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            heard = ""
+            while "listening on" not in heard:
+                line = process.stderr.readline()
+                assert line, heard
+                heard += line
+            address = re.search(r"http://\S+", heard)[0]  # type: ignore[index]
+            if part.start == 300:
+                past = [body_of(bar) for bar in bars.slice(0, 300)]
+                ask(address, "/v1/warm-up", {"bars": past})
+            for bar in bars.slice(part.start, part.stop):
+                rows.append(ask(address, "/v1/decide", {"bars": [body_of(bar)]})["answers"][0])
+            process.send_signal(signal.SIGKILL)
+    limits = RiskLimits(max_price_age_s=1e12)
+    whole = Desk(policy, AuditLog(tmp_path / "one.db"), limits).warm_up(bars.slice(0, 300))
+    expected = [whole.on_bar(bar) for bar in bars.slice(300, 320)]
+    assert [row["action"] for row in rows] == [each.decision.action for each in expected]
+    log = AuditLog(tmp_path / "logs" / "audit.db", "OU")
+    log.verify()
+    assert [row["row"] for row in rows] == [each.number for each in log.entries("decided")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0.0.0.0"], "without a token"),
+        (["--host", "example.org", "--token-file", "TOKEN"], "without TLS"),
+        (["--token-file", "OPEN"], "others can read"),
+        (["--token-file", "SHORT"], "16 or more"),
+        (["--token-file", "none"], "no file none"),
+        (["--tls-cert", "x.pem"], "a certificate or a key alone"),
+        (["--instrument", "../up"], "instrument '../up'"),
+        (["--store", "elsewhere.db"], "--store elsewhere.db"),
+        (["--models", "nowhere"], "no folder nowhere"),
+        (["--set", "book.max_gross=-1"], "book.max_gross is -1"),
+        (["--instrument", "ou"], "there twice"),
+        (["--set", "limits.max_exposure=-1"], "risk.max_exposure is -1"),
+    ],
+)
+def test_an_unsafe_start_is_refused(
+    arguments: list[str], message: str, policy: OnnxPolicy, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name, text, mode in (
+        ("TOKEN", TOKEN, 0o600),
+        ("OPEN", TOKEN, 0o644),
+        ("SHORT", "x", 0o600),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+    if os.name != "posix" and "OPEN" in arguments:
+        pytest.skip("files have no such rights here")
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", str(policy.path), "--instrument", "OU", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_taken_port_is_named(
+    policy: OnnxPolicy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        words = ["serve", str(policy.path), "--instrument", "OU", "--logs", str(tmp_path / "l")]
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--port", port])
+    assert stop.value.code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
