@@ -62,14 +62,14 @@ class GroupCommit:
                 self._commits.start(partial(_soon, loop, partial(self._ended, begun)))
                 return
             self._commits.write()
-        except DataError as error:
+        except Exception as error:
             self._stop(error)
         self._answer(begun)
 
     def _ended(self, begun: Sequence[_Waiting]) -> None:
         try:
             self._commits.settle()
-        except DataError as error:
+        except Exception as error:
             self._stop(error)
         self._answer(begun)
 
@@ -87,8 +87,11 @@ class GroupCommit:
             except Exception:  # the others wait, too
                 _LOG.exception("a request failed")
 
-    def _stop(self, error: DataError) -> RiskHalt:
+    def _stop(self, error: Exception) -> RiskHalt:
         """No order until the desks are opened anew; the first reason stays."""
+        if not isinstance(error, DataError):
+            _LOG.error("rows were not written", exc_info=error)
+            error = DataError("the server made a mistake", expected="rows that can be written")
         for desk in self._desks:
             if not desk.broken:
                 desk.stop(error)

@@ -153,3 +153,27 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
     assert all("disk full" in desk.broken for desk in desks)
     for name in "ABC":
         assert AuditLog(store.path, name).verify()[0] == 3
+
+
+def test_a_mistake_of_ours_leaves_nobody_waiting(
+    desk: Desk, bars: Bars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(rows: Sequence[Row]) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.log.store, "start", broken)
+
+    async def talk() -> list[RiskHalt | None]:
+        group = GroupCommit(desk.log.commits, [desk])
+        told: list[RiskHalt | None] = []
+        for bar in bars.slice(300, 302):
+            desk.decide(bar)
+            group.when_durable(told.append)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return told
+
+    told = asyncio.run(talk())
+    assert [str(halt).count("made a mistake") for halt in told] == [1, 1]
+    with pytest.raises(RiskHalt):
+        desk.decide(bars[302])
