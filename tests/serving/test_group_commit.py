@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,9 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
     group = GroupCommit(commits, desks)
     on_disk: list[tuple[str, RiskHalt | None]] = []
 
+    def noted(name: str, halt: RiskHalt | None) -> None:
+        on_disk.append((name, halt))
+
     async def talk(fails: bool) -> None:
         async def until(what: Callable[[], Any]) -> None:
             for _ in range(1_000):
@@ -135,10 +139,10 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
         store.fails = fails
         for name, desk in zip("AB", desks, strict=False):
             desk.decide(bars[300 + fails])
-            group.when_durable(lambda halt, name=name: on_disk.append((name, halt)))
+            group.when_durable(partial(noted, name))
         await asyncio.sleep(0.02)
         desks[2].decide(bars[300 + fails])
-        group.when_durable(lambda halt: on_disk.append(("C", halt)))
+        group.when_durable(partial(noted, "C"))
         await asyncio.sleep(0.02)
         assert not on_disk
         store.may.set()

@@ -28,7 +28,7 @@ from offline_trader.simulator import SimulatorConfig
 
 TOKEN = "0123456789abcdef"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Answer = tuple[int, dict[str, bytes], Any]
+Answer = tuple[int, dict[str, str], Any]
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def heard(reader: asyncio.StreamReader) -> Answer:
     head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     fields = dict(line.split(": ", 1) for line in head[1:] if line)
     content = await reader.readexactly(int(fields["content-length"]))
-    return int(head[0].split()[1]), fields, json.loads(content)  # type: ignore[return-value]
+    return int(head[0].split()[1]), fields, json.loads(content)
 
 
 def test_pipelined_requests_are_answered_in_order(desk: Desk, bars: Bars) -> None:
