@@ -1,12 +1,15 @@
 """Answers straight from the connection to what needs no route, and no task of an event loop.
 
-A request whose body is there is decided on at once; its answer is one write when its rows are on
-disk. uvicorn's protocol keeps what belongs to a connection: parsing, order of pipelined requests,
+Requests that come together are read first and decided on one after the other, so that what a
+decision needs stays in the processor's cache; an answer is one write when its rows are on disk.
+uvicorn's protocol keeps what belongs to a connection: parsing, order of pipelined requests,
 keeping it open, closing. Whatever else a request wants goes the usual way through the application.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +18,25 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from offline_trader.serving.http_guard import Direct, Guard, begin, content_of
 from offline_trader.serving.http_head import BoundedHead
 
-__all__ = ["DirectAnswers"]
+__all__ = ["DirectAnswers", "Turn"]
+
+
+class Turn:
+    """What is to be done when everything that has come was read; one for all connections."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], None]] = []
+
+    def add(self, call: Callable[[], None]) -> None:
+        """Do this, too, after what was added before."""
+        if not self._calls:
+            asyncio.get_running_loop().call_soon(self._run)
+        self._calls.append(call)
+
+    def _run(self) -> None:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
 
 
 class DirectAnswers(BoundedHead):
@@ -23,12 +44,13 @@ class DirectAnswers(BoundedHead):
 
     Args:
         guard: says what needs no route, and what may pass.
+        turn: the server's.
         settings: of uvicorn's protocol.
     """
 
-    def __init__(self, *, guard: Guard, **settings: Any) -> None:
+    def __init__(self, *, guard: Guard, turn: Turn, **settings: Any) -> None:
         super().__init__(**settings)
-        self._guard = guard
+        self._guard, self._turn = guard, turn
         self._first = False  # no request waits for the one before
         self._awaited: Direct | None = None  # its body is not whole
 
@@ -49,7 +71,8 @@ class DirectAnswers(BoundedHead):
         super().on_message_complete()
         direct, self._awaited = self._awaited, None
         if direct is not None:
-            begin(direct, bytes(self.cycle.body), partial(self._answer, self.cycle))
+            told = partial(self._answer, self.cycle)
+            self._turn.add(partial(begin, direct, bytes(self.cycle.body), told))
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         direct = self._guard.direct(cycle.scope)

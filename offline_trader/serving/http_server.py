@@ -169,7 +169,7 @@ def run_app(
 def _http(guard: Guard) -> Any:
     """The parser of requests: httptools' where it is installed, uvicorn's own in Python else."""
     try:
-        from offline_trader.serving.http_direct import DirectAnswers
+        from offline_trader.serving.http_direct import DirectAnswers, Turn
     except ImportError:
         return "h11"
-    return partial(DirectAnswers, guard=guard)
+    return partial(DirectAnswers, guard=guard, turn=Turn())

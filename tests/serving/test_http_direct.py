@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.serving import AuditLog, Desk, RiskLimits
-from offline_trader.serving.http_direct import DirectAnswers
+from offline_trader.serving.http_direct import DirectAnswers, Turn
 from offline_trader.serving.http_server import make_app
 from offline_trader.serving.server_settings import ServerLimits
 from offline_trader.simulator import SimulatorConfig
@@ -55,6 +55,7 @@ def talked(desk: Desk, talk: Talk, limits: ServerLimits = ServerLimits()) -> Non
             partial(
                 DirectAnswers,
                 guard=app.state.guard,
+                turn=Turn(),
                 config=config,
                 server_state=state,
                 app_state={},
