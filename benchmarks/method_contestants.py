@@ -1,9 +1,9 @@
 """The methods that are compared, each from random weights with two hidden layers of 32.
 
 One setting a method for all markets. The online methods take ``STEPS`` steps in lanes with an
-update each; SAC's settings are those of ``benchmarks.finetune``, found on M1 and M3. The direct and
-the evolution stage read a log of as many rows, again and again. A method is an entry of
-:data:`METHODS`; nothing else names them.
+update each; SAC's settings are those of ``benchmarks.finetune``, found on M1 and M3. IMPALA makes
+an update of every trajectory. The direct and the evolution stage read a log of as many rows, again
+and again. A method is an entry of :data:`METHODS`; nothing else names them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.method_markets import STEPS, Market
+from benchmarks.method_markets import LANES, STEPS, Market
 
 __all__ = ["METHODS", "Method", "Trained"]
 
@@ -44,12 +44,17 @@ CURIOSITY: dict[str, Any] = {"weight": 0.1, "eta": 1.0, "half_life": 4_000}
 SHAPING: dict[str, Any] = {"potentials": ("support_resistance",), "weight": 0.3}
 DIRECT: dict[str, Any] = {"market_input": "forecast"}
 EVOLUTION: dict[str, Any] = {"generations": 60, "market_input": "forecast"}
-OPTIONS: dict[str, Any] = {"hidden": (32, 32), "exploration_steps": STEPS // 2}
+OPTIONS: dict[str, Any] = {
+    "options": {"hidden": (32, 32), "exploration_steps": STEPS // 2, "method": "option_critic"},
+    "update_ratio": 0.25,  # an update of all options takes several times as long
+}
 OBJECTIVES: dict[str, Any] = {
     "objectives": {"preference": "fixed"},
+    "forecast_weight": 0.0,
     "update_ratio": 0.25,  # an update of six critic heads takes several times as long
 }
 HYBRID: dict[str, Any] = {"every": 2_500, "population": 64}
+IMPALA: dict[str, Any] = {"rollout": 5, "learning_rate": 3e-3}
 
 
 @dataclass(frozen=True)
@@ -102,14 +107,14 @@ def _online(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
 
 
 def _options(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
-    """A controller of options by rules, SMDP Q-learning on whole ones."""
+    """A controller of options by rules, option-critic."""
     from offline_trader.learning.options import OptionsAgent
     from offline_trader.learning.settings import OptionsConfig
 
-    config, layout = OptionsConfig(**settings), market.bars.layout
+    config, layout = OptionsConfig(**settings["options"]), market.bars.layout
     agent = OptionsAgent(_learner(market, seed), config, layout, market.rules, seed)
-    whole = {"transforms": ("whole_options",), "critic_updates": 0, "on_collapse": "return"}
-    _in_lanes(agent, market, seed, whole)
+    online = {"critic_updates": 0, "on_collapse": "return"}
+    _in_lanes(agent, market, seed, {**online, "update_ratio": settings["update_ratio"]})
     return Trained(agent.policy(), STEPS)
 
 
@@ -136,6 +141,19 @@ def _hybrid(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
     return Trained(learner.act, STEPS + tried)
 
 
+def _impala(market: Market, seed: int, settings: Mapping[str, Any]) -> Trained:
+    """One actor in step with the learner, an update a trajectory of all lanes."""
+    from offline_trader.learning.settings import ImpalaConfig
+    from offline_trader.learning.stages.impala import train_impala
+
+    learner = _learner(market, seed)
+    config = ImpalaConfig(
+        steps=STEPS, lanes=LANES, evaluate_interval=0, log_interval=STEPS, **settings
+    )
+    train_impala(learner, lambda _lanes, _seed: market.lanes(), config, seed=seed)
+    return Trained(learner.act, STEPS)
+
+
 def _staged(stage: str) -> Callable[[Market, int, Mapping[str, Any]], Trained]:
     """A stage that trains on the log."""
 
@@ -158,6 +176,7 @@ METHODS: Mapping[str, Method] = {
     "direct": Method(_staged("direct"), DIRECT),
     "evolution": Method(_staged("evolution"), EVOLUTION),
     "hybrid": Method(_hybrid, HYBRID),
+    "IMPALA": Method(_impala, IMPALA),
     "objectives": Method(_objectives, OBJECTIVES, ("M1", "M3")),
     "options": Method(_options, OPTIONS, ("M1", "M3")),
 }
