@@ -16,7 +16,8 @@ Workers: TypeAlias = int | str
 of the work; ``ray://HOST:PORT`` or ``HOST:PORT``: the cluster that is there."""
 
 LOCAL_CLUSTER = "ray"
-_ADDRESS = re.compile(r"(ray://)?[^\s:/]+:\d{1,5}")
+_ADDRESS = re.compile(r"(?:ray://)?[^\s:/]+:(\d{1,5})")
+_LAST_PORT = 65_535
 _EXPECTED = "1 or more, ray, ray://HOST:PORT or HOST:PORT"
 
 
@@ -43,7 +44,9 @@ def read_workers(value: Workers, option: str = "--workers") -> Workers:
         if int(text) < 1:
             raise ConfigError(f"{option} {text}", expected=_EXPECTED)
         return int(text)
-    if text != LOCAL_CLUSTER and not _ADDRESS.fullmatch(text):
+    address = _ADDRESS.fullmatch(text)
+    port = 0 if address is None else int(address[1])
+    if text != LOCAL_CLUSTER and not 0 < port <= _LAST_PORT:
         raise ConfigError(f"{option} {text}", expected=_EXPECTED)
     if find_spec("ray") is None:
         raise ConfigError(

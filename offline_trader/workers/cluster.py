@@ -183,7 +183,7 @@ def joined(address: str) -> Iterator[Any]:
     try:
         _require_answer(address)
         ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, OSError, ValueError, TimeoutError) as error:
+    except (ImportError, RuntimeError, OSError, ValueError) as error:
         ray.shutdown()
         raise ConfigError(
             f"--workers {address}: no Ray cluster can be joined there: {error}".splitlines()[0],

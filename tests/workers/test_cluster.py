@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ EIGHT_WINDOWS = (
     "finetune=false",
 )
 STORE_BYTES = 80 << 20
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,9 @@ def test_numbers_and_clusters_are_told_apart(
     assert read_workers(text) == meant
 
 
-@pytest.mark.parametrize("text", ["0", "-2", "two", "ray:", "ray://host", "1.5", ""])
+@pytest.mark.parametrize(
+    "text", ["0", "-2", "two", "ray:", "ray://host", "1.5", "", "h:0", "ray://h:65536"]
+)
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="1 or more, ray"):
         read_workers(text)
@@ -130,6 +134,72 @@ def test_results_errors_and_interruptions_come_home_from_a_cluster(
         run_jobs([JOBS.Orderly(notes)], nodes.address, refuse)
     assert notes.read_text() == "put in order"
     assert [each.name for each in tmp_path.iterdir()] == ["notes"]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Addresses of a cluster that `ray start` made: its client server's, and its own."""
+    pytest.importorskip("ray", reason="needs the extra: pip install 'offline-trader[ray]'")
+    pytest.importorskip("grpc", reason="needs the extra: pip install 'offline-trader[ray]'")
+    own, client = _free_port(), _free_port()
+    command = [
+        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
+        *(f"--port={own}", f"--ray-client-server-port={client}", "--node-ip-address=127.0.0.1"),
+        *("--num-cpus=2", f"--object-store-memory={STORE_BYTES}", "--include-dashboard=false"),
+        "--disable-usage-stats",
+    ]
+    home = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    said = tmp_path / "ray.log"
+    with said.open("wb") as log:
+        head = subprocess.Popen(
+            command, env={**os.environ, **home}, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + 60.0
+        while not _answers(client):
+            assert head.poll() is None, said.read_text()
+            assert time.monotonic() < until, said.read_text()
+            time.sleep(0.2)
+        yield f"ray://127.0.0.1:{client}", f"127.0.0.1:{own}"
+    finally:
+        head.terminate()
+        head.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_joined_from_outside_and_from_within(
+    started: tuple[str, str], tmp_path: Path
+) -> None:
+    for address in started:
+        left = list(range(4))
+        told: dict[int, Any] = {}
+
+        def take(left: list[int] = left) -> Any:
+            return JOBS.Doubling(left.pop()) if left else None
+
+        def done(job: Any, found: Any, told: dict[int, Any] = told) -> None:
+            told[job.number] = found[0]
+
+        with Pool[Any](address, one_thread=True, folder=tmp_path / "work") as pool:
+            assert pool.workers == 2
+            pool.run(take, on_done=done)
+        assert told == {n: 2 * n for n in range(4)}
+        with pytest.raises(DataError, match="no rows"):
+            run_jobs([JOBS.Refusing()], address, lambda *_: None)
 
 
 @pytest.mark.slow

@@ -230,6 +230,8 @@ class _Training:
                 f"seed ends at another policy; policies that acted were {lag:.1f} updates old in "
                 f"the mean, {largest} at most",
             )
+        if crowd.replaced:
+            told = (*told, f"actors that were lost and replaced: {crowd.replaced}")
         return {
             "actors": crowd.actors,
             "steps": self.steps,

@@ -143,6 +143,7 @@ def test_a_killed_actor_is_replaced_and_every_trajectory_is_learned_from(tmp_pat
     assert 0.0 <= facts.waiting <= 1.0
     assert facts.largest_lag <= SMALL.waiting + 2 + 1
     assert "another policy" in facts.told[0]
+    assert facts.told[1] == "actors that were lost and replaced: 1"
     assert {"impala/policy_lag", "impala/learner_waiting"} <= rows[-1].keys()
 
 
