@@ -48,6 +48,7 @@ EXAMPLES = examples(
     "offline-trader finetune runs/pretrain --her exposure --run runs/her",
     "offline-trader finetune runs/pretrain --objectives given --run runs/objectives",
     "offline-trader finetune runs/pretrain --agent evolution --run runs/evolved",
+    "offline-trader finetune runs/pretrain --agent evolution --workers 2 --run runs/evolved",
     "offline-trader finetune runs/pretrain --agent hybrid --run runs/hybrid",
     "offline-trader finetune runs/pretrain --agent options --run runs/options",
     "offline-trader finetune runs/pretrain --agent impala --workers 2 --run runs/impala",
@@ -165,7 +166,7 @@ def command(
         root=root,
         resume=resume,
         unverified=unverified,
-        workers=workers or 1,
+        workers=1 if workers is None else workers,
     )
     print_training(terminal, finished_run(finished.path))
     terminal.next_step("export", finished.path, *naming(features, trust=trust_features))

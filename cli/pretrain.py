@@ -97,7 +97,8 @@ def command(
     model). With --validate-until every stage's policy is held against the one that it began with
     on those bars, otherwise on the bars of the training.
     With --seeds it holds a run directory a seed, with the bytes of as many single runs, and
-    seeds.json names the best by validation, which finetune, export and evaluate take.
+    seeds.json names the best by validation, which finetune, export and evaluate take; --workers
+    are seeds at once. Without, they try the policies of an evolution stage.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     name_all(features, trust=trust_features)
@@ -128,7 +129,9 @@ def command(
             terminal.next_step("finetune", run, *rooted(root), *again)
         terminal.result({"run": str(run), **to_dict(record)})
         return
-    finished = pretrain(plan, run, terminal, root=root, resume=resume)
+    finished = pretrain(
+        plan, run, terminal, root=root, resume=resume, workers=1 if workers is None else workers
+    )
     print_training(terminal, finished_run(finished.path))
     terminal.next_step("finetune", finished.path, *rooted(root), *again)
     terminal.result({"run": str(finished.path), **finished.facts})

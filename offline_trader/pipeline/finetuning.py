@@ -48,6 +48,7 @@ from offline_trader.workers import Workers, read_workers
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
     from offline_trader.learning.stages.course import CourseLanes
+    from offline_trader.learning.stages.evolution import Trials
     from offline_trader.learning.stages.lanes import Lanes
     from offline_trader.simulator import Simulator
 
@@ -118,6 +119,24 @@ def _check_agent(config: FinetuneConfig) -> None:
         )
 
 
+def _check_workers(config: FinetuneConfig, workers: Workers) -> None:
+    """Nothing if the agent has something for them to do.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if workers == 1 or config.agent == "impala":
+        return
+    if config.agent not in ("evolution", "hybrid"):
+        raise ConfigError(
+            f"--workers {workers} with agent={config.agent}",
+            expected="agent=impala, evolution or hybrid, or 1",
+        )
+    from offline_trader.learning.stages.evolution import require_cpu
+
+    require_cpu(workers, config.learner.device)
+
+
 def _loop_settings(config: FinetuneConfig) -> OnlineConfig:
     """Of the online loop: ``direct`` has no critics to begin with and no entropy to raise."""
     if config.agent == "options":
@@ -142,8 +161,9 @@ def finetune(
 ) -> Run:
     """Train online from ``parent``'s policy; the finished run.
 
-    With ``unverified`` the parent's manifest may lack its policy's hash. ``workers`` are the actors
-    of the agent ``impala``: processes, or a Ray cluster; the other agents have one.
+    With ``unverified`` the parent's manifest may lack its policy's hash. ``workers`` are processes,
+    or a Ray cluster: the actors of the agent ``impala``, or what tries the policies of
+    ``evolution`` and ``hybrid``; the other agents have one.
 
     Raises:
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
@@ -152,10 +172,7 @@ def finetune(
     from offline_trader.pipeline.phases import torch_threads
 
     workers = read_workers(workers)
-    if workers != 1 and config.agent != "impala":
-        raise ConfigError(
-            f"--workers {workers} with agent={config.agent}", expected="agent=impala, or 1"
-        )
+    _check_workers(config, workers)
     source, validation_env = check_parent(config, parent, unverified=unverified)
     if config.dataset:
         dataset_path(config.dataset, root)  # refused before anything is written
@@ -220,6 +237,7 @@ def _train(
     from offline_trader.learning.agents import online_learner
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
+    from offline_trader.learning.stages.evolution import shared_trials
     from offline_trader.pipeline.phases import Phases, PlannedStage
     from offline_trader.simulator import Simulator
 
@@ -263,7 +281,7 @@ def _train(
     if config.agent == "evolution":
         stage = PlannedStage(
             *("evolution", "evolution", config.evolution_agent),
-            lambda: StageData(market=logged_bars(config.env)),
+            lambda: StageData(market=logged_bars(config.env), workers=workers),
             train_seed,
             validator,
         )
@@ -278,11 +296,13 @@ def _train(
     phases = Phases(run, (stage.name,))
     phases.state_engine(engine, progress)
     agent: Agent
-    if config.agent == "options":
-        agent = options_agent(config, learner, parent, learner_seed)
-    else:
-        agent = several or _agent(learner, market, config, learner_seed)
-    phases.train(agent, stage, progress)
+    in_turns = workers if config.agent == "hybrid" else 1
+    with shared_trials(in_turns, config.learner.device) as trials:
+        if config.agent == "options":
+            agent = options_agent(config, learner, parent, learner_seed)
+        else:
+            agent = several or _agent(learner, market, config, learner_seed, trials)
+        phases.train(agent, stage, progress)
     if config.online.curriculum.enabled and not isinstance(market, Simulator):
         progress.note(f"curriculum: training ended in stage {market.stage}")
     saved = phases.save_policy(learner.save)
@@ -300,7 +320,11 @@ def _train(
 
 
 def _agent(
-    learner: Learner, lanes: Simulator | CourseLanes, config: FinetuneConfig, seed: int
+    learner: Learner,
+    lanes: Simulator | CourseLanes,
+    config: FinetuneConfig,
+    seed: int,
+    trials: Trials | None,
 ) -> Agent:
     """What trains ``learner``: itself, or one that looks at the markets of ``lanes`` too."""
     from offline_trader.learning.stages.direct import BarMarket, DirectAgent
@@ -317,7 +341,7 @@ def _agent(
         def markets() -> list[BarMarket]:
             return [BarMarket(each.market, each.config) for each in simulators()]
 
-        return HybridAgent(learner, markets, config.hybrid_agent, seed)
+        return HybridAgent(learner, markets, config.hybrid_agent, seed, trials)
     return learner
 
 

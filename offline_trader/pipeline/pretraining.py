@@ -17,6 +17,7 @@ from offline_trader.pipeline.settings import PretrainConfig, StagesConfig
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
 from offline_trader.types import Policy, digest
+from offline_trader.workers import Workers, read_workers
 
 if TYPE_CHECKING:
     from offline_trader.datasets.facts import DatasetFacts
@@ -49,10 +50,12 @@ def pretrain(
     root: Path | None = None,
     resume: bool = False,
     only_clone: bool = False,
+    workers: Workers = 1,
 ) -> Run:
     """Train stage by stage; the finished run.
 
-    With ``only_clone`` a run that has its clone, to go on with by ``resume``.
+    With ``only_clone`` a run that has its clone, to go on with by ``resume``. ``workers`` try the
+    policies of the evolution stage, to the same bytes; the other stages have no use for them.
 
     Raises:
         ConfigError, DataError: a dataset, range or run directory that cannot be used.
@@ -61,7 +64,9 @@ def pretrain(
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
+    workers = read_workers(workers)
     own, validation_env = check_inputs(config, root)
+    _check_workers(config, workers)
     run = Run.create(
         path,
         to_dict(config),
@@ -76,7 +81,7 @@ def pretrain(
             progress.note(f"{path} is done already")
             return run
         with torch_threads(config.threads):
-            facts = _train(config, run, progress, own, validation_env, root, only_clone)
+            facts = _train(config, run, progress, own, validation_env, root, only_clone, workers)
         if facts is None:
             return run
         asked = _asked(config, own)
@@ -93,6 +98,24 @@ def pretrain(
         )
         run.finish(**stated.to_dict())
     return run
+
+
+def _check_workers(config: PretrainConfig, workers: Workers) -> None:
+    """Nothing if there is something for them to do.
+
+    Raises:
+        ConfigError: there is not.
+    """
+    if workers == 1:
+        return
+    if "evolution" not in config.stages:
+        raise ConfigError(
+            f"--workers {workers} with one seed, and without the evolution stage",
+            expected="--seeds 2 or more, or evolution among --stages; or 1",
+        )
+    from offline_trader.learning.stages.evolution import require_cpu
+
+    require_cpu(workers, config.learner.device)
 
 
 def data_hash(instruments: Mapping[str, str]) -> str:
@@ -169,6 +192,7 @@ def _train(
     validation_env: EnvConfig | None,
     root: Path | None,
     only_clone: bool,
+    workers: Workers,
 ) -> dict[str, Any] | None:
     """Facts of the training; None where it stops at the clone's last checkpoint."""
     from offline_trader.datasets import load_transitions
@@ -201,6 +225,7 @@ def _train(
         lambda seed: labelled_data(
             config.dataset, own, transitions, validation_env, config.auxiliary, seed, root
         ),
+        workers=workers,
     )
     phases = Phases(run, config.stages)
     phases.state_engine(engine, progress)
@@ -223,6 +248,8 @@ def plan_stages(
     validator: Evaluate | None,
     asked: Callable[[int], AskedLanes] | None = None,
     labelled: Callable[[int], AuxiliaryData] | None = None,
+    *,
+    workers: Workers = 1,
 ) -> list[PlannedStage]:
     """The stages of ``config`` in their order, each with what it trains on.
 
@@ -238,6 +265,7 @@ def plan_stages(
         validator: judges policies, or None.
         asked: makes lanes whose experts can be asked, of a seed; called when they are needed.
         labelled: makes observations with the labels of their bars, of a seed.
+        workers: for stages that have something for them to do.
     """
     from offline_trader.learning.stages import STAGES, StageData
     from offline_trader.learning.stages.direct import LogJudge
@@ -258,6 +286,7 @@ def plan_stages(
             market=market() if "market" in needs or (name == "offline" and replays) else None,
             asked=asked(seeds[name]) if asked and "asked" in needs else None,
             labelled=labelled(seeds[name]) if labelled and "labelled" in needs else None,
+            workers=workers,
         )
 
     @cache

@@ -144,7 +144,8 @@ def pretrain(
         settings: others by dotted key, such as ``{"offline.updates": 5000}``.
         root: folder of the datasets; by default the dataset's own.
         resume: go on with an interrupted run; a finished one is taken as it is.
-        workers: seeds at once, by default one a core; or a Ray cluster, as ``"ray"``.
+        workers: seeds at once, by default one a core, or a Ray cluster, as ``"ray"``; with one seed
+            those that try the policies of an evolution stage.
         threads: of torch.
         device: ``cpu`` or ``cuda``.
         progress: show a bar; False: silent; or what is told instead.
@@ -172,7 +173,8 @@ def pretrain(
     if seeds > 1:
         pretrain_seeds(plan, place, seeds, told, root=folder, resume=resume, workers=workers)
     else:
-        pretrain(plan, place, told, root=folder, resume=resume)
+        at_once = 1 if workers is None else workers
+        pretrain(plan, place, told, root=folder, resume=resume, workers=at_once)
     return Trained(place, folder)
 
 
@@ -188,6 +190,7 @@ def finetune(
     root: str | Path | None = None,
     resume: bool = False,
     unverified: bool = False,
+    workers: Workers = 1,
     threads: int | None = None,
     device: str | None = None,
     progress: bool | Progress = True,
@@ -202,6 +205,7 @@ def finetune(
         seed, run, settings, resume, threads, device, progress: as for :func:`pretrain`.
         root: folder of the datasets; by default the parent's.
         unverified: take a parent of another version, whose manifest states no hash.
+        workers: processes, or a Ray cluster, of the agents ``impala``, ``evolution``, ``hybrid``.
 
     Raises:
         ConfigError: a wrong setting, or a run directory that is in use.
@@ -222,7 +226,10 @@ def finetune(
         threads=threads,
         seed=seed,
     )
-    finetune(plan, source, place, told, root=folder, resume=resume, unverified=unverified)
+    finetune(
+        plan, source, place, told, root=folder, resume=resume, unverified=unverified,
+        workers=workers,
+    )  # fmt: skip
     return Trained(place, folder)
 
 

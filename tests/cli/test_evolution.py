@@ -51,7 +51,7 @@ def test_it_stands_among_the_stages_of_a_pretraining(
         *("--set", "evolution_agent.generations=2", "--set", "evolution_agent.population=4"),
         *("--run", str(tmp_path / "tuned")),
     ]
-    assert code_of(finetune) == 0
+    assert code_of([*finetune, "--workers", "2"]) == 0
     tuned = Run.open(tmp_path / "tuned")
     assert tuned.facts["further"]["evolution"]["updates"] == 2
     assert "online" not in tuned.facts
@@ -66,11 +66,16 @@ def test_it_stands_among_the_stages_of_a_pretraining(
         *("--set", "hybrid_agent.generations=2", "--set", "hybrid_agent.population=4"),
         *("--run", str(tmp_path / "both")),
     ]
-    assert code_of(hybrid) == 0
+    assert code_of([*hybrid, "--workers", "2"]) == 0
     both = Run.open(tmp_path / "both")
     turns = [row["online/evolution_turns"] for row in both.metrics() if "online/updates" in row]
     assert turns[-1] >= 1.0
     assert both.facts["online"]["updates"] > 8
+    capsys.readouterr()
+    idle = ["pretrain", "--dataset", "small/experts-v0", "--stages", "bc", "--workers", "2", *root]
+    assert code_of([*idle, "--run", str(tmp_path / "idle")]) == 2
+    assert "--workers 2 with one seed, and without the evolution stage" in capsys.readouterr().err
+    assert not (tmp_path / "idle").exists()
 
 
 def test_a_known_market_is_scored(capsys: pytest.CaptureFixture[str]) -> None:

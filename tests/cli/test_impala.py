@@ -51,4 +51,6 @@ def test_it_goes_on_from_a_run_and_is_exported(
     assert "agent=impala" in capsys.readouterr().err
     sac = ["finetune", str(tmp_path / "run"), *root, "--workers", "2", "--run", "unused"]
     assert code_of(sac) == 2
-    assert "--workers 2 with agent=sac" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--workers 2 with agent=sac" in told
+    assert "agent=impala, evolution or hybrid, or 1" in told

@@ -11,6 +11,8 @@ score of N(θ, σ²I), of scores that are ranks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,14 +57,23 @@ def antithetic_slope(
     return np.asarray(weights @ noise / (2.0 * n * sigma) - weight_decay * parameters)
 
 
-def pair_noise(seed: int, generation: int, pairs: int, size: int) -> NDArray[np.float32]:
-    """[pairs, size] standard normal; row i depends on (seed, generation, i) and ``size`` alone.
+def pair_noise(
+    seed: int, generation: int, pairs: int | Sequence[int], size: int
+) -> NDArray[np.float32]:
+    """[pairs, size] standard normal; the row of pair i depends on (seed, generation, i) and
+    ``size`` alone.
 
     So whoever tries a member needs its number and no vector, and how members are shared out
     changes nothing.
+
+    Args:
+        seed, generation: of the draw.
+        pairs: how many, from the first on; or which.
+        size: numbers in a row.
     """
-    rows = np.empty((pairs, size), np.float32)
-    for pair in range(pairs):
+    chosen = range(pairs) if isinstance(pairs, int) else pairs
+    rows = np.empty((len(chosen), size), np.float32)
+    for row, pair in zip(rows, chosen, strict=True):
         generator = np.random.default_rng((seed, generation, pair))
-        generator.standard_normal(size, np.float32, rows[pair])
+        generator.standard_normal(size, np.float32, row)
     return rows

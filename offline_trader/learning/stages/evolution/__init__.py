@@ -9,7 +9,16 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.evolution.population import Population
     from offline_trader.learning.stages.evolution.strategy import Strategy
     from offline_trader.learning.stages.evolution.training import evolve
+    from offline_trader.learning.stages.evolution.trials import Trials, require_cpu, shared_trials
 
-__all__ = ["HybridAgent", "Population", "Strategy", "evolve"]
+__all__ = [
+    "HybridAgent",
+    "Population",
+    "Strategy",
+    "Trials",
+    "evolve",
+    "require_cpu",
+    "shared_trials",
+]
 
 __getattr__ = lazy_names(__name__)

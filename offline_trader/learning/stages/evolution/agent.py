@@ -23,6 +23,7 @@ from offline_trader.learning.data import Batch
 from offline_trader.learning.settings import HybridAgentConfig
 from offline_trader.learning.stages.direct import DirectMarket
 from offline_trader.learning.stages.evolution.training import EvolutionTraining
+from offline_trader.learning.stages.evolution.trials import Trials
 from offline_trader.types import FloatArray
 
 __all__ = ["HybridAgent"]
@@ -36,6 +37,7 @@ class HybridAgent(AroundLearner):
         markets: gives the markets that are traded now; they take turns.
         config: of the turns.
         seed: of windows, starts and members.
+        trials: workers that try the members; None: this process does.
     """
 
     def __init__(
@@ -44,10 +46,11 @@ class HybridAgent(AroundLearner):
         markets: Callable[[], Sequence[DirectMarket]],
         config: HybridAgentConfig,
         seed: int,
+        trials: Trials | None = None,
     ) -> None:
         super().__init__(learner)
         self._settings, self._seed = config, seed
-        self._markets = markets
+        self._markets, self._trials = markets, trials
         self._updates, self._alone = 0, 0
         self._turns, self._accepted, self._returned, self._gained = 0, 0, 0, 0.0
         self._kept: FloatArray | None = None
@@ -77,7 +80,7 @@ class HybridAgent(AroundLearner):
         markets = self._markets()
         market = markets[self._turns % len(markets)].to(learner.config.device)
         drawn = np.random.SeedSequence([self._seed, self._turns]).generate_state(1)
-        training = EvolutionTraining(learner, market, config, int(drawn[0]))
+        training = EvolutionTraining(learner, market, config, int(drawn[0]), self._trials)
         start = training.strategy.centre.copy()
         lost = self._kept is not None and self._worse(training, self._kept)
         if lost:
@@ -104,13 +107,15 @@ class HybridAgent(AroundLearner):
 
     def metrics(self) -> Mapping[str, float]:
         """The learner's losses; turns so far, those accepted, those that went back behind SAC's
-        updates, and what the last one gained in the objective a bar."""
+        updates, and what the last one gained in the objective a bar; workers lost, if any were."""
+        lost = 0 if self._trials is None else self._trials.replaced
         return {
             **self.learner.metrics(),
             "evolution_turns": float(self._turns),
             "evolution_accepted": float(self._accepted),
             "evolution_returned": float(self._returned),
             "evolution_gain": self._gained,
+            **({"evolution_replaced": float(lost)} if lost else {}),
         }
 
     def state_dict(self) -> dict[str, Any]:

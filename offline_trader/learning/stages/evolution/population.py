@@ -2,8 +2,8 @@
 
 On the CPU, under the rules that the compiled kernels know, one policy after another goes through
 all windows: its weights stay in the cache, where a product over all policies reads them anew at
-every bar. Otherwise, and on a GPU, all policies go through a bar together: one batched product a
-layer, one step of policies × windows portfolios.
+every bar. Otherwise policies go through a bar together, on a GPU all of them, on the CPU a block
+after another: one batched product a layer, one step of policies × windows portfolios.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from offline_trader.types import FloatArray
 
 __all__ = ["Population"]
 
+_ALONE, _TOGETHER = 16, 64
+"""Members of a block, where each goes alone and where they go through a bar together: fewer would
+leave torch with more to say than to do."""
 Score = Callable[[Tensor], float | FloatArray]
 
 
@@ -37,6 +40,10 @@ class Population:
         market: log and dynamics.
         surprises: [R, G] float64, what is taken off a reward for a unit carried.
         engine: of :func:`offline_trader.learning.stages.direct.compiled.engine_for`.
+
+    Attributes:
+        block: members that are tried at once. Where they go through a bar together a member's last
+            bit may depend on the others, so they are the same ones whoever tries them.
 
     Raises:
         ConfigError: an actor with other layers than linear ones with ReLU.
@@ -52,6 +59,7 @@ class Population:
         self._parameters = [p for layer in (*hidden, head) for p in (layer.weight, layer.bias)]
         self._device = learner.config.device
         self._tried = _Tried()
+        self.block = _ALONE if engine.name != "torch" else _TOGETHER
         self._unroll: CompiledUnroll | TorchUnroll
         if engine.name == "torch":
             self._unroll = TorchUnroll(learner, market, surprises, pulled=False, actor=self._tried)
@@ -79,7 +87,9 @@ class Population:
             if isinstance(self._unroll, CompiledUnroll):
                 arrays = ([p.numpy() for p in self._split(one)] for one in stacked)
                 return np.array(self._unroll.scores(batch, arrays, score))
-            return self._together(stacked.to(self._device), batch, score)
+            size = self.block if self._device == "cpu" else len(stacked)
+            blocks = torch.split(stacked.to(self._device), size)
+            return np.concatenate([self._together(each, batch, score) for each in blocks])
 
     def _together(self, members: Tensor, batch: Batch, score: Score) -> FloatArray:
         assert isinstance(self._unroll, TorchUnroll)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,40 @@ from offline_trader.learning.estimators import antithetic_slope, centred_ranks, 
 from offline_trader.learning.settings import EvolutionConfig
 from offline_trader.types import FloatArray
 
-__all__ = ["Strategy"]
+__all__ = ["Question", "Strategy"]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A generation by numbers: whoever tries a member makes its vector.
+
+    Attributes:
+        centre: [D] float64 θ.
+        sigma, population: σ, and how many members there are.
+        seed, generation: of their noise.
+    """
+
+    centre: FloatArray
+    sigma: float
+    population: int
+    seed: int
+    generation: int
+
+    def members(self, numbers: range) -> NDArray[np.float32]:
+        """[M, D] those rows of what :meth:`Strategy.ask` returns, to the bit."""
+        pairs = self.population // 2
+        added, taken = ([n - k for n in numbers if k <= n < k + pairs] for k in (0, pairs))
+        drawn = (
+            pair_noise(self.seed, self.generation, x, self.centre.size) for x in (added, taken)
+        )
+        return _around(self.centre, self.sigma, *drawn)
+
+
+def _around(
+    centre: FloatArray, sigma: float, added: NDArray[np.float32], taken: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """θ + σ times each row of ``added``, then θ − σ times each of ``taken``."""
+    return np.concatenate([centre + sigma * added, centre - sigma * taken]).astype(np.float32)
 
 
 class Strategy:
@@ -48,8 +82,14 @@ class Strategy:
         """[P, D] members θ + σε_1 …, θ − σε_1 … of this generation."""
         pairs = self._config.population // 2
         self._noise = pair_noise(self._seed, self.generation, pairs, len(self.centre))
-        moved = self._config.sigma * self._noise
-        return np.concatenate([self.centre + moved, self.centre - moved]).astype(np.float32)
+        return _around(self.centre, self._config.sigma, self._noise, self._noise)
+
+    def question(self) -> Question:
+        """What :meth:`ask` returns, without the vectors."""
+        config = self._config
+        return Question(
+            self.centre.copy(), config.sigma, config.population, self._seed, self.generation
+        )
 
     def tell(self, scores: FloatArray) -> float:
         """Climb by the members' scores [P], higher is better; the slope's norm."""

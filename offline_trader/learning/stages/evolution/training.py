@@ -16,12 +16,13 @@ from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.settings import EvolutionConfig
-from offline_trader.learning.stages.direct import Batch, DirectMarket, LogJudge, objective
+from offline_trader.learning.stages.direct import Batch, DirectMarket, LogJudge
 from offline_trader.learning.stages.direct.compiled import engine_for
 from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
 from offline_trader.learning.stages.direct.unrolling import drawn_starts
 from offline_trader.learning.stages.evolution.population import Population
 from offline_trader.learning.stages.evolution.strategy import Strategy
+from offline_trader.learning.stages.evolution.trials import Ground, Trials, shared_trials
 from offline_trader.learning.stages.selection import (
     Checkpoint,
     Evaluate,
@@ -32,6 +33,7 @@ from offline_trader.learning.stages.selection import (
 )
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.types import FloatArray, Policy
+from offline_trader.workers import Workers
 
 __all__ = ["EvolutionStage", "EvolutionTraining", "evolve"]
 
@@ -45,6 +47,7 @@ def evolve(
     checkpoint: Checkpoint | None = None,
     *,
     seed: int = 0,
+    workers: Workers = 1,
     resume: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train the learner's actor (its deterministic action) by an evolution strategy.
@@ -61,19 +64,37 @@ def evolve(
         evaluate: validates a policy: a mapping with ``score``, higher is better.
         checkpoint: gets (generation, state) every ``checkpoint_interval``.
         seed: of windows, starts and members.
+        workers: 1: members are tried in this process; otherwise by so many processes, or a Ray
+            cluster's, to the same bytes.
         resume: such a state: go on from it, to the same bytes as without the interruption.
 
     Raises:
-        ConfigError: observations of another size than the learner's, or an actor of other layers
-            than linear ones with ReLU.
-        OfflineTraderError: the scores are not finite any more.
+        ConfigError: observations of another size than the learner's, an actor of other layers
+            than linear ones with ReLU, several workers on a GPU, or no such cluster.
+        OfflineTraderError: the scores are not finite any more, or workers are lost again and again.
     """
     width = market.log.features.shape[1] + market.portfolio_size
     size = len(learner.preprocessing.mean)
     if width != size:
         raise ConfigError(f"a market whose observations have {width} columns", expected=str(size))
     learner.engine.flush()
-    training = EvolutionTraining(learner, market.to(learner.config.device), config, seed)
+    with shared_trials(workers, learner.config.device) as trials:
+        training = EvolutionTraining(
+            learner, market.to(learner.config.device), config, seed, trials
+        )
+        return _evolve(learner, training, config, log, evaluate, checkpoint, resume)
+
+
+def _evolve(
+    learner: Learner,
+    training: EvolutionTraining,
+    config: EvolutionConfig,
+    log: Log | None,
+    evaluate: Evaluate | None,
+    checkpoint: Checkpoint | None,
+    resume: Mapping[str, Any] | None,
+) -> TrainResult:
+    """The generations."""
     if evaluate is None and config.evaluate_interval > 0:
         judge = training.judge
 
@@ -125,16 +146,22 @@ class EvolutionTraining:
         market: logged series and the portfolio's dynamics.
         config: settings; windows are no longer than the longest series.
         seed: of windows, starts and members.
+        trials: workers that try the members; None: this process does.
     """
 
     def __init__(
-        self, learner: Learner, market: DirectMarket, config: EvolutionConfig, seed: int
+        self,
+        learner: Learner,
+        market: DirectMarket,
+        config: EvolutionConfig,
+        seed: int,
+        trials: Trials | None = None,
     ) -> None:
         lengths = market.log.series[:, 1] - market.log.series[:, 0]
         config = replace(config, bars=min(config.bars, int(lengths.max())))
         self._learner, self._config, self._seed = learner, config, seed
-        self._judging = config.judging()
-        self.judge = LogJudge(learner, market, self._judging)
+        judging = config.judging()
+        self.judge = LogJudge(learner, market, judging)
         self._through = None
         trained = learner
         if config.market_input == "forecast":
@@ -143,6 +170,9 @@ class EvolutionTraining:
         self._market = market
         self.engine = engine_for(trained, market, config.engine)
         self._population = Population(trained, market, self.judge.surprises, self.engine)
+        self._ground = Ground(self._population, judging, self.judge.scale)
+        self._trials = trials
+        self._shared = None if trials is None else trials.on(self._ground)
         self.strategy = Strategy(self._population.vector, config, seed)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
         self._sums: dict[str, float] = {}
@@ -152,15 +182,15 @@ class EvolutionTraining:
         """One generation."""
         members = self.strategy.ask()
         batch = self._batch(self.strategy.generation, self._config.windows)
-        scores = self._population.scores(members, batch, self._score)
+        if self._shared is None:
+            scores = self._ground.scores(members, batch)
+        else:
+            scores = self._shared.scores(self.strategy.question(), batch)
         slope = self.strategy.tell(scores)
         self._note(
             score=float(scores.mean()), best=float(scores.max()), spread=float(scores.std()),
             slope_norm=slope,
         )  # fmt: skip
-
-    def _score(self, climbed: Tensor) -> float:
-        return float(objective(climbed, self._judging, self.judge.scale))
 
     def restart(self, vector: FloatArray) -> None:
         """Begin anew, at ``vector`` [D]."""
@@ -178,7 +208,7 @@ class EvolutionTraining:
 
         def each(climbed: Tensor) -> FloatArray:
             parts = climbed.tensor_split(blocks, dim=1)
-            return np.array([self._score(part) for part in parts])
+            return np.array([self._ground.score(part) for part in parts])
 
         then, now = self._population.scores(members, batch, each)
         mean, spread = float((now - then).mean()), float((now - then).std(ddof=1))
@@ -200,10 +230,13 @@ class EvolutionTraining:
         self._count += 1
 
     def measures(self) -> dict[str, float]:
-        """Means since the last call."""
+        """Means since the last call, and the workers that were lost so far, if any were."""
         count, sums = max(self._count, 1), self._sums
         self._sums, self._count = {}, 0
-        return {f"evolution/{name}": total / count for name, total in sums.items()}
+        found = {f"evolution/{name}": total / count for name, total in sums.items()}
+        if self._trials is not None and self._trials.replaced:
+            found["evolution/replaced"] = float(self._trials.replaced)
+        return found
 
     def settle(self) -> None:
         """Make the learner's actor the policy in the population's centre."""
@@ -251,7 +284,7 @@ class EvolutionStage:
         seed: int = 0,
         resume: Mapping[str, Any] | None = None,
     ) -> TrainResult:
-        """Train a d3rlpy learner on ``data.market``."""
+        """Train a d3rlpy learner on ``data.market``, by ``data.workers``."""
         return evolve(
             need_learner(agent, "evolution"),
             need(data, "market", "evolution"),
@@ -260,5 +293,6 @@ class EvolutionStage:
             evaluate,
             checkpoint,
             seed=seed,
+            workers=data.workers,
             resume=resume,
         )
