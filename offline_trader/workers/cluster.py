@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -182,13 +183,17 @@ def joined(address: str) -> Iterator[Any]:
     before = _handlers()
     try:
         _require_answer(address)
-        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
+        if address.startswith("ray://"):
+            _show_token()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the error says it, too
+            ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
     except (ImportError, RuntimeError, OSError, ValueError) as error:
         ray.shutdown()
         raise ConfigError(
             f"--workers {address}: no Ray cluster can be joined there: {error}".splitlines()[0],
             hint="`ray status` on its machine shows whether it runs; Python and Ray must be of the "
-            "same versions",
+            "same versions; where it asks for a token, RAY_AUTH_TOKEN_PATH names the file with it",
         ) from error
     finally:
         for number, handler in before.items():
@@ -197,6 +202,19 @@ def joined(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _show_token() -> None:
+    """Have this machine's token, if it has one, shown to a cluster that asks for it.
+
+    ``ray start`` makes a cluster ask as soon as its machine has one. Whoever belongs to it then
+    shows his by himself, but Ray's client does not.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with suppress(ImportError):  # a version that knows no tokens
+        from ray._private.authentication import authentication_token_setup as setup
+
+        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _require_answer(address: str) -> None:
