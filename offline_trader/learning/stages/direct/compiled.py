@@ -114,14 +114,15 @@ class CompiledUnroll:
         self,
         batch: Batch,
         members: Iterator[list[np.ndarray[Any, Any]]],
-        score: Callable[[Tensor], Any],
+        score: Callable[[Tensor, Tensor], Any],
     ) -> list[Any]:
-        """``score`` of what is climbed [T, B] by policies with the parameters of ``members``."""
+        """``score`` of what is climbed and of the realised rewards [T, B] of policies with the
+        parameters of ``members``."""
         room = self._prepare(batch, kept=1)
         found = []
         for arrays in members:
             _forward(room, arrays)
-            found.append(score(torch.from_numpy(room.climbed)))
+            found.append(score(torch.from_numpy(room.climbed), torch.from_numpy(room.rewards)))
         return found
 
     def _prepare(self, batch: Batch, kept: int = 0) -> _Room:

@@ -29,7 +29,7 @@ __all__ = ["Population"]
 _ALONE, _TOGETHER = 16, 64
 """Members of a block, where each goes alone and where they go through a bar together: fewer would
 leave torch with more to say than to do."""
-Score = Callable[[Tensor], float | FloatArray]
+Score = Callable[[Tensor, Tensor], float | FloatArray]
 
 
 class Population:
@@ -81,7 +81,7 @@ class Population:
                 parameter.copy_(values)
 
     def scores(self, members: NDArray[np.float32], batch: Batch, score: Score) -> FloatArray:
-        """[P, …] ``score`` of what is climbed [T, B] by each of ``members`` [P, D]."""
+        """[P, …] ``score`` of what each of ``members`` [P, D] climbs and earns, [T, B] both."""
         stacked = torch.from_numpy(members)
         with torch.no_grad():
             if isinstance(self._unroll, CompiledUnroll):
@@ -98,8 +98,11 @@ class Population:
         tiled = Batch(
             batch.rows.repeat(1, count), tuple(x.repeat(count) for x in batch.state), None
         )
-        climbed = self._unroll(tiled).climbed.reshape(len(batch.rows), count, -1)
-        return np.array([score(climbed[:, i]) for i in range(count)])
+        done = self._unroll(tiled)
+        climbed, rewards = (
+            each.reshape(len(batch.rows), count, -1) for each in (done.climbed, done.rewards)
+        )
+        return np.array([score(climbed[:, i], rewards[:, i]) for i in range(count)])
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         """Weights and biases, [..., D] → [..., *shape] each."""

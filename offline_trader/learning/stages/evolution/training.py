@@ -206,9 +206,9 @@ class EvolutionTraining:
         batch = self._batch(self._config.generations + 1, windows)
         blocks = math.isqrt(windows)
 
-        def each(climbed: Tensor) -> FloatArray:
-            parts = climbed.tensor_split(blocks, dim=1)
-            return np.array([self._ground.score(part) for part in parts])
+        def each(*windows: Tensor) -> FloatArray:
+            parts = zip(*(one.tensor_split(blocks, dim=1) for one in windows), strict=True)
+            return np.array([self._ground.score(*part) for part in parts])
 
         then, now = self._population.scores(members, batch, each)
         mean, spread = float((now - then).mean()), float((now - then).std(ddof=1))

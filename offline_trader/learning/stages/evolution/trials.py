@@ -44,9 +44,9 @@ class Ground:
     judging: DirectConfig
     scale: float
 
-    def score(self, climbed: Tensor) -> float:
-        """The objective of what is climbed [T, B]."""
-        return float(objective(climbed, self.judging, self.scale))
+    def score(self, climbed: Tensor, realised: Tensor) -> float:
+        """The objective of what is climbed [T, B]; its risk is that of the realised rewards."""
+        return float(objective(climbed, self.judging, self.scale, realised))
 
     def scores(self, members: NDArray[np.float32], batch: Batch) -> FloatArray:
         """[P] of ``members`` [P, D]."""

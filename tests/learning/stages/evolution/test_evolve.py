@@ -151,8 +151,8 @@ def test_every_member_has_the_score_of_its_policy_alone(market: DirectMarket) ->
     surprises = 0.5 * torch.from_numpy(market.log.gains.copy())
     rng = np.random.default_rng(4)
 
-    def score(climbed: torch.Tensor) -> float:
-        return float(objective(climbed, DirectConfig(objective="sharpe")))
+    def score(climbed: torch.Tensor, realised: torch.Tensor) -> float:
+        return float(objective(climbed, DirectConfig(objective="sharpe"), 1.0, realised))
 
     lots = isinstance(market, BarMarket) and market.rules.lot_size > 0
     found = []
@@ -166,15 +166,15 @@ def test_every_member_has_the_score_of_its_policy_alone(market: DirectMarket) ->
         population.write(member)
         np.testing.assert_allclose(population.vector, member, rtol=1e-6)
         with torch.no_grad():
-            climbed = TorchUnroll(learner, market, surprises, pulled=False)(batch).climbed
-        expected.append(score(climbed))
+            done = TorchUnroll(learner, market, surprises, pulled=False)(batch)
+        expected.append(score(done.climbed, done.rewards))
     assert np.ptp(expected) > 0.01
     for each in found:
         np.testing.assert_allclose(each, expected, rtol=1e-4, atol=1e-5)
     if not lots:  # that hidden layers are not kept changes no bit
         with torch.no_grad():
-            climbed = CompiledUnroll(learner, market, surprises, pulled=False)(batch).climbed
-        assert score(climbed) == found[-1][-1]
+            done = CompiledUnroll(learner, market, surprises, pulled=False)(batch)
+        assert score(done.climbed, done.rewards) == found[-1][-1]
 
 
 @pytest.mark.parametrize(("name", "least"), [("M1-narrow", 85.0), ("M3-narrow", 90.0)])
