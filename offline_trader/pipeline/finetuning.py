@@ -43,7 +43,7 @@ from offline_trader.pipeline.trained_runs import (
 )
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
-from offline_trader.workers import Workers, read_workers
+from offline_trader.workers import Workers, usable_workers
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
@@ -171,7 +171,7 @@ def finetune(
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
-    workers = read_workers(workers)
+    workers = usable_workers(workers)
     _check_workers(config, workers)
     source, validation_env = check_parent(config, parent, unverified=unverified)
     if config.dataset:

@@ -38,7 +38,7 @@ from offline_trader.pipeline.settings import LineConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, digest
-from offline_trader.workers import Report, Workers, read_workers, run_jobs
+from offline_trader.workers import Report, Workers, run_jobs, usable_workers
 
 __all__ = ["PowerConfig", "power"]
 
@@ -173,7 +173,7 @@ def power(
     Raises:
         ConfigError, DataError: a history that is too short or cannot be read.
     """
-    workers = read_workers(workers)
+    workers = usable_workers(workers)
     history = _history(config)
     plant(history, config.split(history), 0.0)  # refuses what is too short before anything is made
     folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from offline_trader.pipeline.settings import PretrainConfig
 from offline_trader.pipeline.trained_runs import finished_run
 from offline_trader.runs import LOCK
 from offline_trader.types import digest
-from offline_trader.workers import Report, Workers, read_workers, run_jobs, usable_cores
+from offline_trader.workers import Report, Workers, run_jobs, usable_cores, usable_workers
 
 __all__ = ["SeedJob", "pretrain_seeds"]
 
@@ -77,7 +77,7 @@ def pretrain_seeds(
         ConfigError: a folder that is in use, or that was made with other settings.
         DataError, OfflineTraderError: a seed's own error.
     """
-    workers = _free_workers(config.threads) if workers is None else read_workers(workers)
+    workers = _free_workers(config.threads) if workers is None else usable_workers(workers)
     check_inputs(config, root)  # refused before anything is written
     _refuse_foreign(folder)
     with locked(folder / LOCK, f"the folder of seeds {folder}"):

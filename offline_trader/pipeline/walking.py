@@ -27,7 +27,7 @@ from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
 from offline_trader.pipeline.settings import WalkForwardConfig
 from offline_trader.runs import Run, atomic_write
-from offline_trader.workers import Workers, read_workers
+from offline_trader.workers import Workers, usable_workers
 
 if TYPE_CHECKING:
     from offline_trader.evaluation.gates import GateSet
@@ -73,7 +73,7 @@ def walk_market(
         ConfigError, DataError: settings or bars that cannot be used, or a folder of another walk.
         OfflineTraderError: a worker process was killed.
     """
-    workers = read_workers(workers)
+    workers = usable_workers(workers)
     if workers != 1 and callable(factory):
         raise ConfigError(
             f"{workers} workers with a function of this process",

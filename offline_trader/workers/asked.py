@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from importlib.util import find_spec
 from typing import TypeAlias
 
 from offline_trader.errors import ConfigError
 
-__all__ = ["LOCAL_CLUSTER", "Workers", "read_workers", "usable_cores"]
+__all__ = [
+    "LOCAL_CLUSTER",
+    "Workers",
+    "read_workers",
+    "require_answer",
+    "usable_cores",
+    "usable_workers",
+]
 
 Workers: TypeAlias = int | str
 """So many processes on this machine; ``ray``: a Ray cluster of this machine alone, for the length
@@ -54,3 +62,33 @@ def read_workers(value: Workers, option: str = "--workers") -> Workers:
             hint="pip install 'offline-trader[ray]', or give a number of local processes",
         )
     return text
+
+
+def usable_workers(value: Workers) -> Workers:
+    """As :func:`read_workers`, of a cluster somebody of which answers: for those who write next.
+
+    Raises:
+        ConfigError: it is neither number nor cluster, Ray is not installed, or nobody answers.
+    """
+    workers = read_workers(value)
+    if isinstance(workers, str):
+        try:
+            require_answer(workers)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"--workers {workers}: no Ray cluster can be joined there: {error}",
+                hint="`ray status` on its machine shows whether it runs",
+            ) from error
+    return workers
+
+
+def require_answer(address: str) -> None:
+    """Nothing, if somebody listens there: Ray itself asks for a minute.
+
+    Raises:
+        OSError, ValueError: nobody does, or there is no such name.
+    """
+    if address == LOCAL_CLUSTER:
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host, int(port)), timeout=10).close()

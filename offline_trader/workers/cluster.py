@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_trader.errors import ConfigError
-from offline_trader.workers.asked import LOCAL_CLUSTER, usable_cores
+from offline_trader.workers.asked import LOCAL_CLUSTER, require_answer, usable_cores
 from offline_trader.workers.crew import Job, Message
 from offline_trader.workers.process import THREAD_SETTINGS, carried_state
 from offline_trader.workers.station import Orders, Station
@@ -182,7 +181,7 @@ def joined(address: str) -> Iterator[Any]:
         }
     before = _handlers()
     try:
-        _require_answer(address)
+        require_answer(address)
         if address.startswith("ray://"):
             _show_token()
         with warnings.catch_warnings():
@@ -215,18 +214,6 @@ def _show_token() -> None:
         from ray._private.authentication import authentication_token_setup as setup
 
         setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
-def _require_answer(address: str) -> None:
-    """Nothing, if somebody listens there: Ray itself asks for a minute.
-
-    Raises:
-        OSError: nobody does.
-    """
-    if address == LOCAL_CLUSTER:
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _handlers() -> dict[int, Any]:

@@ -71,6 +71,25 @@ def test_a_cluster_without_ray_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["walk-forward", "collect", "power"])
+def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So the command can be given again with another address."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    monkeypatch.setattr(asked, "find_spec", lambda name: object())
+    address = f"ray://127.0.0.1:{_free_port()}"
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--market", "sp500", "--workers", address])
+    assert stop.value.code == 2
+    assert f"--workers {address}: no Ray cluster can be joined there" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 class TwoNodes:
     """Two raylets of one core each on this machine."""
 
