@@ -116,7 +116,8 @@ def plant(
 
 def _stretches(n: int, wanted: IntArray, name: str) -> IntArray:
     """[4] where the parts' stretches of n returns begin and end; warm-up and training share one."""
-    edges = np.round(np.concatenate(([0], np.cumsum(wanted))) / wanted.sum() * n).astype(np.int64)
+    shares = np.concatenate(([0.0], np.cumsum(wanted))) / wanted.sum()
+    edges: IntArray = np.round(shares * n).astype(np.int64)
     if np.diff(edges).min() < _LEAST_SOURCE:
         raise DataError(
             f"{name}: {n + 1:,} bars give stretches of {', '.join(map(str, np.diff(edges)))} for "
