@@ -91,7 +91,7 @@ def speed_figures() -> Iterator[Figure]:
     vectors = members.astype(np.float32)
 
     def generation() -> None:
-        population.scores(vectors, batch, lambda climbed: float(climbed.mean()))
+        population.scores(vectors, batch, lambda climbed, _: float(climbed.mean()))
 
     def plain() -> None:
         with torch.no_grad():
