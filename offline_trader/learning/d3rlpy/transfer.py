@@ -178,6 +178,13 @@ def _mean_head(policy: Any) -> torch.nn.Module:
     return head
 
 
+def scale_means(algo: Any, factor: float) -> None:
+    """Multiply what the actor's last layer gives for the mean, before any squash."""
+    with torch.no_grad():
+        for parameter in _mean_head(algo.impl.policy).parameters():
+            parameter.mul_(factor)
+
+
 def set_spread(algo: Any, std: float) -> None:
     """The actor's standard deviation before the squash becomes ``std`` in every state, if it has
     one."""

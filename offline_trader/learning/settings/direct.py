@@ -38,7 +38,9 @@ class DirectConfig:
         drawdown_limit: largest drawdown within a window, as a share of the peak, which only the
             ``tail`` of the windows may exceed; 0: no limit. Windows should be as long as the time
             over which it is to hold.
-        price_rate: how fast the price of the drawdown moves that holds the limit.
+        limit_by: how the limit is held: ``scale``: the policy is trained without it and its
+            positions are then scaled down; ``price``: it is trained under a price on the drawdown.
+        price_rate: how fast that price moves.
         clone_weight: pull of the actions to those of the policy that the stage began with.
         market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecast of
             the next gain alone, or ``features``, all of them.
@@ -68,6 +70,7 @@ class DirectConfig:
     risk_aversion: float = 1.0
     tail: float = 0.05
     drawdown_limit: float = 0.0
+    limit_by: Literal["scale", "price"] = "scale"
     price_rate: float = 0.05
     clone_weight: float = 0.0
     market_input: Literal["forecast", "features"] = "forecast"
@@ -92,6 +95,7 @@ class DirectConfig:
             raise ConfigError(
                 f"drawdown_limit={self.drawdown_limit}", expected="in [0, 1), as 0.1 for 10 %"
             )
+        one_of(self, "limit_by", ("scale", "price"))
         one_of(self, "objective", OBJECTIVES)
         require_weights("direct.weights", self.weights)
         flat = [name for name in _WITHOUT_SLOPE if self.weights[COMPONENTS.index(name)] != 0.0]
@@ -124,6 +128,7 @@ _OF_THE_STAGE = (
     "market_input",
     "horizon",
     "drawdown_limit",
+    "limit_by",
     *_INTERVALS,
 )
 

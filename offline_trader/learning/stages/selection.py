@@ -21,14 +21,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 
 from offline_trader.errors import OfflineTraderError
-from offline_trader.learning.agents import Agent
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.types import FloatArray, Policy
 
@@ -37,6 +36,7 @@ __all__ = [
     "Evaluate",
     "Judged",
     "Log",
+    "Selected",
     "Selection",
     "StageResult",
     "TrainResult",
@@ -150,6 +150,22 @@ class _Candidate:
         return self.active, self.low
 
 
+class Selected(Protocol):
+    """What a selection keeps states of."""
+
+    def policy(self) -> Policy:
+        """As it is now."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """A state to come back to."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`snapshot`."""
+        ...
+
+
 class Selection:
     """Validates an agent from time to time and remembers the best state of it.
 
@@ -174,7 +190,7 @@ class Selection:
         self._best_step = 0
         self._best: dict[str, Any] = {}
 
-    def consider(self, step: int, agent: Agent) -> Judged:
+    def consider(self, step: int, agent: Selected) -> Judged:
         """Validate the agent's policy as that of ``step``; step 0 is the warm start.
 
         Call it outside a learner's randomness: a validation may draw numbers of its own.
@@ -213,11 +229,17 @@ class Selection:
             self._top = (value, growth)
         return 1 if low > 0.0 else -1 if high < 0.0 else 0
 
-    def put_back(self, agent: Agent) -> int:
+    def put_back(self, agent: Selected) -> int:
         """Let the agent go on from the policy that would be kept now; its step."""
         kept, _ = self._choice()
         agent.restore(self._best if kept > 0 else self._warm)
         return kept
+
+    def put_back_trained(self, agent: Selected) -> int:
+        """The same of the best policy but the warm start; 0, and no change, if there is none."""
+        if self._best_step > 0:
+            agent.restore(self._best)
+        return self._best_step
 
     def _compared(
         self, step: int, score: float, found: Mapping[str, float] | Validated
@@ -236,7 +258,7 @@ class Selection:
         difference = score - (warm if math.isfinite(warm) else 0.0)
         return _Candidate(step, score, difference, difference, difference, True)
 
-    def finish(self, step: int, updates: int, agent: Agent) -> TrainResult:
+    def finish(self, step: int, updates: int, agent: Selected) -> TrainResult:
         """Put the kept policy back into the agent and say which it is, and why."""
         if self._evaluate is None or not self._seen:
             reason = "nothing was validated"

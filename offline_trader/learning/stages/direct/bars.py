@@ -180,6 +180,18 @@ class BarMarket:
         """[B, 5] the portfolio's part of the observation."""
         return observe(Portfolio(*state))
 
+    def smaller(self, actions: Tensor, own: Tensor, share: float) -> Tensor:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`.
+
+        A target weight is scaled. An order is a share of the cash or of the units held: one to
+        sell is as it was, and one to buy leaves the cash ``1 − share`` of the account untouched.
+        """
+        if self.rules.action_mode != "order":
+            return share * actions
+        exposure = own[:, PortfolioField.EXPOSURE]
+        room = (share - exposure).clamp(min=0.0) / (1.0 - exposure).clamp(min=1e-9)
+        return torch.where(actions > 0.0, actions * room.clamp(max=1.0), actions)
+
     def step(self, state: State, actions: Tensor, rows: Tensor) -> DirectStep:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
         before = Portfolio(*state)

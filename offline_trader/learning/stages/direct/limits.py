@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["DrawdownLimit", "exceeded_by", "worst_drawdowns"]
+__all__ = ["DrawdownLimit", "allowed_share", "exceeded_by", "worst_drawdowns"]
 
 _DAMPING = 10.0
 
@@ -36,6 +36,12 @@ def exceeded_by(values: Tensor, share: float) -> Tensor:
     first = min(len(values) - 1, math.floor(0.5 * share * len(values)))
     last = max(first + 1, min(len(values), round(1.5 * share * len(values))))
     return torch.topk(values, last).values[first:].mean()
+
+
+def allowed_share(tail: float, windows: int) -> float:
+    """Share of independent windows that may be beyond a limit which at most ``tail`` of all
+    windows are to exceed: a standard error of such a share less, so that it is held on others."""
+    return max(0.0, tail - math.sqrt(tail * (1.0 - tail) / max(1, windows)))
 
 
 class DrawdownLimit:

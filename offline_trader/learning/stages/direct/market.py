@@ -129,3 +129,13 @@ class DirectMarket(Protocol):
     def step(self, state: State, actions: Tensor, rows: Tensor) -> DirectStep:
         """The bar after the decisions ``rows`` [B] under ``actions`` [B] in [−1, 1]."""
         ...
+
+    def smaller(self, actions: Tensor, own: Tensor, share: float) -> Tensor:
+        """[N] what makes positions ``share`` times as large as ``actions`` [N] would, in (0, 1].
+
+        Args:
+            actions: in [−1, 1], of a policy that sees ``own``.
+            own: [N, P] raw, the portfolio's part of its observations.
+            share: of the positions.
+        """
+        ...

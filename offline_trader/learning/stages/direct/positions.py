@@ -69,6 +69,10 @@ class PositionMarket:
         drawn = torch.rand(len(rows), generator=generator, dtype=torch.float64)
         return ((self.scale * (2.0 * drawn - 1.0)).to(self.device),)
 
+    def smaller(self, actions: Tensor, own: Tensor, share: float) -> Tensor:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return share * actions
+
     def observe(self, state: State) -> Tensor:
         """[B, 1] the position."""
         return state[0][:, None]

@@ -10,7 +10,7 @@ nothing of others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,14 +21,14 @@ from offline_trader.learning.agents import Learner
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.compiled import engine_for, make_unroll
 from offline_trader.learning.stages.direct.forecast import fit_forecast
-from offline_trader.learning.stages.direct.limits import DrawdownLimit
+from offline_trader.learning.stages.direct.limits import DrawdownLimit, worst_drawdowns
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
 from offline_trader.learning.stages.selection import Evaluate, Validated
 from offline_trader.types import IntArray, Policy
 
-__all__ = ["LogJudge", "Replay"]
+__all__ = ["Depths", "LogJudge", "Replay", "within_limit"]
 
 _LONGER = 4
 _TOLERANCE = 0.05
@@ -45,6 +45,9 @@ class Replay:
         bars: decisions of a training's window.
         device: of the rows.
         longer: a segment has so many times as many decisions, where a series is that long.
+
+    Attributes:
+        decisions: of all segments.
     """
 
     def __init__(self, market: DirectMarket, bars: int, device: str, longer: int = _LONGER) -> None:
@@ -54,18 +57,59 @@ class Replay:
         self._rows = torch.arange(length)[:, None]
         self._first = torch.from_numpy(_segments(market.log.series, length))
         self._width = max(1, _ROWS_AT_ONCE // length)
+        self.decisions = length * len(self._first)
 
     def __call__(self, unroll: Callable[[Batch], Unrolled]) -> list[Unrolled]:
         """What the policy of ``unroll`` does, from portfolios that are the same at every call."""
-        generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            parts = range(0, len(self._first), self._width)
-            firsts = [self._first[part : part + self._width] for part in parts]
-            return [unroll(self._batch(first, generator)) for first in firsts]
+            return [unroll(batch) for batch in self.batches()]
+
+    def batches(self) -> Iterator[Batch]:
+        """The segments, the same at every call."""
+        generator = torch.Generator().manual_seed(0)
+        for part in range(0, len(self._first), self._width):
+            yield self._batch(self._first[part : part + self._width], generator)
 
     def _batch(self, first: Tensor, generator: torch.Generator) -> Batch:
         rows = (first + self._rows).to(self._device)
         return Batch(rows, self._market.random_state(rows[0], generator), None)
+
+
+class Depths:
+    """How deep the log's windows fall under a learner's present policy, wherever they begin.
+
+    A policy holds at a window's first bar what it came to hold: windows begin a quarter of their
+    length after a segment did, or more, where series are long enough.
+
+    Args:
+        learner: whose policy of the moment it is.
+        market: log and dynamics, on the learner's device.
+        config: length of a window and engine.
+
+    Attributes:
+        apart: windows that fit into the segments end to end, about as many as are independent.
+        replay: of the segments.
+        unroll: of the policy, rewards as realised.
+    """
+
+    def __init__(self, learner: Learner, market: DirectMarket, config: DirectConfig) -> None:
+        self.replay = Replay(market, config.bars, learner.config.device)
+        nothing = torch.zeros((len(market.log.gains), market.log.gains.shape[1]))
+        engine = engine_for(learner, market, config.engine)
+        self.unroll = make_unroll(learner, market, nothing.double(), engine)
+        self.apart = self.replay.decisions // config.bars
+        self._learner, self._bars = learner, config.bars
+
+    def __call__(self) -> Tensor:
+        """[n] deepest falls of the log equity."""
+        self._learner.engine.flush()
+        return torch.cat([self._of(each.climbed) for each in self.replay(self.unroll)])
+
+    def _of(self, rewards: Tensor) -> Tensor:
+        bars = self._bars
+        first = min(bars // 4, len(rewards) - bars)
+        windows = rewards[first:].unfold(0, bars, max(1, bars // 10))  # [starts, B, bars]
+        return worst_drawdowns(windows.reshape(-1, bars).T)
 
 
 class LogJudge:
@@ -98,26 +142,20 @@ class LogJudge:
         self._moved, self._engine = moved, engine
         self._replay = Replay(moved, config.bars, learner.config.device)
 
-    def within_limit(self, evaluate: Evaluate) -> Evaluate:
-        """``evaluate`` of policies that keep to the drawdown limit on the log; others are none
-        that could be kept, unless all are."""
+    def limit_check(self) -> Callable[[], bool]:
+        """Whether the drawdown limit is kept on the log, by the windows that updates measure."""
         config = self._config
         limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
         replay = Replay(self._moved, config.bars, self._learner.config.device, longer=1)
         nothing = torch.zeros_like(self.surprises)
         unroll = make_unroll(self._learner, self._moved, nothing, self._engine)
 
-        def judged(policy: Policy) -> Mapping[str, float] | Validated:
-            found = evaluate(policy)
+        def kept() -> bool:
             self._learner.engine.flush()
             windows = torch.cat([each.climbed for each in replay(unroll)], dim=1)
-            if float(limit.excess(windows)) <= _TOLERANCE:
-                return found
-            if isinstance(found, Validated):
-                return replace(found, active=False)
-            return {**found, "score": -math.inf}
+            return float(limit.excess(windows)) <= _TOLERANCE
 
-        return judged
+        return kept
 
     def __call__(self, policy: Policy) -> Validated:
         """The objective, and what is climbed bar by bar; not of another ``policy``."""
@@ -129,6 +167,21 @@ class LogJudge:
         )
         score = float(objective(climbed, self._config, self.scale, realised))
         return Validated({"score": score}, climbed.T.reshape(-1).cpu().numpy())
+
+
+def within_limit(evaluate: Evaluate, kept: Callable[[], bool]) -> Evaluate:
+    """``evaluate`` of policies that keep to a limit; others are none that could be kept, unless
+    all are."""
+
+    def judged(policy: Policy) -> Mapping[str, float] | Validated:
+        found = evaluate(policy)
+        if kept():
+            return found
+        if isinstance(found, Validated):
+            return replace(found, active=False)
+        return {**found, "score": -math.inf}
+
+    return judged
 
 
 def _segments(series: IntArray, length: int) -> IntArray:

@@ -22,7 +22,8 @@ from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
 from offline_trader.learning.stages.direct.limits import DrawdownLimit
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
-from offline_trader.learning.stages.direct.replaying import LogJudge
+from offline_trader.learning.stages.direct.replaying import LogJudge, within_limit
+from offline_trader.learning.stages.direct.scaling import ScaledSelection
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled, drawn_starts
 from offline_trader.learning.stages.selection import (
     Checkpoint,
@@ -84,9 +85,7 @@ def train_direct(
         def evaluate(policy: Policy) -> Mapping[str, float]:
             return judge(policy).measures  # the objective ranks, not the growth
 
-    if evaluate is not None and config.drawdown_limit > 0.0:
-        evaluate = judge.within_limit(evaluate)
-    selection = Selection(evaluate, log, preferred=True)
+    selection = _selection(training, config, evaluate, log, seed)
     step = 0
     if resume is not None:
         step = int(resume["step"])
@@ -96,7 +95,7 @@ def train_direct(
     else:
         if log is not None and training.engine.fallback is not None:
             log(0, {"direct/engine": training.engine.fallback})
-        selection.consider(0, learner)
+        selection.consider(0, training)
     while step < config.updates:
         training.update(0.5 * (1.0 + math.cos(math.pi * step / config.updates)))
         step += 1
@@ -107,7 +106,7 @@ def train_direct(
                 log(step, measures)
         if _validates(step, config):
             training.settle()
-            selection.consider(step, learner)
+            selection.consider(step, training)
         if checkpoint is not None and step % config.checkpoint_interval == 0:
             training.settle()
             checkpoint(
@@ -120,7 +119,22 @@ def train_direct(
                 },
             )
     training.settle()
-    return replace(selection.finish(step, step, learner), engine=training.engine)
+    return replace(selection.finish(step, step, training), engine=training.engine)
+
+
+def _selection(
+    training: DirectTraining,
+    config: DirectConfig,
+    evaluate: Evaluate | None,
+    log: Log | None,
+    seed: int,
+) -> Selection | ScaledSelection:
+    """What chooses among the states of a training."""
+    if config.drawdown_limit > 0.0 and config.limit_by == "scale":
+        return ScaledSelection(training, config, evaluate, log, seed)
+    if evaluate is not None and config.drawdown_limit > 0.0:
+        evaluate = within_limit(evaluate, training.judge.limit_check())
+    return Selection(evaluate, log, preferred=True)
 
 
 def _validates(step: int, config: DirectConfig) -> bool:
@@ -136,6 +150,12 @@ class DirectTraining:
         market: on the learner's device; its longest series has ``config.bars`` or more decisions.
         config: settings; how many updates there are, and what is logged, is the caller's.
         seed: of windows, exploring starts and noise.
+
+    Attributes:
+        judge: of states of the training, on the log.
+        whole: ``learner`` and ``market``.
+        seen: the learner whose parameters are trained, and the market that it sees.
+        engine: what unrolls.
     """
 
     def __init__(
@@ -144,6 +164,7 @@ class DirectTraining:
         self._learner, self._config = learner, config
         self._device = learner.config.device
         self.judge = LogJudge(learner, market, config)
+        self.whole = learner, market
         self._through = None
         if config.market_input == "forecast":
             self._through = ForecastPolicy(learner, market, self.judge.forecast, seed)
@@ -153,11 +174,12 @@ class DirectTraining:
         self._unroll = make_unroll(
             learner, market, self.judge.surprises, self.engine, pulled=config.clone_weight > 0
         )
+        self.seen = learner, market
         self._limit = None
-        if config.drawdown_limit > 0.0:
+        if config.drawdown_limit > 0.0 and config.limit_by == "price":
             self._limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
         self._risky = config.objective != "growth" and config.forecast_weight > 0.0
-        if config.drawdown_limit > 0.0 or self._risky:
+        if self._limit is not None or self._risky:
             nothing = torch.zeros_like(self.judge.surprises)
             self._realised = make_unroll(learner, market, nothing, self.engine)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
@@ -249,6 +271,21 @@ class DirectTraining:
     def load_moments(self, state: Mapping[str, Any]) -> None:
         """Those of ``state_dict()["optimizer"]``."""
         _d3rlpy.load_moments(self._optimizer, state)
+
+    def policy(self) -> Policy:
+        """The learner's, settled."""
+        return self._learner.policy()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The learner's, settled, and the policy of the forecast if there is one."""
+        trained = None if self._through is None else self._trained.snapshot()
+        return {"learner": self._learner.snapshot(), "trained": trained}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`snapshot`."""
+        if self._through is not None:
+            self._trained.restore(snapshot["trained"])
+        self._learner.restore(snapshot["learner"])
 
     def settle(self) -> None:
         """Make all that depends on the trained weights follow them."""

@@ -1,5 +1,5 @@
-"""The drawdown limit: its measure, its price where the best policy under it is known, and what is
-kept."""
+"""The drawdown limit: its measure, the price and the scale that hold it where the best policy
+under it is known, and what is kept."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ import pytest
 import torch
 
 from offline_trader.errors import ConfigError
+from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES, ou_tensor
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.settings import DirectConfig, LearnerConfig
-from offline_trader.learning.stages.direct import Log, PositionMarket, train_direct
+from offline_trader.learning.stages.direct import BarMarket, Log, PositionMarket, train_direct
 from offline_trader.learning.stages.direct.limits import (
     DrawdownLimit,
+    allowed_share,
     exceeded_by,
     worst_drawdowns,
 )
 from offline_trader.learning.stages.selection import Validated
+from offline_trader.markets.synthetic import OuMarket
 from offline_trader.pipeline.phases import _canonical
+from offline_trader.simulator import SimulatorConfig
 
 ONE_BAR = DirectConfig(
     updates=200, windows=64, bars=1, learning_rate=0.01, market_input="features",
@@ -77,22 +81,87 @@ def test_the_price_rises_beyond_the_limit_and_never_falls_below_zero() -> None:
 def test_the_saddle_point_is_the_linear_programme_s_optimum() -> None:
     """max a·E[g] subject to .1·a ≤ −log(.97), the loss of half of the bars: a* = .305."""
     learner = learner_of()
-    train_direct(learner, coins(), replace(ONE_BAR, drawdown_limit=0.03))
+    train_direct(learner, coins(), replace(ONE_BAR, drawdown_limit=0.03, limit_by="price"))
     action = float(learner.act(np.array([[1.0, 0.0]], np.float32))[0, 0])
     assert action == pytest.approx(BEST, abs=0.03)
 
 
-def test_a_limit_that_is_never_reached_changes_nothing() -> None:
+def test_the_scale_is_the_largest_within_the_limit() -> None:
+    """The same optimum: without the limit all is staked, and .305 of it is what may be."""
+    learner = learner_of()
+    result = train_direct(learner, coins(), replace(ONE_BAR, drawdown_limit=0.03))
+    action = float(learner.act(np.array([[1.0, 0.0]], np.float32))[0, 0])
+    assert BEST - 0.02 <= action <= BEST
+    assert "positions scaled to 3" in result.told[0]
+
+
+def test_few_windows_may_be_fewer_beyond_the_limit() -> None:
+    assert allowed_share(0.05, 1_900) == pytest.approx(0.045)
+    assert allowed_share(0.05, 10) == 0.0
+    drawn = np.random.default_rng(0).binomial(800, allowed_share(0.05, 800), 20_000)
+    assert np.mean(drawn <= 0.05 * 800) == pytest.approx(0.87, abs=0.02)
+
+
+@pytest.mark.parametrize("mode", ["order", "target_long", "target_long_short"])
+def test_smaller_actions_make_smaller_positions(mode: Any) -> None:
+    """From a share of an exposure an action leads to that share of what it would have led to."""
+    market = BarMarket(ou_tensor(OuMarket(bars=500)), SimulatorConfig(action_mode=mode))
+    generator = torch.Generator().manual_seed(0)
+    actions = 2.0 * torch.rand(200, generator=generator, dtype=torch.float64) - 1.0
+    exposures = torch.rand(200, generator=generator, dtype=torch.float64)
+    own = torch.zeros((200, 5), dtype=torch.float64)
+    for share in (0.2, 0.9, 1.0):
+        own[:, 0] = share * exposures
+        smaller = market.smaller(actions, own, share)
+        if mode == "order":
+            larger = _after(actions, exposures)
+            np.testing.assert_allclose(_after(smaller, own[:, 0]), share * larger, atol=1e-12)
+        else:
+            np.testing.assert_allclose(smaller, share * actions)
+    own[:, 0] = 0.95  # beyond the share by the market's move: nothing more is bought
+    assert (market.smaller(actions, own, 0.9).clamp(min=0.0) == 0.0).all() == (mode == "order")
+
+
+def _after(actions: torch.Tensor, exposures: torch.Tensor) -> torch.Tensor:
+    """Exposures after orders without costs."""
+    bought = exposures + actions * (1.0 - exposures)
+    return torch.where(actions > 0.0, bought, exposures * (1.0 + actions))
+
+
+def test_a_scaled_policy_does_the_share_of_what_it_did() -> None:
+    """Bars, and the forecast before the policy: the actor keeps its shape and scales its output."""
+    market = BarMarket(ou_tensor(OuMarket(bars=4_000)), OU_RULES)
+    free, limited = (
+        make_learner(LearnerConfig(reward_scaling="none", hidden=(16, 16)), width, seed=0)
+        for width in [market.tensor.layout.size] * 2
+    )
+    config = DirectConfig(updates=60, windows=32, bars=100, evaluate_interval=0, tail=0.2)
+    rows: list[dict[str, float]] = []
+    train_direct(free, market, config)
+    log = lambda step, row: rows.append(dict(row))  # noqa: E731
+    result = train_direct(limited, market, replace(config, drawdown_limit=0.04), log)
+    share = rows[-1]["direct/share"]
+    assert 0.2 < share < 0.95
+    assert rows[-1]["direct/beyond"] <= allowed_share(0.2, 39)
+    assert f"{share:.1%}" in result.told[0]
+    seen = np.concatenate([market.log.features, np.zeros((len(market.log.gains), 5))], axis=1)
+    before, after = (each.act(seen.astype(np.float32)) for each in (free, limited))
+    assert np.sqrt(np.mean(np.square(after - share * before))) < 0.05
+
+
+@pytest.mark.parametrize("by", ["scale", "price"])
+def test_a_limit_that_is_never_reached_changes_nothing(by: Any) -> None:
     free, limited = learner_of(), learner_of()
     train_direct(free, coins(), ONE_BAR)
-    train_direct(limited, coins(), replace(ONE_BAR, drawdown_limit=0.9))
+    train_direct(limited, coins(), replace(ONE_BAR, drawdown_limit=0.9, limit_by=by))
     for a, b in zip(free.actor.parameters(), limited.actor.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_policies_beyond_the_limit_are_not_kept() -> None:
+@pytest.mark.parametrize("by", ["scale", "price"])
+def test_policies_beyond_the_limit_are_not_kept(by: Any) -> None:
     """A validation that likes the boldest one most: what is kept keeps to the limit."""
-    bold = replace(ONE_BAR, updates=40, evaluate_interval=5, drawdown_limit=0.03)
+    bold = replace(ONE_BAR, updates=40, evaluate_interval=5, drawdown_limit=0.03, limit_by=by)
     learner = learner_of()
 
     def evaluate(policy: Any) -> Validated:
@@ -105,8 +174,12 @@ def test_policies_beyond_the_limit_are_not_kept() -> None:
     assert result.kept in ("best", "warm_start")
 
 
-def test_the_price_is_in_the_checkpoint() -> None:
-    config = replace(ONE_BAR, updates=6, windows=8, checkpoint_interval=3, drawdown_limit=0.001)
+@pytest.mark.parametrize("by", ["scale", "price"])
+def test_a_training_under_a_limit_goes_on(by: Any) -> None:
+    config = replace(
+        ONE_BAR, updates=6, windows=8, checkpoint_interval=3, evaluate_interval=2, limit_by=by,
+        drawdown_limit=0.001 if by == "price" else 0.05,
+    )  # fmt: skip
     states: dict[int, bytes] = {}
 
     def run(resume: Any = None) -> bytes:
@@ -118,11 +191,12 @@ def test_the_price_is_in_the_checkpoint() -> None:
             states[step] = buffer.getvalue()
 
         train_direct(learner, coins(), config, seed=1, resume=resume, checkpoint=keep)
-        return states[6]
+        weights = b"".join(each.detach().numpy().tobytes() for each in learner.actor.parameters())
+        return states[6] + weights
 
     whole = run()
     half = torch.load(io.BytesIO(states[3]), weights_only=True)
-    assert half["training"]["price"] > 0.0
+    assert by == "scale" or half["training"]["price"] > 0.0
     assert run(half) == whole
 
 
