@@ -145,7 +145,7 @@ class ScaledPolicy:
             mu = actor(seen[rows]).mu[:, 0]
             error = (torch.tanh(mu) - wanted[rows]).square().mean()
             error = error + _BEFORE_SQUASH * (mu - inner[rows]).square().mean()
-            error.backward()  # type: ignore[no-untyped-call]
+            error.backward()
             for group in optimizer.param_groups:  # up for a tenth of the steps, then down
                 group["lr"] = rate * min(10.0 * step / steps, (1.0 - step / steps) / 0.9)
             optimizer.step()
