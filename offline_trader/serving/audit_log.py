@@ -93,11 +93,14 @@ class Commits:
         What is staged meanwhile goes with the next batch, which begins when this one is on disk.
 
         Args:
-            ended: called, in that thread, when the batch is on disk, or lost.
+            ended: called, in that thread, when the batch is on disk, or lost. None: nobody waits,
+                and while the batch before is on its way nothing is sent off.
 
         Raises:
             DataError: as :meth:`write`.
         """
+        if ended is None and self._under_way is not None and not self._under_way.done():
+            return
         with self._lost_on_failure():
             self._settle()
             end = self.store.start(self._taken())

@@ -349,9 +349,10 @@ class Desk:
         self._rows.commit()
 
     def start_commit(self) -> None:
-        """What was decided is on its way to the disk, and the next bar can be decided on meanwhile.
+        """What was decided goes to the disk, and the next bar can be decided on meanwhile.
 
-        Nothing of it may leave before :meth:`commit` returned, which waits for it.
+        Where the disk still has what was sent off before, it goes with the next call. Nothing of
+        it may leave before :meth:`commit` returned, which waits for all of it.
 
         Raises:
             RiskHalt: as :meth:`commit`, of what was sent off before.

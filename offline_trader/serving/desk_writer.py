@@ -68,7 +68,7 @@ class DeskWriter:
             raise self.stop(error) from error
 
     def start_commit(self) -> None:
-        """What was staged is on its way to the disk; :meth:`commit` waits for it.
+        """What was staged goes to the disk, which is not waited for; :meth:`commit` does.
 
         Raises:
             RiskHalt: what was sent off before is not on disk.
