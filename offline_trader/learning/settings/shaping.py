@@ -24,10 +24,11 @@ class ShapingConfig:
 
     Attributes:
         potentials: names, their sum is the potential; none: off.
-        weight: of the potential, at the start; hand-made ones are in standard deviations of the
-            scaled rewards, the learned one in units of the return.
-        adaptive: whether the weight goes up by ``step`` where the executed actions become few
-            (entropy below ``low_entropy`` nats) and down where the Sharpe ratio a year is above
+        weight: of the potential, at the start; hand-made ones are in units of the rewards that are
+            learned from: standard deviations where offline data scale them. The learned one is in
+            units of the return.
+        adaptive: whether the weight goes up by ``step`` where the exposures that are held become
+            few (entropy below ``low_entropy`` nats) and down where the Sharpe ratio a year is above
             ``high_sharpe``, every ``interval`` steps of the lanes.
         step, low_entropy, high_sharpe, interval: of that rule.
         largest_weight: bound of the weight.

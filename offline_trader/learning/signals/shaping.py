@@ -21,10 +21,12 @@ from offline_trader.learning.data import Batch, Columns
 from offline_trader.learning.estimators import shaping_reward
 from offline_trader.learning.settings import ShapingConfig
 from offline_trader.learning.signals.potentials import HandMade, LearnedPotential, Potential
+from offline_trader.types import PortfolioField
 
 __all__ = ["Shaping", "make_shaping"]
 
 _BINS = 21
+_EXPOSURE = PortfolioField.EXPOSURE.name.lower()
 
 
 def make_shaping(agent: Agent, lanes: Any, config: ShapingConfig, seed: int) -> Shaping:
@@ -49,7 +51,8 @@ def make_shaping(agent: Agent, lanes: Any, config: ShapingConfig, seed: int) -> 
             made.append(HandMade(name, names, agent.preprocessing))
     bars = getattr(getattr(lanes, "market", None), "periods_per_year", None)
     year = 252.0 if bars is None else float(np.mean(bars))
-    return Shaping(config, agent, made, year)
+    place = names.index(_EXPOSURE) if _EXPOSURE in names else None
+    return Shaping(config, agent, made, year, exposure=place)
 
 
 def _column_names(lanes: Any) -> tuple[str, ...]:
@@ -66,6 +69,8 @@ class Shaping:
         agent: scales of rewards and discount are read when they are needed.
         potentials: Φ is their sum.
         bars_per_year: of the Sharpe ratio that lowers the weight.
+        exposure: column of an observation that says what orders came to; None: what was asked for
+            is counted, of which a policy that does nothing may ask for much.
 
     Attributes:
         weight: w of the next batch.
@@ -79,9 +84,12 @@ class Shaping:
         agent: Agent,
         potentials: Sequence[Potential],
         bars_per_year: float = 252.0,
+        *,
+        exposure: int | None = None,
     ) -> None:
         self._config, self._agent = config, agent
         self._potentials = tuple(potentials)
+        self._exposure = exposure
         self._root = math.sqrt(bars_per_year)
         self.weight = config.weight
         self._bins = np.zeros(_BINS, np.int64)
@@ -91,17 +99,20 @@ class Shaping:
     def stored(self, columns: Columns, *, online: bool) -> Columns:
         """Unchanged. Offline data fit the learned potential, steps of the lanes move the weight."""
         if online:
-            self._watch(columns["actions"], columns["raw_rewards"])
+            done = columns["actions"]
+            if self._exposure is not None:
+                done = columns["next_observations"][:, self._exposure]
+            self._watch(done, columns["raw_rewards"])
             return columns
         for each in self._potentials:
             if isinstance(each, LearnedPotential) and not each.fitted:
                 each.fit(columns, self._agent.preprocessing)
         return columns
 
-    def _watch(self, actions: NDArray[Any], rewards: NDArray[Any]) -> None:
+    def _watch(self, done: NDArray[Any], rewards: NDArray[Any]) -> None:
         if not self._config.adaptive:
             return
-        places = np.clip(((actions + 1.0) * (_BINS / 2.0)).astype(np.int64), 0, _BINS - 1)
+        places = np.clip(((done + 1.0) * (_BINS / 2.0)).astype(np.int64), 0, _BINS - 1)
         self._bins += np.bincount(places.ravel(), minlength=_BINS)
         self._steps += len(rewards)
         self._sum += float(rewards.sum())

@@ -138,6 +138,22 @@ def test_rows_are_stored_plain_and_shaped_whenever_they_are_drawn(scaling: Any) 
     torch.testing.assert_close(again["rewards"], plain["rewards"])
 
 
+def test_the_weight_goes_up_where_nothing_is_held_whatever_is_asked_for(lanes: Simulator) -> None:
+    """Orders of all kinds within the hold zone are one action: none."""
+    config = ShapingConfig(("holding_time",), weight=0.5, adaptive=True, interval=40)
+    orders = Simulator(lanes.market, SimulatorConfig(), 4, episode_bars=50, random_start=True)
+    for largest, expected in ((0.09, 0.52), (1.0, 0.5)):
+        shaping = make_shaping(learner_of(lanes.market.layout.size), orders, config, 0)
+        before, rng = np.array(orders.reset(seed=0)), np.random.default_rng(0)
+        for _ in range(20):
+            actions = largest * rng.uniform(-1, 1, (4, 1)).astype(np.float32)
+            after = np.array(orders.step(actions).observations)
+            row = {"observations": before, "next_observations": after, "actions": actions}
+            shaping.stored({**row, "raw_rewards": np.zeros(4)}, online=True)
+            before = after
+        assert shaping.weight == pytest.approx(expected)
+
+
 def test_the_weight_goes_up_for_few_actions_and_down_for_success() -> None:
     config = ShapingConfig(weight=0.5, adaptive=True, interval=40)
     rng = np.random.default_rng(0)
