@@ -37,7 +37,7 @@ from offline_trader.cli.options import (
     rooted,
     show_settings,
 )
-from offline_trader.workers import read_workers, usable_workers
+from offline_trader.workers import read_workers
 
 if TYPE_CHECKING:
     from offline_trader.datasets import CollectSummary
@@ -141,7 +141,6 @@ def command(
     if dry_run:
         show_settings(terminal, plan)
         return
-    at_once = usable_workers(at_once)
     with terminal.task("collecting", plan.transitions) as advance:
         summary = collect(
             plan, advance, root=root, resume=resume, overwrite=overwrite, workers=at_once

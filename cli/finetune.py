@@ -30,6 +30,7 @@ from offline_trader.cli.options import (
 from offline_trader.cli.training_tables import print_training
 from offline_trader.pipeline.finetuning import (
     check_parent,
+    check_steps,
     finetune,
     parent_settings,
     steps_told,
@@ -154,6 +155,7 @@ def command(
         threads=threads,
         seed=seed,
     )
+    check_steps(plan, steps)
     if dry_run:
         check_parent(plan, parent, unverified=unverified)
         show_settings(terminal, plan)

@@ -22,7 +22,7 @@ from offline_trader.datasets.rollout import Part
 from offline_trader.datasets.summary import CollectSummary, Tally, plot_summary
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.runs import atomic_write
-from offline_trader.workers import Report, Workers, read_workers, run_jobs
+from offline_trader.workers import Report, Workers, run_jobs, usable_workers
 
 __all__ = ["CollectConfig", "Progress", "collect"]
 
@@ -63,9 +63,10 @@ def collect(
             another process collects it.
         DataError: a market that cannot be used, or no room on the disk, where nothing is kept.
     """
-    begun, workers = time.perf_counter(), read_workers(workers)
+    begun = time.perf_counter()
     base = datasets_root(root)
     collection = Collection.build(config)
+    workers = usable_workers(workers)
     with dataset_lock(base, config.dataset_id):
         put_back(base, config.dataset_id)
         store = PartStore(base, config.dataset_id)

@@ -43,7 +43,7 @@ from offline_trader.pipeline.trained_runs import (
 )
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
-from offline_trader.workers import Workers, usable_workers
+from offline_trader.workers import Workers, read_workers, usable_workers
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
@@ -52,12 +52,26 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.lanes import Lanes
     from offline_trader.simulator import Simulator
 
-__all__ = ["check_parent", "finetune", "parent_settings", "steps_told"]
+__all__ = ["check_parent", "check_steps", "finetune", "parent_settings", "steps_told"]
 
 
 def steps_told(steps: int | None) -> dict[str, int | None]:
     """Settings of ``steps`` environment steps, whoever learns from them; None: as they are."""
     return {"online__steps": steps, "impala__steps": steps}
+
+
+def check_steps(config: FinetuneConfig, steps: int | None) -> None:
+    """Nothing if the agent takes ``steps`` in the environment, or is not told how many.
+
+    Raises:
+        ConfigError: it takes none.
+    """
+    if steps is not None and config.agent == "evolution":
+        raise ConfigError(
+            f"agent=evolution with {steps:,} steps",
+            expected="evolution_agent.generations: it tries policies on the environment's bars and "
+            "takes no steps in lanes",
+        )
 
 
 def parent_settings(parent: Path) -> dict[str, Any]:
@@ -171,11 +185,12 @@ def finetune(
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
-    workers = usable_workers(workers)
+    workers = read_workers(workers)
     _check_workers(config, workers)
     source, validation_env = check_parent(config, parent, unverified=unverified)
     if config.dataset:
         dataset_path(config.dataset, root)  # refused before anything is written
+    workers = usable_workers(workers)
     run = Run.create(
         path,
         to_dict(config),

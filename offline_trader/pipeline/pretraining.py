@@ -17,7 +17,7 @@ from offline_trader.pipeline.settings import PretrainConfig, StagesConfig
 from offline_trader.pipeline.validation import Validator
 from offline_trader.runs import Run
 from offline_trader.types import Policy, digest
-from offline_trader.workers import Workers, usable_workers
+from offline_trader.workers import Workers, read_workers, usable_workers
 
 if TYPE_CHECKING:
     from offline_trader.datasets.facts import DatasetFacts
@@ -64,9 +64,10 @@ def pretrain(
     from offline_trader.datasets import dataset_path
     from offline_trader.pipeline.phases import torch_threads
 
-    workers = usable_workers(workers)
+    workers = read_workers(workers)
     own, validation_env = check_inputs(config, root)
     _check_workers(config, workers)
+    workers = usable_workers(workers)
     run = Run.create(
         path,
         to_dict(config),

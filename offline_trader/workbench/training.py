@@ -212,7 +212,7 @@ def finetune(
         DataError: a parent that is not finished or damaged.
     """
     from offline_trader.pipeline import FinetuneConfig, chosen_run, finetune
-    from offline_trader.pipeline.finetuning import parent_settings, steps_told
+    from offline_trader.pipeline.finetuning import check_steps, parent_settings, steps_told
 
     told, place, folder = progress_for(progress), Path(run), _root_of(parent, root)
     source = chosen_run(_path_of(parent), told)
@@ -226,6 +226,7 @@ def finetune(
         threads=threads,
         seed=seed,
     )
+    check_steps(plan, steps)
     finetune(
         plan, source, place, told, root=folder, resume=resume, unverified=unverified,
         workers=workers,

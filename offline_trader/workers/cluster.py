@@ -210,7 +210,7 @@ def _show_token() -> None:
     shows his by himself, but Ray's client does not.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with suppress(ImportError):  # a version that knows no tokens
+    with suppress(ImportError, AttributeError, TypeError):  # a version that knows no such tokens
         from ray._private.authentication import authentication_token_setup as setup
 
         setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

@@ -56,8 +56,9 @@ def test_it_stands_among_the_stages_of_a_pretraining(
     assert tuned.facts["further"]["evolution"]["updates"] == 2
     assert "online" not in tuned.facts
     assert [row["stage"] for row in tuned.facts["history"]] == ["clone", "evolution", "evolution"]
-    assert code_of([*finetune, "--curriculum"]) == 2
-    assert "agent=evolution" in capsys.readouterr().err
+    for refused in (["--curriculum"], ["--steps", "500"]):
+        assert code_of([*finetune, *refused]) == 2
+        assert "agent=evolution" in capsys.readouterr().err
     hybrid = [
         *("finetune", str(tmp_path / "run"), "--agent", "hybrid", "-q", *root),
         *("--set", "online.steps=128", "--set", "online.warmup_steps=32"),

@@ -141,7 +141,7 @@ class TrialsOn:
 
         def done(trial: _Trial, scores: FloatArray | None) -> None:
             if scores is None:
-                waiting.append(replace(trial, ground=self.ground))
+                waiting.appendleft(replace(trial, ground=self.ground))  # its worker asks next
             else:
                 found[trial.numbers.start : trial.numbers.stop] = scores
 
