@@ -35,6 +35,7 @@ __all__ = [
     "check_device",
     "check_inputs",
     "data_hash",
+    "limit_note",
     "logged_bars",
     "plan_stages",
     "pretrain",
@@ -81,6 +82,8 @@ def pretrain(
         if run.status == "done":
             progress.note(f"{path} is done already")
             return run
+        if note := limit_note(config):
+            progress.note(note)
         with torch_threads(config.threads):
             facts = _train(config, run, progress, own, validation_env, root, only_clone, workers)
         if facts is None:
@@ -310,6 +313,19 @@ def plan_stages(
         for name in config.stages
         if name != "direct" or config.direct.updates > 0
     ]
+
+
+def limit_note(config: StagesConfig) -> str:
+    """What a user should know of a drawdown limit that later stages know nothing of, or nothing."""
+    stages, limit = config.stages, config.direct.drawdown_limit
+    if limit == 0.0 or config.direct.updates == 0 or "direct" not in stages[:-1]:
+        return ""
+    place = stages.index("direct") + 1
+    later, kept = (", ".join(part) for part in (stages[place:], stages[:place]))
+    return (
+        f"note: direct.drawdown_limit={limit:.3g} is held by the direct stage; training after it "
+        f"({later}) may break it, --stages {kept.replace(', ', ',')} keeps it"
+    )
 
 
 def stage_config(config: StagesConfig, name: str) -> Any:

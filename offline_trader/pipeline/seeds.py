@@ -22,7 +22,7 @@ from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.learning.stages import STAGES
 from offline_trader.locks import locked
-from offline_trader.pipeline.pretraining import check_inputs, pretrain, stage_config
+from offline_trader.pipeline.pretraining import check_inputs, limit_note, pretrain, stage_config
 from offline_trader.pipeline.progress import Advance, Progress, Silent
 from offline_trader.pipeline.seed_records import SEEDS_FILE, SeedRow, SeedsRecord, read_seeds
 from offline_trader.pipeline.settings import PretrainConfig
@@ -79,6 +79,8 @@ def pretrain_seeds(
     """
     workers = _free_workers(config.threads) if workers is None else usable_workers(workers)
     check_inputs(config, root)  # refused before anything is written
+    if note := limit_note(config):  # those of the seeds themselves are not shown
+        progress.note(note)
     _refuse_foreign(folder)
     with locked(folder / LOCK, f"the folder of seeds {folder}"):
         return _pretrain_seeds(config, folder, count, progress, root, resume, workers)

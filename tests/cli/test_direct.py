@@ -106,6 +106,17 @@ def test_the_stages_are_those_that_are_named_in_their_order(
     assert steps == sorted(steps)
 
 
+def test_a_limit_that_later_stages_may_break_is_told(
+    data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*PRETRAIN, *data, "--set", "direct.drawdown_limit=0.3", "--set", "clone.updates=4"]
+    for name, stages in (("broken", "bc,direct,iql"), ("kept", "bc,direct")):
+        assert code_of([*words, "--stages", stages, "--run", str(tmp_path / name)]) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        broken = "training after it (offline) may break it, --stages clone,direct keeps it"
+        assert (broken in told) == (name == "broken")
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [

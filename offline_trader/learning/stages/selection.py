@@ -11,8 +11,9 @@ the highest lower bound, and it is kept
 - in a stage that is preferred, whose training is by itself a reason to believe in it, if it is not
   worse: if the upper bound is above zero.
 
-One that hardly trades or hardly invests is no candidate unless all do. A validation that gives a
-score alone is taken at its word: the higher score is better.
+One that hardly trades or hardly invests is no candidate unless all do. One that a stage does not
+allow, as it is beyond a limit, is never kept: if none is allowed the warm start is, whatever it is
+itself. A validation that gives a score alone is taken at its word: the higher score is better.
 """
 
 from __future__ import annotations
@@ -136,7 +137,10 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A policy beside the warm start: difference of net log growth with its bounds."""
+    """A policy beside the warm start: difference of net log growth with its bounds.
+
+    One that is not allowed is not active either.
+    """
 
     step: int
     score: float
@@ -144,10 +148,11 @@ class _Candidate:
     low: float
     high: float
     active: bool
+    allowed: bool = True
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        return self.active, self.low
+    def rank(self) -> tuple[bool, bool, float]:
+        return self.allowed, self.active, self.low
 
 
 class Selected(Protocol):
@@ -175,14 +180,21 @@ class Selection:
         evaluate: validates a policy; None: the last policy is kept.
         log: gets (step, measures).
         preferred: whether the stage's policies are kept if they are not worse than the warm start.
+        allowed: whether the agent's policy of the moment may be kept; None: any may.
     """
 
     def __init__(
-        self, evaluate: Evaluate | None, log: Log | None, *, preferred: bool = False
+        self,
+        evaluate: Evaluate | None,
+        log: Log | None,
+        *,
+        preferred: bool = False,
+        allowed: Callable[[], bool] | None = None,
     ) -> None:
         self._evaluate = evaluate
         self._log = log
         self._preferred = preferred
+        self._allowed = allowed
         self._growth: FloatArray | None = None
         self._top: tuple[float, FloatArray | None] | None = None
         self._seen: dict[int, _Candidate] = {}
@@ -195,6 +207,8 @@ class Selection:
 
         Call it outside a learner's randomness: a validation may draw numbers of its own.
         """
+        if self._evaluate is None and self._allowed is not None and step == 0:
+            self._warm = agent.snapshot()  # what is kept if the last one is not allowed
         if self._evaluate is None or step in self._seen:
             return Judged(collapsed=False, trend=0)
         found = self._evaluate(agent.policy())
@@ -244,16 +258,16 @@ class Selection:
     def _compared(
         self, step: int, score: float, found: Mapping[str, float] | Validated
     ) -> _Candidate:
-        score = float(score)
+        score, allowed = float(score), self._may_be_kept()
         if isinstance(found, Validated):
             if step == 0:
                 self._growth = found.growth
             assert self._growth is not None
             bounds = paired_interval(found.growth - self._growth)
             mean, low, high = (found.bars_per_year * each for each in bounds)
-            return _Candidate(step, score, mean, low, high, found.active)
-        if not math.isfinite(score):
-            return _Candidate(step, score, -math.inf, -math.inf, -math.inf, False)
+            return _Candidate(step, score, mean, low, high, found.active and allowed, allowed)
+        if not (math.isfinite(score) and allowed):
+            return _Candidate(step, score, -math.inf, -math.inf, -math.inf, False, allowed)
         warm = self._seen[0].score if step > 0 else score
         difference = score - (warm if math.isfinite(warm) else 0.0)
         return _Candidate(step, score, difference, difference, difference, True)
@@ -261,8 +275,13 @@ class Selection:
     def finish(self, step: int, updates: int, agent: Selected) -> TrainResult:
         """Put the kept policy back into the agent and say which it is, and why."""
         if self._evaluate is None or not self._seen:
-            reason = "nothing was validated"
-            return TrainResult(updates, "last", step, None, None, None, reason=reason)
+            nothing = (None, None, None)
+            if self._may_be_kept():
+                reason = "nothing was validated"
+                return TrainResult(updates, "last", step, *nothing, reason=reason)
+            agent.restore(self._warm)
+            reason = "the last policy is beyond a limit"
+            return TrainResult(updates, "warm_start", 0, *nothing, reason=reason)
         kept, reason = self._choice()
         if kept != step:
             agent.restore(self._best if kept > 0 else self._warm)
@@ -280,11 +299,16 @@ class Selection:
             interval=(beside.low, beside.high) if compared else None,
         )
 
+    def _may_be_kept(self) -> bool:
+        return self._allowed is None or self._allowed()
+
     def _choice(self) -> tuple[int, str]:
         """Step that is kept, and why."""
         warm, best = self._seen[0], self._seen[self._best_step]
         if best.step == 0:
             return 0, "nothing else was validated"
+        if not best.allowed:
+            return 0, "every other policy is beyond a limit"
         if best.active != warm.active:
             if best.active:
                 return best.step, "the warm start is hardly active, or beyond a limit"

@@ -100,6 +100,24 @@ def test_who_hardly_trades_is_no_candidate_unless_all_hardly_do() -> None:
     assert chosen(both)[1] == 2
 
 
+@pytest.mark.parametrize("scored", [True, False])
+def test_who_is_not_allowed_is_never_kept(scored: bool) -> None:
+    """Not even where the warm start is not allowed either, or nobody validates."""
+    agent: Any = Numbered()
+
+    def result(allowed: list[bool]) -> tuple[str, int]:
+        judge: Any = (lambda number: judged(market() + 0.001 * number)) if scored else None
+        selection = Selection(judge, None, preferred=True, allowed=lambda: allowed[agent.number])
+        for agent.number in range(len(allowed)):
+            selection.consider(agent.number, agent)
+        return selection.finish(len(allowed) - 1, 10, agent).kept, agent.number
+
+    assert result([False, False]) == ("warm_start", 0)
+    assert result([True, False]) == ("warm_start", 0)
+    assert result([False, False, True]) == ("best" if scored else "last", 2)
+    assert result([False, True, False]) == (("best", 1) if scored else ("warm_start", 0))
+
+
 def test_a_score_alone_is_taken_at_its_word() -> None:
     rows = [{"score": 1.0}, {"score": math.nan}, {"score": 1.5}, {"score": 1.5}]
     result, kept = chosen(rows)

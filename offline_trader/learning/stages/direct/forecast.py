@@ -75,6 +75,17 @@ class Forecast:
     coefficients: FloatArray
     intercept: FloatArray
 
+    def told(self) -> tuple[str, ...]:
+        """What a user should know of how it was made: a sentence, or none."""
+        alone = self.alone & (self.shrinkage > 0.0)
+        if not alone.any():
+            return ()
+        of = "" if alone.all() else f" of {alone.sum()} of {len(alone)} gains"
+        return (
+            f"the forecast{of} takes your own features alone: with the built-in ones beside them "
+            "its error on bars not fitted on was larger",
+        )
+
 
 def fit_forecast(
     log: Log,

@@ -9,9 +9,7 @@ nothing of others.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -25,10 +23,10 @@ from offline_trader.learning.stages.direct.limits import DrawdownLimit, worst_dr
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
-from offline_trader.learning.stages.selection import Evaluate, Validated
+from offline_trader.learning.stages.selection import Validated
 from offline_trader.types import IntArray, Policy
 
-__all__ = ["Depths", "LogJudge", "Replay", "within_limit"]
+__all__ = ["Depths", "LogJudge", "Replay"]
 
 _LONGER = 4
 _TOLERANCE = 0.05
@@ -167,21 +165,6 @@ class LogJudge:
         )
         score = float(objective(climbed, self._config, self.scale, realised))
         return Validated({"score": score}, climbed.T.reshape(-1).cpu().numpy())
-
-
-def within_limit(evaluate: Evaluate, kept: Callable[[], bool]) -> Evaluate:
-    """``evaluate`` of policies that keep to a limit; others are none that could be kept, unless
-    all are."""
-
-    def judged(policy: Policy) -> Mapping[str, float] | Validated:
-        found = evaluate(policy)
-        if kept():
-            return found
-        if isinstance(found, Validated):
-            return replace(found, active=False)
-        return {**found, "score": -math.inf}
-
-    return judged
 
 
 def _segments(series: IntArray, length: int) -> IntArray:

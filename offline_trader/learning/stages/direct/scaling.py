@@ -29,7 +29,7 @@ from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.limits import allowed_share
 from offline_trader.learning.stages.direct.market import DirectMarket
-from offline_trader.learning.stages.direct.replaying import Depths, within_limit
+from offline_trader.learning.stages.direct.replaying import Depths
 from offline_trader.learning.stages.selection import (
     Evaluate,
     Judged,
@@ -111,7 +111,9 @@ class ScaledPolicy:
         for _ in range(_ROUNDS):
             if high - low < _CLOSE:
                 break
-            share = _next(found.share * self._limit / depth, low, high)
+            # no depth: orders so small that rules drop them
+            wanted = found.share * self._limit / depth if depth > 0.0 else high
+            share = _next(wanted, low, high)
             self._fit(teacher, share)
             found, depth = self.judged(share)
             if found.kept:
@@ -191,7 +193,7 @@ class Trained(Selected, Protocol):
 
 class ScaledSelection:
     """Ranks policies without the limit; at the end the best is scaled, and kept if it is within
-    the limit then and no worse than a warm start that is.
+    the limit then and no worse than a warm start that is. Otherwise the warm start is kept.
 
     Args:
         training: whose states are considered.
@@ -211,15 +213,13 @@ class ScaledSelection:
     ) -> None:
         self._training, self._config, self._seed, self._log = training, config, seed, log
         self._within = True
-        limited = None if evaluate is None else within_limit(evaluate, lambda: self._within)
         self._free = Selection(evaluate, log, preferred=True)
-        self._kept = Selection(limited, None, preferred=True)
+        self._kept = Selection(evaluate, None, preferred=True, allowed=lambda: self._within)
 
     def consider(self, step: int, agent: Selected) -> Judged:
         """See :class:`~offline_trader.learning.stages.selection.Selection`."""
         if step == 0:
-            found, _ = ScaledPolicy(*self._training.whole, self._config, self._seed).judged()
-            self._within = found.kept
+            self._within = self._begun().kept
             self._kept.consider(0, agent)
         return self._free.consider(step, agent)
 
@@ -235,7 +235,13 @@ class ScaledSelection:
             self._log(updates, {"direct/share": found.share, "direct/beyond": found.beyond})
         self._kept.consider(step, agent)
         result = self._kept.finish(step, updates, agent)
-        return replace(result, told=(*result.told, _told(found, self._config)))
+        begun = self._begun() if result.kept == "warm_start" else None
+        return replace(result, told=(*result.told, _told(found, begun, self._config)))
+
+    def _begun(self) -> Scaled:
+        """How the warm start, which the learner holds, stands to the limit."""
+        found, _ = ScaledPolicy(*self._training.whole, self._config, self._seed).judged()
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """What was seen so far."""
@@ -247,11 +253,16 @@ class ScaledSelection:
         self._kept.load_state_dict(state["kept"])
 
 
-def _told(found: Scaled, config: DirectConfig) -> str:
+def _told(found: Scaled, begun: Scaled | None, config: DirectConfig) -> str:
+    """What the search came to; ``begun``: of the warm start, where that is kept."""
     limit = f"the drawdown limit of {config.drawdown_limit:.3g}"
+    beyond = f"on the log {found.beyond:.1%} of the windows are beyond it"
+    if begun is None:
+        return f"positions scaled to {found.share:.1%} for {limit}; {beyond}"
+    tried = f"the policy with its positions scaled to {found.share:.1%} for {limit} was not kept"
     if not found.kept:
-        return f"no share of the positions that was tried keeps {limit} on the log"
-    return (
-        f"positions scaled to {found.share:.1%} for {limit}; on the log {found.beyond:.1%} of the "
-        "windows are beyond it"
-    )
+        tried = (
+            f"no share of the positions that was tried keeps {limit} (the last: {found.share:.1%})"
+        )
+    stays = f"{begun.beyond:.1%} under the policy that the stage began with, which stays"
+    return f"{tried}; {beyond}, {stays}"

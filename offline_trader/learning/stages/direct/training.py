@@ -22,7 +22,7 @@ from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
 from offline_trader.learning.stages.direct.limits import DrawdownLimit
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
-from offline_trader.learning.stages.direct.replaying import LogJudge, within_limit
+from offline_trader.learning.stages.direct.replaying import LogJudge
 from offline_trader.learning.stages.direct.scaling import ScaledSelection
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled, drawn_starts
 from offline_trader.learning.stages.selection import (
@@ -55,7 +55,9 @@ def train_direct(
     with ``market_input`` forecast), and the actor's optimizer starts anew in the next stage. At the
     end the learner holds the best policy by validation, the warm start if that is better than all
     of them; without a validator the best by the objective on the log itself, if
-    ``config.evaluate_interval`` is set, and else the last.
+    ``config.evaluate_interval`` is set, and else the last. With ``config.drawdown_limit`` it is
+    one that keeps to the limit on the log, or the warm start, but for a last one that ``price``
+    trained and nothing validated.
 
     Args:
         learner: its actor is trained in place.
@@ -119,7 +121,9 @@ def train_direct(
                 },
             )
     training.settle()
-    return replace(selection.finish(step, step, training), engine=training.engine)
+    result = selection.finish(step, step, training)
+    told = (*training.judge.forecast.told(), *result.told)
+    return replace(result, engine=training.engine, told=told)
 
 
 def _selection(
@@ -132,9 +136,10 @@ def _selection(
     """What chooses among the states of a training."""
     if config.drawdown_limit > 0.0 and config.limit_by == "scale":
         return ScaledSelection(training, config, evaluate, log, seed)
+    allowed = None
     if evaluate is not None and config.drawdown_limit > 0.0:
-        evaluate = within_limit(evaluate, training.judge.limit_check())
-    return Selection(evaluate, log, preferred=True)
+        allowed = training.judge.limit_check()
+    return Selection(evaluate, log, preferred=True, allowed=allowed)
 
 
 def _validates(step: int, config: DirectConfig) -> bool:
@@ -200,15 +205,18 @@ class DirectTraining:
         config = self._config
         batch = self._batch()
         done = self._unroll(batch)
-        realised = self._realised(batch).climbed if self._risky else None
+        limit = self._limit
+        realised: Tensor | None = None
+        if limit is not None or self._risky:
+            realised = self._realised(batch).climbed
         value = objective(done.climbed, config, self.judge.scale, realised)
         loss = -value + config.clone_weight * done.distance
         limited: dict[str, Tensor] = {}
-        if self._limit is not None:
-            excess = self._limit.excess(self._realised(batch).climbed)
-            loss = loss + self._limit.penalty(excess)
-            limited = {"excess": excess, "price": torch.tensor(self._limit.price)}
-            self._limit.move(float(excess.detach()))
+        if limit is not None and realised is not None:
+            excess = limit.excess(realised)
+            loss = loss + limit.penalty(excess)
+            limited = {"excess": excess, "price": torch.tensor(limit.price)}
+            limit.move(float(excess.detach()))
         with without_dynamo():
             self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -16,13 +16,20 @@ from offline_trader.errors import ConfigError
 from offline_trader.evaluation.known_optimum.ou_bars import OU_RULES, ou_tensor
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.settings import DirectConfig, LearnerConfig
-from offline_trader.learning.stages.direct import BarMarket, Log, PositionMarket, train_direct
+from offline_trader.learning.stages.direct import (
+    BarMarket,
+    Log,
+    PositionMarket,
+    scaling,
+    train_direct,
+)
 from offline_trader.learning.stages.direct.limits import (
     DrawdownLimit,
     allowed_share,
     exceeded_by,
     worst_drawdowns,
 )
+from offline_trader.learning.stages.direct.training import DirectTraining
 from offline_trader.learning.stages.selection import Validated
 from offline_trader.markets.synthetic import OuMarket
 from offline_trader.pipeline.phases import _canonical
@@ -172,6 +179,86 @@ def test_policies_beyond_the_limit_are_not_kept(by: Any) -> None:
     action = float(learner.act(np.array([[1.0, 0.0]], np.float32))[0, 0])
     assert action <= 1.06 * BEST
     assert result.kept in ("best", "warm_start")
+
+
+@pytest.mark.parametrize(("by", "validated"), [("scale", True), ("scale", False), ("price", True)])
+def test_the_warm_start_is_kept_where_nothing_keeps_to_the_limit(
+    by: Any, validated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is held, the first bar's costs are beyond the limit, the warm start's as well."""
+    monkeypatch.setattr(scaling, "_ROUNDS", 1)
+    dear = replace(coins(), proportional_cost=1.0)
+    learner = learner_of()
+    begun = [each.clone() for each in learner.actor.parameters()]
+    scores = iter(range(10))
+
+    def evaluate(policy: Any) -> Validated:
+        better = float(next(scores))
+        return Validated({"score": better}, np.full(100, better))
+
+    config = replace(ONE_BAR, updates=5, drawdown_limit=0.03, limit_by=by)
+    result = train_direct(learner, dear, config, evaluate=evaluate if validated else None)
+    assert (result.kept, result.kept_step, result.updates) == ("warm_start", 0, 5)
+    assert "beyond a limit" in result.reason
+    for before, after in zip(begun, learner.actor.parameters(), strict=True):
+        assert torch.equal(before, after)
+    if by == "scale":
+        assert "no share of the positions that was tried keeps" in result.told[0]
+        assert "the policy that the stage began with, which stays" in result.told[0]
+
+
+def test_a_scaled_policy_that_is_not_kept_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps to the limit, and does worse than the warm start by validation."""
+    monkeypatch.setattr(scaling, "_ROUNDS", 2)
+    learner = learner_of()
+    growths = iter([0.1, 0.1, 0.2, 0.0])  # each twice: free, and limited
+
+    def evaluate(policy: Any) -> Validated:
+        growth = next(growths)
+        return Validated({"score": growth}, np.full(100, growth))
+
+    bold = replace(ONE_BAR, drawdown_limit=0.03)
+    result = train_direct(learner, coins(), bold, evaluate=evaluate)
+    assert result.kept == "warm_start"
+    assert "the policy with its positions scaled to" in result.told[0]
+    assert "was not kept" in result.told[0]
+
+
+class Dropping(PositionMarket):
+    """Positions below .35 are not taken."""
+
+    def step(self, state: Any, actions: torch.Tensor, rows: torch.Tensor) -> Any:
+        taken = torch.where(actions.abs() < 0.35, torch.zeros_like(actions), actions)
+        return super().step(state, actions + (taken - actions).detach(), rows)
+
+
+def test_a_share_without_any_drawdown_is_not_divided_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the positions would just be within the limit, but orders so small are dropped."""
+    monkeypatch.setattr(scaling, "_ROUNDS", 2)
+    rows: list[Any] = []
+    config = replace(ONE_BAR, drawdown_limit=0.03, engine="torch")
+    log = lambda step, row: rows.append(dict(row))  # noqa: E731
+    train_direct(learner_of(), Dropping(coins().log), config, log)
+    assert rows[-1]["direct/share"] == pytest.approx(BEST, abs=0.03)
+    assert rows[-1]["direct/beyond"] == 0.0
+
+
+def test_realised_rewards_are_unrolled_once_an_update() -> None:
+    """By the limit and the risk of the objective together."""
+    config = replace(
+        ONE_BAR, drawdown_limit=0.03, limit_by="price", objective="mean_variance",
+        forecast_weight=1.0,
+    )  # fmt: skip
+    training = DirectTraining(learner_of(), coins(), config, seed=0)
+    unroll, batches = training._realised, []
+
+    def counted(batch: Any) -> Any:
+        batches.append(batch)
+        return unroll(batch)
+
+    training._realised = counted
+    training.update(1.0)
+    assert len(batches) == 1
 
 
 @pytest.mark.parametrize("by", ["scale", "price"])

@@ -223,6 +223,7 @@ def test_a_user_s_own_feature_is_tried_alone() -> None:
     """A weak signal among thirty others: alone it is found more often, and what all features tell
     is not given up for an own one that tells nothing."""
     found: dict[str, list[float]] = {"unnamed": [], "own": []}
+    told: dict[str, list[str]] = {"unnamed": [], "own": []}
     for seed in range(8):
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((3_000, 33)).astype(np.float32)
@@ -232,10 +233,15 @@ def test_a_user_s_own_feature_is_tried_alone() -> None:
             foretold = (x @ fitted.coefficients)[:, 0]
             right = np.corrcoef(foretold, x[:, 0])[0, 1] if foretold.std() > 0.0 else 0.0
             found[name].append(float(right))
+            told[name] += fitted.told()
     assert np.mean(found["own"]) > np.mean(found["unnamed"]) + 0.1
+    assert told["unnamed"] == []
+    assert told["own"]
+    assert all("takes your own features alone" in each for each in told["own"])
     strong = (0.5 * x[:, 1] + rng.standard_normal(3_000))[:, None]
     fitted = fit_forecast(Log(x, strong, series_of(3_000, 1), np.arange(33) < 1))
     assert not fitted.alone[0]
+    assert fitted.told() == ()
     assert fitted.coefficients[1, 0] == pytest.approx(0.5, abs=0.06)
     with pytest.raises(DataError, match="own of shape"):
         Log(x, strong, series_of(3_000, 1), np.arange(5) < 1)
