@@ -61,11 +61,13 @@ class Commits:
     Attributes:
         store: that is written.
         failures: batches that were lost.
+        lost: why the last of them was.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.failures = 0
+        self.lost: BaseException | None = None
         self._staged: list[_Staged] = []
         self._writer: ThreadPoolExecutor | None = None
         self._under_way: Future[None] | None = None
@@ -91,10 +93,11 @@ class Commits:
         """As :meth:`write`, but another thread waits for the disk; :meth:`settle` waits for that.
 
         What is staged meanwhile goes with the next batch, which begins when this one is on disk.
+        A store that knows no such wait is written at once, and so is any where no thread is left.
 
         Args:
-            ended: called, in that thread, when the batch is on disk, or lost. None: nobody waits,
-                and while the batch before is on its way nothing is sent off.
+            ended: called when the batch is on disk, or lost, in the thread that waited for it.
+                None: nobody waits, and while the batch before is on its way nothing is sent off.
 
         Raises:
             DataError: as :meth:`write`.
@@ -104,16 +107,13 @@ class Commits:
         with self._lost_on_failure():
             self._settle()
             end = self.store.start(self._taken())
-        if end is not None:
-            if self._writer is None:
-                from concurrent.futures import ThreadPoolExecutor
-
-                self._writer = ThreadPoolExecutor(1, "audit log")
-            self._under_way = self._writer.submit(end)
-            if ended is not None:
-                self._under_way.add_done_callback(lambda _: ended())
-        elif ended is not None:
+            self._under_way = None if end is None else self._sent(end)
+        if ended is None:
+            return
+        if self._under_way is None:
             ended()
+        else:
+            self._under_way.add_done_callback(lambda _: ended())
 
     def settle(self) -> None:
         """What :meth:`start` sent off is on disk.
@@ -125,10 +125,40 @@ class Commits:
             self._settle()
 
     def close(self) -> None:
-        """Nothing is written any more."""
-        if self._writer is not None:
-            self._writer.shutdown()
-        self.store.close()
+        """Nothing is written any more, once what was staged and sent off is on disk.
+
+        Raises:
+            DataError: it cannot be written; the store is closed all the same.
+        """
+        try:
+            if self._staged or self._under_way is not None:
+                self.write()
+        finally:
+            if self._writer is not None:
+                self._writer.shutdown()
+            self.store.close()
+
+    def loss(self) -> DataError:
+        """That rows were lost, and why."""
+        found, why = f"rows for {self.store.place} were lost", self.lost
+        if isinstance(why, DataError):
+            return DataError(f"{found}: {why.found}", expected=why.expected, hint=why.hint)
+        return DataError(found, expected="a store that can be written")
+
+    def _sent(self, end: Callable[[], None]) -> Future[None] | None:
+        """The end of a transaction in the other thread. None: there is none, it has ended here."""
+        try:
+            if self._writer is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._writer = ThreadPoolExecutor(1, "audit log")
+            return self._writer.submit(end)
+        except Exception:
+            writer, self._writer = self._writer, None
+            if writer is not None:  # it would end a later transaction, once it has its thread
+                writer.shutdown(wait=False, cancel_futures=True)
+            end()
+            return None
 
     def _settle(self) -> None:
         if self._under_way is not None:
@@ -145,8 +175,8 @@ class Commits:
     def _lost_on_failure(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:  # what was staged since would continue rows that are not there
-            self.failures += 1
+        except BaseException as error:  # what was staged since continues rows that are not there
+            self.failures, self.lost = self.failures + 1, error
             self._staged.clear()
             raise
 
@@ -201,9 +231,7 @@ class AuditLog:
         """
         if self._failures != self.commits.failures:
             self._next_number, self._failures = None, self.commits.failures
-            raise DataError(
-                f"rows for {self.store.place} were lost", expected="a store that can be written"
-            )
+            raise self.commits.loss()
         if self._next_number is None:
             self.follow(*self.store.last(self.desk))
         number = self._next_number or 1

@@ -56,38 +56,38 @@ class GroupCommit:
 
     def _write(self) -> None:
         begun, self._waiting = self._waiting, []
-        loop = asyncio.get_running_loop()
+        loop, halt = asyncio.get_running_loop(), None
         try:
             if len(begun) > 1:
                 self._commits.start(partial(_soon, loop, partial(self._ended, begun)))
                 return
             self._commits.write()
         except Exception as error:
-            self._stop(error)
-        self._answer(begun)
+            halt = self._stop(error)
+        self._answer(begun, halt)
 
     def _ended(self, begun: Sequence[_Waiting]) -> None:
+        halt = None
         try:
             self._commits.settle()
         except Exception as error:
-            self._stop(error)
-        self._answer(begun)
+            halt = self._stop(error)
+        self._answer(begun, halt)
 
-    def _answer(self, begun: Sequence[_Waiting]) -> None:
-        failures, halt = self._commits.failures, None
+    def _answer(self, begun: Sequence[_Waiting], halt: RiskHalt | None) -> None:
+        """All of them; ``halt``: why what they wait for is not on disk."""
         self._busy = bool(self._waiting)
         if self._busy:
             asyncio.get_running_loop().call_soon(self._write)
+        if halt is None and any(each.failures != self._commits.failures for each in begun):
+            halt = self._stop(self._commits.lost)  # whoever wrote, and could not
         for each in begun:
-            if each.failures != failures and halt is None:  # whoever wrote, and could not
-                lost = "rows were lost"
-                halt = self._stop(DataError(lost, expected="a store that can be written"))
             try:
-                each.then(halt if each.failures != failures else None)
+                each.then(halt)
             except Exception:  # the others wait, too
                 _LOG.exception("a request failed")
 
-    def _stop(self, error: Exception) -> RiskHalt:
+    def _stop(self, error: BaseException | None) -> RiskHalt:
         """No order until the desks are opened anew; the first reason stays."""
         if not isinstance(error, DataError):
             _LOG.error("rows were not written", exc_info=error)

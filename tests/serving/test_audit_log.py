@@ -57,6 +57,24 @@ def test_every_change_breaks_the_chain_at_its_place(change: str, row: int, log: 
         AuditLog(log.name).verify()
 
 
+def test_what_was_staged_is_on_disk_once_the_log_is_closed(log: AuditLog) -> None:
+    log.stage("bar", {"i": 5})
+    log.commits.start()
+    log.stage("bar", {"i": 6})
+    log.close()
+    log.close()
+    assert AuditLog(log.name).verify()[0] == 7
+
+
+def test_a_log_that_cannot_be_written_says_so_when_it_is_closed(log: AuditLog) -> None:
+    log.stage("bar", {"i": 5})
+    Path(log.name).unlink()
+    with pytest.raises(DataError, match="taken away"):
+        log.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        log.commits.store._store.execute("SELECT 1")  # type: ignore[attr-defined]
+
+
 def test_two_writers_make_one_chain(log: AuditLog) -> None:
     other = AuditLog(log.name)
     for i in range(10):

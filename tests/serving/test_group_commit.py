@@ -161,6 +161,73 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
         assert AuditLog(store.path, name).verify()[0] == 3
 
 
+async def both_told(desk: Desk, bars: Bars) -> list[RiskHalt | None]:
+    """Two decisions at once, and what those who wait for them are told."""
+    group = GroupCommit(desk.log.commits, [desk])
+    told: list[RiskHalt | None] = []
+    for bar in bars:
+        desk.decide(bar)
+        group.when_durable(told.append)
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if told:
+            break
+    return told
+
+
+def test_without_another_thread_rows_are_on_disk_before_anybody_is_told(
+    desk: Desk, store: SlowStore, bars: Bars
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for first in (300, 302):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none_left)
+            assert asyncio.run(both_told(desk, bars.slice(first, first + 2))) == [None, None]
+        assert AuditLog(store.path).verify()[0] == first - 296
+    assert asyncio.run(both_told(desk, bars.slice(304, 306))) == [None, None]
+    desk.log.close()
+    assert AuditLog(store.path).verify()[0] == 8
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_who_is_halted_is_told_why_and_what_to_do(
+    threads: bool, desk: Desk, store: SlowStore, bars: Bars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        store._store.execute("ROLLBACK")
+        raise DataError("disk full", expected="space", hint="look at the disk")
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(store, "_end", full)
+    if not threads:
+        monkeypatch.setattr(threading.Thread, "start", none_left)
+    told = asyncio.run(both_told(desk, bars.slice(300, 302)))
+    assert len(told) == 2
+    for halt in told:
+        assert halt is not None
+        assert "disk full" in halt.found
+        assert (halt.expected, halt.hint) == ("space", "look at the disk")
+    with pytest.raises(DataError, match=r"(?s)were lost: disk full.*look at the disk"):
+        desk.log.stage("bar", {})
+
+
+def test_what_cannot_be_sent_off_is_told_to_all_who_wait(
+    desk: Desk, bars: Bars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was, and whoever counted it."""
+
+    def refused(_: object) -> None:
+        raise DataError("no way")
+
+    monkeypatch.setattr(desk.log.commits, "start", refused)
+    told = asyncio.run(both_told(desk, bars.slice(300, 302)))
+    assert ["no way" in str(halt) for halt in told] == [True, True]
+
+
 def test_a_mistake_of_ours_leaves_nobody_waiting(
     desk: Desk, bars: Bars, monkeypatch: pytest.MonkeyPatch
 ) -> None:
