@@ -9,6 +9,7 @@ keeping it open, closing. Whatever else a request wants goes the usual way throu
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +19,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from offline_trader.serving.http_guard import Direct, Guard, begin, content_of
 from offline_trader.serving.http_head import BoundedHead
 
-__all__ = ["DirectAnswers", "Turn"]
+__all__ = ["NEEDED", "DirectAnswers", "Turn"]
+
+NEEDED = "_start_asgi_task"
+"""Of uvicorn's protocol; versions without it never come to :class:`DirectAnswers`' own."""
+_LOG = logging.getLogger("offline_trader.serving")
 
 
 class Turn:
@@ -36,7 +41,10 @@ class Turn:
     def _run(self) -> None:
         calls, self._calls = self._calls, []
         for call in calls:
-            call()
+            try:
+                call()
+            except Exception:  # the others wait, too
+                _LOG.exception("a request failed")
 
 
 class DirectAnswers(BoundedHead):

@@ -182,36 +182,33 @@ class Routes:
         name, desk = self._desk(body.instrument)
         return told_desk(name, desk.warm_up([each.bar() for each in body.bars]))
 
-    async def decide(self, body: DecideBody) -> dict[str, Any]:
+    async def decide(self, body: DecideBody) -> JSONResponse:
         """The decision at each bar. What the broker holds is of the last one.
 
         A bar that is refused ends the request; the decisions before it are in the log.
         """
-        asked = self._ask(body)
-        await self._settled([asked])
-        if asked.problem is not None:
-            raise asked.problem
-        return asked.told()
+        return await _routed(partial(self._decide, body))
 
-    async def decide_batch(self, body: BatchBody) -> dict[str, Any]:
+    async def decide_batch(self, body: BatchBody) -> JSONResponse:
         """Several requests at once, which reach the disk together; each is answered or refused."""
-        asked = [self._ask(each) for each in body.requests]
-        await self._settled(asked)
-        return _told_batch(asked)
+        return await _routed(partial(self._decide_batch, body))
 
     @property
     def direct(self) -> dict[str, Direct]:
         """The requests whose answers are waited for; the routes of the same name describe them."""
+        decide, batch = DecideBody.model_validate_json, BatchBody.model_validate_json
+        return {
+            "/v1/decide": lambda body, told: self._decide(decide(body), told),
+            "/v1/decide/batch": lambda body, told: self._decide_batch(batch(body), told),
+        }
 
-        def decide(body: bytes, told: Told) -> None:
-            asked = self._ask(DecideBody.model_validate_json(body))
-            self._settle([asked], lambda: told(*asked.answer()))
+    def _decide(self, body: DecideBody, told: Told) -> None:
+        asked = self._ask(body)
+        self._settle([asked], lambda: told(*asked.answer()))
 
-        def batch(body: bytes, told: Told) -> None:
-            asked = [self._ask(each) for each in BatchBody.model_validate_json(body).requests]
-            self._settle(asked, lambda: told(200, _told_batch(asked)))
-
-        return {"/v1/decide": decide, "/v1/decide/batch": batch}
+    def _decide_batch(self, body: BatchBody, told: Told) -> None:
+        asked = [self._ask(each) for each in body.requests]
+        self._settle(asked, lambda: told(200, {"results": [each.answer()[1] for each in asked]}))
 
     def _ask(self, body: DecideBody) -> _Asked:
         """What a desk decides; nothing of it may leave before it is on disk."""
@@ -228,12 +225,6 @@ class Routes:
         except Exception as error:
             asked.problem = error
         return asked
-
-    async def _settled(self, asked: Sequence[_Asked]) -> None:
-        """Returns once everything is on disk, and counted."""
-        done = asyncio.get_running_loop().create_future()
-        self._settle(asked, lambda: None if done.done() else done.set_result(None))
-        await done
 
     def _settle(self, asked: Sequence[_Asked], then: Callable[[], None]) -> None:
         """Calls ``then`` once everything is on disk, and counted."""
@@ -303,8 +294,14 @@ class Routes:
         return name, self._desks[name]
 
 
-def _told_batch(asked: Sequence[_Asked]) -> dict[str, Any]:
-    return {"results": [each.answer()[1] for each in asked]}
+async def _routed(begin: Callable[[Told], None]) -> JSONResponse:
+    """The same answer by a route, which a request finds where another application is around."""
+    from fastapi.responses import JSONResponse
+
+    answer: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
+    begin(lambda *found: None if answer.done() else answer.set_result(found))
+    status, content = await answer
+    return JSONResponse(content, status)
 
 
 def _swapped(name: str, desk: Desk, found: Comparison) -> dict[str, Any]:

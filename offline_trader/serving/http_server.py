@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,9 +168,20 @@ def run_app(
 
 
 def _http(guard: Guard) -> Any:
-    """The parser of requests: httptools' where it is installed, uvicorn's own in Python else."""
-    try:
-        from offline_trader.serving.http_direct import DirectAnswers, Turn
-    except ImportError:
+    """The parser of requests: httptools' where it is installed, uvicorn's own in Python else.
+
+    Answers straight from the connection need what uvicorn does not promise to keep.
+    """
+    if find_spec("httptools") is None:
         return "h11"
+    slower = "requests go through the application, which is slower: uvicorn has another form (%s)"
+    try:
+        from offline_trader.serving.http_direct import NEEDED, DirectAnswers, Turn
+        from offline_trader.serving.http_head import BoundedHead
+    except ImportError as error:
+        _LOG.warning(slower, error)
+        return "h11"
+    if not hasattr(BoundedHead, NEEDED):
+        _LOG.warning(slower, f"no {NEEDED}")
+        return BoundedHead
     return partial(DirectAnswers, guard=guard, turn=Turn())

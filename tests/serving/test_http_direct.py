@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,9 @@ from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.serving import AuditLog, Desk, RiskLimits
 from offline_trader.serving.http_direct import DirectAnswers, Turn
-from offline_trader.serving.http_server import make_app
+from offline_trader.serving.http_guard import Guard
+from offline_trader.serving.http_head import BoundedHead
+from offline_trader.serving.http_server import _http, make_app
 from offline_trader.serving.server_settings import ServerLimits
 from offline_trader.simulator import SimulatorConfig
 
@@ -193,6 +196,52 @@ def test_a_client_that_does_not_wait_harms_nobody(desk: Desk, bars: Bars) -> Non
 
     talked(desk, talk)
     assert desk.session.bars_seen >= 301
+
+
+def test_a_call_that_fails_leaves_the_others_of_its_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[int] = []
+
+    async def run() -> None:
+        turn = Turn()
+        for call in (
+            partial(done.append, 1),
+            partial(done.__delitem__, 9),
+            partial(done.append, 2),
+        ):
+            turn.add(call)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert done == [1, 2]
+    assert [each.message for each in caplog.records] == ["a request failed"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parser"),
+    [
+        ("HttpToolsProtocol", "_start_asgi_task", BoundedHead),
+        ("", "STATUS_LINE", "h11"),
+    ],
+)
+def test_a_uvicorn_of_another_form_is_told_of_once_and_served_the_longer_way(
+    owner: str,
+    name: str,
+    parser: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from uvicorn.protocols.http import httptools_impl
+
+    monkeypatch.delattr(getattr(httptools_impl, owner, httptools_impl), name)
+    if not owner:
+        monkeypatch.delitem(sys.modules, DirectAnswers.__module__)
+    guard = Guard("", ServerLimits())
+    assert _http(guard) == parser
+    assert [name in each for each in caplog.messages] == [True]
+    monkeypatch.undo()
+    assert _http(guard).func is DirectAnswers
 
 
 def test_too_many_are_refused_and_counted_once(desk: Desk, bars: Bars) -> None:

@@ -16,6 +16,8 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
+from fastapi import FastAPI
+
 from offline_trader.errors import DataError
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
@@ -266,6 +268,23 @@ def test_what_is_not_there_is_named_alike(server: Server) -> None:
     for method, path, status in (("GET", "/v1/nothing", 404), ("GET", "/v1/decide", 405)):
         answered = server.ask(method, path)
         assert (answered.status_code, set(answered.json())) == (status, {"error"})
+
+
+def test_a_route_inside_another_application_answers_alike(
+    server: Server, desk: Desk, bars: Bars
+) -> None:
+    desk.warm_up(bars.slice(0, 300))
+    around = FastAPI()
+    around.mount("/inside", server._app)
+    first, second, old = map(body_of, (bars[300], bars[301], bars[300]))
+    whole = server.post("/v1/decide", bars=[first])
+    routed = Server(around).post("/inside/v1/decide", bars=[second])
+    rows = [each.json()["answers"][0]["row"] for each in (whole, routed)]
+    assert (routed.status_code, rows) == (200, [3, 4])
+    for path, body in (("/v1/decide", {"bars": [old]}), ("/v1/decide/batch", {"requests": [{}]})):
+        answers = [server.post(path, **body), Server(around).post(f"/inside{path}", **body)]
+        assert [each.status_code for each in answers] == [422, 422]
+        assert answers[0].json() == answers[1].json()
 
 
 def test_our_own_mistake_shows_no_trace(
