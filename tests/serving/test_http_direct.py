@@ -234,6 +234,7 @@ def test_a_uvicorn_of_another_form_is_told_of_once_and_served_the_longer_way(
 ) -> None:
     from uvicorn.protocols.http import httptools_impl
 
+    caplog.set_level("WARNING", "offline_trader")  # a quiet command raises it
     monkeypatch.delattr(getattr(httptools_impl, owner, httptools_impl), name)
     if not owner:
         monkeypatch.delitem(sys.modules, DirectAnswers.__module__)

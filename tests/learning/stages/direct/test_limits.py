@@ -249,7 +249,7 @@ def test_realised_rewards_are_unrolled_once_an_update() -> None:
         ONE_BAR, drawdown_limit=0.03, limit_by="price", objective="mean_variance",
         forecast_weight=1.0,
     )  # fmt: skip
-    training = DirectTraining(learner_of(), coins(), config, seed=0)
+    training: Any = DirectTraining(learner_of(), coins(), config, seed=0)
     unroll, batches = training._realised, []
 
     def counted(batch: Any) -> Any:
