@@ -36,11 +36,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from benchmarks.finished import Finished
 from benchmarks.hidden_direction import FEATURES
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 
 STEPS, BARS = 2_000, 12_000
 SCORED, PATHS = 20_000, 10
@@ -201,11 +200,11 @@ def _scores(rows: list[Any], arms: Iterable[str]) -> dict[str, np.ndarray[Any, A
 
 def _means(name: str, scores: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[Figure]:
     for arm, values in scores.items():
-        yield Figure(f"{name}{arm}: score", float(values.mean()), "score", _interval(values))
+        yield Figure(f"{name}{arm}: score", float(values.mean()), "score", student_interval(values))
 
 
 def _added(name: str, added: np.ndarray[Any, Any]) -> Figure:
-    low, high = _interval(added)
+    low, high = student_interval(added)
     return Figure(
         name, float(added.mean()), "score", (low, high), target="interval > 0", holds=low > 0.0
     )
@@ -218,16 +217,11 @@ def _direction(name: str, rows: list[Any], arm: str, best: float) -> Iterator[Fi
         f"{name}directional accuracy of the head",
         float(accuracy.mean()),
         "share",
-        _interval(accuracy),
+        student_interval(accuracy),
         target=f"≥ {wanted:.3f}",
         holds=float(accuracy.mean()) >= wanted,
     )
     yield Figure(f"{name}directional accuracy of the best filter", best, "share")
-
-
-def _interval(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
-    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def _best_direction() -> float:

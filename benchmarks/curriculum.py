@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.finished import Finished, own_process
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 
 LANES = 16
 ONLINE: dict[str, Any] = {
@@ -108,14 +108,6 @@ def found_of(cache: Finished, agent: str, first: str, seed: int) -> dict[str, An
     return found
 
 
-def _interval(values: list[float]) -> tuple[float, float]:
-    """Student's 95 % interval of the mean."""
-    from scipy.special import stdtrit
-
-    spread = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / len(values) ** 0.5
-    return statistics.mean(values) - spread, statistics.mean(values) + spread
-
-
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -146,7 +138,7 @@ def main() -> None:
                     f"{agent}, {name}: net log growth a year on the master stage",
                     statistics.mean(growth[first]),
                     "log growth a year",
-                    interval=_interval(growth[first]),
+                    interval=student_interval(growth[first]),
                 )
             )
         figures.append(
@@ -154,9 +146,9 @@ def main() -> None:
                 f"{agent}: curriculum less master stage alone",
                 statistics.mean(gained),
                 "log growth a year",
-                interval=_interval(gained),
+                interval=student_interval(gained),
                 target="interval above 0",
-                holds=_interval(gained)[0] > 0.0,
+                holds=student_interval(gained)[0] > 0.0,
             )
         )
         figures.append(

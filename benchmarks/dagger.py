@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
 
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 
 FITS = ("mean", "likelihood")
 ROUNDS = {"clone": 1, "DAgger": 10}
@@ -72,17 +70,14 @@ def figures(rows: dict[str, dict[str, float]], seeds: list[int]) -> Iterator[Fig
             yield Figure(f"{method}, {fit} fit: regret", float(regrets[method].mean()), "1e-6")
             yield Figure(f"{method}, {fit} fit: score", score, "score")
         less = regrets["clone"] - regrets["DAgger"]
-        width = (
-            float(stdtrit(len(less) - 1, 0.975)) * float(less.std(ddof=1)) / math.sqrt(len(less))
-        )
-        mean = float(less.mean())
+        low, high = student_interval(less)
         yield Figure(
             f"regret that DAgger saves, {fit} fit",
-            mean,
+            float(less.mean()),
             "1e-6",
-            (mean - width, mean + width),
+            (low, high),
             target="interval > 0",
-            holds=mean - width > 0.0,
+            holds=low > 0.0,
         )
 
 

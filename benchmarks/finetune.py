@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.finished import Finished, own_process
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 from benchmarks.time_to_score import Clock
 
 LANES = 8
@@ -217,13 +217,8 @@ def found_of(cache: Finished, warm: str, name: str, seed: int, rewards: str) -> 
 
 
 def interval_of(values: list[float]) -> tuple[float, float] | None:
-    """Student's 95 % interval of the mean."""
-    from scipy.special import stdtrit
-
-    if len(values) < 2:
-        return None
-    spread = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / len(values) ** 0.5
-    return statistics.mean(values) - spread, statistics.mean(values) + spread
+    """Of the mean; one seed has none."""
+    return student_interval(values) if len(values) > 1 else None
 
 
 def figures_of(warm: str, name: str, rewards: str, runs: list[dict[str, Any]]) -> list[Figure]:

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.finished import Finished
 from benchmarks.method_contestants import LEARNER, METHODS, ONLINE
 from benchmarks.method_markets import LANES, MARKETS, STEPS, Market
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 
 LEVEL = 0.025
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "methods.svg"
@@ -74,21 +74,12 @@ def finished(kept: Finished, methods: list[str], seeds: list[int]) -> Found:
     }
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """Student's 95 % interval of the mean."""
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / len(values) ** 0.5
-    mean = statistics.mean(values)
-    return mean - half, mean + half
-
-
 def figures(found: Found) -> Iterator[Figure]:
     """Score, worst seed and seconds of every method on every market; false discoveries."""
     for (method, market), rows in found.items():
         scores = [row["score"] for row in rows]
         unit, name = MARKETS[market].unit, f"{method} on {market}"
-        yield Figure(name, statistics.mean(scores), unit, interval(scores))
+        yield Figure(name, statistics.mean(scores), unit, student_interval(scores))
         yield Figure(f"{name}: worst seed", min(scores), unit)
         yield Figure(f"{name}: seconds", statistics.median(row["seconds"] for row in rows), "s")
         if rows[0].get("cells") is not None:
@@ -141,7 +132,7 @@ def draw(found: Found, path: Path) -> None:
             if (method, market) not in found:
                 continue
             scores = [row["score"] for row in found[method, market]]
-            axis.plot(interval(scores), [place] * 2, color="#94a3b8", lw=3, clip_on=True)
+            axis.plot(student_interval(scores), [place] * 2, color="#94a3b8", lw=3, clip_on=True)
             axis.plot(scores, [place] * len(scores), ".", color="#475569", ms=5)
             axis.plot(statistics.mean(scores), place, "D", color="#2563eb", ms=5)
         axis.set_yticks(range(len(methods)), methods, fontsize=8)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.finished import Finished
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 
 NAMES = ("open_long", "close", "trend_follow", "scalp", "wait")
 METHODS = ("smdp", "option_critic")
@@ -178,25 +178,17 @@ def draw(path: Path, seed: int) -> None:
     write_pngs(charts, path, "Option-critic on the curriculum's expert stage")
 
 
-def spread(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Mean and its 95 % interval by t."""
-    from scipy.stats import t
-
-    laid = np.asarray(values)
-    half = float(t.ppf(0.975, len(laid) - 1) * laid.std(ddof=1) / np.sqrt(len(laid)))
-    return float(laid.mean()), (float(laid.mean()) - half, float(laid.mean()) + half)
-
-
 def figures_of(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
     """Scores and differences, durations, use, and the placebo."""
     growth = {
         kind: [float(np.mean(each["growth"])) for each in rows] for kind, rows in found.items()
     }
     for kind in ("smdp", "option_critic", "smdp_free", "sac"):
-        mean, interval = spread(growth[kind])
+        mean, interval = float(np.mean(growth[kind])), student_interval(growth[kind])
         yield Figure(f"{kind}: net log growth a year", mean, "", interval)
     for kind in METHODS:
-        mean, interval = spread(np.subtract(growth[kind], growth["sac"]))
+        apart = np.subtract(growth[kind], growth["sac"])
+        mean, interval = float(apart.mean()), student_interval(apart)
         yield Figure(
             f"{kind} less sac", mean, "", interval, target="above 0", holds=interval[0] > 0
         )
@@ -219,7 +211,8 @@ def figures_of(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
             f"{kind}: seeds in which every option is used", used, "of 5",
             target="5", holds=used == len(rows),
         )  # fmt: skip
-        mean, interval = spread([row["sharpe"] for row in found[f"{kind}_placebo"]])
+        ratios = [row["sharpe"] for row in found[f"{kind}_placebo"]]
+        mean, interval = float(np.mean(ratios)), student_interval(ratios)
         yield Figure(
             f"{kind}: Sharpe ratio on the placebo", mean, "", interval,
             target="not above 0", holds=interval[0] <= 0.0,

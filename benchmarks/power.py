@@ -12,16 +12,14 @@ Intervals of mean Sharpe ratios are Student's over seeds. Finished markets stay 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom
-from scipy.stats import t as student
 
-from benchmarks.record import Figure, publish
+from benchmarks.record import Figure, publish, student_interval
 
 COEFFICIENTS = (0.1, 0.05, 0.0)
 FOUND = {0.1: 0.8, 0.05: 0.35}
@@ -67,11 +65,13 @@ def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iter
         sharpes = np.array([one["sharpe"] for one in own])
         low = {"target": f"> {LEAST_AT_NOTHING:g}", "holds": point["sharpe"] > LEAST_AT_NOTHING}
         yield Figure(
-            f"Sharpe ratio at {c:g}", point["sharpe"], "a year", _interval(sharpes),
+            f"Sharpe ratio at {c:g}", point["sharpe"], "a year", student_interval(sharpes),
             **(low if c == 0.0 else {}),
         )  # fmt: skip
         ruled = np.array([one["rule_sharpe"] for one in own])
-        yield Figure(f"the rule's at {c:g}", point["rule_sharpe"], "a year", _interval(ruled))
+        yield Figure(
+            f"the rule's at {c:g}", point["rule_sharpe"], "a year", student_interval(ruled)
+        )
         if c > 0.0:
             quotient = point["sharpe"] / point["rule_sharpe"]
             yield Figure(
@@ -79,11 +79,6 @@ def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iter
                 target=f"≥ {SHARE_OF_RULE:g}", holds=quotient >= SHARE_OF_RULE,
             )  # fmt: skip
         yield Figure(f"stay out at {c:g}", point["idle"], f"of {n}")
-
-
-def _interval(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    half = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
-    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def main() -> None:

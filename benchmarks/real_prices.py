@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import Figure, publish
-from benchmarks.walk_forward import HOME
+from benchmarks.walk_forward import HOME, walk
 
 ARMS: dict[str, tuple[tuple[str, ...], bool]] = {
     "clone": (("clone",), False),
@@ -53,27 +52,6 @@ def source(market: str, folder: Path) -> str:
             high, low = max(first, last), min(first, last)
             print(f"{day:%Y-%m-%d},{first},{high},{low},{last},1000000", file=file)
     return str(path)
-
-
-def walked(market: str, arm: str, text: str) -> Any:
-    """The finished walk of an arm."""
-    from offline_trader.config import to_dict
-    from offline_trader.evaluation.walk_forward import walk_forward
-    from offline_trader.pipeline import WALK_FORWARD, LineJob
-    from offline_trader.pipeline.walking import walk_plan
-    from offline_trader.types import digest
-
-    stages, finetune = ARMS[arm]
-    env = replace(WALK_FORWARD.env, market=(text,))
-    plan = replace(WALK_FORWARD, env=env, stages=stages, finetune=finetune)
-    bars, folds = walk_plan(plan)
-    return walk_forward(
-        folds,
-        LineJob(plan),
-        HOME / f"{market}-{digest(to_dict(plan))[:8]}",
-        periods_per_year=bars.periods_per_year,
-        on_fold=lambda index, _: print(f"{market}, {arm}: window {index + 1}", file=sys.stderr),
-    )
 
 
 def expert_returns(text: str) -> dict[str, np.ndarray]:
@@ -130,9 +108,12 @@ def main() -> None:
     for market in args.markets:
         text = source(market, HOME)
         rows = expert_returns(text)
-        walks = {arm: walked(market, arm, text) for arm in ARMS}
+        walks = {
+            arm: walk(market, 1, text, stages=stages, finetune=finetune)
+            for arm, (stages, finetune) in ARMS.items()
+        }
         whole = walks["whole line"]
-        rows |= {arm: np.asarray(walk.returns) for arm, walk in walks.items()}
+        rows |= {arm: np.asarray(each.returns) for arm, each in walks.items()}
         found = judged(rows, rows["buy_and_hold"], whole.periods_per_year)
         stamps = whole.results[0].timestamps[0], whole.results[-1].timestamps[-1]
         facts[market] = {"first": stamps[0], "last": stamps[1], "rows": found}

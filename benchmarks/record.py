@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offline_trader.runs import atomic_write, package_versions
 
-__all__ = ["Figure", "machine", "publish"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Figure", "machine", "publish", "student_interval"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -43,6 +46,17 @@ class Figure:
     ratio: float | None = None
     target: str = ""
     holds: bool | None = None
+
+
+def student_interval(values: ArrayLike) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of ``values`` [n], n of 2 or more."""
+    import numpy as np
+    from scipy.special import stdtrit
+
+    laid = np.asarray(values, np.float64)
+    mean, n = float(laid.mean()), len(laid)
+    half = float(stdtrit(n - 1, 0.975) * laid.std(ddof=1) / np.sqrt(n))
+    return mean - half, mean + half
 
 
 def machine() -> dict[str, Any]:

@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from benchmarks.finished import Finished
 from benchmarks.method_markets import scales_of
-from benchmarks.record import Figure, publish
-from offline_trader.types import FloatArray
+from benchmarks.record import Figure, publish, student_interval
 
 STEPS = 12_000
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -90,13 +88,6 @@ def explore(variant: str, seed: int) -> dict[str, Any]:
     return {"cells": len(lanes.cells), "weights": weights}
 
 
-def interval(values: FloatArray) -> tuple[float, float]:
-    """Student's 95 % interval of the mean."""
-    n = len(values)
-    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
-    return float(values.mean()) - half, float(values.mean()) + half
-
-
 def figures(found: dict[str, list[float]]) -> Iterator[Figure]:
     """Mean scores, and differences to no shaping."""
     plain = np.array(found["no shaping"])
@@ -105,7 +96,7 @@ def figures(found: dict[str, list[float]]) -> Iterator[Figure]:
         if name == "no shaping":
             continue
         apart = np.array(values) - plain
-        yield Figure(f"{name}: difference", float(apart.mean()), "score", interval(apart))
+        yield Figure(f"{name}: difference", float(apart.mean()), "score", student_interval(apart))
 
 
 def sparse_figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
@@ -119,7 +110,7 @@ def sparse_figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
         more = cells / plain - 1.0
         mean = float(more.mean())
         yield Figure(
-            f"sparse, {name}: more states seen", mean, "share", interval(more),
+            f"sparse, {name}: more states seen", mean, "share", student_interval(more),
             target="> 0.25", holds=mean > 0.25,
         )  # fmt: skip
         if SPARSE[name].get("adaptive"):

@@ -30,15 +30,23 @@ FIVE_WINDOWS = "windows.test_bars=600"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def walk(market: str, workers: int) -> Any:
-    """The finished walk over ``market`` with the default settings."""
+def walk(market: str, workers: int, source: str = "", **changed: Any) -> Any:
+    """The finished walk over ``market`` with the default settings but for those ``changed``.
+
+    Args:
+        market: the name that folder and progress have.
+        workers: windows at once.
+        source: of the bars, where that is not the name.
+        changed: fields of the plan.
+    """
     from offline_trader.config import to_dict
     from offline_trader.evaluation.walk_forward import walk_forward
     from offline_trader.pipeline import WALK_FORWARD, LineJob
     from offline_trader.pipeline.walking import walk_plan
     from offline_trader.types import digest
 
-    plan = replace(WALK_FORWARD, env=replace(WALK_FORWARD.env, market=(market,)))
+    env = replace(WALK_FORWARD.env, market=(source or market,))
+    plan = replace(WALK_FORWARD, env=env, **changed)
     bars, folds = walk_plan(plan)
 
     def tell(index: int, _: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -183,8 +183,9 @@ class DirectTraining:
         self._limit = None
         if config.drawdown_limit > 0.0 and config.limit_by == "price":
             self._limit = DrawdownLimit(config.drawdown_limit, config.tail, config.price_rate)
-        self._risky = config.objective != "growth" and config.forecast_weight > 0.0
-        if self._limit is not None or self._risky:
+        self._realised: Callable[[Batch], Unrolled] | None = None
+        risky = config.objective != "growth" and config.forecast_weight > 0.0
+        if self._limit is not None or risky:
             nothing = torch.zeros_like(self.judge.surprises)
             self._realised = make_unroll(learner, market, nothing, self.engine)
         self._starts = torch.from_numpy(market.log.starts(config.bars))
@@ -206,9 +207,7 @@ class DirectTraining:
         batch = self._batch()
         done = self._unroll(batch)
         limit = self._limit
-        realised: Tensor | None = None
-        if limit is not None or self._risky:
-            realised = self._realised(batch).climbed
+        realised = None if self._realised is None else self._realised(batch).climbed
         value = objective(done.climbed, config, self.judge.scale, realised)
         loss = -value + config.clone_weight * done.distance
         limited: dict[str, Tensor] = {}
