@@ -7,7 +7,9 @@ opposite. Differences are paired by seed, their intervals Student's.
 
 **Sparse market**, that of ``benchmarks.icm``: S&P 500 bars whose gains come at an episode's end
 alone, and a policy that holds to begin with. What counts is how many cells of the portfolio's state
-the first 6,000 steps have seen, with shaping beside without, and where the weight that adapts goes.
+the first 6,000 steps have seen, with shaping beside without; ratios are paired by seed. ``novelty``
+and its weights were tried on seeds 50 to 56. **Steady**: where a weight that adapts goes there
+after 5,000 of 12,000 steps.
 """
 
 from __future__ import annotations
@@ -37,8 +39,18 @@ SPARSE: dict[str, dict[str, Any]] = {
     "trend alignment, adaptive": {
         "potentials": ("trend_alignment",), "weight": 0.1, "adaptive": True,
     },
+    "novelty, 1": {"potentials": ("novelty",), "weight": 1.0},
+    "novelty, 10": {"potentials": ("novelty",), "weight": 10.0, "largest_weight": 10.0},
 }  # fmt: skip
-STABLE_AFTER = 5_000
+STEADY: dict[str, dict[str, Any]] = {
+    "trend alignment from 0.1": {
+        "potentials": ("trend_alignment",), "weight": 0.1, "adaptive": True,
+    },
+    "novelty from 1": {
+        "potentials": ("novelty",), "weight": 1.0, "largest_weight": 10.0, "adaptive": True,
+    },
+}  # fmt: skip
+STABLE_AFTER, LONG, LOGGED = 5_000, 12_000, 500
 
 
 def train(variant: str, seed: int) -> float:
@@ -71,14 +83,23 @@ def train(variant: str, seed: int) -> float:
 
 def explore(variant: str, seed: int) -> dict[str, Any]:
     """Cells that a training has seen in the sparse market, and its weight at every 500 steps."""
+    return _in_sparse_market(SPARSE[variant], seed)
+
+
+def steady(variant: str, seed: int) -> dict[str, Any]:
+    """The same of a longer training with a weight that adapts."""
+    return _in_sparse_market(STEADY[variant], seed, steps=LONG)
+
+
+def _in_sparse_market(settings: Mapping[str, Any], seed: int, **longer: int) -> dict[str, Any]:
     from benchmarks.icm import COMMON, LANES, MARKET, holding, sparse_market
     from offline_trader.learning.settings import OnlineConfig, ShapingConfig
     from offline_trader.learning.stages import finetune
 
     learner = holding(sparse_market(LANES, seed + 1_000), seed)
     lanes, weights = sparse_market(LANES, seed), list[float]()
-    shaping = ShapingConfig(**SPARSE[variant])
-    config = OnlineConfig(**{**COMMON, **MARKET, "log_interval": 500}, shaping=shaping)
+    online = {**COMMON, **MARKET, "log_interval": LOGGED, **longer}
+    config = OnlineConfig(**online, shaping=ShapingConfig(**settings))
 
     def log(step: int, row: Mapping[str, Any]) -> None:
         if "online/shaping_weight" in row:
@@ -100,7 +121,7 @@ def figures(found: dict[str, list[float]]) -> Iterator[Figure]:
 
 
 def sparse_figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
-    """How many more cells were seen, paired by seed, and how far the weight moved late."""
+    """How many more cells were seen, paired by seed."""
     plain = np.array([row["cells"] for row in found["no shaping"]], float)
     for name, rows in found.items():
         cells = np.array([row["cells"] for row in rows], float)
@@ -113,13 +134,19 @@ def sparse_figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
             f"sparse, {name}: more states seen", mean, "share", student_interval(more),
             target="> 0.25", holds=mean > 0.25,
         )  # fmt: skip
-        if SPARSE[name].get("adaptive"):
-            moves = (np.ptp(row["weights"][STABLE_AFTER // 500 - 1 :]) for row in rows)
-            late = round(max(map(float, moves)), 9)  # steps of 0.01 leave their last bits
-            yield Figure(
-                f"sparse, {name}: move of the weight after 5,000 steps", late, "",
-                target="≤ 0.02", holds=late <= 0.02,
-            )  # fmt: skip
+        yield Figure(f"sparse, {name}: more states seen, worst seed", float(more.min()), "share")
+
+
+def steady_figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
+    """How far the weight moved late, as a share of what it was."""
+    first = STABLE_AFTER // LOGGED - 1
+    for name, rows in found.items():
+        late = (np.array(row["weights"][first:]) for row in rows)
+        moved = round(max(float(np.ptp(each) / each[0]) for each in late), 9)
+        yield Figure(
+            f"steady, {name}: largest move of the weight after 5,000 steps", moved, "share",
+            target="≤ 0.05", holds=moved <= 0.05,
+        )  # fmt: skip
 
 
 def main() -> None:
@@ -150,6 +177,7 @@ def main() -> None:
 PARTS: dict[str, tuple[Callable[[str, int], Any], Mapping[str, Any], Any]] = {
     "shaping": (train, VARIANTS, figures),
     "shaping_sparse": (explore, SPARSE, sparse_figures),
+    "shaping_steady": (steady, STEADY, steady_figures),
 }
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Ng, Harada & Russell 1999, "Policy invariance under reward transformations", the
 
 added to the rewards the best action in every state is the same, and ``Q'(s, a) = Q(s, a) − Φ(s)``.
 Φ is 0 in a terminal state; where an episode is cut off it goes on, and Φ with it. A transition of
-k bars has γᵏ. Any weight of Φ is another potential; one that moves while the agent learns leaves
-the optimal policy, too (Devlin & Kudenko 2012).
+k bars has γᵏ. Any weight of Φ is another potential; a weight or a potential that moves while the
+agent learns leaves the optimal policy, too (Devlin & Kudenko 2012).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ POTENTIALS: tuple[str, ...] = (
     "support_resistance",
     "unrealised_profit",
     "holding_time",
+    "novelty",
 )
 
 
@@ -24,13 +25,15 @@ class ShapingConfig:
 
     Attributes:
         potentials: names, their sum is the potential; none: off.
-        weight: of the potential, at the start; hand-made ones are in units of the rewards that are
-            learned from: standard deviations where offline data scale them. The learned one is in
+        weight: of the potential, at the start; all but the learned one are in units of the rewards
+            that are learned from: standard deviations where these are scaled. The learned one is in
             units of the return.
         adaptive: whether the weight goes up by ``step`` where the exposures that are held become
             few (entropy below ``low_entropy`` nats) and down where the Sharpe ratio a year is above
-            ``high_sharpe``, every ``interval`` steps of the lanes.
-        step, low_entropy, high_sharpe, interval: of that rule.
+            ``high_sharpe``, every ``interval`` steps.
+        step, low_entropy, high_sharpe: of that rule.
+        interval: steps of the lanes from one move of the weight to the next, and from one snapshot
+            of what ``novelty`` counts to the next.
         largest_weight: bound of the weight.
         updates: gradient steps of the learned potential's fit.
     """

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         ComponentState,
         components_of,
     )
+    from offline_trader.learning.signals.novelty import Novelty
     from offline_trader.learning.signals.objectives import (
         ObjectiveColumns,
         Objectives,
@@ -23,6 +24,7 @@ __all__ = [
     "ComponentState",
     "HandMade",
     "LearnedPotential",
+    "Novelty",
     "ObjectiveColumns",
     "Objectives",
     "Potential",

@@ -30,10 +30,10 @@ from offline_trader.learning.data import Columns, Preprocessing, Transitions
 from offline_trader.learning.engines import PlainAdam, without_dynamo
 from offline_trader.types import PortfolioField
 
-__all__ = ["HandMade", "LearnedPotential", "Potential"]
+__all__ = ["ROOT_OF_50", "SMALLEST", "HandMade", "LearnedPotential", "Potential", "places_of"]
 
-_SMALLEST = 1e-6
-_ROOT_OF_50 = math.sqrt(50.0)
+SMALLEST = 1e-6
+ROOT_OF_50 = math.sqrt(50.0)
 _FORGOTTEN = 0.2
 """What γ to the steps that are left may be at most where an episode was cut off: below that the
 return so far is nearly all of it."""
@@ -56,7 +56,7 @@ class Potential(Protocol):
 
 
 def _trend(of: Callable[[str], Tensor]) -> Tensor:
-    spread = _ROOT_OF_50 * of("volatility_20").clamp(min=_SMALLEST)
+    spread = ROOT_OF_50 * of("volatility_20").clamp(min=SMALLEST)
     return of("exposure") * torch.tanh(of("sma_distance_50") / spread)
 
 
@@ -65,7 +65,7 @@ def _levels(of: Callable[[str], Tensor]) -> Tensor:
 
 
 def _profit(of: Callable[[str], Tensor]) -> Tensor:
-    spread = of("volatility_20").clamp(min=_SMALLEST)
+    spread = of("volatility_20").clamp(min=SMALLEST)
     return of("exposure").abs() * torch.tanh(of("unrealised_return") / spread)
 
 
@@ -80,6 +80,21 @@ _FORMULAS: Mapping[str, tuple[Callable[[Callable[[str], Tensor]], Tensor], tuple
     "holding_time": (_holding, ("hold_time",)),
 }
 assert {each.name.lower() for each in PortfolioField} >= {"exposure", "hold_time"}
+
+
+def places_of(name: str, read: Sequence[str], columns: Sequence[str]) -> dict[str, int]:
+    """Where in an observation are the columns that the potential ``name`` reads.
+
+    Raises:
+        ConfigError: the observation lacks one.
+    """
+    lacking = [each for each in read if each not in columns]
+    if lacking:
+        raise ConfigError(
+            f"the potential {name} on observations without {', '.join(lacking)}",
+            expected="the built-in features, and lanes that say what they show",
+        )
+    return {each: list(columns).index(each) for each in read}
 
 
 class HandMade:
@@ -98,13 +113,7 @@ class HandMade:
 
     def __init__(self, name: str, columns: Sequence[str], scales: Preprocessing) -> None:
         self._formula, read = _FORMULAS[name]
-        lacking = [each for each in read if each not in columns]
-        if lacking:
-            raise ConfigError(
-                f"the potential {name} on observations without {', '.join(lacking)}",
-                expected="the built-in features, and lanes that say what they show",
-            )
-        self._places = {each: list(columns).index(each) for each in read}
+        self._places = places_of(name, read, columns)
         self._mean, self._scale = (
             torch.tensor(x, dtype=torch.float32) for x in (scales.mean, scales.scale)
         )

@@ -1,8 +1,8 @@
 """Potential-based shaping as a transform of sampled batches; the formula is ``estimators``'.
 
 Rows are stored unshaped. Whenever a batch is drawn the shaping is made anew from the present
-weight and one potential that does not change, so that no two rows of a batch were shaped by two
-potentials.
+weight and one potential, so that no two rows of a batch were shaped by two potentials. That of
+novelty changes, but between batches alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from offline_trader.learning.agents import Agent
 from offline_trader.learning.data import Batch, Columns
 from offline_trader.learning.estimators import shaping_reward
 from offline_trader.learning.settings import ShapingConfig
+from offline_trader.learning.signals.novelty import Novelty
 from offline_trader.learning.signals.potentials import HandMade, LearnedPotential, Potential
 from offline_trader.types import PortfolioField
 
@@ -39,7 +40,7 @@ def make_shaping(agent: Agent, lanes: Any, config: ShapingConfig, seed: int) -> 
         seed: of the learned potential.
 
     Raises:
-        ConfigError: a hand-made potential on observations that lack what it reads.
+        ConfigError: a potential on observations that lack what it reads.
     """
     names = _column_names(lanes)
     made: list[Potential] = []
@@ -47,6 +48,8 @@ def make_shaping(agent: Agent, lanes: Any, config: ShapingConfig, seed: int) -> 
         if name == "learned":
             size = len(agent.preprocessing.mean)
             made.append(LearnedPotential(size, config.updates, seed, agent.config.device))
+        elif name == "novelty":
+            made.append(Novelty(names, agent.preprocessing, config.interval))
         else:
             made.append(HandMade(name, names, agent.preprocessing))
     bars = getattr(getattr(lanes, "market", None), "periods_per_year", None)
@@ -97,12 +100,16 @@ class Shaping:
         self._size, self._batches = 0.0, 0
 
     def stored(self, columns: Columns, *, online: bool) -> Columns:
-        """Unchanged. Offline data fit the learned potential, steps of the lanes move the weight."""
+        """Unchanged. Offline data fit the learned potential, steps of the lanes move the weight,
+        and what they led to is counted."""
         if online:
             done = columns["actions"]
             if self._exposure is not None:
                 done = columns["next_observations"][:, self._exposure]
             self._watch(done, columns["raw_rewards"])
+            for each in self._potentials:
+                if isinstance(each, Novelty):
+                    each.met(columns["next_observations"])
             return columns
         for each in self._potentials:
             if isinstance(each, LearnedPotential) and not each.fitted:
@@ -165,13 +172,12 @@ class Shaping:
         return {"shaping": size, "shaping_weight": self.weight}
 
     def state_dict(self) -> dict[str, Any]:
-        """Weight, what moves it, the learned potential."""
-        learned = [each for each in self._potentials if isinstance(each, LearnedPotential)]
+        """Weight, what moves it, the potentials that learn."""
         return {
             "weight": self.weight,
             "bins": self._bins.tolist(),
             "sums": [self._steps, self._sum, self._squares, self._size, self._batches],
-            "learned": [each.state_dict() for each in learned],
+            "learned": [each.state_dict() for each in self._learning()],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -179,6 +185,9 @@ class Shaping:
         self.weight = float(state["weight"])
         self._bins = np.array(state["bins"], np.int64)
         self._steps, self._sum, self._squares, self._size, self._batches = state["sums"]
-        learned = [each for each in self._potentials if isinstance(each, LearnedPotential)]
-        for each, saved in zip(learned, state["learned"], strict=True):
+        for each, saved in zip(self._learning(), state["learned"], strict=True):
             each.load_state_dict(saved)
+
+    def _learning(self) -> list[LearnedPotential | Novelty]:
+        kinds = LearnedPotential | Novelty
+        return [each for each in self._potentials if isinstance(each, kinds)]

@@ -14,7 +14,13 @@ from offline_trader.features import compute_features
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.data import Sampler, Transitions, pack
 from offline_trader.learning.settings import LearnerConfig, OnlineConfig, ShapingConfig
-from offline_trader.learning.signals import HandMade, LearnedPotential, Shaping, make_shaping
+from offline_trader.learning.signals import (
+    HandMade,
+    LearnedPotential,
+    Novelty,
+    Shaping,
+    make_shaping,
+)
 from offline_trader.learning.stages import finetune
 from offline_trader.markets import BarRange, load_market
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
@@ -114,6 +120,37 @@ def test_returns_that_a_cut_makes_unknown_are_not_fitted_to() -> None:
         LearnedPotential(2, 10).fit(columns(chain(cut=True)), learner_of(gamma=0.99).preprocessing)
 
 
+def test_novelty_falls_with_visits_a_snapshot_at_a_time(lanes: Simulator) -> None:
+    """Φ = 1/√(1 + n) on scaled observations, of n at the last snapshot; another cell's stays 1."""
+    names = list(lanes.market.layout.names)
+
+    class Scales:
+        mean = np.linspace(-1, 1, len(names))
+        scale = np.linspace(0.5, 2, len(names))
+
+    scales = make_learner(LearnerConfig(hidden=(8,)), len(names), Scales(), 0).preprocessing
+    novelty, other = (Novelty(names, scales, interval=8) for _ in range(2))
+    flat = np.array(lanes.reset(seed=0))
+    held = np.array(lanes.step(np.array([0.8, 0.8, -0.6, 0.3])).observations)
+
+    def phi() -> list[float]:
+        seen = np.concatenate([flat[:1], held])
+        return novelty(torch.from_numpy(scales.observations(seen))).tolist()
+
+    assert phi() == [1.0] * 5
+    novelty.met(flat)
+    assert phi() == [1.0] * 5  # the interval is not over
+    novelty.met(held)
+    once = 2.0**-0.5
+    assert phi() == pytest.approx([5.0**-0.5, *[once] * 4])
+    novelty.met(flat)
+    other.load_state_dict(novelty.state_dict())
+    for each in (novelty, other):
+        each.met(flat)
+        novelty = each
+        assert phi() == pytest.approx([13.0**-0.5, *[once] * 4])
+
+
 @pytest.mark.parametrize("scaling", ["none", "standard"])
 def test_rows_are_stored_plain_and_shaped_whenever_they_are_drawn(scaling: Any) -> None:
     """F in the unit of the scaled rewards, nothing after a termination, γᵏ of several bars."""
@@ -183,7 +220,7 @@ def test_the_weight_goes_up_for_few_actions_and_down_for_success() -> None:
 
 
 def test_finetuning_with_shaping_is_logged_and_resumed(lanes: Simulator) -> None:
-    shaping = ShapingConfig(potentials=("trend_alignment", "holding_time"), adaptive=True,
+    shaping = ShapingConfig(potentials=("trend_alignment", "novelty"), adaptive=True,
                             interval=16)  # fmt: skip
     config = OnlineConfig(
         steps=96, warmup_steps=32, critic_updates=2, update_ratio=0.1, shaping=shaping,
@@ -213,10 +250,9 @@ def test_finetuning_with_shaping_is_logged_and_resumed(lanes: Simulator) -> None
 def test_what_cannot_be_shaped_is_refused(lanes: Simulator, target_lanes: Any) -> None:
     with pytest.raises(ConfigError, match="potentials = hope"):
         ShapingConfig(potentials=("hope",))
-    with pytest.raises(ConfigError, match="observations without exposure"):
-        make_shaping(
-            learner_of(), target_lanes(), ShapingConfig(potentials=("trend_alignment",)), 0
-        )
+    for name in ("trend_alignment", "novelty"):
+        with pytest.raises(ConfigError, match=f"{name} on observations without exposure"):
+            make_shaping(learner_of(), target_lanes(), ShapingConfig(potentials=(name,)), 0)
     config = OnlineConfig(
         steps=64, warmup_steps=32, critic_updates=0, shaping=ShapingConfig(potentials=("learned",))
     )
