@@ -68,11 +68,11 @@ def replay_log(
 
     Where models were swapped, name each of them.
     """
-    from offline_trader.export import OnnxPolicy
+    from offline_trader.export import open_model
     from offline_trader.serving import replay
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
-    policies = [OnnxPolicy(each, unverified=unverified) for each in model]
+    policies = [open_model(each, unverified=unverified) for each in model]
     found = []
     for log in _logs(store, instrument):
         decisions = replay(policies, log)

@@ -112,7 +112,7 @@ def command(
         raise ConfigError(
             f"--store {store}", expected="postgresql://…; a folder is given with --logs"
         )
-    from offline_trader.export import OnnxPolicy
+    from offline_trader.export import open_model
     from offline_trader.features import name_features
     from offline_trader.monitoring import (
         OPEN_PATHS,
@@ -128,7 +128,7 @@ def command(
     watched = read_alerts(alerts)
     for each in features or ():
         name_features(each)
-    policy = OnnxPolicy(model, goal=goal, unverified=unverified)
+    policy = open_model(model, goal=goal, unverified=unverified)
     if dry_run:
         show_settings(terminal, plan)
         return

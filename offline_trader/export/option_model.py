@@ -67,15 +67,16 @@ def open_model(
     *,
     expected_layout: ObservationLayout | None = None,
     unverified: bool = False,
+    goal: float | None = None,
 ) -> OnnxPolicy:
     """The policy of a file, with states of lanes or without.
 
     Raises:
-        DataError, SchemaMismatch: as :class:`~offline_trader.export.OnnxPolicy`.
+        ConfigError, DataError, SchemaMismatch: as :class:`~offline_trader.export.OnnxPolicy`.
     """
     file = read_model(path, unverified=unverified)
     kind = OnnxPolicy if file.options is None else OnnxOptions
-    return kind(file, expected_layout=expected_layout)
+    return kind(file, expected_layout=expected_layout, goal=goal)
 
 
 class OnnxOptions(OnnxPolicy):
@@ -94,6 +95,7 @@ class OnnxOptions(OnnxPolicy):
         *,
         expected_layout: ObservationLayout | None = None,
         unverified: bool = False,
+        goal: float | None = None,
     ) -> None:
         file = read_model(path, unverified=unverified)
         if file.options is None:
@@ -102,7 +104,7 @@ class OnnxOptions(OnnxPolicy):
         self.names = file.options.names
         self._initial = np.array([file.options.initial], np.float32)
         self._lanes: NDArray[np.float32] | None = None
-        super().__init__(file, expected_layout=expected_layout)
+        super().__init__(file, expected_layout=expected_layout, goal=goal)
 
     def _require_signature(self) -> None:
         size = len(self.states.columns)

@@ -83,7 +83,7 @@ class OnnxPolicy:
             raise ConfigError(
                 f"{self.path.name} chooses among options: it keeps a state from bar to bar",
                 expected="a policy that decides by the observation alone",
-                hint="evaluate and open_model carry the state; the server and its sessions do not",
+                hint="open_model, a session and the server carry the state",
             )
         if goal is not None and self.task is None:
             raise ConfigError(f"a goal of {goal:g} for {self.path.name}", expected="no goal")

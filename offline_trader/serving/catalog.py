@@ -43,7 +43,7 @@ class Catalog:
             ConfigError: no folder was given, no such file, or a name that leads elsewhere.
             DataError, SchemaMismatch: as :class:`~offline_trader.export.OnnxPolicy`.
         """
-        from offline_trader.export import OnnxPolicy
+        from offline_trader.export import open_model
 
         if self._folder is None:
             raise ConfigError(
@@ -56,7 +56,7 @@ class Catalog:
                 f"no file {file!r} in the folder of models",
                 expected=", ".join(map(self._named, self._there())) or "an ONNX file in it",
             )
-        policy = OnnxPolicy(path)
+        policy = open_model(path)
         return self._opened.setdefault(policy.file.sha256, policy)
 
     def find(self, sha256: str) -> OnnxPolicy:

@@ -8,6 +8,7 @@ import numpy as np
 
 from offline_trader.errors import ConfigError
 from offline_trader.serving.account import Fill, Hold, Portfolio
+from offline_trader.serving.running_option import RunningOption
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import Observations
 
@@ -68,6 +69,7 @@ class Decision(NamedTuple):
         portfolio: at this close, before the order.
         fill: what the order before came to between the last bar and this one.
         observation: [F + P] float32 that the model decided on; None: it was not asked.
+        option: of a model that chooses among options, what runs now; None: it was not asked.
     """
 
     timestamp: np.datetime64
@@ -79,6 +81,7 @@ class Decision(NamedTuple):
     portfolio: Portfolio
     fill: Fill
     observation: Observations | None
+    option: RunningOption | None = None
 
 
 def require_possible(holdings: Holdings) -> None:

@@ -32,6 +32,7 @@ def decided(
 ) -> dict[str, Any]:
     """What is written of a decision."""
     p = decision.portfolio
+    chosen = {} if decision.option is None else {"option": decision.option._asdict()}
     return {
         "bar": bar_row(bar),
         "now": now,
@@ -46,6 +47,7 @@ def decided(
         "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity, "costs": p.costs},
         "fill": list(decision.fill),
         "risk": dict(vars(state)),
+        **chosen,
     }
 
 

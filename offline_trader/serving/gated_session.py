@@ -220,6 +220,11 @@ class GatedSession:
                 f"{policy.path.name} takes a goal, and risk.min_confidence is set",
                 expected="a model without a goal, or no minimum of confidence",
             )
+        if policy.keeps_state:
+            raise ConfigError(
+                f"{policy.path.name} chooses among options, and limits.min_confidence is set",
+                expected="a model without options, or no minimum of confidence",
+            )
         scale = np.asarray(policy.scaler["scale"], dtype=np.float32)
         if policy.preference is not None:  # its weights are not noisy
             scale = scale[: policy.layout.size]

@@ -152,6 +152,7 @@ def told(answer: Answer) -> dict[str, Any]:
             "fill": made.fill,
             "reference_price": made.reference_price,
         }
+    chosen = {} if decision.option is None else {"option": decision.option.name}
     return {
         "time": f"{decision.timestamp}Z",
         "action": decision.action,
@@ -164,6 +165,7 @@ def told(answer: Answer) -> dict[str, Any]:
         "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity},
         "row": answer.row,
         "model_sha256": answer.model_sha256,
+        **chosen,
     }
 
 

@@ -89,22 +89,12 @@ def stated_rules(model: object) -> SimulatorConfig:
 
 
 def opened(model: OnnxPolicy | Decider | Path | str) -> Decider:
-    """The model, read where a path is given.
-
-    Raises:
-        ConfigError: it keeps a state from bar to bar, as one that chooses among options.
-    """
-    if getattr(model, "keeps_state", False):
-        raise ConfigError(
-            "the model keeps a state from bar to bar, which a session does not carry",
-            expected="a policy that decides by the observation alone",
-            hint="a policy of options is judged by evaluate, and is not served yet",
-        )
+    """The model, read where a path is given."""
     if not isinstance(model, Path | str):
         return model
-    from offline_trader.export import OnnxPolicy
+    from offline_trader.export import open_model
 
-    return OnnxPolicy(model)
+    return open_model(model)
 
 
 def pursuit_of(model: Decider, goal: float | None) -> Pursuit | None:

@@ -44,14 +44,15 @@ def require_alike(now: OnnxPolicy, new: OnnxPolicy, rules: SimulatorConfig) -> N
     Raises:
         SchemaMismatch: it reads other columns.
         ConfigError: it was trained by other trading rules, or one of them takes a goal, whose
-            horizon would begin anew.
+            horizon would begin anew, or chooses among options, which would be cut short.
     """
     for each in (now, new):
-        if each.task is not None:
+        if each.task is not None or each.keeps_state:
+            kind = "chooses among options" if each.keeps_state else "takes a goal"
             raise ConfigError(
-                f"{each.path.name} takes a goal",
-                expected="models without goals where they are swapped or in the shadow",
-                hint="begin a log of its own for a model with a goal",
+                f"{each.path.name} {kind}",
+                expected="models without goals or options where they are swapped or in the shadow",
+                hint="begin a log of its own for a model with a goal or with options",
             )
     if new.layout.hash != now.layout.hash:
         raise SchemaMismatch(

@@ -29,6 +29,7 @@ from offline_trader.serving.model_rules import (
     pursuit_of,
     stated_rules,
 )
+from offline_trader.serving.running_option import choices_of
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
 from offline_trader.types import FloatArray
@@ -58,7 +59,7 @@ class Session:
 
     Raises:
         ConfigError: no rules and none stated, an unknown feature set, or a goal for a model that
-            takes none; or a model that keeps a state, as one that chooses among options.
+            takes none.
         SchemaMismatch: the model reads other columns than the features have.
         DataError: the model cannot be opened, or states rules that are none.
     """
@@ -75,7 +76,7 @@ class Session:
         goal: float | None = None,
     ) -> None:
         self.model = opened(model)
-        self._pursuit = pursuit_of(self.model, goal)
+        self._pursuit, self._choices = pursuit_of(self.model, goal), choices_of(self.model)
         self.rules = rules or stated_rules(self.model)
         self.features = features_of(self.model, features)
         self._terms = Terms(*self.rules.terms().tolist())
@@ -199,14 +200,15 @@ class Session:
                 f"the model reads layout {model.layout.hash[:12]}",
                 expected=f"{self.model.layout.hash[:12]}, that of the one before",
             )
-        self.model, self._pursuit = model, pursuit_of(model, None)
+        self.model = model
+        self._pursuit, self._choices = pursuit_of(model, None), choices_of(model)
 
     def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
         observation = self._observation
         observation[0, : self._width] = row
         account.observe(self._portfolio, observation[0, self._width :])
         try:
-            action = float((self._pursuit or self.model)(observation)[0, 0])
+            action = float((self._pursuit or self._choices or self.model)(observation)[0, 0])
         except DataError as error:
             known = np.isfinite(observation).all()
             return self._held(bar, Hold.NO_ACTION if known else Hold.NO_FEATURES, error.found, fill)
@@ -222,7 +224,7 @@ class Session:
             because = in_words(planned.hold, planned.executed, p, self.rules)
         return Decision(
             bar.timestamp, action, planned.executed, order, planned.hold, because, p, fill,
-            observation[0].copy(),
+            observation[0].copy(), None if self._choices is None else self._choices.running,
         )  # fmt: skip
 
     def _held(self, bar: Bar, hold: Hold, because: str, fill: Fill) -> Decision:

@@ -135,9 +135,9 @@ class Model:
         Raises:
             DataError: the file is not the one that was exported.
         """
-        from offline_trader.export import OnnxPolicy
+        from offline_trader.export import open_model
 
-        return OnnxPolicy(self.path)
+        return open_model(self.path)
 
     def __repr__(self) -> str:
         found = self.exported

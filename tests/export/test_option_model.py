@@ -24,7 +24,6 @@ from offline_trader.features import observation_layout
 from offline_trader.learning.agents import DeterministicActor, make_learner
 from offline_trader.learning.options import STATE_COLUMNS, Chooser, OptionsPolicy
 from offline_trader.learning.settings import LearnerConfig, OptionsConfig
-from offline_trader.serving import Session
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import LanePolicy
 
@@ -130,10 +129,6 @@ def test_states_that_cannot_be_are_refused(file: Path) -> None:
 def test_who_carries_no_state_refuses_the_file_and_says_why(file: Path) -> None:
     with pytest.raises(ConfigError, match="keeps a state from bar to bar"):
         OnnxPolicy(file)
-    with pytest.raises(ConfigError, match="keeps a state from bar to bar"):
-        Session(file)
-    with pytest.raises(ConfigError, match="which a session does not carry"):
-        Session(open_model(file))
 
 
 def test_a_file_whose_states_do_not_fit_its_graph_is_refused(file: Path, tmp_path: Path) -> None:
