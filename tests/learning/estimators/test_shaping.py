@@ -53,6 +53,13 @@ def test_the_values_move_by_the_potential_and_the_best_actions_stay(gamma: float
         assert (shaped.argmax(axis=1) == plain.argmax(axis=1))[going].all()
 
 
+def backup(moves: Array, rewards: Array, potential: Array, gamma: float, q: Array) -> Array:
+    """[S, A] Q after one sweep with shaped rewards, where nothing is terminal."""
+    added = shaping_reward(potential[:, None], potential[None], np.zeros(len(q))[None], gamma)
+    found: Array = (moves * (rewards + added[:, None] + gamma * q.max(axis=1))).sum(axis=2)
+    return found
+
+
 def test_a_potential_that_moves_with_visits_leaves_the_best_actions() -> None:
     """Values learned while Φ = 1/√(1 + n) falls are Q − Φ of the last snapshot, once that stays
     (Devlin & Kudenko 2012); until then they are near."""
@@ -60,24 +67,19 @@ def test_a_potential_that_moves_with_visits_leaves_the_best_actions() -> None:
     for seed in range(0, 50, 2):  # those that go on for ever, so that all is visited
         moves, rewards, terminal, _ = random_process(seed)
         best = optimum(moves, rewards, terminal, gamma)
+        assert not terminal.any()
         counts, at, q = np.zeros(len(moves)), 0, np.zeros(best.shape)
 
-        def backup(q: Array, potential: Array, process: tuple[Array, Array, Array]) -> Array:
-            moves, rewards, terminal = process
-            added = shaping_reward(potential[:, None], potential[None], terminal[None], gamma)
-            return np.asarray((moves * (rewards + added[:, None] + gamma * q.max(1))).sum(axis=2))
-
-        process = moves, rewards, terminal
         for _ in range(300):
             for _ in range(10):
                 action = int(q[at].argmax()) if rng.random() < 0.7 else rng.integers(q.shape[1])
                 at = rng.choice(len(moves), p=moves[at, action])
                 counts[at] += 1
             potential = (1.0 + counts) ** -0.5
-            q = backup(q, potential, process)
+            q = backup(moves, rewards, potential, gamma, q)
         np.testing.assert_allclose(q, best - potential[:, None], atol=0.02)
         for _ in range(300):
-            q = backup(q, potential, process)
+            q = backup(moves, rewards, potential, gamma, q)
         np.testing.assert_allclose(q, best - potential[:, None], rtol=0, atol=1e-10)
         assert (q.argmax(axis=1) == best.argmax(axis=1)).all()
 
