@@ -283,7 +283,9 @@ def _train(
         learner = (
             several.learner if several else online_learner(source, config.learner, learner_seed)
         )
-        validator = None if validation_env is None else Validator(validation_env, config.validation)
+        if validation_env is not None:
+            weight = config.online.forecast_weight
+            validator = Validator(validation_env, config.validation, config.env, weight)
     engine = several.engine if several else EngineFacts.of(learner.engine)
     stage = PlannedStage(
         "online",

@@ -13,6 +13,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import EvaluationRange
 from offline_trader.evaluation.measures import collapse_of
 from offline_trader.markets import load_markets
+from offline_trader.pipeline.foretold_growth import ForetoldGrowth
 from offline_trader.tables.dates import parse_date, parse_end
 from offline_trader.types import Policy
 
@@ -112,15 +113,31 @@ class Validator:
     policy that collapsed, does not look at the state, hardly trades or hardly invests has none
     (NaN) and is no candidate.
 
+    Args:
+        env: the bars, and the rules.
+        config: who is a candidate.
+        training: whose bars a forecast is fitted on, so that policies which are better than the
+            warm start are ranked without the noise of the gains; None: they are not.
+        forecast_weight: share of what nobody could foretell that is taken off then.
+
     Raises:
         DataError: no bars in the range, or too few before it for the features.
         ConfigError: an instrument twice.
     """
 
-    def __init__(self, env: EnvConfig, config: ValidationConfig) -> None:
+    def __init__(
+        self,
+        env: EnvConfig,
+        config: ValidationConfig,
+        training: EnvConfig | None = None,
+        forecast_weight: float = 1.0,
+    ) -> None:
         self.env = env
         self.config = config
         self._course = EvaluationRange.from_env(env)
+        self._foretold: ForetoldGrowth | None = None
+        if training is not None and forecast_weight > 0.0:
+            self._foretold = ForetoldGrowth(training, self._course, forecast_weight)
 
     def __call__(self, policy: Policy) -> Validated:
         """``score``, the measures it is made of, and the growth of every bar.
@@ -152,4 +169,5 @@ class Validator:
             "hold_share": collapse.hold_share,
             "collapsed": float("COLLAPSED" in collapse.verdicts),
         }
-        return Validated(measures, growth, active, account.periods_per_year)
+        foretold = None if self._foretold is None else self._foretold(account, growth)
+        return Validated(measures, growth, active, account.periods_per_year, foretold)

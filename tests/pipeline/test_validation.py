@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,9 +15,10 @@ from offline_trader.experts import ExpertPolicy, get_expert
 from offline_trader.features import observation_layout
 from offline_trader.pipeline.validation import ValidationConfig, Validator
 from offline_trader.simulator import SimulatorConfig
-from offline_trader.types import Observations
+from offline_trader.types import Observations, Policy
 
 TRAINING = EnvConfig(end="2012")
+TRAINED, VALIDATED = "2000-08-31", "2000-11-20"  # of 8,000 synthetic hours
 
 
 def test_a_year_as_the_trainings_end_is_included_as_a_whole() -> None:
@@ -94,3 +97,44 @@ def test_a_policy_that_hardly_invests_is_no_candidate() -> None:
         found = Validator(env, ValidationConfig(end="2014-12-31", min_exposure=least))(timid)
         assert found.active == active, found.measures
         assert 0.0 < found.measures["mean_exposure"] < 0.05
+
+
+@pytest.mark.parametrize("fill", ["next_open", "close"])
+def test_foretold_growth_has_the_noise_of_the_gains_taken_off(
+    fill: Literal["next_open", "close"],
+) -> None:
+    """Mean reversion is planted. Of policies that trade on it the difference of foretold
+    growth has less than a quarter of the realised variance and, within its noise, its mean."""
+    rules = SimulatorConfig(action_mode="target_long_short", commission_bps=0.0, fill=fill)
+    source = ("synthetic:ou?seed=3&k=0.3&bars=8000",)
+    env = EnvConfig(market=source, end=TRAINED, simulator=rules)
+    config = ValidationConfig(end=VALIDATED)
+    validated = config.env(env)
+    assert validated is not None
+    column = env.layout.features.index("return_5")
+
+    def policy(size: float) -> Policy:
+        return lambda seen, /: (-size * np.tanh(30.0 * seen[:, column : column + 1])).astype(
+            np.float32
+        )
+
+    validator = Validator(validated, config, env)
+    small, large = (validator(policy(size)) for size in (0.2, 0.8))
+    assert small.foretold is not None
+    assert large.foretold is not None
+    realised, foretold = large.growth - small.growth, large.foretold - small.foretold
+    assert foretold.var() < 0.25 * realised.var()
+    error = realised.std() / np.sqrt(len(realised))
+    assert abs(foretold.mean() - realised.mean()) < 3.0 * error
+    assert foretold.mean() > 10.0 * foretold.std() / np.sqrt(len(foretold))
+    assert Validator(validated, config)(policy(0.2)).foretold is None
+    assert Validator(validated, config, env, 0.0)(policy(0.2)).foretold is None
+
+
+def test_where_nothing_is_foretold_the_choice_is_by_what_happened() -> None:
+    env = EnvConfig(market=("synthetic:walk?seed=1&bars=8000",), end=TRAINED)
+    config = ValidationConfig(end=VALIDATED)
+    validated = config.env(env)
+    assert validated is not None
+    policy = ExpertPolicy(get_expert("technical"), observation_layout(), env.simulator)
+    assert Validator(validated, config, env)(policy).foretold is None

@@ -105,6 +105,24 @@ def test_calls_leave_what_the_commands_leave(both: tuple[Path, Path, tuple[Any, 
         assert one == other
 
 
+def test_validation_is_by_the_forecast_that_rewards_are_learned_with(
+    both: tuple[Path, Path, tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Fitted on the bars of the training range, with the weight of the rewards."""
+
+    class Seen(Exception):
+        pass
+
+    def validator(_env: Any, _config: Any, training: Any, weight: float) -> Any:
+        raise Seen(training.end, weight)
+
+    monkeypatch.setattr("offline_trader.pipeline.finetuning.Validator", validator)
+    settings = {**FINETUNE, "online.forecast_weight": 0.5}
+    with pytest.raises(Seen) as seen:
+        ot.finetune(both[2][1], settings=settings, run=tmp_path / "run", progress=False)
+    assert seen.value.args == ("2004-12-31", 0.5)
+
+
 def test_results_show_themselves(both: tuple[Path, Path, tuple[Any, ...]]) -> None:
     data, trained, tuned, model, report = both[2]
     assert repr(data).startswith("Dataset('small/experts-v0', 2,")

@@ -11,6 +11,10 @@ the highest lower bound, and it is kept
 - in a stage that is preferred, whose training is by itself a reason to believe in it, if it is not
   worse: if the upper bound is above zero.
 
+The best of many is mostly the luckiest. Where a validation also tells the growth that a forecast
+expected, which has little of that noise, it chooses among those whose realised bound is above zero,
+unless realised growth tells its choice from the candidate and puts it below.
+
 One that hardly trades or hardly invests is no candidate unless all do. One that a stage does not
 allow, as it is beyond a limit, is never kept: if none is allowed the warm start is, whatever it is
 itself. A validation that gives a score alone is taken at its word: the higher score is better.
@@ -113,12 +117,15 @@ class Validated:
         growth: [n] float64, net log growth of each bar; the same bars for every policy.
         active: whether it trades and invests enough to be a candidate.
         bars_per_year: of differences that are told a year; 1: they are told a bar.
+        foretold: [n] float64, the same growth with the gains that a forecast expected in place of
+            the realised ones; None: nothing foretells them.
     """
 
     measures: Mapping[str, float]
     growth: FloatArray
     active: bool = True
     bars_per_year: float = 1.0
+    foretold: FloatArray | None = None
 
 
 class Judged(NamedTuple):
@@ -137,7 +144,8 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A policy beside the warm start: difference of net log growth with its bounds.
+    """A policy beside the warm start: difference of net log growth with its bounds, and the mean
+    difference of the foretold one.
 
     One that is not allowed is not active either.
     """
@@ -149,10 +157,28 @@ class _Candidate:
     high: float
     active: bool
     allowed: bool = True
+    foretold: float = -math.inf
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
         return self.allowed, self.active, self.low
+
+
+@dataclass
+class _Best:
+    """The best candidate by some rank, its agent's state and its growth."""
+
+    step: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
+    growth: FloatArray | None = None
+
+    def saved(self) -> list[Any]:
+        return [self.step, self.state, _saved(self.growth)]
+
+    @classmethod
+    def of(cls, saved: list[Any]) -> _Best:
+        step, state, growth = saved
+        return cls(int(step), dict(state), None if growth is None else growth.numpy())
 
 
 class Selected(Protocol):
@@ -199,8 +225,8 @@ class Selection:
         self._top: tuple[float, FloatArray | None] | None = None
         self._seen: dict[int, _Candidate] = {}
         self._warm: dict[str, Any] = {}
-        self._best_step = 0
-        self._best: dict[str, Any] = {}
+        self._warm_foretold: FloatArray | None = None
+        self._best, self._foretold = _Best(), _Best()
 
     def consider(self, step: int, agent: Selected) -> Judged:
         """Validate the agent's policy as that of ``step``; step 0 is the warm start.
@@ -221,12 +247,22 @@ class Selection:
                 shown["validation/difference_low"] = candidate.low
             self._log(step, shown)
         self._seen[step] = candidate
+        growth = found.growth if isinstance(found, Validated) else None
         if step == 0:
             self._warm = agent.snapshot()
-        elif self._best_step == 0 or candidate.rank > self._seen[self._best_step].rank:
-            self._best_step, self._best = step, agent.snapshot()
-        trend = self._trend(candidate, found.growth if isinstance(found, Validated) else None)
+        else:
+            self._remember(candidate, growth, agent)
+        trend = self._trend(candidate, growth)
         return Judged(bool(measures.get("collapsed", 0.0)), trend)
+
+    def _remember(self, candidate: _Candidate, growth: FloatArray | None, agent: Selected) -> None:
+        """The agent's state, where no candidate has been better."""
+        if self._best.step == 0 or candidate.rank > self._seen[self._best.step].rank:
+            self._best = _Best(candidate.step, agent.snapshot(), growth)
+        passes = candidate.active and candidate.low > 0.0 and math.isfinite(candidate.foretold)
+        top = self._seen[self._foretold.step].foretold if self._foretold.step else -math.inf
+        if passes and candidate.foretold > top:
+            self._foretold = _Best(candidate.step, agent.snapshot(), growth)
 
     def _trend(self, candidate: _Candidate, growth: FloatArray | None) -> int:
         """:class:`Judged`'s, and remember the best so far."""
@@ -246,14 +282,14 @@ class Selection:
     def put_back(self, agent: Selected) -> int:
         """Let the agent go on from the policy that would be kept now; its step."""
         kept, _ = self._choice()
-        agent.restore(self._best if kept > 0 else self._warm)
-        return kept
+        agent.restore(kept.state if kept.step > 0 else self._warm)
+        return kept.step
 
     def put_back_trained(self, agent: Selected) -> int:
         """The same of the best policy but the warm start; 0, and no change, if there is none."""
-        if self._best_step > 0:
-            agent.restore(self._best)
-        return self._best_step
+        if self._best.step > 0:
+            agent.restore(self._best.state)
+        return self._best.step
 
     def _compared(
         self, step: int, score: float, found: Mapping[str, float] | Validated
@@ -261,11 +297,15 @@ class Selection:
         score, allowed = float(score), self._may_be_kept()
         if isinstance(found, Validated):
             if step == 0:
-                self._growth = found.growth
+                self._growth, self._warm_foretold = found.growth, found.foretold
             assert self._growth is not None
             bounds = paired_interval(found.growth - self._growth)
             mean, low, high = (found.bars_per_year * each for each in bounds)
-            return _Candidate(step, score, mean, low, high, found.active and allowed, allowed)
+            foretold = -math.inf
+            if found.foretold is not None and self._warm_foretold is not None:
+                foretold = float((found.foretold - self._warm_foretold).mean())
+            active = found.active and allowed
+            return _Candidate(step, score, mean, low, high, active, allowed, foretold)
         if not (math.isfinite(score) and allowed):
             return _Candidate(step, score, -math.inf, -math.inf, -math.inf, False, allowed)
         warm = self._seen[0].score if step > 0 else score
@@ -283,16 +323,16 @@ class Selection:
             reason = "the last policy is beyond a limit"
             return TrainResult(updates, "warm_start", 0, *nothing, reason=reason)
         kept, reason = self._choice()
-        if kept != step:
-            agent.restore(self._best if kept > 0 else self._warm)
-        beside = self._seen[self._best_step]
-        compared = self._growth is not None and math.isfinite(beside.low) and self._best_step > 0
+        if kept.step != step:
+            agent.restore(kept.state if kept.step > 0 else self._warm)
+        beside = self._seen[kept.step or self._best.step]
+        compared = self._growth is not None and math.isfinite(beside.low) and beside.step > 0
         return TrainResult(
             updates,
-            "best" if kept > 0 else "warm_start",
-            kept,
+            "best" if kept.step > 0 else "warm_start",
+            kept.step,
             self._score_of(0),
-            self._score_of(kept),
+            self._score_of(kept.step),
             self._score_of(max(self._seen)),
             reason=reason,
             difference=beside.difference if compared else None,
@@ -302,22 +342,32 @@ class Selection:
     def _may_be_kept(self) -> bool:
         return self._allowed is None or self._allowed()
 
-    def _choice(self) -> tuple[int, str]:
-        """Step that is kept, and why."""
-        warm, best = self._seen[0], self._seen[self._best_step]
+    def _choice(self) -> tuple[_Best, str]:
+        """What is kept, of step 0 the warm start, and why."""
+        warm, best, none = self._seen[0], self._seen[self._best.step], _Best()
         if best.step == 0:
-            return 0, "nothing else was validated"
+            return none, "nothing else was validated"
         if not best.allowed:
-            return 0, "every other policy is beyond a limit"
+            return none, "every other policy is beyond a limit"
         if best.active != warm.active:
             if best.active:
-                return best.step, "the warm start is hardly active, or beyond a limit"
-            return 0, "every other policy is hardly active, or beyond a limit"
+                return self._best, "the warm start is hardly active, or beyond a limit"
+            return none, "every other policy is hardly active, or beyond a limit"
         if best.low > 0.0:
-            return best.step, "better than the warm start"
+            if self._foretold_is_as_good():
+                return self._foretold, "better than the warm start, the best of such as foretold"
+            return self._best, "better than the warm start"
         if self._preferred and best.high > 0.0:
-            return best.step, "not worse than the warm start, and the stage is preferred"
-        return 0, "no policy is better than the warm start"
+            return self._best, "not worse than the warm start, and the stage is preferred"
+        return none, "no policy is better than the warm start"
+
+    def _foretold_is_as_good(self) -> bool:
+        """Whether there is a best by foretold growth, and realised growth does not tell it from the
+        best by its own lower bound, or from above."""
+        told, best = self._foretold.growth, self._best.growth
+        if told is None or best is None:
+            return False
+        return paired_interval(told - best)[2] >= 0.0
 
     def _score_of(self, step: int) -> float | None:
         score = self._seen[step].score if step in self._seen else -math.inf
@@ -330,8 +380,9 @@ class Selection:
             "growth": _saved(self._growth),
             "top": None if self._top is None else [self._top[0], _saved(self._top[1])],
             "warm": self._warm,
-            "best_step": self._best_step,
-            "best": self._best,
+            "warm_foretold": _saved(self._warm_foretold),
+            "best": self._best.saved(),
+            "foretold": self._foretold.saved(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -342,7 +393,9 @@ class Selection:
             value, growth = state["top"]
             self._top = (value, None if growth is None else growth.numpy())
         self._warm = dict(state["warm"])
-        self._best_step, self._best = int(state["best_step"]), dict(state["best"])
+        foretold = state["warm_foretold"]
+        self._warm_foretold = None if foretold is None else foretold.numpy()
+        self._best, self._foretold = _Best.of(state["best"]), _Best.of(state["foretold"])
 
 
 def _saved(growth: FloatArray | None) -> torch.Tensor | None:

@@ -26,10 +26,21 @@ from offline_trader.learning.stages.lanes import GainLanes
 from offline_trader.simulator import Simulator
 from offline_trader.types import FloatArray, PortfolioField
 
-__all__ = ["BarSurprises", "ControlVariate", "LearnedSurprises", "Surprises", "surprises_of"]
+__all__ = [
+    "BarSurprises",
+    "ControlVariate",
+    "LearnedSurprises",
+    "Surprises",
+    "carried_surprise",
+    "surprises_of",
+    "told_surprises",
+]
 
 _PENALTY = 10.0
 """Of the ridge regression of the steps before: rows of features with unit variance and no gain."""
+
+_TOLD = 1.96
+"""Standard errors above 0 at which the slope of gains on their forecasts counts."""
 
 
 class Surprises(Protocol):
@@ -151,10 +162,6 @@ class LearnedSurprises:
 class BarSurprises:
     """Held against the out-of-fold forecasts of the direct stage, bar by bar.
 
-    An order that fills at the next open meets two gains: the gap on the weight before, and the move
-    to the close on the weight w that the fill left, which the weight x at the close tells:
-    ``x = w(1 + g) / (1 + wg)``. Of log growth this is the first order.
-
     Args:
         simulators: gives those that are stepped now; their lanes are the rows, in order.
     """
@@ -174,12 +181,7 @@ class BarSurprises:
             np.asarray(columns[name])[:, place].astype(np.float64)
             for name in ("observations", "next_observations")
         )
-        gains, surprises = met
-        held = after / (1.0 + gains[:, -1] * (1.0 - after))
-        found = held * surprises[:, -1]
-        if gains.shape[1] == 2:
-            found = found + before * surprises[:, 0]
-        return np.asarray(found)
+        return carried_surprise(before, after, *met)
 
     def _next(self) -> FloatArray:
         """[2, N, G] gains of the bars that the lanes decide on now, and their surprises."""
@@ -198,6 +200,44 @@ class BarSurprises:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
         self._ahead = None if state["ahead"] is None else state["ahead"].numpy().copy()
+
+
+def carried_surprise(
+    before: FloatArray, after: FloatArray, gains: FloatArray, surprises: FloatArray
+) -> FloatArray:
+    """[N] what surprises [N, G] of the gains [N, G] did to the growth of accounts.
+
+    An order that fills at the next open meets two gains: the gap on the weight before, and the move
+    to the close on the weight w that the fill left, which the weight x at the close tells:
+    ``x = w(1 + g) / (1 + wg)``. Of log growth this is the first order.
+
+    Args:
+        before, after: [N] weight of the position at the closes that begin and end the bar.
+        gains, surprises: of the bar, G of them as in a log of the direct stage.
+    """
+    held = after / (1.0 + gains[:, -1] * (1.0 - after))
+    found = held * surprises[:, -1]
+    return np.asarray(found + before * surprises[:, 0] if gains.shape[1] == 2 else found)
+
+
+def told_surprises(gains: FloatArray, forecast: FloatArray) -> FloatArray | None:
+    """[R, G] ``gains`` less a ``forecast`` that has not seen them; None: it foretells none of them.
+
+    A forecast that foretells nothing has only its own errors to say, so a gain counts as foretold
+    if the slope of the gains on the forecasts is above 0 by its one-sided 97.5 % bound; what is not
+    foretold is no surprise: 0.
+    """
+    told = np.array([_is_told(*pair) for pair in zip(gains.T, forecast.T, strict=True)])
+    return (gains - forecast) * told if told.any() else None
+
+
+def _is_told(gains: FloatArray, forecast: FloatArray) -> bool:
+    from scipy.stats import linregress  # slow to import
+
+    if len(gains) < 3 or np.ptp(forecast) == 0.0:
+        return False
+    found = linregress(forecast, gains)
+    return bool(found.slope > _TOLD * found.stderr)
 
 
 def _surprising(simulator: Simulator) -> tuple[Simulator, FloatArray, FloatArray]:

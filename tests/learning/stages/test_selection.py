@@ -49,8 +49,9 @@ def chosen(policies: list[Any], *, preferred: bool = False) -> tuple[TrainResult
     return result, agent.number
 
 
-def judged(growth: Any, *, active: bool = True) -> Validated:
-    return Validated({"score": float(growth.mean() / growth.std())}, growth, active, 250.0)
+def judged(growth: Any, *, active: bool = True, foretold: Any = None) -> Validated:
+    score = {"score": float(growth.mean() / growth.std())}
+    return Validated(score, growth, active, 250.0, foretold)
 
 
 def test_a_higher_score_within_noise_is_not_enough() -> None:
@@ -142,8 +143,47 @@ def test_the_interval_holds_what_it_promises() -> None:
     assert held[0.5] / 400 > 0.9
 
 
+def around(mean: float, seed: int) -> Any:
+    """Growth of a policy that differs from the warm start by noise, too: realised ``mean``."""
+    noise = 0.002 * np.random.default_rng(seed).standard_normal(BARS)
+    return market() + noise - noise.mean() + mean
+
+
+def test_among_those_that_are_better_the_foretold_one_is_kept() -> None:
+    """Realised growth has the lucky one above; what was foretold has the good one, and noise does
+    not tell them apart. Without a forecast it is luck that chooses."""
+    lucky, good = around(0.0012, 1), around(0.0010, 2)
+    flat = np.zeros(BARS)
+    told = [judged(market(), foretold=flat), judged(lucky, foretold=flat + 0.0004),
+            judged(good, foretold=flat + 0.0009)]  # fmt: skip
+    result, kept = chosen(told)
+    assert (result.kept, kept) == ("best", 2)
+    assert "foretold" in result.reason
+    assert result.difference == pytest.approx(250 * 0.0010)
+    assert chosen([judged(market()), judged(lucky), judged(good)])[1] == 1
+
+
+def test_a_forecast_makes_nobody_a_candidate_and_gives_way_to_what_happened() -> None:
+    flat, promised = np.zeros(BARS), np.full(BARS, 0.01)
+    warm = judged(market(), foretold=flat)
+    worse = judged(around(0.0001, 1), foretold=promised)  # within noise of the warm start
+    assert chosen([warm, worse])[1] == 0
+    better = judged(around(0.0010, 2), foretold=flat)
+    assert chosen([warm, worse, better])[1] == 2
+    idle = judged(around(0.0010, 3), active=False, foretold=promised)
+    assert chosen([warm, better, idle])[1] == 1
+    # both are better than the warm start, and realised growth tells them apart
+    small = judged(market() + 0.0001, foretold=promised)
+    assert chosen([warm, small, better])[1] == 2
+
+
 def test_a_selection_goes_on_from_its_state() -> None:
-    policies = [judged(market()), judged(market() + 0.0001), judged(market() + 0.0002)]
+    flat = np.zeros(BARS)
+    policies = [
+        judged(market(), foretold=flat),
+        judged(market() + 0.0001, foretold=flat + 0.0001),
+        judged(market() + 0.0002, foretold=flat + 0.0002),
+    ]
     agent: Any = Numbered()
 
     def made() -> Selection:

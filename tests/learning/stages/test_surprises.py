@@ -18,6 +18,7 @@ from offline_trader.learning.stages.surprises import (
     BarSurprises,
     ControlVariate,
     surprises_of,
+    told_surprises,
 )
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import PortfolioField
@@ -91,3 +92,18 @@ def test_lanes_that_tell_nothing_of_gains_are_refused(target_lanes: Any) -> None
     expected = KnownOptimumLanes(get_market("M1"), 2, realised=False)
     with pytest.raises(ConfigError, match="gains of M1"):
         finetune(learner, expected, None, OnlineConfig(forecast_weight=1.0))
+
+
+def test_a_forecast_counts_only_where_it_foretells() -> None:
+    """Of two gains one follows its forecast; of noise a fiftieth does by luck."""
+    rng = np.random.default_rng(0)
+    forecast, noise = rng.standard_normal((2, 2_000, 2))
+    gains = np.stack([0.2 * forecast[:, 0], 0.0 * forecast[:, 1]], axis=1) + noise
+    found = told_surprises(gains, forecast)
+    assert found is not None
+    np.testing.assert_array_equal(found[:, 0], gains[:, 0] - forecast[:, 0])
+    np.testing.assert_array_equal(found[:, 1], 0.0)
+    assert told_surprises(gains, np.zeros((2_000, 2))) is None
+    assert told_surprises(-gains, forecast) is None
+    lucky = sum(told_surprises(*rng.standard_normal((2, 500, 1))) is not None for _ in range(400))
+    assert lucky <= 20
