@@ -17,6 +17,9 @@ penalty: Zou 2006; Huang, Ma & Zhang 2008), computed where the regression is fit
 features tell a little, plain ridge has the smaller error and is taken. For the same reason a user's
 own features are also tried alone: who brings a signal beside the built-in features knows more of it
 than a penalty that treats all alike (groups with penalties of their own: Boulesteix et al. 2017).
+Alone they are taken unless others' error is less by more than chance: the least of thirty errors is
+less by luck, and the simplest model that the errors do not speak against forecasts best (the rule
+of one standard error: Breiman et al. 1984; here with the 95 % interval of the paired difference).
 
 What lasts one bar is seldom worth its costs, and a regression on the next gain finds that first.
 With a ``horizon`` of h bars it is the mean gain of the next h that is regressed: what persists
@@ -38,6 +41,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offline_trader.learning.stages.direct.market import Log
+from offline_trader.learning.stages.selection import paired_interval
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Forecast", "fit_forecast"]
@@ -83,7 +87,7 @@ class Forecast:
         of = "" if alone.all() else f" of {alone.sum()} of {len(alone)} gains"
         return (
             f"the forecast{of} takes your own features alone: with the built-in ones beside them "
-            "its error on bars not fitted on was larger",
+            "its error on bars not fitted on was not smaller by more than chance",
         )
 
 
@@ -116,7 +120,7 @@ def fit_forecast(
         if inside.any():
             fitted_on = ~inside & ~_near(log.series, inside, max(embargo, horizon - 1))
             found[:, inside] = kinds.forecasts(x[fitted_on], aims[fitted_on], x[inside])
-    best = np.square(found - aims).mean(axis=1).argmin(axis=0)
+    best = kinds.chosen(np.square(found - aims))
     columns = np.arange(log.gains.shape[1])
     variance, mean = log.gains.var(axis=0), log.gains.mean(axis=0)
     values, means = found[best, :, columns].T, found[-1]  # the last penalty leaves the mean
@@ -178,6 +182,20 @@ class _Candidates:
     @property
     def count(self) -> int:
         return (len(self.powers) + (self.own is not None)) * len(_PENALTIES)
+
+    def chosen(self, errors: FloatArray) -> IntArray:
+        """[G] of squared errors [candidates, R, G] the candidate with the least; the least of the
+        own features alone where the 95 % interval of what it is worse by holds zero."""
+        mean = errors.mean(axis=1)
+        best: IntArray = mean.argmin(axis=0)
+        if self.own is None:
+            return best
+        first = len(self.powers) * len(_PENALTIES)
+        alone = first + mean[first:].argmin(axis=0)
+        for gain, (own, least) in enumerate(zip(alone, best, strict=True)):
+            _, low, _ = paired_interval(errors[own, :, gain] - errors[least, :, gain])
+            best[gain] = own if low <= 0.0 else least
+        return best
 
     def forecasts(self, x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
         """[candidates, rows of ``at``, G]."""
