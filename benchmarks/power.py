@@ -1,7 +1,7 @@
 """Whether the line finds a signal that is there: ``offline-trader power`` on the S&P 500's days.
 
-Twelve years to train on, one to choose by, four to test, 6 bp a side (the defaults of
-``offline-trader power``), the signal beside the built-in features. What the policies earn is held
+Twelve years to train on, one to choose by, four to test, 6 bp for buying and selling (the defaults
+of ``offline-trader power``), the signal beside the built-in features. What the policies earn is held
 against the band on the signal alone that was best on the same training bars: what somebody who
 knew where to look would have earned. At coefficient 0 there is nothing to be found.
 
@@ -56,6 +56,7 @@ def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iter
                 target="" if goal is None else f"≥ {goal:g}",
                 holds=None if goal is None else point["share"] >= goal,
             )  # fmt: skip
+            yield Figure(f"found by the rule at {c:g}", point["rule_found"] / n, "share")
         else:
             most = int(binom.ppf(0.95, n, LEVEL)) if n < 20 else 1
             yield Figure(

@@ -15,9 +15,12 @@ The best of many is mostly the luckiest. Where a validation also tells the growt
 expected, which has little of that noise, it chooses among those whose realised bound is above zero,
 unless realised growth tells its choice from the candidate and puts it below.
 
-One that hardly trades or hardly invests is no candidate unless all do. One that a stage does not
-allow, as it is beyond a limit, is never kept: if none is allowed the warm start is, whatever it is
-itself. A validation that gives a score alone is taken at its word: the higher score is better.
+One that hardly trades or hardly invests is no candidate unless all do. One that never trades is
+another matter: it says that nothing is worth its costs. In a preferred stage it is kept where the
+warm start lost what it did not; and a stage that is not preferred has to be better than it, for of
+several policies that trade some earn by luck. One that a stage does not allow, as it is beyond a
+limit, is never kept: if none is allowed the warm start is, whatever it is itself. A validation that
+gives a score alone is taken at its word: the higher score is better.
 """
 
 from __future__ import annotations
@@ -147,7 +150,7 @@ class _Candidate:
     """A policy beside the warm start: difference of net log growth with its bounds, and the mean
     difference of the foretold one.
 
-    One that is not allowed is not active either.
+    One that is not allowed is not active either; one that is idle has never traded.
     """
 
     step: int
@@ -158,6 +161,7 @@ class _Candidate:
     active: bool
     allowed: bool = True
     foretold: float = -math.inf
+    idle: bool = False
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
@@ -304,8 +308,8 @@ class Selection:
             foretold = -math.inf
             if found.foretold is not None and self._warm_foretold is not None:
                 foretold = float((found.foretold - self._warm_foretold).mean())
-            active = found.active and allowed
-            return _Candidate(step, score, mean, low, high, active, allowed, foretold)
+            active, idle = found.active and allowed, not found.growth.any()
+            return _Candidate(step, score, mean, low, high, active, allowed, foretold, idle)
         if not (math.isfinite(score) and allowed):
             return _Candidate(step, score, -math.inf, -math.inf, -math.inf, False, allowed)
         warm = self._seen[0].score if step > 0 else score
@@ -349,9 +353,11 @@ class Selection:
             return none, "nothing else was validated"
         if not best.allowed:
             return none, "every other policy is beyond a limit"
-        if best.active != warm.active:
-            if best.active:
-                return self._best, "the warm start is hardly active, or beyond a limit"
+        if best.active and not warm.active and (self._preferred or not warm.idle):
+            return self._best, "the warm start is hardly active, or beyond a limit"
+        if warm.active and not best.active:
+            if self._preferred and best.idle and best.difference > 0.0:
+                return self._best, "it stays out, and the warm start lost"
             return none, "every other policy is hardly active, or beyond a limit"
         if best.low > 0.0:
             if self._foretold_is_as_good():

@@ -101,6 +101,30 @@ def test_who_hardly_trades_is_no_candidate_unless_all_hardly_do() -> None:
     assert chosen(both)[1] == 2
 
 
+def test_staying_out_is_a_policy_where_the_warm_start_lost() -> None:
+    """After the direct stage, and only if nothing was traded at all."""
+    out = judged(np.zeros(BARS), active=False)
+    noise = market() - market().mean()
+    lost, earned = judged(noise - 0.0001), judged(noise + 0.0001)
+    result, kept = chosen([lost, out], preferred=True)
+    assert (result.kept, kept) == ("best", 1)
+    assert "stays out" in result.reason
+    assert chosen([earned, out], preferred=True)[1] == 0
+    assert chosen([lost, out])[1] == 0
+    hardly = judged(np.where(np.arange(BARS) == 7, -0.0001, 0.0), active=False)
+    assert chosen([lost, hardly], preferred=True)[1] == 0
+
+
+def test_who_trades_has_to_be_better_than_who_stays_out() -> None:
+    """The best of several by luck earns something; the direct stage may be preferred to it."""
+    out = judged(np.zeros(BARS), active=False)
+    noise = market() - market().mean()
+    lucky, good = judged(noise + 0.0002), judged(0.1 * noise + 0.001)
+    assert chosen([out, lucky])[1] == 0
+    assert chosen([out, good])[1] == 1
+    assert chosen([out, lucky], preferred=True)[1] == 1
+
+
 @pytest.mark.parametrize("scored", [True, False])
 def test_who_is_not_allowed_is_never_kept(scored: bool) -> None:
     """Not even where the warm start is not allowed either, or nobody validates."""
