@@ -1,8 +1,8 @@
 """Whether the line finds a signal that is there: ``offline-trader power`` on the S&P 500's days.
 
 Twelve years to train on, one to choose by, four to test, 6 bp for buying and selling (the defaults
-of ``offline-trader power``), the signal beside the built-in features. What the policies earn is held
-against the band on the signal alone that was best on the same training bars: what somebody who
+of ``offline-trader power``), the signal beside the built-in features. What the policies earn is
+held against the band on the signal alone that was best on the same training bars: what somebody who
 knew where to look would have earned. At coefficient 0 there is nothing to be found.
 
 Intervals of mean Sharpe ratios are Student's over seeds. Finished markets stay in the folder
