@@ -49,6 +49,9 @@ def chosen(policies: list[Any], *, preferred: bool = False) -> tuple[TrainResult
     return result, agent.number
 
 
+STAYS_OUT = Validated({"score": math.nan}, np.zeros(BARS), active=False, bars_per_year=250.0)
+
+
 def judged(growth: Any, *, active: bool = True, foretold: Any = None) -> Validated:
     score = {"score": float(growth.mean() / growth.std())}
     return Validated(score, growth, active, 250.0, foretold)
@@ -103,26 +106,24 @@ def test_who_hardly_trades_is_no_candidate_unless_all_hardly_do() -> None:
 
 def test_staying_out_is_a_policy_where_the_warm_start_lost() -> None:
     """After the direct stage, and only if nothing was traded at all."""
-    out = judged(np.zeros(BARS), active=False)
     noise = market() - market().mean()
     lost, earned = judged(noise - 0.0001), judged(noise + 0.0001)
-    result, kept = chosen([lost, out], preferred=True)
+    result, kept = chosen([lost, STAYS_OUT], preferred=True)
     assert (result.kept, kept) == ("best", 1)
     assert "stays out" in result.reason
-    assert chosen([earned, out], preferred=True)[1] == 0
-    assert chosen([lost, out])[1] == 0
+    assert chosen([earned, STAYS_OUT], preferred=True)[1] == 0
+    assert chosen([lost, STAYS_OUT])[1] == 0
     hardly = judged(np.where(np.arange(BARS) == 7, -0.0001, 0.0), active=False)
     assert chosen([lost, hardly], preferred=True)[1] == 0
 
 
 def test_who_trades_has_to_be_better_than_who_stays_out() -> None:
     """The best of several by luck earns something; the direct stage may be preferred to it."""
-    out = judged(np.zeros(BARS), active=False)
     noise = market() - market().mean()
     lucky, good = judged(noise + 0.0002), judged(0.1 * noise + 0.001)
-    assert chosen([out, lucky])[1] == 0
-    assert chosen([out, good])[1] == 1
-    assert chosen([out, lucky], preferred=True)[1] == 1
+    assert chosen([STAYS_OUT, lucky])[1] == 0
+    assert chosen([STAYS_OUT, good])[1] == 1
+    assert chosen([STAYS_OUT, lucky], preferred=True)[1] == 1
 
 
 @pytest.mark.parametrize("scored", [True, False])
