@@ -368,12 +368,12 @@ class Selection:
         return none, "no policy is better than the warm start"
 
     def _foretold_is_as_good(self) -> bool:
-        """Whether there is a best by foretold growth, and realised growth does not tell it from the
-        best by its own lower bound, or from above."""
+        """Whether there is a best by foretold growth, and realised growth does not put it below the
+        best by its own lower bound, which is the luckiest of all that were seen."""
         told, best = self._foretold.growth, self._best.growth
         if told is None or best is None:
             return False
-        return paired_interval(told - best)[2] >= 0.0
+        return paired_interval(told - best, len(self._seen) - 1)[2] >= 0.0
 
     def _score_of(self, step: int) -> float | None:
         score = self._seen[step].score if step in self._seen else -math.inf
@@ -408,8 +408,11 @@ def _saved(growth: FloatArray | None) -> torch.Tensor | None:
     return None if growth is None else torch.from_numpy(growth.copy())
 
 
-def paired_interval(difference: FloatArray) -> tuple[float, float, float]:
+def paired_interval(difference: FloatArray, pairs: int = 1) -> tuple[float, float, float]:
     """Mean of a series [n] and the bounds of its 95 % interval by batch means.
+
+    Of the best of several ``pairs``, whose luck is the greatest, they are those that hold for all
+    at once (Bonferroni).
 
     Blocks of √n neighbours stand for dependence between bars: ``mean ± t · sd(blocks)/√blocks``
     (Law & Kelton, Simulation Modeling and Analysis, on batch means). Fewer than 4 bars have no
@@ -420,7 +423,7 @@ def paired_interval(difference: FloatArray) -> tuple[float, float, float]:
     if blocks < 2:
         return float(difference.mean()) if n else 0.0, -math.inf, math.inf
     means = np.array([part.mean() for part in np.array_split(difference, blocks)])
-    spread = float(stdtrit(blocks - 1, 0.975) * means.std(ddof=1) / math.sqrt(blocks))
+    spread = float(stdtrit(blocks - 1, 1.0 - 0.025 / pairs) * means.std(ddof=1) / math.sqrt(blocks))
     mean = float(difference.mean())
     return mean, mean - spread, mean + spread
 

@@ -188,6 +188,22 @@ def test_among_those_that_are_better_the_foretold_one_is_kept() -> None:
     assert chosen([judged(market()), judged(lucky), judged(good)])[1] == 1
 
 
+def test_luck_of_many_does_not_contradict_a_forecast() -> None:
+    """Thirty policies earn the same. Beside the luckiest a poor one looks worse by more than the
+    interval of one pair, and not by more than that of the best of thirty."""
+    growths = [around(0.001, seed) for seed in range(30)]
+    rng = np.random.default_rng(5)
+    growths = [each + 0.0001 * rng.standard_normal() for each in growths]
+    means = np.array([each.mean() for each in growths])
+    poor = int(means.argsort()[2])
+    lows = [paired_interval(each - market())[1] for each in growths]
+    lucky = int(np.argmax(lows))
+    assert paired_interval(growths[poor] - growths[lucky])[2] < 0.0
+    flat = np.zeros(BARS)
+    told = [judged(each, foretold=flat + 0.0001 * (i == poor)) for i, each in enumerate(growths)]
+    assert chosen([judged(market(), foretold=flat), *told])[1] == 1 + poor
+
+
 def test_a_forecast_makes_nobody_a_candidate_and_gives_way_to_what_happened() -> None:
     flat, promised = np.zeros(BARS), np.full(BARS, 0.01)
     warm = judged(market(), foretold=flat)
