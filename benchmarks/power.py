@@ -37,7 +37,9 @@ def measured(folder: Path, coefficients: Sequence[float], seeds: int) -> Mapping
     from offline_trader.pipeline.power_study import PowerConfig, power
 
     torch.set_num_threads(1)
-    line = {name: to_dict(WALK_FORWARD)[name] for name in ("transitions", "clone", "offline")}
+    line = {
+        name: to_dict(WALK_FORWARD)[name] for name in ("transitions", "clone", "direct", "offline")
+    }
     market = {"env": {"market": ["sp500"]}}
     tried = {"coefficients": list(coefficients), "seeds": seeds}
     return power(from_dict(PowerConfig, {**line, **market, **tried}), folder)

@@ -91,7 +91,8 @@ def command(
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     sources = market_sources(None if market is None else [market], closes)
-    base = {name: to_dict(WALK_FORWARD)[name] for name in ("transitions", "clone", "offline")}
+    sections = ("transitions", "clone", "direct", "offline")
+    base = {name: to_dict(WALK_FORWARD)[name] for name in sections}
     observed = chosen_features(features, None, None, None, only=features_only, trust=trust_features)
     plan = resolve(
         PowerConfig,
