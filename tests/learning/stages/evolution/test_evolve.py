@@ -149,10 +149,10 @@ def test_every_member_has_the_score_of_its_policy_alone(market: DirectMarket) ->
     rows, generator = torch.arange(3, 9)[:, None] + torch.tensor([0, 40, 80]), torch.Generator()
     batch = Batch(rows, market.random_state(rows[0], generator), None)
     surprises = 0.5 * torch.from_numpy(market.log.gains.copy())
-    rng = np.random.default_rng(4)
+    rng, scale = np.random.default_rng(4), float(market.log.gains.std())
 
     def score(climbed: torch.Tensor, realised: torch.Tensor) -> float:
-        return float(objective(climbed, DirectConfig(objective="sharpe"), 1.0, realised))
+        return float(objective(climbed, DirectConfig(objective="sharpe"), scale, realised))
 
     lots = isinstance(market, BarMarket) and market.rules.lot_size > 0
     found = []
