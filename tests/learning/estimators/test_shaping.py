@@ -68,11 +68,10 @@ def test_a_potential_that_moves_with_visits_leaves_the_best_actions() -> None:
         moves, rewards, terminal, _ = random_process(seed)
         best = optimum(moves, rewards, terminal, gamma)
         assert not terminal.any()
-        counts, at, q = np.zeros(len(moves)), 0, np.zeros(best.shape)
-
+        counts, at, q = np.zeros(len(moves)), 0, np.zeros_like(best)
         for _ in range(300):
             for _ in range(10):
-                action = int(q[at].argmax()) if rng.random() < 0.7 else rng.integers(q.shape[1])
+                action = int(q[at].argmax()) if rng.random() < 0.7 else rng.integers(best.shape[1])
                 at = rng.choice(len(moves), p=moves[at, action])
                 counts[at] += 1
             potential = (1.0 + counts) ** -0.5
