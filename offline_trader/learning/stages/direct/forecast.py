@@ -97,6 +97,7 @@ def fit_forecast(
     embargo: int = 5,
     powers: Sequence[float] = _POWERS,
     horizon: int = 1,
+    weights: FloatArray | None = None,
 ) -> Forecast:
     """Cross-fitted ridge forecasts of ``log.gains`` from ``log.features``.
 
@@ -108,8 +109,11 @@ def fit_forecast(
         powers: of the correlations that features are scaled by, the first taken where they tie.
         horizon: bars whose mean gain is regressed; no row is fitted on whose mean reaches into
             the block that is forecast.
+        weights: [R] of the rows' squared errors, in all that is fitted, chosen and shrunk by; None:
+            all alike.
     """
     blocks, aims = _blocks(log, folds), _mean_ahead(log, horizon)
+    w = np.ones(len(aims)) if weights is None else weights / weights.mean()
     x = np.asarray(log.features, dtype=np.float64)
     centre, spread = x.mean(axis=0), x.std(axis=0)
     x = (x - centre) / np.where(spread > 0.0, spread, 1.0)
@@ -119,16 +123,18 @@ def fit_forecast(
         inside = blocks == block
         if inside.any():
             fitted_on = ~inside & ~_near(log.series, inside, max(embargo, horizon - 1))
-            found[:, inside] = kinds.forecasts(x[fitted_on], aims[fitted_on], x[inside])
-    best = kinds.chosen(np.square(found - aims))
+            found[:, inside] = kinds.forecasts(
+                x[fitted_on], aims[fitted_on], x[inside], w[fitted_on]
+            )
+    best = kinds.chosen(w[:, None] * np.square(found - aims))
     columns = np.arange(log.gains.shape[1])
-    variance, mean = log.gains.var(axis=0), log.gains.mean(axis=0)
+    variance, mean = log.gains.var(axis=0), np.average(log.gains, axis=0, weights=w)
     values, means = found[best, :, columns].T, found[-1]  # the last penalty leaves the mean
     pairs = zip((values - means).T, log.gains.T, strict=True)
-    kept = np.array([_shrinkage(*pair, scaled=horizon > 1) for pair in pairs])
+    kept = np.array([_shrinkage(*pair, w, scaled=horizon > 1) for pair in pairs])
     values = np.ascontiguousarray(means + kept * (values - means))
     error = np.square(values - log.gains).mean(axis=0)
-    fitted = kinds.coefficients(x, aims)[best, :, columns].T * kept
+    fitted = kinds.coefficients(x, aims, w)[best, :, columns].T * kept
     fitted /= np.where(spread > 0.0, spread, 1.0)[:, None]
     kind = best // len(_PENALTIES)
     return Forecast(
@@ -139,7 +145,7 @@ def fit_forecast(
         r2=np.where(variance > 0.0, 1.0 - error / np.maximum(variance, _TINY), 0.0),
         shrinkage=kept,
         coefficients=fitted,
-        intercept=mean - centre @ fitted,
+        intercept=mean - (centre + spread * np.average(x, axis=0, weights=w)) @ fitted,
     )
 
 
@@ -156,17 +162,17 @@ def _mean_ahead(log: Log, horizon: int) -> FloatArray:
     return ahead
 
 
-def _shrinkage(forecast: FloatArray, gains: FloatArray, *, scaled: bool) -> float:
+def _shrinkage(forecast: FloatArray, gains: FloatArray, w: FloatArray, *, scaled: bool) -> float:
     """``max(0, 1 − 1/t²)`` of the slope of ``gains`` [R] on ``forecast`` [R]; 0 below zero.
 
-    ``scaled``: times the slope.
+    ``w`` [R] weighs squared errors, mean 1; ``scaled``: times the slope.
     """
-    x, y = forecast - forecast.mean(), gains - gains.mean()
-    power, rows = float(x @ x), len(x)
+    x, y = (each - np.average(each, weights=w) for each in (forecast, gains))
+    power, rows = float((w * x) @ x), len(x)
     if power <= _TINY or rows < 3:
         return 0.0
-    slope = float(x @ y) / power
-    noise = float(np.square(y - slope * x).sum()) / (rows - 2) / power
+    slope = float((w * x) @ y) / power
+    noise = float(w @ np.square(y - slope * x)) / (rows - 2) / power
     kept = 0.0 if slope <= 0.0 else max(0.0, 1.0 - noise / slope**2)
     return kept * slope if scaled else kept
 
@@ -183,6 +189,7 @@ class _Candidates:
     def count(self) -> int:
         return (len(self.powers) + (self.own is not None)) * len(_PENALTIES)
 
+<<<<<<< HEAD
     def chosen(self, errors: FloatArray) -> IntArray:
         """[G] of squared errors [candidates, R, G] the candidate with the least; the least of the
         own features alone where the 95 % interval of what it is worse by holds zero."""
@@ -198,16 +205,23 @@ class _Candidates:
         return best
 
     def forecasts(self, x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
+=======
+    def forecasts(
+        self, x: FloatArray, gains: FloatArray, at: FloatArray, w: FloatArray
+    ) -> FloatArray:
+>>>>>>> 380201d (Let a policy see a forecast of the next gain's size beside that of the gain, and weigh calm days more)
         """[candidates, rows of ``at``, G]."""
         if len(x) < 2:
             return np.zeros((self.count, len(at), gains.shape[1]))
-        found = self.coefficients(x, gains)
-        return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ found)
+        found = self.coefficients(x, gains, w)
+        mean, middle = (np.average(each, axis=0, weights=w) for each in (gains, x))
+        return np.asarray(mean + (at - middle) @ found)
 
-    def coefficients(self, x: FloatArray, gains: FloatArray) -> FloatArray:
+    def coefficients(self, x: FloatArray, gains: FloatArray, w: FloatArray) -> FloatArray:
         """[candidates, F, G]."""
-        centred, gained = x - x.mean(axis=0), gains - gains.mean(axis=0)
-        among, with_gains = centred.T @ centred / len(x), centred.T @ gained / len(x)
+        centred, gained = (each - np.average(each, axis=0, weights=w) for each in (x, gains))
+        weighted = (w / w.sum())[:, None] * centred
+        among, with_gains = weighted.T @ centred, weighted.T @ gained
         spread = np.sqrt(np.maximum(among.diagonal(), _TINY))
         size = np.abs(with_gains) / spread[:, None]
         size = size / np.maximum(size.max(axis=0), _TINY)

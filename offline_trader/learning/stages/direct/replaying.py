@@ -23,6 +23,7 @@ from offline_trader.learning.stages.direct.limits import DrawdownLimit, worst_dr
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
+from offline_trader.learning.stages.direct.volatility import fit_volatility
 from offline_trader.learning.stages.selection import Validated
 from offline_trader.types import IntArray, Policy
 
@@ -120,6 +121,7 @@ class LogJudge:
 
     Attributes:
         forecast: of the log's gains, out of fold.
+        volatility: the same of their size, if the policy sees forecasts.
         surprises: [R, G] what is taken off a reward for a unit carried.
         scale: of the gains: rewards divided by it are of the size of one, whatever the market.
     """
@@ -127,8 +129,15 @@ class LogJudge:
     def __init__(self, learner: Learner, market: DirectMarket, config: DirectConfig) -> None:
         gains = torch.from_numpy(market.log.gains.copy())
         # what a policy sees is to last; a control variate alone is of the next gain
-        horizon = config.horizon if config.market_input == "forecast" else 1
-        self.forecast = fit_forecast(market.log, config.folds, config.embargo, horizon=horizon)
+        seen = config.market_input == "forecast"
+        cut = config.folds, config.embargo
+        self.volatility = fit_volatility(market.log, *cut, horizon=config.horizon) if seen else None
+        self.forecast = fit_forecast(
+            market.log,
+            *cut,
+            horizon=config.horizon if seen else 1,
+            weights=None if self.volatility is None else self.volatility.weights,
+        )
         expected = torch.from_numpy(self.forecast.values.copy())
         self.surprises = (gains - expected) * config.forecast_weight
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())

@@ -171,8 +171,10 @@ class DirectTraining:
         self.judge = LogJudge(learner, market, config)
         self.whole = learner, market
         self._through = None
-        if config.market_input == "forecast":
-            self._through = ForecastPolicy(learner, market, self.judge.forecast, seed)
+        if self.judge.volatility is not None:
+            self._through = ForecastPolicy(
+                learner, market, self.judge.forecast, self.judge.volatility, seed
+            )
             learner, market = self._through.learner, self._through.market
         self._trained, self._market = learner, market
         self.engine = engine_for(learner, market, config.engine)

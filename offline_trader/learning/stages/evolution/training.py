@@ -164,8 +164,10 @@ class EvolutionTraining:
         self.judge = LogJudge(learner, market, judging)
         self._through = None
         trained = learner
-        if config.market_input == "forecast":
-            self._through = ForecastPolicy(learner, market, self.judge.forecast, seed)
+        if self.judge.volatility is not None:
+            self._through = ForecastPolicy(
+                learner, market, self.judge.forecast, self.judge.volatility, seed
+            )
             trained, market = self._through.learner, self._through.market
         self._market = market
         self.engine = engine_for(trained, market, config.engine)
