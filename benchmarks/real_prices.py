@@ -1,7 +1,9 @@
 """Experts, parts of the line and the whole of it on real prices, walked forward, after costs.
 
-Markets are the S&P 500 and the NASDAQ composite of the package and the spot price of WTI crude oil
-that ships with ``arch`` (days from 1999 on). Each trained arm is a walk of
+Markets are the S&P 500 and the NASDAQ composite of the package, the spot price of WTI crude oil
+that ships with ``arch`` (days from 1999 to January 2019, those without a price left out; a bar
+opens where the one before closed) and the hours of EUR/USD that ship with ``backtesting`` (April
+2017 to February 2018). Each trained arm is a walk of
 ``offline-trader walk-forward`` with its settings: a clone alone, a clone and the direct stage, a
 clone and CQL, and the whole line with its fine-tuning; windows are joined, each begins in cash. The
 experts, buy-and-hold and the volatility target trade the joined test range in one piece, at the
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,26 +34,43 @@ ARMS: dict[str, tuple[tuple[str, ...], bool]] = {
 }
 EXPERTS = ("technical", "ma_cross", "donchian", "momentum", "reversion")
 PASSIVE = ("buy_and_hold", "volatility_target")
-MARKETS = ("sp500", "nasdaq", "wti")
+MARKETS = ("sp500", "nasdaq", "wti", "eurusd")
 
 
 def source(market: str, folder: Path) -> str:
     """What the market is to the line: its name, or a file made of a package's series."""
-    if market != "wti":
+    if market not in _SERIES:
         return market
+    bars = _SERIES[market]()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{market}.csv"
+    bars.to_csv(path, index_label="date")
+    return str(path)
+
+
+def _wti() -> Any:
+    """Days with a price, of as many years as the others have. There is one price a day."""
+    import pandas as pd
     from arch.data import wti
 
-    close = wti.load()["DCOILWTICO"].dropna()
-    close = close["1999":]  # as many years as the others
-    before = close.shift(1).fillna(close)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "wti.csv"
-    with path.open("w", encoding="utf-8") as file:
-        print("date,open,high,low,close,volume", file=file)
-        for day, first, last in zip(close.index, before, close, strict=True):
-            high, low = max(first, last), min(first, last)
-            print(f"{day:%Y-%m-%d},{first},{high},{low},{last},1000000", file=file)
-    return str(path)
+    close = wti.load()["DCOILWTICO"]["1999":].dropna()
+    if not (close > 0.0).all():
+        first = close.index[close <= 0.0][0]
+        raise SystemExit(f"wti: no return can be told of the price of {first:%Y-%m-%d}, 0 or less")
+    opened = close.shift(1).fillna(close)
+    ends = pd.concat([opened, close], axis=1)
+    columns = {"open": opened, "high": ends.max(axis=1), "low": ends.min(axis=1), "close": close}
+    return pd.DataFrame({**columns, "volume": 1_000_000})
+
+
+def _eurusd() -> Any:
+    """Hours, with the numbers of quotes as volume."""
+    from backtesting.test import EURUSD
+
+    return EURUSD.rename(columns=str.lower)
+
+
+_SERIES: dict[str, Callable[[], Any]] = {"wti": _wti, "eurusd": _eurusd}
 
 
 def expert_returns(text: str) -> dict[str, np.ndarray]:

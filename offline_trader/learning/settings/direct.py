@@ -42,11 +42,12 @@ class DirectConfig:
             positions are then scaled down; ``price``: it is trained under a price on the drawdown.
         price_rate: how fast that price moves.
         clone_weight: pull of the actions to those of the policy that the stage began with.
-        market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecast of
-            the next gain alone, or ``features``, all of them.
+        market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecasts of
+            the next gain and of its size alone, or ``features``, all of them.
         forecast_weight: share of the realised gain's surprise (gain less its out-of-fold
             forecast) that is taken off the rewards, in [0, 1]; 0: rewards as realised.
-        horizon: bars whose mean gain the forecast that a policy sees is fitted to.
+        horizon: bars whose mean gain, and mean size of a gain, the forecasts that a policy sees are
+            fitted to.
         folds: blocks in time that the forecast is cross-fitted over.
         embargo: rows around a block that are not fitted on when the block is forecast.
         own_starts: share of the windows that start with a portfolio the policy itself had there;

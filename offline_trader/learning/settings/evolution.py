@@ -29,7 +29,7 @@ class EvolutionConfig:
         bars: decisions in a window; fewer where the longest series is shorter.
         objective: of the rewards in the windows, as in the direct stage (``docs/direct.md``).
         risk_aversion, tail: its settings.
-        market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecast of
+        market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecasts of
             the next gain alone, or ``features``, all of them.
         forecast_weight, folds, embargo: of that forecast, as in the direct stage.
         evaluate_interval: generations between validations (and at the end); 0 validates only the

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.direct.replaying import LogJudge
     from offline_trader.learning.stages.direct.training import train_direct
     from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
+    from offline_trader.learning.stages.direct.volatility import fit_volatility
 
 __all__ = [
     "BarMarket",
@@ -28,6 +29,7 @@ __all__ = [
     "TorchUnroll",
     "Unrolled",
     "fit_forecast",
+    "fit_volatility",
     "objective",
     "reason_against",
     "train_direct",

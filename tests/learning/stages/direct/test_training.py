@@ -23,6 +23,7 @@ from offline_trader.learning.stages.direct import (
     Log,
     PositionMarket,
     fit_forecast,
+    fit_volatility,
     objective,
     train_direct,
 )
@@ -500,26 +501,28 @@ def test_without_an_interval_the_last_policy_is_kept() -> None:
 
 @pytest.mark.parametrize("algorithm", ["cql", "iql", "td3_plus_bc"])
 def test_the_forecast_goes_into_the_actor(algorithm: Any) -> None:
-    """The whole actor on raw features acts as the small policy does on the forecast in use."""
+    """The whole actor on raw features acts as the small policy does on the forecasts in use."""
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((600, 3)) * [1.0, 20.0, 0.01]).astype(np.float32)
-    gains = (x @ [0.3, 0.01, -20.0] + rng.standard_normal(600))[:, None]
+    size = np.where(x[:, 0] > 0.0, 2.0, 0.5)
+    gains = (x @ [0.3, 0.01, -20.0] + size * rng.standard_normal(600))[:, None]
     market = PositionMarket(Log(x, gains, series_of(150)), scale=2.0)
     mean, scale = np.array([0.1, -2.0, 0.0, 0.5]), np.array([1.0, 20.0, 0.01, 2.0])
     scaler = Preprocessing(mean, scale, None, 0.9)
     learner = make_learner(LearnerConfig(algorithm=algorithm, hidden=(8, 8)), 4, scaler)
-    forecast = fit_forecast(market.log)
-    through = ForecastPolicy(learner, market, forecast, seed=3)
+    forecast, volatility = fit_forecast(market.log), fit_volatility(market.log)
+    through = ForecastPolicy(learner, market, forecast, volatility, seed=3)
     through.write()
-    used = (x.astype(np.float64) @ forecast.coefficients + forecast.intercept)[:, 0]
-    seen = (used - forecast.values.mean()) / forecast.values.std()
+    gain = (x.astype(np.float64) @ forecast.coefficients + forecast.intercept)[:, 0]
+    moved = x.astype(np.float64) @ volatility.coefficients + volatility.intercept
+    pairs = (gain, forecast.values), (moved, volatility.values)
+    seen = [(used - told.mean()) / told.std() for used, told in pairs]
     position = rng.uniform(-2, 2, 600)
-    small = through.learner.act(np.stack([seen, position], axis=1).astype(np.float32))
+    small = through.learner.act(np.stack([*seen, position], axis=1).astype(np.float32))
     large = learner.act(np.concatenate([x, position[:, None]], axis=1).astype(np.float32))
     np.testing.assert_allclose(large, small, atol=2e-5)
     assert np.abs(small).max() > 0.01
-    held = through.market.log.features[:, 0]
-    np.testing.assert_allclose(held.std(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(through.market.log.features.std(axis=0), 1.0, rtol=1e-5)
 
 
 def test_a_market_without_a_forecast_is_not_looked_at() -> None:
