@@ -423,7 +423,10 @@ DEMO = DemoConfig(
 WALK_FORWARD = WalkForwardConfig(
     transitions=50_000,
     clone=CloneConfig(updates=1_500),
+    direct=DirectConfig(objective="sharpe"),
     offline=OfflineConfig(updates=2_000),
     online=OnlineConfig(steps=5_000),
 )
-"""A window takes about half of the demo's time: there are many."""
+"""A window takes about half of the demo's time: there are many. Windows are judged by their Sharpe
+ratios, and so is the policy trained: where no gain is foretold, the most log growth that an account
+without credit can have is that of buying once, which is no policy to judge."""

@@ -30,7 +30,7 @@ class EvolutionConfig:
         objective: of the rewards in the windows, as in the direct stage (``docs/direct.md``).
         risk_aversion, tail: its settings.
         market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecasts of
-            the next gain alone, or ``features``, all of them.
+            the next gain and of its size alone, or ``features``, all of them.
         forecast_weight, folds, embargo: of that forecast, as in the direct stage.
         evaluate_interval: generations between validations (and at the end); 0 validates only the
             end. Without a validator the objective on the log itself chooses, or with 0 the last
