@@ -189,7 +189,6 @@ class _Candidates:
     def count(self) -> int:
         return (len(self.powers) + (self.own is not None)) * len(_PENALTIES)
 
-<<<<<<< HEAD
     def chosen(self, errors: FloatArray) -> IntArray:
         """[G] of squared errors [candidates, R, G] the candidate with the least; the least of the
         own features alone where the 95 % interval of what it is worse by holds zero."""
@@ -204,12 +203,9 @@ class _Candidates:
             best[gain] = own if low <= 0.0 else least
         return best
 
-    def forecasts(self, x: FloatArray, gains: FloatArray, at: FloatArray) -> FloatArray:
-=======
     def forecasts(
         self, x: FloatArray, gains: FloatArray, at: FloatArray, w: FloatArray
     ) -> FloatArray:
->>>>>>> 380201d (Let a policy see a forecast of the next gain's size beside that of the gain, and weigh calm days more)
         """[candidates, rows of ``at``, G]."""
         if len(x) < 2:
             return np.zeros((self.count, len(at), gains.shape[1]))

@@ -56,7 +56,9 @@ def test_the_size_of_even_noise_is_one_size() -> None:
         log = Log(x, rng.standard_normal((3_000, 1)), SERIES)
         found = fit_volatility(log)
         assert found.values.std() < 0.03 * found.values.mean()
-        market = ForecastPolicy(learner(10), PositionMarket(log), fit_forecast(log), found, 0).market
+        market = ForecastPolicy(
+            learner(10), PositionMarket(log), fit_forecast(log), found, 0
+        ).market
         assert market.log.features[:, 1].std() < 0.3
 
 
@@ -72,9 +74,7 @@ def test_a_row_s_size_has_not_seen_its_block(monkeypatch: pytest.MonkeyPatch) ->
     log = moving(1_000)
     gains = log.gains.copy()
     gains[200:400] *= 1.5  # the second fifth
-    before, after = (
-        fit_volatility(each) for each in (log, Log(log.features, gains, log.series))
-    )
+    before, after = (fit_volatility(each) for each in (log, Log(log.features, gains, log.series)))
     first, second = (each.values[200:400] for each in (before, after))
     # the one thing that all rows decide together is how far the forecasts are shrunk
     assert np.corrcoef(first, second)[0, 1] > 1.0 - 1e-9
@@ -130,9 +130,7 @@ def test_the_policy_times_the_size_of_moves() -> None:
     """One mean in calm and in wild times: for the Sharpe ratio less is held in wild ones."""
     log = moving(2_000, drift=0.15)
     trained = learner(8)
-    config = DirectConfig(
-        updates=120, windows=64, bars=16, learning_rate=0.02, objective="sharpe"
-    )
+    config = DirectConfig(updates=120, windows=64, bars=16, learning_rate=0.02, objective="sharpe")
     train_direct(trained, PositionMarket(log), config)
     calm, wild = np.zeros((2, 9), np.float32)
     calm[0], wild[0] = np.quantile(log.features[:, 0], [0.1, 0.95])
