@@ -13,6 +13,7 @@ from offline_trader.datasets import CollectConfig
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.walk_forward import make_folds
+from offline_trader.learning.settings import DirectConfig
 from offline_trader.pipeline import (
     DEMO,
     WALK_FORWARD,
@@ -60,8 +61,11 @@ def test_a_section_has_the_same_defaults_wherever_it_is_used() -> None:
 
 
 def test_a_preset_changes_budgets_and_ranges_alone() -> None:
-    """And the demo's its stages: it shows all of them, auxiliary tasks too."""
-    for preset, ranges in ((DEMO, {"env", "validation", "stages"}), (WALK_FORWARD, set())):
+    """And the demo's its stages: it shows all of them, auxiliary tasks too. The walk's direct stage
+    climbs what its windows are judged by."""
+    shown, walked = {"env", "validation", "stages"}, {"direct"}
+    assert WALK_FORWARD.direct == DirectConfig(objective="sharpe")
+    for preset, ranges in ((DEMO, shown), (WALK_FORWARD, walked)):
         usual = to_dict(type(preset)())
         changed = {name for name, value in to_dict(preset).items() if value != usual[name]}
         assert changed <= BUDGETS | ranges
