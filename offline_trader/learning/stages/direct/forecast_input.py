@@ -29,10 +29,9 @@ from offline_trader.types import FloatArray
 __all__ = ["ForecastPolicy"]
 
 _SPREAD = 0.1
+_ROUNDING = 1e-9
 _SEEN = 2
 """Numbers by which the market is seen."""
-_LEAST_SPREAD = 0.1
-"""Of the mean size of a gain: what one unit of the volatility's forecast is at least."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,8 @@ class ForecastPolicy:
         )
         self._intercept = np.array([forecast.intercept.sum(), volatility.intercept])
         self._mean, spread = told.mean(axis=0), told.std(axis=0)
-        # what hardly varies is hardly seen: its variations would be those of chance
-        spread[1] = max(spread[1], _LEAST_SPREAD * abs(self._mean[1]))
-        self._scale = np.where(spread > 0.0, spread, 1.0)
+        varies = spread > _ROUNDING * np.abs(self._mean)
+        self._scale = np.where(varies, spread, 1.0)
         self._whole = learner
         self._width = width = market.log.features.shape[1]
         seen = ((told - self._mean) / self._scale).astype(np.float32)

@@ -4,8 +4,8 @@ How far a price will move can be told far better than where it will go: large mo
 ones. Regressed is the mean |gain| of the next bars on the features, which hold the volatility of
 several spans (a heterogeneous autoregression, Corsi 2009; absolute gains tell the next ones better
 than squares do, Forsberg & Ghysels 2007), by the ridge regression of
-:func:`~offline_trader.learning.stages.direct.forecast.fit_forecast`: cross-fitted, and shrunk to
-its mean where nothing can be told.
+:func:`~offline_trader.learning.stages.direct.forecast.fit_forecast`: cross-fitted. Where
+it tells next to nothing it is one number: a policy sees nothing, and all days weigh alike.
 
 It is used twice. A policy sees it beside the forecast of the gain: how much to hold is a matter of
 both (Moreira & Muir 2017). And the gains are regressed with its inverse squares as weights: a calm
@@ -28,6 +28,9 @@ __all__ = ["VolatilityForecast", "fit_volatility"]
 
 _LEAST = 0.3
 """Of the mean size of a gain: what a row may weigh is bounded, and a line may fall below zero."""
+_LEAST_TOLD = 0.01
+"""Of the sizes' variance, out of fold: of less no forecast is made. Markets whose moves come in
+clusters have ten times as much."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def fit_volatility(
     found = fit_forecast(
         Log(log.features, size, log.series), folds, embargo, powers=(0.0,), horizon=horizon
     )
-    return VolatilityForecast(
-        found.values[:, 0], found.coefficients[:, 0], float(found.intercept[0])
-    )
+    values, coefficients = found.values[:, 0], found.coefficients[:, 0]
+    if found.r2[0] < _LEAST_TOLD:
+        mean = float(size.mean())
+        return VolatilityForecast(np.full_like(values, mean), np.zeros_like(coefficients), mean)
+    return VolatilityForecast(values, coefficients, float(found.intercept[0]))
