@@ -247,15 +247,19 @@ def _walk(name: str, seed: int, realised: bool, policy: Any) -> tuple[Any, Any, 
     return rewards, carried, gains, np.stack(market, axis=1).astype(np.float32)
 
 
-def found_of(cache: Finished, warm: str, name: str, seed: int, rewards: str) -> dict[str, Any]:
-    """The run's scores, made now in a process of its own if they are not there."""
+def key_of(warm: str, name: str, seed: int, rewards: str) -> list[Any]:
+    """Of the run in the cache: all that its scores depend on."""
     start = WARM_STARTS.get(warm, (warm,))
     online = {key: ONLINE[key] for key in ("steps", "evaluate_interval")}
     online = online if warm == PEER else ONLINE
     chosen = "best look" if warm == PEER else "foretold"
-    named = [start, name, seed, rewards, LEARNER, online, VALIDATION, LANES, chosen]
+    return [start, name, seed, rewards, LEARNER, online, VALIDATION, LANES, chosen]
+
+
+def found_of(cache: Finished, warm: str, name: str, seed: int, rewards: str) -> dict[str, Any]:
+    """The run's scores, made now in a process of its own if they are not there."""
     run = partial(own_process, "finetune", warm, name, seed, rewards)
-    return cast("dict[str, Any]", cache.get(named, run))
+    return cast("dict[str, Any]", cache.get(key_of(warm, name, seed, rewards), run))
 
 
 def interval_of(values: list[float]) -> tuple[float, float] | None:
@@ -383,6 +387,32 @@ def draw(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+def gathered(
+    parts: Mapping[tuple[str, str], list[int]], cache: Finished, finished: bool
+) -> tuple[list[Figure], dict[str, list[dict[str, Any]]], dict[str, list[int]]]:
+    """Figures, runs and their seeds by (warm start, rewards); ``finished``: without new runs."""
+    figures: list[Figure] = []
+    runs: dict[str, list[dict[str, Any]]] = {}
+    seeds: dict[str, list[int]] = {}
+    for (warm, rewards), asked in parts.items():
+        for name in ("M1", "M3"):
+            title, rows = f"{name} from {warm}, {rewards}", []
+            for seed in asked:
+                if finished and not cache.has(key_of(warm, name, seed, rewards)):
+                    continue
+                rows.append(found_of(cache, warm, name, seed, rewards))
+                seeds.setdefault(title, []).append(seed)
+                print(f"{name}, {warm}, {rewards}, seed {seed}: {rows[-1]}", file=sys.stderr)
+            if not rows:
+                continue
+            runs[title] = rows
+            if warm == PEER:
+                figures += beside_peer(name, runs[f"{name} from clone, realised"], rows)
+            else:
+                figures += figures_of(warm, name, rewards, rows)
+    return figures, runs, seeds
+
+
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -394,6 +424,7 @@ def main() -> None:
     parser.add_argument("--expected-seeds", type=int, nargs="*", help="on expected rewards")
     parser.add_argument("--peer-seeds", type=int, nargs="*", help=f"of {PEER}")
     parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
+    parser.add_argument("--publish", action="store_true", help="what is in the cache, no run more")
     parser.add_argument("--picture", type=Path, help="draw the scores over the steps here")
     args = parser.parse_args()
     if args.run:
@@ -408,22 +439,10 @@ def main() -> None:
         ("clone", "expected"): args.seeds if args.expected_seeds is None else args.expected_seeds,
         (PEER, "realised"): args.seeds if args.peer_seeds is None else args.peer_seeds,
     }
-    figures: list[Figure] = []
-    runs: dict[str, Any] = {}
-    for (warm, rewards), seeds in parts.items():
-        for name in () if not seeds else ("M1", "M3"):
-            rows = runs.setdefault(f"{name} from {warm}, {rewards}", [])
-            for seed in seeds:
-                rows.append(found_of(cache, warm, name, seed, rewards))
-                print(f"{name}, {warm}, {rewards}, seed {seed}: {rows[-1]}", file=sys.stderr)
-            if warm == PEER:
-                figures += beside_peer(name, runs[f"{name} from clone, realised"], rows)
-            else:
-                figures += figures_of(warm, name, rewards, rows)
+    figures, runs, seeds_of = gathered(parts, cache, args.publish)
     for name in ("M1", "M3"):
         figures += times_of(name, runs)
     settings = {"learner": LEARNER, "online": ONLINE, "lanes": LANES, "validation": VALIDATION}
-    seeds_of = {f"{warm}, {rewards}": seeds for (warm, rewards), seeds in parts.items()}
     facts = {"settings": settings, "seeds": seeds_of, "runs": runs}
     publish("finetune", figures, seeds=args.seeds, facts=facts)
     if args.picture is not None:
