@@ -109,8 +109,8 @@ def fit_forecast(
         powers: of the correlations that features are scaled by, the first taken where they tie.
         horizon: bars whose mean gain is regressed; no row is fitted on whose mean reaches into
             the block that is forecast.
-        weights: [R] of the rows' squared errors, in all that is fitted, chosen and shrunk by; None:
-            all alike.
+        weights: [R] of the rows' squared errors where slopes are fitted, chosen and shrunk; None:
+            all alike. The forecasts' mean stays that of the gains: calm days may have another one.
     """
     blocks, aims = _blocks(log, folds), _mean_ahead(log, horizon)
     w = np.ones(len(aims)) if weights is None else weights / weights.mean()
@@ -128,7 +128,7 @@ def fit_forecast(
             )
     best = kinds.chosen(w[:, None] * np.square(found - aims))
     columns = np.arange(log.gains.shape[1])
-    variance, mean = log.gains.var(axis=0), np.average(log.gains, axis=0, weights=w)
+    variance, mean = log.gains.var(axis=0), log.gains.mean(axis=0)
     values, means = found[best, :, columns].T, found[-1]  # the last penalty leaves the mean
     pairs = zip((values - means).T, log.gains.T, strict=True)
     kept = np.array([_shrinkage(*pair, w, scaled=horizon > 1) for pair in pairs])
@@ -145,7 +145,7 @@ def fit_forecast(
         r2=np.where(variance > 0.0, 1.0 - error / np.maximum(variance, _TINY), 0.0),
         shrinkage=kept,
         coefficients=fitted,
-        intercept=mean - (centre + spread * np.average(x, axis=0, weights=w)) @ fitted,
+        intercept=mean - centre @ fitted,
     )
 
 
@@ -210,8 +210,7 @@ class _Candidates:
         if len(x) < 2:
             return np.zeros((self.count, len(at), gains.shape[1]))
         found = self.coefficients(x, gains, w)
-        mean, middle = (np.average(each, axis=0, weights=w) for each in (gains, x))
-        return np.asarray(mean + (at - middle) @ found)
+        return np.asarray(gains.mean(axis=0) + (at - x.mean(axis=0)) @ found)
 
     def coefficients(self, x: FloatArray, gains: FloatArray, w: FloatArray) -> FloatArray:
         """[candidates, F, G]."""

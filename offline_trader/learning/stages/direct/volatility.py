@@ -9,7 +9,7 @@ it tells next to nothing it is one number: a policy sees nothing, and all days w
 
 It is used twice. A policy sees it beside the forecast of the gain: how much to hold is a matter of
 both (Moreira & Muir 2017). And the gains are regressed with its inverse squares as weights: a calm
-day tells more of the mean than a wild one does (weighted least squares with the errors' size
+day tells more of a slope than a wild one does (weighted least squares with the errors' size
 fitted to their absolute values, Davidian & Carroll 1987), and a regression that weighs all days
 alike takes the few wild ones for a signal.
 """

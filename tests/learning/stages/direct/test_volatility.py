@@ -95,11 +95,22 @@ def test_weights_are_those_of_scikit_learn() -> None:
     inside = np.arange(800) < 200
     alpha = w[~inside].sum() * found.penalties[0]
     model = Ridge(alpha=alpha).fit(scaled[~inside], gains[~inside], sample_weight=w[~inside])
-    mean = np.average(gains[~inside], weights=w[~inside])
-    expected = mean + found.shrinkage[0] * (model.predict(scaled[inside]) - mean)
+    mean, slopes = gains[~inside].mean(), model.coef_ * found.shrinkage[0]
+    expected = mean + (scaled[inside] - scaled[~inside].mean(axis=0)) @ slopes
     np.testing.assert_allclose(found.values[inside, 0], expected, rtol=1e-9)
-    used = (x @ found.coefficients + found.intercept)[:, 0]
-    assert np.average(used, weights=w) == pytest.approx(np.average(gains, weights=w))
+
+
+def test_weights_leave_the_mean_as_it_is() -> None:
+    """A market that earns in wild times alone: what is taken off its rewards has their mean."""
+    log = moving(2_000)
+    gains = log.gains + 0.2 * (log.features[:, :1] > 1.5)
+    market = Log(log.features, gains, log.series)
+    weights = fit_volatility(market).weights
+    assert np.average(gains[:, 0], weights=weights) < 0.5 * gains.mean()
+    found = fit_forecast(market, horizon=5, weights=weights)
+    assert found.values.mean() == pytest.approx(gains.mean(), rel=0.2)
+    used = log.features.astype(np.float64) @ found.coefficients + found.intercept
+    assert used.mean() == pytest.approx(gains.mean())
 
 
 def test_calm_days_tell_more_of_the_mean() -> None:
