@@ -104,8 +104,9 @@ def report_log(
             costs = (day.filled, day.realised, day.missed, day.simulated)
             shown = [f"{'–' if cost is None else format(cost, '.4g'):>10}" for cost in costs]
             shadow = "" if day.shadow_equity is None else f"{day.shadow_equity:14,.2f}"
+            label = "all" if day is days[-1] else day.day or "unknown"
             terminal.line(
-                f"{day.day or 'all':10} {day.decisions:9,} {day.orders:7,} {day.ordered:14,.2f} "
+                f"{label:10} {day.decisions:9,} {day.orders:7,} {day.ordered:14,.2f} "
                 f"{' '.join(shown)} {day.equity:14,.2f}{shadow}"
             )
     terminal.result({"logs": found})
@@ -122,7 +123,7 @@ def _logs(place: str, instrument: str | None) -> list[AuditLog]:
         raise DataError(
             f"no file {place}", expected="the store of `offline-trader serve`, or a desk's log"
         )
-    store = open_store(place)
+    store = open_store(place, reading=True)
     names = store.desks()
     if not names:
         raise DataError(f"{store.place} has no rows", expected="the log of a desk")

@@ -20,6 +20,7 @@ from offline_trader.codec import parse_json
 from offline_trader.errors import DataError
 from offline_trader.serving import open_store
 from offline_trader.serving.places import is_database
+from offline_trader.serving.store import reader
 
 if TYPE_CHECKING:
     from offline_trader.serving.store import Store
@@ -29,6 +30,7 @@ __all__ = ["Book", "find_books"]
 POINTS = 600
 """Decisions that a page shows."""
 _EVENTS = 60
+_PATIENCE_S = 1.0
 _READ = 2_000
 _DECIDED_ALREADY = "repeated bar"
 _LONG = ("warmed up",)
@@ -117,7 +119,7 @@ class Book:
             return self._rows_of_database(str(self.place))
         try:
             if self._store is None:
-                self._store = _reader(Path(self.place))
+                self._store = reader(Path(self.place), _PATIENCE_S)
             marks = ", ".join("?" * len(_LONG))
             return self._store.execute(
                 f"SELECT number, kind, CASE WHEN kind IN ({marks}) THEN NULL ELSE content END "
@@ -133,7 +135,7 @@ class Book:
     def _rows_of_database(self, url: str) -> list[tuple[int, str, str | None]]:
         try:
             if self._database is None:
-                self._database = open_store(url)
+                self._database = open_store(url, reading=True)
             found = islice(self._database.rows(self.desk, self.row), _READ)
             return [(row.number, row.kind, row.content) for row in found]
         except DataError:
@@ -244,7 +246,7 @@ def find_books(store: Path | str) -> list[Book]:
         DataError: nothing there.
     """
     if is_database(store):
-        opened = open_store(store)
+        opened = open_store(store, reading=True)
         try:
             names = opened.desks()
         finally:
@@ -265,21 +267,11 @@ def find_books(store: Path | str) -> list[Book]:
 def _books_in(file: Path) -> list[Book]:
     """One for each desk; of a file that cannot be read one, which says so when it is read."""
     try:
-        with closing(_reader(file)) as store:
+        with closing(reader(file, _PATIENCE_S)) as store:
             names = [name for (name,) in store.execute("SELECT DISTINCT desk FROM log")]
     except sqlite3.Error:
         names = []
     return [Book(file, name) for name in names or [""]]
-
-
-def _reader(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{file.resolve().as_uri()}?mode=ro",
-        uri=True,
-        isolation_level=None,
-        timeout=1.0,
-        check_same_thread=False,
-    )
 
 
 def _seconds(moment: str) -> float:

@@ -19,14 +19,19 @@ def is_database(place: Path | str) -> bool:
     return str(place).startswith(("postgresql://", "postgres://"))
 
 
-def open_store(place: Path | str) -> Store:
+def open_store(place: Path | str, *, reading: bool = False) -> Store:
     """The store at ``place``: a file, made where there is none, or ``postgresql://…``.
+
+    Args:
+        reading: nothing is made or written there.
 
     Raises:
         DataError: it cannot be opened or made.
         ConfigError: PostgreSQL without its driver.
     """
-    return PostgresStore(str(place)) if is_database(place) else SqliteStore(place)
+    if is_database(place):
+        return PostgresStore(str(place), reading=reading)
+    return SqliteStore(place, reading=reading)
 
 
 def open_book(store: Store, limits: BookLimits) -> Book | None:

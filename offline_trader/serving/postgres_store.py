@@ -44,13 +44,15 @@ class PostgresStore:
 
     Args:
         url: ``postgresql://USER@HOST/DATABASE``; a password is better in ``~/.pgpass``.
+        reading: nothing is made or written, so a user who may only read will do.
 
     Raises:
         ConfigError: psycopg is not installed.
-        DataError: the database cannot be reached, or has other tables of these names.
+        DataError: the database cannot be reached, has other tables of these names, or has none
+            and is only read.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, reading: bool = False) -> None:
         try:
             import psycopg
         except ImportError as error:
@@ -66,9 +68,25 @@ class PostgresStore:
             self.place = f"postgresql://{known.get('host', '')}/{known.get('dbname', '')}"
             self._connection = psycopg.connect(url, connect_timeout=10, autocommit=True)
             self._connection.execute(f"SET lock_timeout = '{_PATIENCE}'")
+            try:
+                self._begin(reading)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _begin(self, reading: bool) -> None:
+        if not reading:
             with self._connection.transaction():
                 self._lock(_TABLES_LOCK)
                 self._connection.execute(_TABLES)
+            return
+        self._connection.execute("SET default_transaction_read_only = on")
+        found = self._connection.execute("SELECT to_regclass('log')").fetchone()
+        if found is None or found[0] is None:
+            raise DataError(
+                f"{self.place} holds no audit logs",
+                expected="the database of an `offline-trader serve --store`",
+            )
 
     @property
     def begun(self) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from offline_trader.errors import DataError
 from offline_trader.locks import locked
 
-__all__ = ["Appended", "Row", "SqliteStore", "Store"]
+__all__ = ["Appended", "Row", "SqliteStore", "Store", "reader"]
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS log (
@@ -110,20 +110,24 @@ class Appended(Protocol):
 class SqliteStore:
     """A SQLite file in WAL mode with full synchronisation.
 
+    Args:
+        reading: nothing is written, so a file that is no store stays what it is.
+
     Raises:
         DataError: the file is no store, or cannot be opened or made.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, reading: bool = False) -> None:
         self.path = Path(path)
         self.place = str(path)
         with self._told():
-            self._store = sqlite3.connect(
-                self.path, isolation_level=None, timeout=10.0, check_same_thread=False
-            )
-            self._store.execute("PRAGMA journal_mode = WAL")
-            self._store.execute("PRAGMA synchronous = FULL")
-            self._store.executescript(_TABLE)
+            self._store = reader(self.path) if reading else _writer(self.path)
+            try:
+                if reading:
+                    self._require_logs()
+            except BaseException:
+                self._store.close()
+                raise
         self._file = _identity(self.path)
 
     @property
@@ -185,6 +189,14 @@ class SqliteStore:
         """No more rows."""
         self._store.close()
 
+    def _require_logs(self) -> None:
+        found = self._store.execute("SELECT 1 FROM sqlite_master WHERE name = 'log'").fetchone()
+        if found is None:
+            raise DataError(
+                f"{self.place} holds no audit logs",
+                expected="the audit.db of `offline-trader serve`, or a desk's log",
+            )
+
     def _require_there(self) -> None:
         """SQLite goes on writing to a file that was taken away or replaced; nobody finds it."""
         if _identity(self.path) != self._file:
@@ -234,6 +246,25 @@ class SqliteStore:
                 expected="a store of audit logs that can be read and written",
                 hint="look at the disk, the rights of the file and who else has it open",
             ) from error
+
+
+def reader(file: Path, patience_s: float = 10.0) -> sqlite3.Connection:
+    """A connection that writes nothing, beside whoever writes."""
+    return sqlite3.connect(
+        f"{file.resolve().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        timeout=patience_s,
+        check_same_thread=False,
+    )
+
+
+def _writer(file: Path) -> sqlite3.Connection:
+    made = sqlite3.connect(file, isolation_level=None, timeout=10.0, check_same_thread=False)
+    made.execute("PRAGMA journal_mode = WAL")
+    made.execute("PRAGMA synchronous = FULL")
+    made.executescript(_TABLE)
+    return made
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

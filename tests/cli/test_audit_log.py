@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,24 @@ def test_a_log_is_replayed_with_its_model_alone(
 ) -> None:
     assert code_of(["replay", str(log), str(tmp_path / "none.onnx")]) == 3
     assert "none.onnx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["verify", "export", "report"])
+def test_a_file_of_something_else_is_refused_and_stays_as_it_is(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "runs.db"
+    with closing(sqlite3.connect(other)) as made:
+        made.execute("CREATE TABLE runs (name TEXT)")
+    before = other.read_bytes()
+    assert code_of([command, str(other)]) == 3
+    assert "runs.db holds no audit logs" in capsys.readouterr().err
+    assert other.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["runs.db"]
+
+
+def test_looking_at_a_log_leaves_its_file_as_it_is(log: Path) -> None:
+    before = log.read_bytes()
+    for command in ("verify", "export"):
+        assert code_of([command, str(log)]) == 0
+    assert log.read_bytes() == before

@@ -144,6 +144,20 @@ def test_the_report_says_what_fills_cost(
             assert out.splitlines()[-1].split()[:3] == ["all", "120", str(broker.sent)]
 
 
+def test_a_day_without_a_price_that_was_believed_is_not_the_sum_of_all(
+    make_model: MakeModel, bars: Bars, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = OnnxPolicy(make_model())
+    desk = Desk(policy, AuditLog(tmp_path / "a.db"), RiskLimits(max_price_age_s=60.0))
+    desk.warm_up(bars.slice(0, 300))
+    for bar in bars.slice(300, 303):
+        desk.on_bar(bar)
+    with pytest.raises(SystemExit):
+        main(["audit-log", "report", str(tmp_path / "a.db")])
+    days = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert days == [["unknown", "3"], ["all", "3"]]
+
+
 def test_a_log_without_a_desk_has_no_report(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "a.db")
     log.append("note", {})

@@ -29,6 +29,7 @@ from offline_trader.serving import (
     open_store,
     replay,
 )
+from offline_trader.serving.store import Row
 from offline_trader.simulator import SimulatorConfig
 
 psycopg = pytest.importorskip("psycopg")
@@ -128,6 +129,18 @@ def bars() -> Bars:
 @pytest.fixture
 def policy(make_model: MakeModel) -> OnnxPolicy:
     return OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+
+
+def test_who_only_reads_makes_nothing(url: str, closed: Closed) -> None:
+    with pytest.raises(DataError, match="holds no audit logs"):
+        open_store(url, reading=True)
+    with psycopg.connect(url) as database:
+        assert database.execute("SELECT to_regclass('log')").fetchone() == (None,)
+    row = closed(AuditLog(url, "SPX")).append("note", {"i": 0})
+    store = closed(open_store(url, reading=True))
+    assert store.last("SPX") == (1, row.hash)
+    with pytest.raises(DataError, match="read-only"):
+        store.append("SPX", lambda number, before: Row("SPX", number + 1, "note", "{}", "0"))
 
 
 def test_a_log_in_postgres_is_the_same_log(
