@@ -41,6 +41,7 @@ __all__ = ["BUCKETS_S", "Watch"]
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper bounds of the histogram of the time of a decision, seconds."""
 _LOG = logging.getLogger("offline_trader.monitoring")
+_MISTAKE = "the watch made a mistake, and goes on"
 
 
 class Watch:
@@ -101,15 +102,18 @@ class Watch:
 
     async def run(self) -> None:
         """Look at every desk twice a second until it is cancelled."""
+        pause = self._every_s / len(self._desks)
         while True:
             try:
                 await self.measure()
-                for name in self._desks:  # decisions wait for one desk's look, and not for all
-                    self.look([name])
-                    await asyncio.sleep(0)
             except Exception:
-                _LOG.exception("the watch made a mistake, and goes on")
-            await asyncio.sleep(self._every_s)
+                _LOG.exception(_MISTAKE)
+            for name in self._desks:  # apart: a decision waits for one desk's look at most
+                try:
+                    self.look([name])
+                except Exception:
+                    _LOG.exception(_MISTAKE)
+                await asyncio.sleep(pause)
 
     async def measure(self) -> None:
         """Compare with training and write it down, where there were decisions and it is time."""
@@ -125,6 +129,7 @@ class Watch:
             seen.drift = await self._drift(desk)
             self._signals[name] = signals_of(desk, seen, now)
             self._record(desk, "health", self._health(name, now))
+            await asyncio.sleep(0)  # decisions wait for one row, and not for all
 
     async def _drift(self, desk: Desk) -> DriftReport | None:
         """Of the decisions of the model in force."""

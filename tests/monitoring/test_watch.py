@@ -275,3 +275,25 @@ def test_a_mistake_of_the_watch_does_not_end_it(
 
     asyncio.run(some_time())
     assert len(calls) > 2
+
+
+def test_a_desk_that_cannot_be_looked_at_leaves_the_others_watched(
+    desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch({"BAD": desk, "GOOD": desk}, SETTINGS, every_s=0.001, clock=clock)
+    looked: list[str] = []
+
+    def broken(names: list[str]) -> None:
+        looked.extend(names)
+        if names == ["BAD"]:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(watch, "look", broken)
+
+    async def some_time() -> Any:
+        task = asyncio.ensure_future(watch.run())
+        await asyncio.sleep(0.05)
+        task.cancel()
+
+    asyncio.run(some_time())
+    assert looked[:4] == ["BAD", "GOOD", "BAD", "GOOD"]
