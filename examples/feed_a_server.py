@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 _PRICES = ("open", "high", "low", "close")
 _WARM_UP_ROWS = 1_000
+_PATIENCE_S = 20.0
 
 
 class Server:
@@ -39,20 +42,45 @@ class Server:
                 return found
         except urllib.error.HTTPError as error:
             raise SystemExit(f"{path}: {error.code} {error.read().decode()}") from error
+        except OSError as error:
+            raise SystemExit(f"{self._url}{path}: {error}; does the server run?") from error
+
+    def wait(self) -> None:
+        """Until the server answers, which takes a moment after its start."""
+        until = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < until:
+            try:
+                urllib.request.urlopen(f"{self._url}/healthz", timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.1)
 
 
 def bars_in(file: Path) -> list[dict[str, Any]]:
     """The rows of a CSV with time (or timestamp, date), open, high, low, close and volume."""
-    with file.open(newline="", encoding="utf-8") as rows:
-        table = [
-            {key.strip().lower(): text for key, text in row.items()} for row in csv.DictReader(rows)
-        ]
+    try:
+        with file.open(newline="", encoding="utf-8") as rows:
+            table = list(csv.DictReader(rows))
+    except OSError as error:
+        raise SystemExit(f"{file}: {error.strerror}") from error
     bars = []
-    for row in table:
-        time = (row.get("time") or row.get("timestamp") or row["date"]).strip().replace(" ", "T")
-        time = f"{time}T00:00:00Z" if len(time) == 10 else time if time[-1] == "Z" else f"{time}Z"
-        prices = {name: float(row[name]) for name in _PRICES}
-        bars.append({"time": time, **prices, "volume": float(row.get("volume") or 0.0)})
+    for number, given in enumerate(table, start=2):
+        row = {str(key).strip().lower(): text for key, text in given.items()}
+        try:
+            text = row.get("time") or row.get("timestamp") or row["date"]
+            moment = datetime.fromisoformat(text.strip())
+            prices = {name: float(row[name]) for name in _PRICES}
+            volume = float(row.get("volume") or 0.0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SystemExit(
+                f"{file} line {number}: {error}; a row has time (or timestamp, date), "
+                f"{', '.join(_PRICES)} and volume"
+            ) from error
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        bars.append({"time": moment.isoformat(), **prices, "volume": volume})
     return bars
 
 
@@ -65,12 +93,20 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--instrument")
     parser.add_argument("--last", type=int, default=1, help="bars to decide on")
     options = parser.parse_args(arguments)
-    token = options.token_file.read_text(encoding="utf-8").strip() if options.token_file else ""
+    try:
+        token = "" if options.token_file is None else options.token_file.read_text("utf-8").strip()
+    except OSError as error:
+        raise SystemExit(f"{options.token_file}: {error.strerror}") from error
     server, bars = Server(options.url, token), bars_in(options.prices)
+    server.wait()
     name = {} if options.instrument is None else {"instrument": options.instrument}
     past, last = bars[: -options.last], bars[-options.last :]
     desks = server.ask("/v1/desks")["desks"]
-    desk = next(each for each in desks if options.instrument in (None, each["instrument"]))
+    found = [each for each in desks if options.instrument in (None, each["instrument"])]
+    if not found:
+        names = ", ".join(each["instrument"] for each in desks)
+        raise SystemExit(f"no instrument {options.instrument}; the server has {names}")
+    desk = found[0]
     if desk["bars_seen"] == 0:
         for first in range(0, len(past), _WARM_UP_ROWS):
             server.ask("/v1/warm-up", {**name, "bars": past[first : first + _WARM_UP_ROWS]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -32,6 +33,25 @@ TOKEN = "0123456789abcdef"
 def body_of(bar: Bar) -> dict[str, Any]:
     fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
     return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
+
+
+def feeder() -> Any:
+    place = Path(__file__).resolve().parents[2] / "examples" / "feed_a_server.py"
+    spec = importlib.util.spec_from_file_location("feed_a_server", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fed(bars: Bars, folder: Path, address: str, token: Path) -> list[dict[str, Any]]:
+    """Answers to the last two bars, which the example feeds from a CSV."""
+    prices = folder / "prices.csv"
+    bars.to_frame().to_csv(prices)
+    words = [str(prices), "--url", address, "--token-file", str(token), "--last", "2"]
+    found: list[dict[str, Any]] = feeder().main(words)
+    return found
 
 
 @pytest.fixture
@@ -80,14 +100,39 @@ def test_a_served_model_is_killed_and_goes_on(
                 ask(address, "/v1/warm-up", {"bars": past})
             for bar in bars.slice(part.start, part.stop):
                 rows.append(ask(address, "/v1/decide", {"bars": [body_of(bar)]})["answers"][0])
+            if part.start != 300:
+                rows += fed(bars.slice(0, 322), tmp_path, address, token)
             process.send_signal(signal.SIGKILL)
     limits = RiskLimits(max_price_age_s=1e12)
     whole = Desk(policy, AuditLog(tmp_path / "one.db"), limits).warm_up(bars.slice(0, 300))
-    expected = [whole.on_bar(bar) for bar in bars.slice(300, 320)]
+    expected = [whole.on_bar(bar) for bar in bars.slice(300, 322)]
     assert [row["action"] for row in rows] == [each.decision.action for each in expected]
     log = AuditLog(tmp_path / "logs" / "audit.db", "OU")
     log.verify()
     assert [row["row"] for row in rows] == [each.number for each in log.entries("decided")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file"),
+        ("date,open,high,low\n2020-01-01,1,1,1\n", "prices.csv line 2: 'close'"),
+        ("date,open,high,low,close\n2020-01-01,1,1,1,1\n2020-01-02,1,1,x,1\n", "line 3"),
+        ("date,open,high,low,close\n2020-01-01,1,1,1,1\n", "does the server run?"),
+    ],
+)
+def test_the_feeder_says_what_is_wrong(
+    text: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices, example = tmp_path / "prices.csv", feeder()
+    if text is not None:
+        prices.write_text(text)
+    monkeypatch.setattr(example, "_PATIENCE_S", 0.01)
+    with socket.socket() as place:  # that nobody listens on
+        place.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{place.getsockname()[1]}"
+        with pytest.raises(SystemExit, match=re.escape(message)):
+            example.main([str(prices), "--url", url])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +149,7 @@ def test_a_served_model_is_killed_and_goes_on(
         (["--models", "nowhere"], "no folder nowhere"),
         (["--set", "book.max_gross=-1"], "book.max_gross is -1"),
         (["--instrument", "ou"], "there twice"),
-        (["--set", "limits.max_exposure=-1"], "risk.max_exposure is -1"),
+        (["--set", "limits.max_exposure=-1"], "limits.max_exposure is -1"),
     ],
 )
 def test_an_unsafe_start_is_refused(
