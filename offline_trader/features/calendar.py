@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from offline_trader.markets import nanoseconds
 from offline_trader.types import FloatArray
 
 __all__ = ["CALENDAR_NAMES", "Calendar", "calendar_features", "calendar_phases"]
@@ -48,9 +49,7 @@ class Calendar:
 
     def angles(self, timestamp: np.datetime64) -> list[float]:
         """2π · :func:`calendar_phases` of a moment, to the same bit."""
-        ns = timestamp.item()
-        if not isinstance(ns, int):  # another unit than nanoseconds
-            ns = int(timestamp.astype("datetime64[ns]").astype(np.int64))
+        ns = nanoseconds(timestamp)
         first, following = self._year
         if not first <= ns < following:
             year = timestamp.astype("datetime64[Y]")

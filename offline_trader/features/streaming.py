@@ -33,6 +33,11 @@ def _deviation(values: list[float], mean: float) -> float:
     return math.sqrt(sum(map(mul, parts, parts)) / len(values))
 
 
+def _log(ratio: float) -> float:
+    """As :func:`_logs` of one, to the same bit."""
+    return float(np.log(ratio)) if ratio > 0.0 else math.nan
+
+
 def _logs(ratios: list[float]) -> list[float]:
     """Logarithms of ratios that are not negative; of 0, to which prices far apart round, NaN."""
     found: list[float] = np.log([x if x > 0.0 else math.nan for x in ratios]).tolist()
@@ -133,7 +138,7 @@ class StreamingFeatures:
     def _push(self, bar: Bar) -> None:
         """Append a bar and its log return; what no window reads any more goes now and then."""
         if self.count:
-            self._returns += _logs([bar.close / self._closes[-1]])
+            self._returns.append(_log(bar.close / self._closes[-1]))
         self._closes.append(bar.close)
         self._volumes.append(bar.volume)
         self._last_time = bar.timestamp

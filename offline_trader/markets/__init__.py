@@ -16,7 +16,13 @@ from offline_trader.markets.loading import (
 from offline_trader.markets.signals import SIGNAL, WINDOW, SignalColumns, signal_names, windowed
 from offline_trader.markets.spacing import infer_periods_per_year
 from offline_trader.markets.splits import BarRange, Splits, split_bars
-from offline_trader.markets.validation import BAR_COLUMNS, Bar, SignalBar, check_bar
+from offline_trader.markets.validation import (
+    BAR_COLUMNS,
+    Bar,
+    SignalBar,
+    check_bar,
+    nanoseconds,
+)
 
 __all__ = [
     "BAR_COLUMNS",
@@ -38,6 +44,7 @@ __all__ = [
     "list_markets",
     "load_market",
     "load_markets",
+    "nanoseconds",
     "of_closes",
     "parse_source",
     "signal_names",

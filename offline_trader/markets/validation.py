@@ -12,11 +12,22 @@ from numpy.typing import NDArray
 from offline_trader.errors import DataError
 from offline_trader.types import BoolArray, FloatArray
 
-__all__ = ["BAR_COLUMNS", "PRICES", "Bar", "Locate", "SignalBar", "check_bar", "check_columns"]
+__all__ = [
+    "BAR_COLUMNS",
+    "PRICES",
+    "Bar",
+    "Locate",
+    "SignalBar",
+    "check_bar",
+    "check_columns",
+    "nanoseconds",
+]
 
 PRICES = ("open", "high", "low", "close")
 BAR_COLUMNS = (*PRICES, "volume")
 Locate = Callable[[int], str]
+_NANOSECONDS = np.dtype("datetime64[ns]")
+_NO_TIME = int(np.iinfo(np.int64).min)
 
 
 class Bar(NamedTuple):
@@ -50,7 +61,7 @@ class SignalBar(Bar):
     def with_signals(cls, bar: Bar, signals: Mapping[str, float]) -> SignalBar:
         """``bar`` with further columns by name."""
         made = cls(*bar)
-        made._signals = signals
+        made._signals = dict(signals)  # a log may read it later
         return made
 
     @property
@@ -176,6 +187,17 @@ def _volume_rule(volume: FloatArray) -> _Rule:
     )
 
 
+def nanoseconds(moment: np.datetime64) -> int:
+    """Since 1970; NaT, as numpy has it, before all others.
+
+    Integers compare in a fifth of the time that numpy's moments take.
+    """
+    if moment.dtype != _NANOSECONDS:
+        moment = moment.astype(_NANOSECONDS)
+    found = moment.item()
+    return found if isinstance(found, int) else _NO_TIME
+
+
 def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
     """Refuse one bar by the rules of :func:`check_columns`.
 
@@ -187,19 +209,27 @@ def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
     Raises:
         DataError: as :func:`check_columns`.
     """
+    moment = nanoseconds(bar.timestamp)
+    last = _NO_TIME if previous is None else nanoseconds(previous)
     low, high, volume = bar.low, bar.high, bar.volume
     good = (
         0.0 < low <= bar.open <= high < math.inf
         and low <= bar.close <= high
         and 0.0 <= volume < math.inf
-        and (not np.isnat(bar.timestamp) if previous is None else bar.timestamp > previous)
+        and moment > last
     )
     if good:
         return
-    before = [] if previous is None else [previous]
-    times = np.array([*before, bar.timestamp], dtype="datetime64[ns]")
-    columns = {
-        field: np.full(len(times), getattr(bar, field), dtype=np.float64)
-        for field in (*PRICES, "volume")
-    }
-    check_columns(times, columns, name, lambda i: "refused")
+    columns = {each: np.full(1, getattr(bar, each), dtype=np.float64) for each in BAR_COLUMNS}
+    stamp = np.array([bar.timestamp], dtype="datetime64[ns]")
+    check_columns(stamp, columns, name, lambda i: "refused")
+    assert previous is not None
+    again = moment == last
+    raise DataError(
+        f"{name} refused: time {_time(bar.timestamp)} "
+        + ("appears twice" if again else f"comes after {_time(previous)}"),
+        expected="a bar later than the last one",
+        hint="the first bar of that time stays; go on with the next one"
+        if again
+        else "a bar that was missed cannot be put in later; go on with the next one",
+    )

@@ -24,7 +24,10 @@ from offline_trader.serving.store import Row, Store
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["AuditLog", "Commits", "Entry"]
+__all__ = ["AuditLog", "Commits", "Content", "Entry"]
+
+Content = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+"""A JSON object, or what makes it once its row is written, from what nobody changes any more."""
 
 _FIRST = "0" * 64
 
@@ -52,7 +55,7 @@ class _Staged(NamedTuple):
     log: AuditLog
     number: int
     kind: str
-    content: Mapping[str, Any]
+    content: Content
 
 
 class Commits:
@@ -72,7 +75,7 @@ class Commits:
         self._writer: ThreadPoolExecutor | None = None
         self._under_way: Future[None] | None = None
 
-    def add(self, log: AuditLog, number: int, kind: str, content: Mapping[str, Any]) -> None:
+    def add(self, log: AuditLog, number: int, kind: str, content: Content) -> None:
         """To be written with the next batch; the chain is continued then."""
         self._staged.append(_Staged(log, number, kind, content))
 
@@ -219,11 +222,12 @@ class AuditLog:
         """What is staged next comes after this row, or is refused when it is written."""
         self._next_number, self._chain = number + 1, chained
 
-    def stage(self, kind: str, content: Mapping[str, Any]) -> int:
+    def stage(self, kind: str, content: Content) -> int:
         """Number of the row, which is on disk once :meth:`commit` returned. One writer a log.
 
         Args:
-            content: a JSON object, which nobody changes any more.
+            content: a JSON object, which nobody changes any more; or what makes it, which is
+                called when the row is written, and not while somebody waits for a decision.
 
         Raises:
             DataError: the store cannot be read, or a batch was lost, which may have had rows of
@@ -239,9 +243,10 @@ class AuditLog:
         self.commits.add(self, number, kind, content)
         return number
 
-    def chained(self, number: int, kind: str, content: Mapping[str, Any]) -> Row:
+    def chained(self, number: int, kind: str, content: Content) -> Row:
         """The row that continues the chain; each is asked for once, in order."""
-        row = _row(self.desk, number, self._chain, kind, json_text(content))
+        told = content() if callable(content) else content
+        row = _row(self.desk, number, self._chain, kind, json_text(told))
         self._chain = row.hash
         return row
 

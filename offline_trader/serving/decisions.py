@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
+from offline_trader.markets import Bar, nanoseconds
 from offline_trader.serving.account import Fill, Hold, Portfolio
 from offline_trader.serving.running_option import RunningOption
 from offline_trader.simulator import SimulatorConfig
@@ -15,7 +16,9 @@ from offline_trader.types import Observations
 if TYPE_CHECKING:
     from offline_trader.simulator.config import Fill as FillRule
 
-__all__ = ["Decision", "Holdings", "Order", "in_words", "require_possible"]
+__all__ = ["Decision", "Holdings", "Order", "in_words", "require_begun", "require_possible"]
+
+_AHEAD_S = 86_400.0
 
 
 class Order(NamedTuple):
@@ -96,6 +99,27 @@ def require_possible(holdings: Holdings) -> None:
         raise ConfigError(
             f"holdings of {cash} in cash and {units} units bought at {entry}",
             expected="cash of 0 or more, units that are a number, and their average price",
+        )
+
+
+def require_begun(bar: Bar, now: float) -> None:
+    """Nothing if a bar is of the present, or at most a day ahead of it.
+
+    A session takes no bar from before its last one, so one time stamp of a later year would shut
+    out every bar until then.
+
+    Args:
+        now: seconds since 1970.
+
+    Raises:
+        DataError: it is not.
+    """
+    if nanoseconds(bar.timestamp) / 1e9 > now + _AHEAD_S:
+        times = bar.timestamp.astype("datetime64[s]"), np.datetime64(int(now), "s")
+        raise DataError(
+            "a bar of {} came at {} (UTC)".format(*times),
+            expected="a bar whose time has come",
+            hint="look at the time stamps of the feed, and at the clock of this machine",
         )
 
 

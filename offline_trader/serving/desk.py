@@ -9,14 +9,14 @@ last row ends, and a log can be audited with the models alone (:func:`replay`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offline_trader.config import from_dict, to_dict
 from offline_trader.errors import ConfigError, DataError, OfflineTraderError, RiskHalt
 from offline_trader.markets import Bar, Bars
 from offline_trader.serving.audit_log import AuditLog
-from offline_trader.serving.decisions import Decision, Holdings
+from offline_trader.serving.decisions import Decision, Holdings, require_begun
 from offline_trader.serving.desk_memory import DeskMemory, require_same
 from offline_trader.serving.desk_rows import (
     ALERT,
@@ -34,9 +34,9 @@ from offline_trader.serving.desk_rows import (
 from offline_trader.serving.desk_writer import DeskWriter
 from offline_trader.serving.gated_session import GatedSession
 from offline_trader.serving.model_swap import Comparison
-from offline_trader.serving.risk import RiskState, halted, rearmed, require_reason
+from offline_trader.serving.risk import RiskState, State, halted, rearmed, require_reason
 from offline_trader.serving.risk_book import Book, Caps, Standing
-from offline_trader.serving.risk_limits import RiskLimits, day_of
+from offline_trader.serving.risk_limits import RiskLimits, day_of, hours_at
 from offline_trader.serving.session import Session
 from offline_trader.simulator import SimulatorConfig
 
@@ -168,6 +168,18 @@ class Desk:
         return self._rows.broken
 
     @property
+    def stopped(self) -> str:
+        """Why nothing can be ordered until a person does something; empty: it can."""
+        if self.broken or self.state.state is State.HALT:
+            return self.broken or self.state.reason
+        if day_of(self.limits, self._clock()) is None:
+            return (
+                f"the calendar of {self.limits.calendar or self.limits.day_zone} does not reach "
+                "this moment: look at the clock, or start anew with a newer exchange-calendars"
+            )
+        return ""
+
+    @property
     def model(self) -> OnnxPolicy:
         """In force."""
         return self._gated.model
@@ -191,13 +203,14 @@ class Desk:
         """Show the features past bars, which are logged. Returns the desk.
 
         Raises:
-            ConfigError, DataError: as :meth:`Session.warm_up`; and the log cannot be written.
+            ConfigError, DataError: as :meth:`Session.warm_up`; a bar that is more than a day
+                ahead of the clock; and the log cannot be written.
         """
         rows = list(bars)
         for first in range(0, len(rows), _BARS_A_ROW):
             part, before = rows[first : first + _BARS_A_ROW], self.session.bars_seen
             try:
-                self.session.warm_up(part)
+                self.session.warm_up(_begun(part, self._clock()))
             finally:  # those before one that is refused have been seen
                 seen = part[: self.session.bars_seen - before]
                 if seen:
@@ -209,7 +222,8 @@ class Desk:
         """The decision at the close of ``bar`` and what of it may be ordered; it is logged.
 
         Raises:
-            DataError, ConfigError: as :meth:`Session.on_bar`; that is logged, and nothing ordered.
+            DataError, ConfigError: as :meth:`Session.on_bar`, or a bar that is more than a day
+                ahead of the clock; that is logged, and nothing ordered.
             RiskHalt: the log cannot be written, so nothing may be ordered until the desk is opened
                 anew.
         """
@@ -229,7 +243,9 @@ class Desk:
         self._rows.require_whole()
         now = self._clock()
         try:
-            step = self._gated.on_bar(bar, holdings, now, self._ask_book)
+            require_begun(bar, now)
+            hours = None if self.limits.calendar is None else hours_at(self.limits, now)
+            step = self._gated.on_bar(bar, holdings, now, self._ask_book, hours)
         except RiskHalt:  # the book cannot be read
             raise
         except OfflineTraderError as error:
@@ -238,7 +254,7 @@ class Desk:
         self._memory.saw([bar])
         if self._book is not None:
             self._tell_book(self._memory.standing_after(step, bar))
-        number = self._rows.stage(DECIDED, step.row)
+        number = self._rows.stage(DECIDED, step.row)  # made once it is written
         self._memory.took(step.decision)
         return Answer(
             step.decision,
@@ -391,6 +407,12 @@ class Desk:
             self._book.record(self.log.desk, standing)
         except DataError as error:
             raise self.stop(error) from error
+
+
+def _begun(bars: Iterable[Bar], now: float) -> Iterator[Bar]:
+    for bar in bars:
+        require_begun(bar, now)
+        yield bar
 
 
 def replay(models: OnnxPolicy | Sequence[OnnxPolicy], log: AuditLog, **settings: Any) -> int:

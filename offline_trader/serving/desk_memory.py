@@ -32,6 +32,7 @@ from offline_trader.serving.desk_rows import (
 from offline_trader.serving.gated_session import GatedSession, Step
 from offline_trader.serving.risk import halted, rearmed
 from offline_trader.serving.risk_book import Caps, Standing
+from offline_trader.serving.risk_limits import Hours
 
 if TYPE_CHECKING:
     from offline_trader.export import OnnxPolicy
@@ -39,6 +40,14 @@ if TYPE_CHECKING:
 __all__ = ["DeskMemory", "require_same"]
 
 _REMEMBERED = 1_000
+_OF_ITS_OWN = (
+    "a log keeps its model, rules, limits and goal: start with the same ones, or begin another log "
+    "(`serve --logs`)"
+)
+_HINTS = {
+    "model_sha256": "name the file of the model that the log began with, too; another model is put "
+    "in force by a swap, or in a log of its own (`serve --logs`)"
+}
 
 
 class DeskMemory:
@@ -130,12 +139,13 @@ class DeskMemory:
         if left is not None:
             values = tuple((float(cap), str(name)) for cap, name in left["values"])
             caps = Caps(values, str(left["barred"]))
-        step = self.gated.on_bar(bar, holdings, now, lambda *_: caps)
+        hours = Hours(*told["hours"]) if "hours" in told else None
+        step = self.gated.on_bar(bar, holdings, now, lambda *_: caps, hours)
         self.took(step.decision)
         self.saw([bar])
         if self._closes.maxlen:
             self.standing = self.standing_after(step, bar)
-        found = plain(step.row)
+        found = plain(step.row())
         for key, value in told.items():
             if found.get(key) != value:
                 raise DataError(
@@ -178,9 +188,19 @@ def require_same(
         if key == "goal" and key not in told:  # an older log, of the default
             continue
         if told.get(key) != plain(value):
+            before, now = _differing(told.get(key), plain(value))
             raise ConfigError(
-                f"{log.name} is of {key} {told.get(key)!r}",
-                expected=f"{plain(value)!r}",
-                hint="begin a log of its own for another model, other rules, other limits, or "
-                "another goal",
+                f"{log.name} is of {key} {before}", expected=now, hint=_HINTS.get(key, _OF_ITS_OWN)
             )
+
+
+def _differing(before: object, now: object) -> tuple[str, str]:
+    """Two values in words; of two objects what differs."""
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return repr(before), repr(now)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+
+    def words(told: Mapping[Any, Any]) -> str:
+        return ", ".join(f"{key}={told.get(key)!r}" for key in keys)
+
+    return words(before), words(now)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from offline_trader.markets import Bar, SignalBar
+from offline_trader.markets import Bar, SignalBar, nanoseconds
 from offline_trader.serving.audit_log import AuditLog
 from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.risk import RiskState, Verdict
@@ -18,8 +18,6 @@ OPENED, WARMED, DECIDED, REFUSED = "opened", "warmed up", "decided", "refused"
 HALTED, REARMED, SWAPPED, SHADOWED = "halted", "re-armed", "swapped", "shadowed"
 ALERT, HEALTH = "alert", "health"
 """Rows about the desk that decide nothing: a desk that takes its log again passes over them."""
-
-_NANOSECONDS = np.dtype("datetime64[ns]")
 
 
 def decided(
@@ -46,7 +44,7 @@ def decided(
         "reasons": list(verdict.reasons),
         "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity, "costs": p.costs},
         "fill": list(decision.fill),
-        "risk": dict(vars(state)),
+        "risk": vars(state),  # nobody changes it
         **chosen,
     }
 
@@ -68,10 +66,7 @@ def bar_of(row: list[Any]) -> Bar:
 
 def seconds_of(bar: Bar) -> float:
     """The bar's time stamp, seconds since 1970."""
-    stamp = bar.timestamp
-    if stamp.dtype != _NANOSECONDS:
-        stamp = stamp.astype(_NANOSECONDS)
-    return int(stamp.view(np.int64)) / 1e9
+    return nanoseconds(bar.timestamp) / 1e9
 
 
 def models_named(log: AuditLog) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from offline_trader.errors import DataError, RiskHalt
-from offline_trader.serving.audit_log import AuditLog
+from offline_trader.serving.audit_log import AuditLog, Content
 
 __all__ = ["DeskWriter"]
 
@@ -35,7 +35,7 @@ class DeskWriter:
         if self.broken:
             raise RiskHalt(self.broken, hint="open the desk anew on its log")
 
-    def stage(self, kind: str, content: Mapping[str, Any]) -> int:
+    def stage(self, kind: str, content: Content) -> int:
         """Number of a row that is on disk after :meth:`commit`.
 
         Raises:

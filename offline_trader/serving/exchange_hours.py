@@ -39,7 +39,7 @@ class ExchangeHours:
                 found = calendars.get_calendar(code)
         except calendars.errors.InvalidCalendarName as error:
             raise ConfigError(
-                f"risk.calendar is {code!r}",
+                f"limits.calendar is {code!r}",
                 expected="the code of an exchange, such as XNYS, XLON, XETR or 24/7",
             ) from error
         self.code = code

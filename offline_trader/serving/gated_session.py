@@ -26,7 +26,7 @@ from offline_trader.serving.risk import (
     review,
 )
 from offline_trader.serving.risk_book import Caps
-from offline_trader.serving.risk_limits import RiskLimits
+from offline_trader.serving.risk_limits import Hours, RiskLimits
 from offline_trader.serving.session import Session
 from offline_trader.types import Observations
 
@@ -46,16 +46,46 @@ class Step(NamedTuple):
     """What came of a bar.
 
     Attributes:
+        bar: that was decided on.
+        now: the moment.
+        holdings: as the broker said; None: nobody did.
         decision: the session's.
         verdict: the gate's.
         limit_price: of the order; None: it is a market order, or none.
-        row: what the log has to know.
+        state: of the gate afterwards.
+        caps: what the book left; None: there is no book.
+        hours: as given.
+        confidence: of the action; None: it was not asked for.
+        shadow: what another model would have done; None: there is none.
     """
 
+    bar: Bar
+    now: float
+    holdings: Holdings | None
     decision: Decision
     verdict: Verdict
     limit_price: float | None
-    row: dict[str, Any]
+    state: RiskState
+    caps: Caps | None
+    hours: Hours | None
+    confidence: float | None
+    shadow: dict[str, Any] | None
+
+    def row(self) -> dict[str, Any]:
+        """What the log has to know; it is asked for when rows are written, after the decision."""
+        row = decided(self.bar, self.now, self.holdings, self.decision, self.verdict, self.state)
+        if self.caps is not None:
+            values = [list(each) for each in self.caps.values]
+            row["book"] = {"values": values, "barred": self.caps.barred}
+        if self.hours is not None:
+            row["hours"] = list(self.hours)
+        if self.confidence is not None:
+            row["confidence"] = self.confidence
+        if self.limit_price is not None:
+            row["limit_price"] = self.limit_price
+        if self.shadow is not None:
+            row["shadow"] = self.shadow
+        return row
 
 
 class GatedSession:
@@ -87,8 +117,18 @@ class GatedSession:
         """In force."""
         return self.models[-1]
 
-    def on_bar(self, bar: Bar, holdings: Holdings | None, now: float, book: AskBook) -> Step:
+    def on_bar(
+        self,
+        bar: Bar,
+        holdings: Holdings | None,
+        now: float,
+        book: AskBook,
+        hours: Hours | None = None,
+    ) -> Step:
         """The decision at a bar and what of it may be ordered.
+
+        Args:
+            hours: what an exchange's calendar says of ``now``; None: there is none, or it is asked.
 
         Raises:
             DataError, ConfigError: as :meth:`Session.on_bar`; nothing has changed.
@@ -97,20 +137,23 @@ class GatedSession:
         shadow = self._in_shadow(bar)
         caps = book(decision.portfolio.equity, now)
         confidence = self._looked_at(decision)
-        verdict = self._reviewed(decision, bar, now, caps, confidence)
+        verdict = self._reviewed(decision, bar, now, caps, confidence, hours)
         price = limit_price(self.limits, verdict.units, bar.close)
         if price is not None or verdict.units != _asked(decision):
             self.session.amend(verdict.units, limit_price=price)
-        row = decided(bar, now, holdings, decision, verdict, self.state)
-        if caps is not None:
-            row["book"] = {"values": [list(each) for each in caps.values], "barred": caps.barred}
-        if confidence is not None:
-            row["confidence"] = confidence
-        if price is not None:
-            row["limit_price"] = price
-        if shadow is not None:
-            row["shadow"] = shadow
-        return Step(decision, verdict, price, row)
+        return Step(
+            bar,
+            now,
+            holdings,
+            decision,
+            verdict,
+            price,
+            self.state,
+            caps,
+            hours,
+            confidence,
+            shadow,
+        )
 
     def compare(self, model: OnnxPolicy, max_difference: float | None = None) -> Comparison:
         """``model``, warmed and compared with the one in force on what was decided last.
@@ -151,7 +194,13 @@ class GatedSession:
         self.shadow_sha256 = "" if model is None else model.file.sha256
 
     def _reviewed(
-        self, decision: Decision, bar: Bar, now: float, caps: Caps | None, confidence: float | None
+        self,
+        decision: Decision,
+        bar: Bar,
+        now: float,
+        caps: Caps | None,
+        confidence: float | None,
+        hours: Hours | None,
     ) -> Verdict:
         p, rules = decision.portfolio, self.session.rules
         self.state, verdict = review(
@@ -171,6 +220,7 @@ class GatedSession:
                 confidence=confidence,
                 caps=() if caps is None else caps.values,
                 barred="" if caps is None else caps.barred,
+                hours=hours,
             ),
         )
         return verdict
@@ -217,7 +267,7 @@ class GatedSession:
             return None
         if policy.task is not None:
             raise ConfigError(
-                f"{policy.path.name} takes a goal, and risk.min_confidence is set",
+                f"{policy.path.name} takes a goal, and limits.min_confidence is set",
                 expected="a model without a goal, or no minimum of confidence",
             )
         if policy.keeps_state:
@@ -231,7 +281,7 @@ class GatedSession:
         if scale.shape != (policy.layout.size,):
             raise ConfigError(
                 f"{policy.path.name} states no scale of its columns",
-                expected="one for each, from which the noise of risk.min_confidence is made",
+                expected="one for each, from which the noise of limits.min_confidence is made",
             )
         return Confidence(scale, len(policy.layout.features))
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from offline_trader.errors import DataError, RiskHalt
 from offline_trader.serving.audit_log import Commits
 from offline_trader.serving.desk import Desk
+from offline_trader.serving.one_turn import Turn
 
 __all__ = ["GroupCommit", "WhenDurable"]
 
@@ -37,10 +38,11 @@ class GroupCommit:
 
     Args:
         desks: all that stage rows for the store.
+        turn: at whose end it writes.
     """
 
-    def __init__(self, commits: Commits, desks: Sequence[Desk]) -> None:
-        self._commits, self._desks = commits, desks
+    def __init__(self, commits: Commits, desks: Sequence[Desk], turn: Turn) -> None:
+        self._commits, self._desks, self._turn = commits, desks, turn
         self._waiting: list[_Waiting] = []
         self._busy = False
 
@@ -52,7 +54,7 @@ class GroupCommit:
         self._waiting.append(_Waiting(then, self._commits.failures))
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_soon(self._write)
+            self._turn.add(self._write)
 
     def _write(self) -> None:
         begun, self._waiting = self._waiting, []
@@ -78,7 +80,7 @@ class GroupCommit:
         """All of them; ``halt``: why what they wait for is not on disk."""
         self._busy = bool(self._waiting)
         if self._busy:
-            asyncio.get_running_loop().call_soon(self._write)
+            self._turn.add(self._write)
         if halt is None and any(each.failures != self._commits.failures for each in begun):
             halt = self._stop(self._commits.lost)  # whoever wrote, and could not
         for each in begun:

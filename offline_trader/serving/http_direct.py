@@ -8,9 +8,6 @@ keeping it open, closing. Whatever else a request wants goes the usual way throu
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,33 +15,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from offline_trader.serving.http_guard import Direct, Guard, begin, content_of
 from offline_trader.serving.http_head import BoundedHead
+from offline_trader.serving.one_turn import Turn
 
-__all__ = ["NEEDED", "DirectAnswers", "Turn"]
+__all__ = ["NEEDED", "DirectAnswers"]
 
 NEEDED = "_start_asgi_task"
 """Of uvicorn's protocol; versions without it never come to :class:`DirectAnswers`' own."""
-_LOG = logging.getLogger("offline_trader.serving")
-
-
-class Turn:
-    """What is to be done when everything that has come was read; one for all connections."""
-
-    def __init__(self) -> None:
-        self._calls: list[Callable[[], None]] = []
-
-    def add(self, call: Callable[[], None]) -> None:
-        """Do this, too, after what was added before."""
-        if not self._calls:
-            asyncio.get_running_loop().call_soon(self._run)
-        self._calls.append(call)
-
-    def _run(self) -> None:
-        calls, self._calls = self._calls, []
-        for call in calls:
-            try:
-                call()
-            except Exception:  # the others wait, too
-                _LOG.exception("a request failed")
 
 
 class DirectAnswers(BoundedHead):

@@ -33,7 +33,7 @@ from offline_trader.serving.http_messages import (
     told_desk,
 )
 from offline_trader.serving.model_swap import Comparison
-from offline_trader.serving.risk import State
+from offline_trader.serving.one_turn import Turn
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -87,12 +87,13 @@ class Routes:
         desks: Mapping[str, Desk],
         catalog: Catalog,
         watcher: Watcher | None,
+        turn: Turn,
     ) -> None:
         self._desks, self._catalog, self._watcher = dict(desks), catalog, watcher
         self._counts: dict[str, dict[str, float]] = {n: defaultdict(float) for n in desks}
         stores = {id(desk.log.commits): desk.log.commits for desk in desks.values()}
         self._commits = {
-            key: GroupCommit(each, [d for d in desks.values() if d.log.commits is each])
+            key: GroupCommit(each, [d for d in desks.values() if d.log.commits is each], turn)
             for key, each in stores.items()
         }
         for path, handler, method in (
@@ -121,11 +122,7 @@ class Routes:
         """Whether every desk could let an order through."""
         from fastapi.responses import JSONResponse
 
-        stopped = {
-            name: desk.broken or desk.state.reason
-            for name, desk in self._desks.items()
-            if desk.broken or desk.state.state is State.HALT
-        }
+        stopped = {name: why for name, desk in self._desks.items() if (why := desk.stopped)}
         return JSONResponse({"ready": not stopped, "stopped": stopped}, 503 if stopped else 200)
 
     async def metrics(self) -> PlainTextResponse:

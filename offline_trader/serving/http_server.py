@@ -23,6 +23,7 @@ from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Desk
 from offline_trader.serving.http_guard import Direct, Guard
 from offline_trader.serving.http_routes import Routes, Watcher
+from offline_trader.serving.one_turn import Turn
 from offline_trader.serving.server_settings import ServerLimits
 
 if TYPE_CHECKING:
@@ -56,14 +57,17 @@ def make_app(
         open_paths: further paths that need no token.
     """
     direct: dict[str, Direct] = {}
+    turn = Turn()
     app = guarded_app(
         token=token,
         limits=limits,
         open_paths=open_paths,
         background=None if watcher is None else watcher.run,
         direct=direct,
+        turn=turn,
     )
-    routes = Routes(app, desks, catalog or Catalog(next(iter(desks.values())).model), watcher)
+    known = catalog or Catalog(next(iter(desks.values())).model)
+    routes = Routes(app, desks, known, watcher, turn)
     direct |= routes.direct
     return app
 
@@ -75,6 +79,7 @@ def guarded_app(
     open_paths: Set[str] = frozenset(),
     background: Callable[[], Awaitable[None]] | None = None,
     direct: Mapping[str, Direct] = {},
+    turn: Turn | None = None,
 ) -> FastAPI:
     """An application without routes, behind the guard of :func:`make_app`.
 
@@ -82,6 +87,7 @@ def guarded_app(
         token, limits, open_paths: as there.
         background: runs from start to end.
         direct: POST requests that need no route.
+        turn: of what they lead to; None: of its own.
     """
     from fastapi import FastAPI
 
@@ -111,7 +117,7 @@ def guarded_app(
         lifespan=lifespan,
     )
     guard.around(app)
-    app.state.guard = guard
+    app.state.guard, app.state.turn = guard, turn or Turn()
     return app
 
 
@@ -145,7 +151,7 @@ def run_app(
             settings = uvicorn.Config(
                 app,
                 log_level="warning",
-                http=_http(app.state.guard),
+                http=_http(app.state.guard, app.state.turn),
                 ws="none",
                 proxy_headers=False,  # who asks is told by the token alone
                 server_header=False,
@@ -167,7 +173,7 @@ def run_app(
         uvicorn.Server(settings).run(sockets=[place])
 
 
-def _http(guard: Guard) -> Any:
+def _http(guard: Guard, turn: Turn) -> Any:
     """The parser of requests: httptools' where it is installed, uvicorn's own in Python else.
 
     Answers straight from the connection need what uvicorn does not promise to keep.
@@ -176,7 +182,7 @@ def _http(guard: Guard) -> Any:
         return "h11"
     slower = "requests go through the application, which is slower: uvicorn has another form (%s)"
     try:
-        from offline_trader.serving.http_direct import NEEDED, DirectAnswers, Turn
+        from offline_trader.serving.http_direct import NEEDED, DirectAnswers
         from offline_trader.serving.http_head import BoundedHead
     except ImportError as error:
         _LOG.warning(slower, error)
@@ -184,4 +190,4 @@ def _http(guard: Guard) -> Any:
     if not hasattr(BoundedHead, NEEDED):
         _LOG.warning(slower, f"no {NEEDED}")
         return BoundedHead
-    return partial(DirectAnswers, guard=guard, turn=Turn())
+    return partial(DirectAnswers, guard=guard, turn=turn)

@@ -12,14 +12,12 @@ and a person brings them back, with a reason (:func:`rearmed`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from offline_trader.errors import ConfigError
-from offline_trader.serving.exchange_hours import hours_of
-from offline_trader.serving.risk_limits import RiskLimits, day_of
+from offline_trader.serving.risk_limits import Hours, RiskLimits, hours_at
 
 __all__ = [
     "Proposal",
@@ -98,6 +96,7 @@ class Proposal(NamedTuple):
         confidence: of the action; None: it was not asked for.
         caps: largest |position value| after the order that other limits leave, and their names.
         barred: why nothing may be ordered by other limits; empty: it may.
+        hours: what the calendar says of the moment; None: it is asked.
     """
 
     units: float
@@ -113,6 +112,7 @@ class Proposal(NamedTuple):
     confidence: float | None = None
     caps: tuple[tuple[float, str], ...] = ()
     barred: str = ""
+    hours: Hours | None = None
 
 
 class Verdict(NamedTuple):
@@ -163,30 +163,33 @@ def limit_price(limits: RiskLimits, units: float, reference: float) -> float | N
 
 def review(limits: RiskLimits, before: RiskState, asked: Proposal) -> tuple[RiskState, Verdict]:
     """The state after a proposal, and what of it may be sent."""
-    doubt = _doubt(limits, before, asked)
-    state = _counted(limits, before, asked, believed=doubt is None)
+    today, closed = asked.hours or hours_at(limits, asked.now)
+    doubt = _doubt(limits, before, asked, today)
+    state = _counted(limits, before, asked, today if doubt is None else None)
     if asked.units == 0.0:
         return state, Verdict(0.0, () if doubt is None else (doubt,))
-    refusal = doubt or _refusal(limits, state, asked)
+    refusal = doubt or _refusal(limits, state, asked, closed)
     if refusal is not None:
         return state, Verdict(0.0, (refusal,))
     units, reasons = _cut(limits, state, asked)
     if units != 0.0:
-        counted = {"orders_today": state.orders_today + 1, "ordered_at": asked.bar_time}
-        state = _state_of({**vars(state), **counted})
+        state = _changing(state)
+        kept = vars(state)
+        kept["orders_today"] += 1
+        kept["ordered_at"] = asked.bar_time
     return state, Verdict(units, reasons)
 
 
-def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal) -> str | None:
+def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal, today: str | None) -> str | None:
     """Why the price, the clock or the account cannot be believed."""
     numbers = (asked.units, asked.price, asked.bar_time, asked.now, asked.held, asked.equity)
     if not all(map(math.isfinite, numbers)) or asked.price <= 0.0:
         return "a number of the proposal is none"
-    if not all(cap >= 0.0 for cap, _ in asked.caps):
+    if asked.caps and not all(cap >= 0.0 for cap, _ in asked.caps):
         return "a limit of the book is no number"
     if asked.now < before.moment:
         return f"the clock went back by {before.moment - asked.now:.6g} s"
-    if day_of(limits, asked.now) is None:
+    if today is None:
         return f"the calendar of {limits.calendar or limits.day_zone} does not reach this moment"
     age = asked.now - asked.bar_time
     if not 0.0 <= age <= limits.max_price_age_s:
@@ -199,10 +202,15 @@ def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal) -> str | None
 
 
 def _counted(
-    limits: RiskLimits, before: RiskState, asked: Proposal, *, believed: bool
+    limits: RiskLimits, before: RiskState, asked: Proposal, today: str | None
 ) -> RiskState:
-    """The state with this moment's day, equity, price and action in it."""
-    kept = dict(vars(before))
+    """The state with this moment's day, equity, price and action in it.
+
+    Args:
+        today: the day that counts it; None: the proposal is not believed.
+    """
+    state = _changing(before)
+    kept = vars(state)
     if math.isfinite(asked.price) and asked.price > 0.0:
         # a price that is not believed once is the new level if the next one agrees with it
         kept["price"] = asked.price
@@ -216,22 +224,21 @@ def _counted(
         worse.append((State.REDUCE, f"the model has collapsed: {asked.collapsed}"))
     if math.isfinite(asked.now) and asked.now >= before.moment:
         kept["moment"] = asked.now
-    if believed:
-        today = day_of(limits, asked.now)
+    if today is not None:
         if today != before.day:
             kept |= {"day": today, "day_equity": asked.equity, "orders_today": 0}
         kept["peak"] = max(before.peak, asked.equity)
         worse += _losses(limits, kept["day_equity"], kept["peak"], asked.equity)
-    state = _state_of(kept)
     for severity, reason in worse:
         state = state.worse(severity, reason)
     return state
 
 
-def _state_of(kept: Mapping[str, Any]) -> RiskState:
-    """As ``RiskState(**kept)``, which sets every field of a frozen class one by one."""
+def _changing(state: RiskState) -> RiskState:
+    """A copy whose ``vars`` may be written until it is handed on: a frozen class would be made
+    field by field."""
     made = object.__new__(RiskState)
-    made.__dict__.update(kept)
+    made.__dict__.update(vars(state))
     return made
 
 
@@ -251,16 +258,14 @@ def _losses(
     return found
 
 
-def _refusal(limits: RiskLimits, state: RiskState, asked: Proposal) -> str | None:
+def _refusal(limits: RiskLimits, state: RiskState, asked: Proposal, closed: str) -> str | None:
     """Why nothing at all may be ordered."""
     if state.state is State.HALT:
         return f"halted: {state.reason}"
     if asked.bar_time <= state.ordered_at:
         return "an order of this bar, or of a later one, was let through already"
-    if limits.open_only and limits.calendar is not None:
-        hours = hours_of(limits.calendar)
-        if not hours.is_open(asked.now):
-            return f"{limits.calendar} is closed, it opens {hours.next_open(asked.now)}"
+    if closed:
+        return closed
     if state.orders_today >= limits.max_orders_per_day:
         return f"{state.orders_today} orders today, {limits.max_orders_per_day:.0f} are allowed"
     if asked.barred:
@@ -278,17 +283,16 @@ def _refusal(limits: RiskLimits, state: RiskState, asked: Proposal) -> str | Non
 def _cut(limits: RiskLimits, state: RiskState, asked: Proposal) -> tuple[float, tuple[str, ...]]:
     """The part of the proposal that every limit allows."""
     sign = math.copysign(1.0, asked.units)
-    room: list[tuple[float, str]] = [
-        (_or_any(limits.max_order_notional) / asked.price, "the largest order"),
-    ]
+    room: list[tuple[float, str]] = []
+    if limits.max_order_notional is not None:
+        room.append((limits.max_order_notional / asked.price, "the largest order"))
     if state.state is State.REDUCE:
         room.append((abs(asked.held), f"only to zero: {state.reason}"))
     towards = -sign * asked.held  # units until zero; negative: the position is on this side
-    for limit, name in (
-        (limits.max_exposure * max(asked.equity, 0.0), "the largest exposure"),
-        (_or_any(limits.max_position_notional), "the largest position"),
-        *asked.caps,
-    ):
+    positions = [(limits.max_exposure * max(asked.equity, 0.0), "the largest exposure")]
+    if limits.max_position_notional is not None:
+        positions.append((limits.max_position_notional, "the largest position"))
+    for limit, name in (*positions, *asked.caps):
         # What leads towards zero is always allowed, also from a position beyond the limit.
         room.append((max(limit / asked.price, 0.0) + towards, name))
     size = abs(asked.units)
@@ -305,7 +309,3 @@ def _cut(limits: RiskLimits, state: RiskState, asked: Proposal) -> tuple[float, 
     if size * asked.price < asked.min_notional and not closes:
         size = 0.0
     return sign * size if size > 0.0 else 0.0, tuple(reasons)
-
-
-def _or_any(limit: float | None) -> float:
-    return math.inf if limit is None else limit

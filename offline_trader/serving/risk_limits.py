@@ -6,13 +6,13 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from offline_trader.errors import ConfigError
 from offline_trader.serving.exchange_hours import hours_of
 
-__all__ = ["RiskLimits", "day_of", "require_numbers"]
+__all__ = ["Hours", "RiskLimits", "day_of", "hours_at", "require_numbers"]
 
 _LONGEST_WINDOW = 100_000
 _DAYS: dict[str, tuple[float, float, str]] = {}
@@ -67,24 +67,50 @@ class RiskLimits:
     open_only: bool = False
 
     def __post_init__(self) -> None:
-        require_numbers(self, "risk", other=("day_zone", "calendar", "open_only"))
+        require_numbers(self, "limits", other=("day_zone", "calendar", "open_only"))
         if self.price_collar is not None and self.price_collar >= 1.0:
-            raise ConfigError(f"risk.price_collar is {self.price_collar}", expected="below 1")
+            raise ConfigError(f"limits.price_collar is {self.price_collar}", expected="below 1")
         if self.collapse_window > _LONGEST_WINDOW:
             raise ConfigError(
-                f"risk.collapse_window is {self.collapse_window}",
+                f"limits.collapse_window is {self.collapse_window}",
                 expected=f"{_LONGEST_WINDOW:,} or less",
             )
         if self.calendar is not None:
             hours_of(self.calendar)
         elif self.open_only:
-            raise ConfigError("risk.open_only without risk.calendar", expected="an exchange's code")
+            raise ConfigError(
+                "limits.open_only without limits.calendar", expected="an exchange's code"
+            )
         try:
             ZoneInfo(self.day_zone)
         except (KeyError, ValueError, OSError) as error:
             raise ConfigError(
-                f"risk.day_zone is {self.day_zone!r}", expected="a zone such as America/New_York"
+                f"limits.day_zone is {self.day_zone!r}", expected="a zone such as America/New_York"
             ) from error
+
+
+class Hours(NamedTuple):
+    """What a calendar says of a moment; it is written with the decision, since calendars change.
+
+    Attributes:
+        day: that counts it; None: no calendar reaches it.
+        closed: why nothing may be ordered; empty: it may.
+    """
+
+    day: str | None
+    closed: str = ""
+
+
+def hours_at(limits: RiskLimits, moment: float) -> Hours:
+    """The hours of a moment, seconds since 1970."""
+    if not math.isfinite(moment):
+        return Hours(None)
+    closed = ""
+    if limits.open_only and limits.calendar is not None:
+        found = hours_of(limits.calendar)
+        if not found.is_open(moment):
+            closed = f"{limits.calendar} is closed, it opens {found.next_open(moment)}"
+    return Hours(day_of(limits, moment), closed)
 
 
 def require_numbers(settings: Any, name: str, *, other: Collection[str] = ()) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.markets import Bar, Bars, check_bar
+from offline_trader.markets import Bar, Bars, check_bar, nanoseconds
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -184,5 +184,19 @@ def test_one_bar_is_checked_by_the_same_rules() -> None:
         (good, t + 1, "comes after"),
     ]
     for bar, previous, message in wrong:
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError, match=message) as refused:
             check_bar(bar, previous, "bar")
+        assert "more row" not in refused.value.found
+    with pytest.raises(DataError, match=r"high 1.2 < close 1.5\n"):
+        check_bar(good._replace(high=1.2), t - 1, "bar")
+    for late in (t, t + 1):  # a live bar is in no file that could be sorted
+        with pytest.raises(DataError) as refused:
+            check_bar(good, late, "bar")
+        assert "go on with the next one" in refused.value.hint
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_moments_are_compared_whatever_their_unit(unit: str) -> None:
+    moment, none = np.array(["2020-01-06", "NaT"], dtype=f"datetime64[{unit}]")
+    assert nanoseconds(moment) == 18_267 * 86_400 * 10**9
+    assert nanoseconds(none) < nanoseconds(np.datetime64("1900-01-01", "s"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from offline_trader.errors import ConfigError, DataError, RiskHalt, SchemaMismatch
 from offline_trader.export import OnnxPolicy
 from offline_trader.features import feature_set
-from offline_trader.markets import Bars, load_market
+from offline_trader.markets import Bars, load_market, nanoseconds
 from offline_trader.serving import (
     Answer,
     AuditLog,
@@ -29,6 +30,7 @@ from offline_trader.serving import (
     models_named,
     replay,
 )
+from offline_trader.serving.exchange_hours import hours_of
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
@@ -38,7 +40,7 @@ LIMITS = RiskLimits(max_exposure=0.5, max_orders_per_day=8, max_price_age_s=60.0
 class Clock:
     """The moment of the bar, or what is set."""
 
-    now = 0.0
+    now = 1.7e9
 
     def __call__(self) -> float:
         return self.now
@@ -153,7 +155,7 @@ def test_what_is_refused_is_logged_and_orders_nothing(
         desk.on_bar(bars[300]._replace(close=float("nan")))
     (row,) = desk.log.entries("refused")
     assert "close is missing" in row.content["why"]
-    clock.now = 0.0  # an hour and more before the bar
+    clock.now = nanoseconds(bars.timestamps[300]) / 1e9 - 3_600.0
     stale = desk.on_bar(bars[300])
     assert stale.units == 0.0
     assert "s old" in stale.reasons[0]
@@ -382,3 +384,54 @@ def test_orders_with_a_limit_price_fill_within_it(
             filled += 1
     assert min(filled, missed) >= 5
     assert replay(policy, AuditLog(place)) == 120
+
+
+def test_a_bar_of_a_later_year_does_not_shut_out_those_that_follow(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock)
+    wrong = bars[300]._replace(timestamp=np.datetime64("2099-01-01", "ns"))
+    with pytest.raises(DataError, match="a bar of 2099-01-01T00:00:00 came at 2023-11-14"):
+        desk.warm_up([*bars.slice(0, 300), wrong])
+    assert desk.session.bars_seen == 300
+    walk(desk, bars, clock, 300, 310)
+    with pytest.raises(DataError, match="came at"):
+        desk.on_bar(wrong)
+    (answer,) = walk(desk, bars, clock, 310, 311)
+    assert answer.decision.action is not None
+    (refused,) = desk.log.entries("refused")
+    assert refused.content["bar"][0].startswith("2099")
+    assert replay(policy, AuditLog(place)) == 11
+    ahead = bars[311]  # a clock that is an hour behind, or a zone that is wrong
+    clock.now -= 7_200.0
+    assert desk.on_bar(ahead).units == 0.0
+
+
+def test_a_log_of_other_limits_names_those_that_differ(
+    policy: OnnxPolicy, place: Path, clock: Clock
+) -> None:
+    Desk(policy, AuditLog(place), LIMITS, clock=clock)
+    with pytest.raises(ConfigError) as refused:
+        Desk(policy, AuditLog(place), replace(LIMITS, max_exposure=0.4), clock=clock)
+    assert refused.value.found.endswith("is of limits max_exposure=0.5")
+    assert refused.value.expected == "max_exposure=0.4"
+
+
+def test_a_calendar_that_changes_leaves_the_log_as_it_is(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer release knows other holidays and later years; what was decided stays decided."""
+    pytest.importorskip("exchange_calendars")
+    limits = replace(LIMITS, calendar="XNYS", open_only=True, max_price_age_s=1e12)
+    desk = Desk(policy, AuditLog(place), limits, clock=clock).warm_up(bars.slice(0, 300))
+    moments = ("2024-07-02T15:00", "2024-07-03T15:00", "2024-07-03T19:00", "2090-01-02T15:00")
+    for i, moment in enumerate(moments):
+        clock.now = datetime.fromisoformat(f"{moment}+00:00").timestamp()
+        desk.on_bar(bars[300 + i])
+    assert "does not reach this moment" in desk.stopped
+    told = [each.content["hours"][0] for each in desk.log.entries("decided")]
+    assert told == ["2024-07-02", "2024-07-03", "2024-07-05", None]
+    always = hours_of("24/7")
+    monkeypatch.setattr("offline_trader.serving.risk_limits.hours_of", lambda code: always)
+    assert replay(policy, AuditLog(place)) == 4
+    assert Desk(policy, AuditLog(place), clock=clock).state == desk.state

@@ -60,7 +60,7 @@ def test_orders_are_counted_by_sessions_and_refused_while_it_is_closed() -> None
 
 
 def test_an_unknown_exchange_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"risk\.calendar is 'NOWHERE'"):
+    with pytest.raises(ConfigError, match=r"limits\.calendar is 'NOWHERE'"):
         RiskLimits(calendar="NOWHERE")
     with pytest.raises(ConfigError, match="open_only without"):
         RiskLimits(open_only=True)

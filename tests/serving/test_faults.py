@@ -25,7 +25,7 @@ class Market:
 
     def __init__(self, policy: OnnxPolicy, place: Path) -> None:
         self.bars: Bars = load_market("synthetic:ou?bars=420&seed=7")
-        self.policy, self.place, self.now = policy, place, 0.0
+        self.policy, self.place, self.now = policy, place, 1.7e9
         self.late = 1.0
         self.desk = self.opened()
         self.desk.warm_up(self.bars.slice(0, 300))

@@ -16,6 +16,7 @@ from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bars, load_market
 from offline_trader.serving import AuditLog, Commits, Desk, RiskLimits, replay
 from offline_trader.serving.group_commit import GroupCommit
+from offline_trader.serving.one_turn import Turn
 from offline_trader.serving.store import Row, SqliteStore
 from offline_trader.simulator import SimulatorConfig
 
@@ -122,7 +123,7 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
     desks = [
         Desk(model, AuditLog(commits, name), LIMITS).warm_up(bars.slice(0, 300)) for name in "ABC"
     ]
-    group = GroupCommit(commits, desks)
+    group = GroupCommit(commits, desks, Turn())
     on_disk: list[tuple[str, RiskHalt | None]] = []
 
     def noted(name: str, halt: RiskHalt | None) -> None:
@@ -163,7 +164,7 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
 
 async def both_told(desk: Desk, bars: Bars) -> list[RiskHalt | None]:
     """Two decisions at once, and what those who wait for them are told."""
-    group = GroupCommit(desk.log.commits, [desk])
+    group = GroupCommit(desk.log.commits, [desk], Turn())
     told: list[RiskHalt | None] = []
     for bar in bars:
         desk.decide(bar)
@@ -237,7 +238,7 @@ def test_a_mistake_of_ours_leaves_nobody_waiting(
     monkeypatch.setattr(desk.log.store, "start", broken)
 
     async def talk() -> list[RiskHalt | None]:
-        group = GroupCommit(desk.log.commits, [desk])
+        group = GroupCommit(desk.log.commits, [desk], Turn())
         told: list[RiskHalt | None] = []
         for bar in bars.slice(300, 302):
             desk.decide(bar)

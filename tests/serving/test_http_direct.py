@@ -22,10 +22,11 @@ from uvicorn.server import ServerState
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.serving import AuditLog, Desk, RiskLimits
-from offline_trader.serving.http_direct import DirectAnswers, Turn
+from offline_trader.serving.http_direct import DirectAnswers
 from offline_trader.serving.http_guard import Guard
 from offline_trader.serving.http_head import BoundedHead
 from offline_trader.serving.http_server import _http, make_app
+from offline_trader.serving.one_turn import Turn
 from offline_trader.serving.server_settings import ServerLimits
 from offline_trader.simulator import SimulatorConfig
 
@@ -58,7 +59,7 @@ def talked(desk: Desk, talk: Talk, limits: ServerLimits = ServerLimits()) -> Non
             partial(
                 DirectAnswers,
                 guard=app.state.guard,
-                turn=Turn(),
+                turn=app.state.turn,
                 config=config,
                 server_state=state,
                 app_state={},
@@ -239,10 +240,10 @@ def test_a_uvicorn_of_another_form_is_told_of_once_and_served_the_longer_way(
     if not owner:
         monkeypatch.delitem(sys.modules, DirectAnswers.__module__)
     guard = Guard("", ServerLimits())
-    assert _http(guard) == parser
+    assert _http(guard, Turn()) == parser
     assert [name in each for each in caplog.messages] == [True]
     monkeypatch.undo()
-    assert _http(guard).func is DirectAnswers
+    assert _http(guard, Turn()).func is DirectAnswers
 
 
 def test_too_many_are_refused_and_counted_once(desk: Desk, bars: Bars) -> None:

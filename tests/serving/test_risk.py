@@ -150,7 +150,7 @@ def test_a_person_brings_it_back_with_a_reason() -> None:
      {"day_zone": "Nowhere"}, {"price_collar": 1.0}, {"collapse_window": 10**9}],
 )  # fmt: skip
 def test_limits_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"risk.{next(iter(wrong))}"):
+    with pytest.raises(ConfigError, match=f"limits.{next(iter(wrong))}"):
         RiskLimits(**wrong)
 
 

@@ -18,7 +18,7 @@ from offline_trader.export import OnnxPolicy, OptionStates, export_options, open
 from offline_trader.features import observation_layout
 from offline_trader.learning.options import STATE_COLUMNS, Chooser
 from offline_trader.learning.settings import OptionsConfig
-from offline_trader.markets import Bars, load_market
+from offline_trader.markets import Bars, load_market, nanoseconds
 from offline_trader.serving import AuditLog, Desk, RiskLimits, Session, replay
 from offline_trader.serving.http_messages import told
 from offline_trader.simulator import SimulatorConfig
@@ -108,13 +108,18 @@ def test_a_model_that_fails_leaves_the_option_as_it_was(file: Path, bars: Bars) 
 def test_a_desk_goes_on_with_the_option_after_a_restart_and_is_replayed(
     file: Path, bars: Bars, tmp_path: Path, policy: OnnxPolicy
 ) -> None:
-    moments = iter(bars.timestamps[300:].astype("datetime64[s]").astype(float).tolist() * 2)
+    now = 1.7e9
 
     def walk(desk: Desk, start: int, stop: int) -> list[dict[str, Any]]:
-        return [told(desk.on_bar(bar)) for bar in bars.slice(start, stop)]
+        nonlocal now
+        found = []
+        for bar in bars.slice(start, stop):
+            now = nanoseconds(bar.timestamp) / 1e9 + 1.0
+            found.append(told(desk.on_bar(bar)))
+        return found
 
     def desk(place: str) -> Desk:
-        return Desk(open_model(file), AuditLog(tmp_path / place), clock=lambda: next(moments) + 1.0)
+        return Desk(open_model(file), AuditLog(tmp_path / place), clock=lambda: now)
 
     expected = walk(desk("whole.db").warm_up(bars.slice(0, 300)), 300, 420)
     first = desk("audit.db").warm_up(bars.slice(0, 300))
