@@ -10,7 +10,6 @@ without HTTP, on all cores.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import tempfile
 import time
@@ -41,6 +40,7 @@ from offline_trader.export import OnnxPolicy
 from offline_trader.features import compute_features
 from offline_trader.markets import Bar, Bars
 from offline_trader.serving import AuditLog, Desk
+from offline_trader.serving.http_server import collect_seldom
 from offline_trader.simulator import SimulatorConfig
 
 MEMORY = Path("/dev/shm")
@@ -60,8 +60,7 @@ def in_process(model: Path, bars: Bars, store: Path, batch: int, *, wait: bool) 
     desk = Desk(OnnxPolicy(model), AuditLog(store), LIMITS)
     desk.warm_up(bars.slice(0, HISTORY))
     found = []
-    gc.collect()
-    gc.freeze()  # as the server does
+    collect_seldom()  # as the server does
     for i, bar in enumerate(bars.slice(HISTORY, len(bars))):
         begun = time.perf_counter_ns()
         desk.decide(bar)
