@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.markets import Bar, Bars, check_bar, nanoseconds
+from offline_trader.markets import Bar, Bars, SignalBar, check_bar, nanoseconds
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -200,3 +200,12 @@ def test_moments_are_compared_whatever_their_unit(unit: str) -> None:
     moment, none = np.array(["2020-01-06", "NaT"], dtype=f"datetime64[{unit}]")
     assert nanoseconds(moment) == 18_267 * 86_400 * 10**9
     assert nanoseconds(none) < nanoseconds(np.datetime64("1900-01-01", "s"))
+
+
+def test_a_bar_keeps_its_signals_when_the_callers_change() -> None:
+    """A log writes them after the decision."""
+    given = {"mood": 1.0}
+    bar = Bar(np.datetime64("2020-01-06", "ns"), 1.0, 2.0, 0.5, 1.5)
+    made = SignalBar.with_signals(bar, given)
+    given["mood"] = 2.0
+    assert made.signals == {"mood": 1.0}
