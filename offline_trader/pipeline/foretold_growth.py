@@ -3,9 +3,9 @@
 What a policy earned on the bars of a validation range is nearly all luck, and the best of many
 checkpoints is the luckiest one. Its positions times the surprises of the gains (gain less
 forecast) have mean zero whatever it does, as far as the forecast is right, so the growth without
-them ranks policies with far less noise (the control variate of :mod:`~offline_trader.learning.
-stages.surprises`). The forecast is fitted on the training range alone and counts only where it
-foretells the gains of the validation range.
+them ranks policies with far less noise (the control variate of
+:mod:`~offline_trader.learning.stages.surprises`). The forecast is fitted on the training range
+alone and counts only where it foretells the gains of the validation range.
 """
 
 from __future__ import annotations

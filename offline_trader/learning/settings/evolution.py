@@ -81,6 +81,7 @@ class EvolutionConfig:
             tail=self.tail,
             bars=self.bars,
             windows=self.windows,
+            market_input=self.market_input,
             forecast_weight=self.forecast_weight,
             folds=self.folds,
             embargo=self.embargo,

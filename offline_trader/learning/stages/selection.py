@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from scipy.special import stdtrit
 
-from offline_trader.errors import OfflineTraderError
+from offline_trader.errors import DataError, OfflineTraderError
 from offline_trader.learning.engines import EngineFacts
 from offline_trader.types import FloatArray, Policy
 
@@ -392,7 +392,17 @@ class Selection:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state_dict`."""
+        """Inverse of :meth:`state_dict`.
+
+        Raises:
+            DataError: the state of another version.
+        """
+        if state.keys() != self.state_dict().keys():
+            raise DataError(
+                f"a checkpoint whose selection holds {', '.join(sorted(state))}",
+                expected=f"{', '.join(sorted(self.state_dict()))}, as this version writes them",
+                hint="finish the run with the version that began it, or begin it anew",
+            )
         self._seen = {step: _Candidate(*each) for step, each in state["seen"].items()}
         self._growth = None if state["growth"] is None else state["growth"].numpy()
         if state["top"] is not None:

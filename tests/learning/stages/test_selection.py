@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from offline_trader.errors import DataError
 from offline_trader.learning.stages import TrainResult, Validated
 from offline_trader.learning.stages.selection import Selection, paired_interval
 
@@ -245,6 +246,17 @@ def test_a_selection_goes_on_from_its_state() -> None:
         selection.consider(2, agent)
     assert first.finish(2, 5, agent) == second.finish(2, 5, agent)
     assert agent.number == 2
+
+
+def test_the_state_of_another_version_is_refused_by_name() -> None:
+    judge: Any = [judged(market())].__getitem__
+    selection, agent = Selection(judge, None), cast("Any", Numbered())
+    selection.consider(0, agent)
+    state = selection.state_dict()
+    older = {name: each for name, each in state.items() if name != "foretold"} | {"best_step": 0}
+    with pytest.raises(DataError, match=r"selection holds best, best_step, growth") as found:
+        Selection(judge, None).load_state_dict(older)
+    assert "anew" in str(found.value)
 
 
 def test_the_trend_is_by_the_interval_beside_the_best_so_far() -> None:

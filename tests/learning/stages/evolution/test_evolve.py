@@ -21,6 +21,7 @@ from offline_trader.learning.settings import (
     DirectConfig,
     EvolutionAgentConfig,
     EvolutionConfig,
+    HybridAgentConfig,
     LearnerConfig,
 )
 from offline_trader.learning.stages.direct import (
@@ -34,6 +35,7 @@ from offline_trader.learning.stages.direct import (
     objective,
 )
 from offline_trader.learning.stages.evolution import Population, Strategy, evolve
+from offline_trader.learning.stages.evolution.training import EvolutionTraining
 from offline_trader.markets import load_market
 from offline_trader.pipeline.phases import _canonical
 from offline_trader.simulator import MarketTensor, SimulatorConfig
@@ -248,6 +250,23 @@ def test_an_interrupted_evolution_goes_on_to_the_same_bytes(market_input: Any) -
     last = states.pop(4)
     assert run(halfway) == whole
     assert states[4] == last
+
+
+@pytest.mark.parametrize(
+    "config",
+    [replace(SMALL, market_input="features"), EvolutionAgentConfig(), HybridAgentConfig()],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_policy_of_all_features_goes_on_from_the_weights_that_it_has(
+    config: EvolutionConfig,
+) -> None:
+    learner, market = learner_of(), signal_market()
+    rows = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
+    before = learner.act(rows)
+    EvolutionTraining(learner, market, config, seed=1).settle()
+    np.testing.assert_allclose(learner.act(rows), before, rtol=0.0, atol=1e-6)
+    EvolutionTraining(learner, market, SMALL, seed=1).settle()  # one of the forecasts begins anew
+    assert np.abs(learner.act(rows) - before).max() > 1e-3
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
