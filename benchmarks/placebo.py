@@ -95,6 +95,7 @@ def judged(market: str, seed: int, *, all_on: bool = False) -> dict[str, Any]:
             env=env,
             transitions=WALK_FORWARD.transitions,
             clone=WALK_FORWARD.clone,
+            direct=WALK_FORWARD.direct,
             offline=WALK_FORWARD.offline,
             validation=ValidationConfig(start=begun, end=at[1]),
             seed=seed,
