@@ -200,7 +200,7 @@ def test_a_desk_is_asked_for_a_goal_and_goes_on_with_it(
     policy, bars = OnnxPolicy(model(line, "exposure")), load_market("sp500").slice(0, 420)
 
     def desk(file: str = "audit.db", goal: float | None = None) -> Desk:
-        return Desk(policy, AuditLog(here / file), goal=goal, clock=lambda: 0.0)
+        return Desk(policy, AuditLog(here / file), goal=goal, clock=lambda: 1.7e9)
 
     first = desk(goal=0.8).warm_up(bars.slice(0, 300))
     assert (first.stated["goal"], policy.goal) == (0.8, 0.5)

@@ -141,16 +141,22 @@ def test_it_gives_what_torch_gives(name: str) -> None:
 
 
 def test_training_with_it_is_training_with_torch() -> None:
+    """The two round differently. Where an action lies within a rounding of the hold zone's edge one
+    trades and the other does not, and the runs part: seldom, so in one of five at the most."""
     market = MARKETS["target_long_short"]()
     config = DirectConfig(updates=20, windows=16, bars=8)
-    acts = []
     engines: tuple[Any, ...] = ("fast", "torch")
-    for engine in engines:
-        learner = learner_for(market)
-        train_direct(learner, market, replace(config, engine=engine))
-        seen = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
-        acts.append(learner.act(seen))
-    np.testing.assert_allclose(acts[0], acts[1], atol=5e-3)
+    apart = []
+    for seed in range(5):
+        acts = []
+        for engine in engines:
+            learner = learner_for(market)
+            train_direct(learner, market, replace(config, engine=engine), seed=seed)
+            seen = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
+            acts.append(learner.act(seen))
+        apart.append(float(np.abs(acts[0] - acts[1]).max()))
+    assert sorted(apart)[-2] < 1e-5
+    assert max(apart) < 0.05
 
 
 def test_what_it_cannot_do_is_named() -> None:
