@@ -182,7 +182,7 @@ class _Best:
     @classmethod
     def of(cls, saved: list[Any]) -> _Best:
         step, state, growth = saved
-        return cls(int(step), dict(state), None if growth is None else growth.numpy())
+        return cls(int(step), dict(state), _loaded(growth))
 
 
 class Selected(Protocol):
@@ -404,18 +404,21 @@ class Selection:
                 hint="finish the run with the version that began it, or begin it anew",
             )
         self._seen = {step: _Candidate(*each) for step, each in state["seen"].items()}
-        self._growth = None if state["growth"] is None else state["growth"].numpy()
+        self._growth = _loaded(state["growth"])
         if state["top"] is not None:
             value, growth = state["top"]
-            self._top = (value, None if growth is None else growth.numpy())
+            self._top = (value, _loaded(growth))
         self._warm = dict(state["warm"])
-        foretold = state["warm_foretold"]
-        self._warm_foretold = None if foretold is None else foretold.numpy()
+        self._warm_foretold = _loaded(state["warm_foretold"])
         self._best, self._foretold = _Best.of(state["best"]), _Best.of(state["foretold"])
 
 
 def _saved(growth: FloatArray | None) -> torch.Tensor | None:
     return None if growth is None else torch.from_numpy(growth.copy())
+
+
+def _loaded(saved: torch.Tensor | None) -> FloatArray | None:
+    return None if saved is None else saved.numpy()
 
 
 def paired_interval(difference: FloatArray, pairs: int = 1) -> tuple[float, float, float]:
