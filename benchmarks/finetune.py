@@ -422,6 +422,12 @@ def main() -> None:
         "--chain-seeds", type=int, nargs="*", help="of the default chain; none: not measured"
     )
     parser.add_argument("--expected-seeds", type=int, nargs="*", help="on expected rewards")
+    parser.add_argument(
+        "--chain-expected-seeds",
+        type=int,
+        nargs="*",
+        help="of the default chain on expected rewards; left out: those of --chain-seeds",
+    )
     parser.add_argument("--peer-seeds", type=int, nargs="*", help=f"of {PEER}")
     parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
     parser.add_argument("--publish", action="store_true", help="what is in the cache, no run more")
@@ -433,11 +439,17 @@ def main() -> None:
         print(json.dumps(found))
         return
     cache = Finished(args.cache)
+
+    def asked(seeds: list[int] | None, otherwise: list[int]) -> list[int]:
+        return otherwise if seeds is None else seeds
+
+    chain = asked(args.chain_seeds, args.seeds)
     parts = {
         ("clone", "realised"): args.seeds,
-        ("default chain", "realised"): args.seeds if args.chain_seeds is None else args.chain_seeds,
-        ("clone", "expected"): args.seeds if args.expected_seeds is None else args.expected_seeds,
-        (PEER, "realised"): args.seeds if args.peer_seeds is None else args.peer_seeds,
+        ("default chain", "realised"): chain,
+        ("clone", "expected"): asked(args.expected_seeds, args.seeds),
+        ("default chain", "expected"): asked(args.chain_expected_seeds, chain),
+        (PEER, "realised"): asked(args.peer_seeds, args.seeds),
     }
     figures, runs, seeds_of = gathered(parts, cache, args.publish)
     for name in ("M1", "M3"):
