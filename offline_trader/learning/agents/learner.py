@@ -137,8 +137,7 @@ class Learner:
 
     def act(self, observations: Observations) -> NDArray[np.float32]:
         """Deterministic actions [N, A] for raw observations [N, O]: ``tanh(mu)``."""
-        actions: NDArray[np.float32] = self.algo.predict(np.asarray(observations, np.float32))
-        return actions
+        return _d3rlpy.greedy_actions(self.algo, np.asarray(observations, np.float32))
 
     __call__ = act
 

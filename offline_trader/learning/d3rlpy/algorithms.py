@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.learning.d3rlpy.model_file import read_model_file
@@ -35,6 +36,7 @@ __all__ = [
     "critic_update",
     "deterministic_actions",
     "full_update",
+    "greedy_actions",
     "load_algo",
     "load_moments",
     "load_state",
@@ -333,6 +335,23 @@ def actor_output(algo: Any, scaled: torch.Tensor) -> tuple[torch.Tensor, torch.T
     output = algo.impl.policy(scaled)
     before = algorithm_of(algo) in ("sac", "cql", "cal_ql")
     return output.mu, output.logstd, before
+
+
+def greedy_actions(algo: Any, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``algo.predict``, to the bit: deterministic actions [N, A] for raw observations [N, O].
+
+    That one sets the mode of every module of all networks at each call, which takes as long as the
+    action does: a policy is validated bar by bar.
+    """
+    policy = algo.impl.policy
+    if policy.training:
+        policy.eval()
+    x = torch.tensor(observations, device=algo.impl.device)
+    with torch.no_grad():
+        if algo.config.observation_scaler is not None:
+            x = algo.config.observation_scaler.transform(x)
+        actions: NDArray[np.float32] = algo.impl.inner_predict_best_action(x).cpu().numpy()
+    return actions
 
 
 def deterministic_actions(policy: torch.nn.Module, scaled: torch.Tensor) -> torch.Tensor:

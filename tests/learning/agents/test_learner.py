@@ -61,6 +61,7 @@ def test_stock_d3rlpy_opens_the_saved_model_and_acts_the_same_on_raw_observation
     assert type(stock).__module__.startswith("d3rlpy.")
     assert type(stock.impl).__module__.startswith("d3rlpy.")
     np.testing.assert_allclose(stock.predict(RAW), learner.act(RAW), atol=1e-6)
+    np.testing.assert_array_equal(learner.algo.predict(RAW[:7]), learner.act(RAW[:7]))
     by_hand = ((RAW - MEAN) / SPREAD).astype(np.float32)
     with torch.no_grad():
         mu = learner.algo.impl.policy(torch.from_numpy(by_hand)).mu
