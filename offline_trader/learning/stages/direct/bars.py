@@ -56,6 +56,11 @@ class BarMarket:
 
     portfolio_size = len(PortfolioField)
 
+    @property
+    def reach(self) -> float:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return self.rules.max_position_pct
+
     def __post_init__(self) -> None:
         if self.rules.needs_volume and not (self.tensor.prices[:, 4] > 0.0).any():
             raise DataError(

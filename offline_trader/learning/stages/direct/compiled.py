@@ -28,7 +28,12 @@ from offline_trader.learning.stages.direct.unroll_kernels import (
     unroll_backward,
     unroll_forward,
 )
-from offline_trader.learning.stages.direct.unrolling import Batch, TorchUnroll, Unrolled
+from offline_trader.learning.stages.direct.unrolling import (
+    Batch,
+    TorchUnroll,
+    Unrolled,
+    slope_bound,
+)
 
 __all__ = ["CompiledUnroll", "engine_for", "make_unroll", "reason_against"]
 
@@ -93,6 +98,7 @@ class CompiledUnroll:
         self._scales = np.stack([mean[width:], scale[width:]])
         self._surprises = np.ascontiguousarray(surprises.numpy())
         self._dynamics = _dynamics(market)
+        self._bound = slope_bound(market)
         self._first = copy.deepcopy(learner.actor) if pulled else None
         self._room: _Room | None = None
 
@@ -150,7 +156,7 @@ class _Room:
         bars, windows = shape
         self.kept = kept
         self.kind, self.terms, self.columns, state_size = owner._dynamics
-        self.scales, self.surprises = owner._scales, owner._surprises
+        self.scales, self.surprises, self.bound = owner._scales, owner._surprises, owner._bound
         numbers = self.scales.shape[1]
         parameters = owner._parameters
         self.rows = np.zeros(shape, np.int64)
@@ -198,7 +204,8 @@ class _Unroll(torch.autograd.Function):
         unroll_backward(
             room.kind, room.terms, room.columns, room.rows, room.inputs, ctx.weights, ctx.head,
             room.scales, room.surprises, room.states, room.own, room.hidden, room.actions,
-            room.alive, by_climbed, by_actions, room.deltas, room.heads,
+            room.alive, by_climbed, by_actions, room.bound * np.abs(by_climbed).sum(axis=0),
+            room.deltas, room.heads,
             room.weight_slopes, room.bias_slopes, room.head_slopes,
         )  # fmt: skip
         pairs = zip(room.weight_slopes, room.bias_slopes, strict=True)

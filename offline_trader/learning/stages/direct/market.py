@@ -94,12 +94,15 @@ class DirectMarket(Protocol):
     Attributes:
         log: the exogenous series.
         portfolio_size: P, numbers of the observation that follow the F features.
+        reach: position of the largest action, of the size that the gains are of a unit of.
     """
 
     @property
     def log(self) -> Log: ...
     @property
     def portfolio_size(self) -> int: ...
+    @property
+    def reach(self) -> float: ...
 
     def to(self, device: str) -> DirectMarket:
         """The same with its series on ``device``."""

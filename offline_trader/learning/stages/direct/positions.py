@@ -48,6 +48,11 @@ class PositionMarket:
 
     portfolio_size = 1
 
+    @property
+    def reach(self) -> float:
+        """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
+        return self.scale
+
     @cached_property
     def _gains(self) -> Tensor:
         return torch.from_numpy(self.log.gains[:, 0].copy()).to(self.device)

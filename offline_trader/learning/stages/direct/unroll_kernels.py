@@ -68,9 +68,14 @@ def _hold_positions(
 
 
 @kernel
+def _bounded(slope: Any, bound: Any) -> Any:
+    return min(max(slope, -bound), bound)
+
+
+@kernel
 def _hold_positions_adjoint(
     c: Any, columns: Any, rows: Any, actions: Any, surprises: Any, before: Any, g: Any,
-    by_climbed: Any, by_actions: Any, heads: Any,
+    by_climbed: Any, by_actions: Any, bounds: Any, heads: Any,
 ) -> None:  # fmt: skip
     """Slopes ``heads`` [B] by the actions before their tanh; ``g`` goes from the slopes by the
     states after the bar to those by the states before it."""
@@ -83,7 +88,7 @@ def _hold_positions_adjoint(
         gain = columns[row, 0] - surprises[row, 0]
         slope = by_climbed[b] * (gain - c[RISK] * position) - cost + g[b, 0]
         g[b, 0] = cost
-        slope = c[SCALE] * slope + np.float64(by_actions[b])
+        slope = _bounded(c[SCALE] * slope, bounds[b]) + np.float64(by_actions[b])
         heads[b] = np.float32(slope * (1.0 - action * action))
 
 
@@ -296,6 +301,7 @@ def unroll_backward(
     alive: NDArray[np.bool_],
     by_climbed: NDArray[np.float64],
     by_actions: Array,
+    bounds: NDArray[np.float64],
     deltas: Any,
     heads: Array,
     weight_slopes: Any,
@@ -306,6 +312,7 @@ def unroll_backward(
 
     Args (beyond those of :func:`unroll_forward`):
         by_climbed, by_actions: [T, B] slopes.
+        bounds: [B] of the slope of what is climbed by one action.
         deltas: [any number of decisions, B, H] each, room for the slopes of the layers before
             their ReLU; heads [T, B], written: those of the output before its tanh.
         weight_slopes, bias_slopes, head_slopes: written; as weights, biases, head.
@@ -324,7 +331,7 @@ def unroll_backward(
         if kind == POSITIONS:
             _hold_positions_adjoint(
                 terms, columns, rows[t], actions[t], surprises, states[t], g, by_climbed[t],
-                by_actions[t], heads[t],
+                by_actions[t], bounds, heads[t],
             )  # fmt: skip
         else:
             for b in range(n_windows):
@@ -336,7 +343,7 @@ def unroll_backward(
                 slope = bar_adjoint(
                     terms, columns[row], action, states[t, b], g[b], reward, gap, held
                 )
-                slope += np.float64(by_actions[t, b])
+                slope = _bounded(slope, bounds[b]) + np.float64(by_actions[t, b])
                 heads[t, b] = np.float32(slope * (1.0 - action * action))
         place = t % chunk
         _spread(heads[t], head, hidden[last][t], deltas[last][place])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,9 @@ from offline_trader.learning.agents import Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.stages.direct.market import DirectMarket, State
 
-__all__ = ["Batch", "TorchUnroll", "Unrolled", "drawn_starts"]
+__all__ = ["Batch", "TorchUnroll", "Unrolled", "drawn_starts", "slope_bound"]
+
+_BOUND = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,20 @@ def drawn_starts(starts: Tensor, windows: int, generator: torch.Generator) -> Te
     return starts[chosen.clamp(max=len(starts) - 1)]
 
 
+def slope_bound(market: DirectMarket) -> float:
+    """What the slope of a window's rewards by one action is bounded by, for a slope of 1 a reward.
+
+    An action moves a position by ``reach`` at most, and the rewards of all its bars by as many
+    gains. A policy that answers to its own position with a larger move than that position's makes
+    slopes that grow with every bar they go back, without bound: they tell of nothing that an action
+    can do, and one window of them would turn the step of all others (clipped backward
+    sensitivities: Metz et al. 2021 show how such chains come about). The bound is ten times what
+    an action can do, so that nothing else is touched.
+    """
+    spread = float(np.sqrt(market.log.gains.var(axis=0).sum()))
+    return _BOUND * market.reach * (spread if spread > 0.0 else 1.0)
+
+
 class TorchUnroll:
     """Unrolls a learner's deterministic actor.
 
@@ -90,6 +107,7 @@ class TorchUnroll:
         )
         self._mean, self._scale = mean[width:].to(device), scale[width:].to(device)
         self._first = copy.deepcopy(self._actor) if pulled else None
+        self._bound = slope_bound(market)
 
     def __call__(self, batch: Batch) -> Unrolled:
         """Actions, bars, rewards, one after another."""
@@ -97,6 +115,7 @@ class TorchUnroll:
         climbed, rewards, lives = [], [], []
         alive = torch.ones(batch.rows.shape[1], dtype=torch.bool, device=batch.rows.device)
         distance = torch.zeros((), device=batch.rows.device)
+        bounds = _Bounds(self._bound)
         for t, rows in enumerate(batch.rows):
             seen = self._observe(rows, state, None if batch.noise is None else batch.noise[t])
             actions = _d3rlpy.deterministic_actions(self._actor, seen)[:, 0]
@@ -104,7 +123,7 @@ class TorchUnroll:
                 with torch.no_grad():
                     wanted = _d3rlpy.deterministic_actions(self._first, seen)[:, 0]
                 distance = distance + (actions - wanted).square().mean() / len(batch.rows)
-            step = self._market.step(state, actions, rows)
+            step = self._market.step(state, bounds.held(actions), rows)
             surprise = (step.carried * self._surprises[rows]).sum(dim=1)
             climbed.append(torch.where(alive, step.rewards - surprise, 0.0))
             rewards.append(torch.where(alive, step.rewards.detach(), 0.0))
@@ -114,7 +133,7 @@ class TorchUnroll:
             states.append(torch.stack([x.detach() for x in state], dim=1))
             lives.append(alive)
         return Unrolled(
-            torch.stack(climbed),
+            bounds.read(torch.stack(climbed)),
             torch.stack(rewards),
             torch.stack(states),
             torch.stack(lives),
@@ -127,3 +146,34 @@ class TorchUnroll:
             features = features + noise
         own = (self._market.observe(state).to(torch.float32) - self._mean) / self._scale
         return torch.cat([features, own], dim=1)
+
+
+class _Bounds:
+    """Bounds the slopes by actions of a pass, each window's by those of its rewards."""
+
+    def __init__(self, bound: float) -> None:
+        self._bound = bound
+        self._of: Tensor | None = None
+
+    def read(self, climbed: Tensor) -> Tensor:
+        """``climbed`` [T, B], whose slopes come before those by any action."""
+        if climbed.requires_grad:
+            climbed.register_hook(self._note)  # type: ignore[no-untyped-call]
+        return climbed
+
+    def held(self, actions: Tensor) -> Tensor:
+        """``actions`` [B] with bounded slopes."""
+        if not actions.requires_grad:
+            return actions
+        held = actions.view_as(actions)
+        held.register_hook(self._clip)  # type: ignore[no-untyped-call]
+        return held
+
+    def _note(self, slopes: Tensor) -> None:
+        self._of = self._bound * slopes.abs().sum(dim=0)
+
+    def _clip(self, slopes: Tensor) -> Tensor:
+        if self._of is None:  # what is asked for is not what was climbed
+            return slopes
+        bounds = self._of.to(slopes.dtype)
+        return torch.minimum(torch.maximum(slopes, -bounds), bounds)

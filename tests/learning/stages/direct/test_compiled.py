@@ -140,6 +140,34 @@ def test_it_gives_what_torch_gives(name: str) -> None:
         np.testing.assert_allclose(slopes[1][parameter], slope, atol=2e-4 * scale, rtol=1e-3)
 
 
+def test_a_policy_that_overacts_on_its_own_position_has_slopes_of_a_usual_size() -> None:
+    """It asks for 20 times the opposite of what it has: slopes back through 20 bars were 10^25, and
+    infinite in float32 through a few more."""
+    market: DirectMarket = MARKETS["target_long_short"]()
+    learner = learner_for(market, hidden=(2,))
+    layers = [each for each in learner.actor.modules() if isinstance(each, torch.nn.Linear)]
+    first, head = layers[0], layers[1]
+    with torch.no_grad():
+        for layer in (first, head):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        own = market.log.features.shape[1]  # the exposure
+        first.weight[:, own] = torch.tensor([1.0, -1.0])
+        at_zero = -learner.preprocessing.mean[own] / learner.preprocessing.scale[own]
+        first.bias[:] = torch.tensor([-at_zero, at_zero])
+        head.weight[0] = torch.tensor([-20.0, 20.0])
+    nothing = torch.zeros(market.log.gains.shape, dtype=torch.float64)
+    batch = batch_of(market, noise=False)
+    slopes = [
+        climbed(learner, unroller(learner, market, nothing, pulled=False)(batch))
+        for unroller in (TorchUnroll, CompiledUnroll)
+    ]
+    for parameter, slope in slopes[0].items():
+        scale = np.abs(slope).max()
+        assert scale < 1e6
+        np.testing.assert_allclose(slopes[1][parameter], slope, atol=1e-3 * scale, rtol=1e-2)
+
+
 def test_training_with_it_is_training_with_torch() -> None:
     """The two round differently. Where an action lies within a rounding of the hold zone's edge one
     trades and the other does not, and the runs part: seldom, so in one of five at the most."""
