@@ -38,6 +38,12 @@ class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
         self._clip = config.action_clip
         self._min_std = config.min_std
         self._fit_mean = config.fit == "mean"
+        self._device = next(self.actor.parameters()).device
+
+    @property
+    def device(self) -> torch.device:
+        """The actor's; imitation asks twice a batch."""
+        return self._device
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Deterministic actions [B, A]."""
