@@ -40,11 +40,11 @@ from offline_trader.learning.engines import PlainAdam, RowAdam, without_dynamo
 from offline_trader.learning.settings import CloneConfig
 from offline_trader.learning.stages.actor_policy import D3rlpyActorPolicy
 from offline_trader.learning.stages.clone_gradient import CloneGradient, gradient_by_hand
+from offline_trader.learning.stages.lean_import import import_stable_baselines3
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
 from offline_trader.learning.stages.stage import StageData, need, need_learner
-from offline_trader.networks import import_d3rlpy
 
-import_d3rlpy()  # imitation imports gym, too
+import_stable_baselines3()  # before imitation does
 
 from imitation.algorithms.bc import BC, BCTrainingMetrics  # noqa: E402
 from imitation.util.logger import HierarchicalLogger  # noqa: E402
