@@ -21,11 +21,13 @@ __all__ = ["RowAdam"]
 
 @dataclass
 class _Row:
-    """Moments [P] of all parameters after ``step`` steps."""
+    """Moments [P] of all parameters after ``step`` steps; what is added to them, and its parts."""
 
     step: int
     mean: Tensor
     square: Tensor
+    change: Tensor
+    changes: list[Tensor]
 
 
 class RowAdam(PlainAdam):
@@ -88,7 +90,8 @@ class RowAdam(PlainAdam):
             )
             for name in ("exp_avg", "exp_avg_sq")
         )
-        return _Row(steps.pop(), first, second)
+        change = torch.empty_like(first)
+        return _Row(steps.pop(), first, second, change, _parts(change, parameters))
 
     def _settle(self) -> None:
         """Write the row into :attr:`state`, tensors of their own for each parameter."""
@@ -132,5 +135,5 @@ def _descend(
     rate = group["lr"] / (1 - beta1**row.step)
     root = (1 - beta2**row.step) ** 0.5
     bounds = row.square.sqrt().div_(root).add_(group["eps"])
-    change = torch.mul(row.mean, -rate, out=gradient).div_(bounds)
-    torch._foreach_add_(parameters, _parts(change, parameters))
+    torch.mul(row.mean, -rate, out=row.change).div_(bounds)
+    torch._foreach_add_(parameters, row.changes)
