@@ -120,7 +120,9 @@ class RowAdam(PlainAdam):
 
 def _parts(row: Tensor, parameters: list[Tensor]) -> list[Tensor]:
     sizes = [each.numel() for each in parameters]
-    return [part.view_as(each) for part, each in zip(torch.split(row, sizes), parameters, strict=True)]
+    return [
+        part.view_as(each) for part, each in zip(torch.split(row, sizes), parameters, strict=True)
+    ]
 
 
 def _descend(
