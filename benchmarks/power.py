@@ -32,17 +32,13 @@ def measured(folder: Path, coefficients: Sequence[float], seeds: int) -> Mapping
     """What the command writes."""
     import torch
 
-    from offline_trader.config import from_dict, to_dict
-    from offline_trader.pipeline import WALK_FORWARD
+    from offline_trader.config import from_dict
     from offline_trader.pipeline.power_study import PowerConfig, power
 
     torch.set_num_threads(1)
-    line = {
-        name: to_dict(WALK_FORWARD)[name] for name in ("transitions", "clone", "direct", "offline")
-    }
     market = {"env": {"market": ["sp500"]}}
     tried = {"coefficients": list(coefficients), "seeds": seeds}
-    return power(from_dict(PowerConfig, {**line, **market, **tried}), folder)
+    return power(from_dict(PowerConfig, {**market, **tried}), folder)
 
 
 def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iterator[Figure]:

@@ -35,10 +35,8 @@ from offline_trader.cli.options import (
     stages_option,
 )
 from offline_trader.codec import to_json
-from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError
 from offline_trader.pipeline.power_study import PowerConfig, power
-from offline_trader.pipeline.settings import WALK_FORWARD
 from offline_trader.workers import read_workers
 
 __all__ = ["EXAMPLES", "command"]
@@ -91,14 +89,12 @@ def command(
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     sources = market_sources(None if market is None else [market], closes)
-    sections = ("transitions", "clone", "direct", "offline")
-    base = {name: to_dict(WALK_FORWARD)[name] for name in sections}
     observed = chosen_features(features, None, None, None, only=features_only, trust=trust_features)
     plan = resolve(
         PowerConfig,
         config,
         settings,
-        base,
+        None,
         env__market=listed(sources),
         env__tz=tz,
         coefficients=None if coefficients is None else to_json(_numbers(coefficients)),

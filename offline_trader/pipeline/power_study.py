@@ -30,11 +30,12 @@ from offline_trader.evaluation.report.charts import Band, Line, LineChart
 from offline_trader.evaluation.report.png import write_pngs
 from offline_trader.evaluation.statistics import bootstrap_interval
 from offline_trader.features import WARMUP_BARS
+from offline_trader.learning.settings import CloneConfig, DirectConfig, OfflineConfig
 from offline_trader.markets import BarRange, Bars, load_market
 from offline_trader.pipeline.folds import window_env, window_line
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.settings import LineConfig
+from offline_trader.pipeline.settings import WALK_FORWARD, LineConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 from offline_trader.runs import atomic_write
 from offline_trader.types import FloatArray, digest
@@ -52,6 +53,9 @@ _ONE_SIDED = 0.90
 class PowerConfig(LineConfig):
     """The line, and the markets that it is tried on. ``env.market`` is the history.
 
+    The stages are those of :data:`~offline_trader.pipeline.settings.WALK_FORWARD`: policies are
+    judged by their Sharpe ratio, and there are many.
+
     Attributes:
         coefficients: information coefficients; 0 shows what is claimed where there is nothing.
         seeds: markets for each coefficient.
@@ -60,6 +64,10 @@ class PowerConfig(LineConfig):
         beside: the signal stands beside the features of ``env.features``; otherwise alone.
     """
 
+    transitions: int = WALK_FORWARD.transitions
+    clone: CloneConfig = WALK_FORWARD.clone
+    direct: DirectConfig = WALK_FORWARD.direct
+    offline: OfflineConfig = WALK_FORWARD.offline
     coefficients: tuple[float, ...] = (0.0, 0.05, 0.1)
     seeds: int = 8
     train_years: float = 12.0

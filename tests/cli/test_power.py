@@ -61,3 +61,15 @@ def test_mistakes_are_named(
     assert run(tmp_path / "run", *arguments) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_from_python_it_has_the_commands_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    from offline_trader.config import to_dict
+    from offline_trader.envs import EnvConfig
+    from offline_trader.pipeline.power_study import PowerConfig
+
+    with pytest.raises(SystemExit):
+        main(["power", "--market", "sp500", "--dry-run", "--json"])
+    told = json.loads(capsys.readouterr().out)["config"]
+    assert told["direct"]["objective"] == "sharpe"
+    assert told == json.loads(json.dumps(to_dict(PowerConfig(env=EnvConfig(market=("sp500",))))))
