@@ -212,12 +212,18 @@ def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
     moment = nanoseconds(bar.timestamp)
     last = _NO_TIME if previous is None else nanoseconds(previous)
     low, high, volume = bar.low, bar.high, bar.volume
-    good = (
-        0.0 < low <= bar.open <= high < math.inf
-        and low <= bar.close <= high
-        and 0.0 <= volume < math.inf
-        and moment > last
-    )
+    try:
+        good = (
+            0.0 < low <= bar.open <= high < math.inf
+            and low <= bar.close <= high
+            and 0.0 <= volume < math.inf
+            and moment > last
+        )
+    except TypeError as error:
+        shown = ", ".join(f"{each} {getattr(bar, each)!r}" for each in BAR_COLUMNS)
+        raise DataError(
+            f"{name} refused: {shown}", expected="prices and volume as numbers"
+        ) from error
     if good:
         return
     columns = {each: np.full(1, getattr(bar, each), dtype=np.float64) for each in BAR_COLUMNS}

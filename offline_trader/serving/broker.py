@@ -12,7 +12,7 @@ from offline_trader.errors import ConfigError
 from offline_trader.markets import Bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill
-from offline_trader.serving.decisions import Holdings
+from offline_trader.serving.decisions import Holdings, require_bars_per_year
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
@@ -59,6 +59,7 @@ class PaperBroker:
     def __init__(self, rules: SimulatorConfig, *, bars_per_year: float | None = None) -> None:
         self._terms = Terms(*rules.terms().tolist())
         self._portfolio = account.start(rules)
+        require_bars_per_year(bars_per_year)
         self._borrow = rules.borrow_bps_per_year * 1e-4 / (bars_per_year or 1.0)
         if self._borrow and bars_per_year is None and rules.action_mode == "target_long_short":
             raise ConfigError("a paper account with a cost of borrowing", expected="bars_per_year")

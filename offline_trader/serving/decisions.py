@@ -16,7 +16,15 @@ from offline_trader.types import Observations
 if TYPE_CHECKING:
     from offline_trader.simulator.config import Fill as FillRule
 
-__all__ = ["Decision", "Holdings", "Order", "in_words", "require_begun", "require_possible"]
+__all__ = [
+    "Decision",
+    "Holdings",
+    "Order",
+    "in_words",
+    "require_bars_per_year",
+    "require_begun",
+    "require_possible",
+]
 
 _AHEAD_S = 86_400.0
 
@@ -94,12 +102,27 @@ def require_possible(holdings: Holdings) -> None:
         ConfigError: it cannot.
     """
     cash, units, entry = holdings
-    good = 0.0 <= cash < np.inf and abs(units) < np.inf
-    if not good or not (0.0 < entry < np.inf or units == 0.0):
+    try:
+        good = 0.0 <= cash < np.inf and abs(units) < np.inf
+        good = good and (0.0 < entry < np.inf or units == 0.0)
+    except TypeError:  # a text, or nothing at all
+        good = False
+    if not good:
         raise ConfigError(
-            f"holdings of {cash} in cash and {units} units bought at {entry}",
+            f"holdings of {cash!r} in cash and {units!r} units bought at {entry!r}",
             expected="cash of 0 or more, units that are a number, and their average price",
         )
+
+
+def require_bars_per_year(count: float | None) -> None:
+    """Nothing if a year can have so many bars, or nobody says how many.
+
+    Raises:
+        ConfigError: it cannot; the cost of borrowing would be none, or a gain.
+    """
+    if count is None or (isinstance(count, int | float) and 0.0 < count < np.inf):
+        return
+    raise ConfigError(f"bars_per_year is {count!r}", expected="a number above 0, or None")
 
 
 def require_begun(bar: Bar, now: float) -> None:

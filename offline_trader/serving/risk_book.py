@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from offline_trader.errors import ConfigError
-from offline_trader.serving.risk_limits import require_numbers
+from offline_trader.serving.risk_limits import require_values
 
 __all__ = [
     "Book",
@@ -52,7 +52,7 @@ class BookLimits:
     max_orders_per_day: float | None = None
 
     def __post_init__(self) -> None:
-        require_numbers(self, "book")
+        require_values(self, "book")
         if not _FEWEST_RETURNS <= self.correlation_bars <= 10_000:
             raise ConfigError(
                 f"book.correlation_bars is {self.correlation_bars}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from zoneinfo import ZoneInfo
 from offline_trader.errors import ConfigError
 from offline_trader.serving.exchange_hours import hours_of
 
-__all__ = ["Hours", "RiskLimits", "day_of", "hours_at", "require_numbers"]
+__all__ = ["Hours", "RiskLimits", "day_of", "hours_at", "require_values"]
 
 _LONGEST_WINDOW = 100_000
 _DAYS: dict[str, tuple[float, float, str]] = {}
@@ -67,7 +66,7 @@ class RiskLimits:
     open_only: bool = False
 
     def __post_init__(self) -> None:
-        require_numbers(self, "limits", other=("day_zone", "calendar", "open_only"))
+        require_values(self, "limits")
         if self.price_collar is not None and self.price_collar >= 1.0:
             raise ConfigError(f"limits.price_collar is {self.price_collar}", expected="below 1")
         if self.collapse_window > _LONGEST_WINDOW:
@@ -113,17 +112,32 @@ def hours_at(limits: RiskLimits, moment: float) -> Hours:
     return Hours(day_of(limits, moment), closed)
 
 
-def require_numbers(settings: Any, name: str, *, other: Collection[str] = ()) -> None:
-    """Nothing if each field but the others is None or a number of 0 or more.
+def require_values(settings: Any, name: str) -> None:
+    """Nothing if each field has a value of its kind; numbers are 0 or more.
+
+    Args:
+        settings: a dataclass of numbers, texts and switches, None where a field's type has it.
+        name: what the message calls it.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: one has not.
     """
     for each in fields(settings):
-        value = getattr(settings, each.name)
-        number = isinstance(value, int | float) and 0.0 <= value < math.inf
-        if each.name not in other and value is not None and not number:
-            raise ConfigError(f"{name}.{each.name} is {value}", expected="a number of 0 or more")
+        value, kinds = getattr(settings, each.name), str(each.type).split(" | ")
+        if value is None and "None" in kinds:
+            continue
+        if "str" in kinds:
+            good, expected = isinstance(value, str), "a text"
+        elif "bool" in kinds:
+            good, expected = isinstance(value, bool), "true or false"
+        else:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            good, expected = number and 0.0 <= value < math.inf, "a number of 0 or more"
+        if not good:
+            raise ConfigError(
+                f"{name}.{each.name} is {value!r}",
+                expected=f"{expected}, or None" if "None" in kinds else expected,
+            )
 
 
 def day_of(limits: RiskLimits, moment: float) -> str | None:

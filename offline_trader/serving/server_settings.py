@@ -30,7 +30,10 @@ class ServerLimits:
     requests_per_second: float = 1_000.0
 
     def __post_init__(self) -> None:
-        if self.body_bytes < 1 or not self.requests_per_second > 0.0:
+        numbers = (self.body_bytes, self.requests_per_second)
+        if not all(isinstance(x, int | float) for x in numbers) or not (
+            self.body_bytes >= 1 and self.requests_per_second > 0.0
+        ):
             raise ConfigError(
                 f"server limits of {self.body_bytes} bytes and {self.requests_per_second} requests "
                 "a second",

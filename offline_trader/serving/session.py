@@ -21,7 +21,14 @@ from offline_trader.features import FeatureSet, feature_stream
 from offline_trader.markets import Bar, Bars, check_bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill, Hold, Portfolio
-from offline_trader.serving.decisions import Decision, Holdings, Order, in_words, require_possible
+from offline_trader.serving.decisions import (
+    Decision,
+    Holdings,
+    Order,
+    in_words,
+    require_bars_per_year,
+    require_possible,
+)
 from offline_trader.serving.model_rules import (
     Decider,
     features_of,
@@ -58,8 +65,8 @@ class Session:
             states. Its horizons follow one another from the first decision on.
 
     Raises:
-        ConfigError: no rules and none stated, an unknown feature set, or a goal for a model that
-            takes none.
+        ConfigError: no rules and none stated, an unknown feature set, a goal for a model that
+            takes none, or bars a year that are no number above 0.
         SchemaMismatch: the model reads other columns than the features have.
         DataError: the model cannot be opened, or states rules that are none.
     """
@@ -75,6 +82,7 @@ class Session:
         max_age: np.timedelta64 | None = None,
         goal: float | None = None,
     ) -> None:
+        require_bars_per_year(bars_per_year)
         self.model = opened(model)
         self._pursuit, self._choices = pursuit_of(self.model, goal), choices_of(self.model)
         self.rules = rules or stated_rules(self.model)

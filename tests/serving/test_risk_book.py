@@ -97,7 +97,14 @@ def test_no_cap_is_negative_or_beyond_the_limit(
 
 
 def test_limits_that_are_none_are_refused() -> None:
-    for wrong in ({"max_gross": -1.0}, {"correlation": math.nan}, {"correlation_bars": 5}):
+    for wrong in (
+        {"max_gross": -1.0},
+        {"correlation": math.nan},
+        {"correlation_bars": 5},
+        {"correlation": None},
+        {"correlation_bars": None},
+        {"max_group": "half"},
+    ):
         with pytest.raises(ConfigError, match=f"book.{next(iter(wrong))}"):
             BookLimits(**wrong)
     assert not BookLimits().any

@@ -291,7 +291,14 @@ def test_a_broker_begins_with_what_is_there(policy: OnnxPolicy, bars: Bars) -> N
     first = session.on_bar(bars[300], holdings=Holdings(50.0, 1.0, close))
     assert (first.portfolio.drawdown, first.hold is Hold.RUINED) == (0.0, False)
     assert first.portfolio.equity == 50.0 + close
-    for wrong in (Holdings(-1.0, 0.0), Holdings(1.0, 2.0), Holdings(np.nan, 0.0)):
+    nothing: Any = None
+    for wrong in (
+        Holdings(-1.0, 0.0),
+        Holdings(1.0, 2.0),
+        Holdings(np.nan, 0.0),
+        Holdings(nothing, 0.0),
+        Holdings(1.0, 1.0, nothing),
+    ):
         before = session.bars_seen
         with pytest.raises(ConfigError, match="holdings"):
             session.on_bar(bars[301], holdings=wrong)
@@ -299,6 +306,10 @@ def test_a_broker_begins_with_what_is_there(policy: OnnxPolicy, bars: Bars) -> N
 
 
 def test_what_does_not_fit_is_refused(make_model: MakeModel, bars: Bars) -> None:
+    years: list[Any] = [0.0, -252.0, np.nan, np.inf, "252"]
+    for wrong in years:
+        with pytest.raises(ConfigError, match="bars_per_year is"):
+            Session(make_model(None), bars_per_year=wrong)
     with pytest.raises(ConfigError, match="states no trading rules"):
         Session(make_model(None))
     other = FeatureSchema(("x",), formulas=("close",)).layout
