@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -143,14 +144,22 @@ def require_reason(reason: str, what: str) -> None:
 
 
 def rearmed(state: RiskState, reason: str) -> RiskState:
-    """Back to NORMAL by a person; losses count anew from the next equity on.
+    """Back to NORMAL by a person; losses count anew from the next equity on, and the clock is
+    believed anew: one that had run ahead would shut out every order until it is there again.
 
     Raises:
         ConfigError: no reason.
     """
     require_reason(reason, "to re-arm")
     return replace(
-        state, state=State.NORMAL, reason="", day="", peak=0.0, equal_actions=0, action=None
+        state,
+        state=State.NORMAL,
+        reason="",
+        moment=0.0,
+        day="",
+        peak=0.0,
+        equal_actions=0,
+        action=None,
     )
 
 
@@ -188,7 +197,11 @@ def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal, today: str | 
     if asked.caps and not all(cap >= 0.0 for cap, _ in asked.caps):
         return "a limit of the book is no number"
     if asked.now < before.moment:
-        return f"the clock went back by {before.moment - asked.now:.6g} s"
+        return (
+            f"the clock went back by {before.moment - asked.now:.6g} s: nothing is ordered until "
+            f"it has passed {_shown(before.moment)} (UTC); if the clock is right now and was "
+            "wrong then, re-arm the desk"
+        )
     if today is None:
         return f"the calendar of {limits.calendar or limits.day_zone} does not reach this moment"
     age = asked.now - asked.bar_time
@@ -199,6 +212,14 @@ def _doubt(limits: RiskLimits, before: RiskState, asked: Proposal, today: str | 
         if move > limits.max_price_move:
             return f"the price moved by {move:.2%}, {limits.max_price_move:.2%} are believed"
     return None
+
+
+def _shown(moment: float) -> str:
+    """A moment, seconds since 1970, as people write it."""
+    try:
+        return datetime.fromtimestamp(moment, UTC).isoformat(sep=" ", timespec="seconds")[:19]
+    except (ValueError, OSError, OverflowError):
+        return f"{moment:.6g} s since 1970"
 
 
 def _counted(

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,7 +86,22 @@ def test_a_clock_that_goes_back_and_an_order_twice_are_refused() -> None:
     assert "let through already" in verdict.reasons[0]
     earlier = NOW._replace(bar_time=DAY + 0.5, now=DAY + 0.5)
     _, verdict = review(LOOSE, state, earlier)
-    assert "the clock went back by 0.5 s" in verdict.reasons[0]
+    assert "the clock went back by 0.5 s: nothing is ordered until" in verdict.reasons[0]
+
+
+def test_a_clock_that_ran_ahead_is_believed_again_once_a_person_has_looked() -> None:
+    """Else a clock that was a year ahead for a moment shuts out every order for a year."""
+    ahead = NOW._replace(now=NOW.now + 400 * 86_400)
+    state, verdict = review(LOOSE, RiskState(), ahead)
+    later = NOW._replace(bar_time=NOW.bar_time + 60, now=NOW.now + 60)
+    state, verdict = review(LOOSE, state, later)
+    assert verdict.units == 0.0
+    until = np.datetime64(int(ahead.now), "s").astype(str).replace("T", " ")
+    assert f"until it has passed {until} (UTC)" in verdict.reasons[0]
+    assert "re-arm" in verdict.reasons[0]
+    again = later._replace(bar_time=later.bar_time + 60, now=later.now + 60)
+    _, verdict = review(LOOSE, rearmed(state, "the clock is right again"), again)
+    assert verdict.units == 10.0
 
 
 def test_orders_are_counted_by_the_days_of_the_zone() -> None:
@@ -147,7 +163,10 @@ def test_a_person_brings_it_back_with_a_reason() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"max_drawdown": -1.0}, {"max_exposure": math.nan}, {"max_exposure": math.inf},
-     {"day_zone": "Nowhere"}, {"price_collar": 1.0}, {"collapse_window": 10**9}],
+     {"day_zone": "Nowhere"}, {"price_collar": 1.0}, {"collapse_window": 10**9},
+     {"max_price_age_s": None}, {"max_exposure": None}, {"collapse_window": None},
+     {"max_orders_per_day": "100"}, {"max_drawdown": True}, {"day_zone": None}, {"day_zone": 1},
+     {"calendar": 5}, {"open_only": "no", "calendar": "24/7"}, {"min_confidence": math.nan}],
 )  # fmt: skip
 def test_limits_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"limits.{next(iter(wrong))}"):
