@@ -50,14 +50,38 @@ class Seen:
     """What a server saw of one desk.
 
     Attributes:
+        decisions: since the start.
         seconds: that the last decisions took.
         refusals: bars in a row that were refused.
         drift: the last comparison with training.
     """
 
+    decisions: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
     refusals: int = 0
     drift: DriftReport | None = None
+    _counted: int = -1
+    _of_many: dict[str, float] = field(default_factory=dict)
+
+    def decided(self, seconds: float) -> None:
+        """A decision, that took so long."""
+        self.decisions += 1
+        self.seconds.append(seconds)
+        self.refusals = 0
+
+    def of_many(self, desk: Desk) -> Mapping[str, float]:
+        """The signals that are counted over many decisions, again only after a further one.
+
+        A look at a desk that stands still would else hold up the decisions of the others.
+        """
+        if self._counted != self.decisions:
+            self._counted, self._of_many = self.decisions, {}
+            collapsed = is_collapsed(desk.recent)
+            if collapsed is not None:
+                self._of_many["collapsed"] = float(collapsed)
+            if self.seconds:
+                self._of_many["latency_p99_ms"] = 1e3 * _p99(self.seconds)
+        return self._of_many
 
 
 def signals_of(desk: Desk, seen: Seen, now: float | None = None) -> dict[str, float]:
@@ -81,11 +105,7 @@ def signals_of(desk: Desk, seen: Seen, now: float | None = None) -> dict[str, fl
         stamp = last.timestamp.astype("datetime64[ns]").astype(np.int64) / 1e9
         found["price_age_s"] = risk.moment - float(stamp)
         found["silence_s"] = (time.time() if now is None else now) - risk.moment
-    collapsed = is_collapsed(desk.recent)
-    if collapsed is not None:
-        found["collapsed"] = float(collapsed)
-    if seen.seconds:
-        found["latency_p99_ms"] = 1e3 * _p99(seen.seconds)
+    found |= seen.of_many(desk)
     if seen.drift is not None:
         found["drifted_features"] = seen.drift.drifted
         found["action_psi"] = seen.drift.action.psi

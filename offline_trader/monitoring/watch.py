@@ -76,7 +76,6 @@ class Watch:
         self._signals: dict[str, dict[str, float]] = {name: {} for name in desks}
         self._buckets = {name: [0] * (len(BUCKETS_S) + 1) for name in desks}
         self._sums = dict.fromkeys(desks, 0.0)
-        self._decisions = dict.fromkeys(desks, 0)
         self._measured = dict.fromkeys(desks, (0, -math.inf))
         self._undelivered = 0
         for name, desk in desks.items():
@@ -89,10 +88,7 @@ class Watch:
 
     def decided(self, instrument: str, answer: Answer, seconds: float) -> None:
         """Count a decision."""
-        seen = self._seen[instrument]
-        seen.seconds.append(seconds)
-        seen.refusals = 0
-        self._decisions[instrument] += 1
+        self._seen[instrument].decided(seconds)
         self._sums[instrument] += seconds
         self._buckets[instrument][bisect_left(BUCKETS_S, seconds)] += 1
 
@@ -120,12 +116,12 @@ class Watch:
         for name, desk in self._desks.items():
             count, at = self._measured[name]
             now = self._clock()
-            known = count < LEAST <= self._decisions[name]  # for the first time
-            too_soon = 0.0 <= now - at < self._settings.health_s
-            if count == self._decisions[name] or (too_soon and not known):
-                continue
-            self._measured[name] = (self._decisions[name], now)
             seen = self._seen[name]
+            known = count < LEAST <= seen.decisions  # for the first time
+            too_soon = 0.0 <= now - at < self._settings.health_s
+            if count == seen.decisions or (too_soon and not known):
+                continue
+            self._measured[name] = (seen.decisions, now)
             seen.drift = await self._drift(desk)
             self._signals[name] = signals_of(desk, seen, now)
             self._record(desk, "health", self._health(name, now))
@@ -294,7 +290,7 @@ class Watch:
         quantiles = np.quantile(seconds, [0.5, 0.99, 1.0]) if len(seconds) else [None] * 3
         return {
             "now": now,
-            "decisions": self._decisions[name],
+            "decisions": seen.decisions,
             "latency_s": dict(zip(("p50", "p99", "max"), quantiles, strict=True)),
             "signals": self._signals[name],
             "drift": seen.drift,

@@ -250,6 +250,27 @@ def test_a_collapse_is_told(
     assert ("collapse", "raised") in events(desk)
 
 
+def test_what_is_counted_over_many_decisions_is_counted_once_for_each(
+    desk: Desk, bars: Bars, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look holds up whoever asks meanwhile, and most desks of a server stand still."""
+    counted: list[int] = []
+
+    def noted(recent: Any) -> bool | None:
+        counted.append(len(recent))
+        return is_collapsed(recent)
+
+    monkeypatch.setattr("offline_trader.monitoring.signals.is_collapsed", noted)
+    watch = Watch({"X": desk}, AlertSettings(), None, clock=clock)
+    watch.look()
+    for bar in bars.slice(300, 302):
+        watch.decided("X", desk.on_bar(bar), 0.004)
+        for _ in range(3):
+            watch.look()
+    assert counted == [0, 1, 2]
+    assert watch._signals["X"]["latency_p99_ms"] == 4.0
+
+
 def test_a_lively_policy_has_not_collapsed(desk: Desk, bars: Bars) -> None:
     for bar in bars.slice(300, 520):
         desk.on_bar(bar)
