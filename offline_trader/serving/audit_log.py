@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offline_trader.codec import parse_json
@@ -30,6 +31,8 @@ Content = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 """A JSON object, or what makes it once its row is written, from what nobody changes any more."""
 
 _FIRST = "0" * 64
+_BEGUN_S = 0.01
+"""Longest wait for the other thread to take over; it does so in a hundredth of that."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Commits:
         with self._lost_on_failure():
             self._settle()
             end = self.store.start(self._taken())
-            self._under_way = None if end is None else self._sent(end)
+            self._under_way = None if end is None else self._sent(end, ended is None)
         if ended is None:
             return
         if self._under_way is None:
@@ -148,20 +151,34 @@ class Commits:
             return DataError(f"{found}: {why.found}", expected=why.expected, hint=why.hint)
         return DataError(found, expected="a store that can be written")
 
-    def _sent(self, end: Callable[[], None]) -> Future[None] | None:
-        """The end of a transaction in the other thread. None: there is none, it has ended here."""
+    def _sent(self, end: Callable[[], None], alone: bool) -> Future[None] | None:
+        """The end of a transaction in the other thread. None: there is none, it has ended here.
+
+        Args:
+            alone: return once that thread is with the disk: it would take the interpreter from the
+                next decision in its midst. A server's loop lets go of it by itself.
+        """
+        begun = Event()
+
+        def ended() -> None:
+            begun.set()
+            end()
+
         try:
             if self._writer is None:
                 from concurrent.futures import ThreadPoolExecutor
 
                 self._writer = ThreadPoolExecutor(1, "audit log")
-            return self._writer.submit(end)
+            sent = self._writer.submit(ended)
         except Exception:
             writer, self._writer = self._writer, None
             if writer is not None:  # it would end a later transaction, once it has its thread
                 writer.shutdown(wait=False, cancel_futures=True)
             end()
             return None
+        if alone:
+            begun.wait(_BEGUN_S)
+        return sent
 
     def _settle(self) -> None:
         if self._under_way is not None:

@@ -3,13 +3,15 @@
 The requests that are ready run one after the other, each stages its rows and says what is to happen
 when they are on disk; then the store is written once for all of them, and all are answered. While
 the disk works for several, the next ones are decided, and share the next synchronisation. A lone
-request is written at once, without another thread, and waits for nobody.
+request is written at once, without another thread, and waits for nobody; but where the disk was
+slow the time before, so that a loop that waits would leave everybody else waiting, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -23,6 +25,8 @@ __all__ = ["GroupCommit", "WhenDurable"]
 
 WhenDurable = Callable[[RiskHalt | None], None]
 """What is to happen when rows are on disk; or why they are not, and nothing may be ordered."""
+_SLOW_S = 0.05
+"""A disk that took longer is waited for in the other thread."""
 _LOG = logging.getLogger("offline_trader.serving")
 
 
@@ -44,7 +48,8 @@ class GroupCommit:
     def __init__(self, commits: Commits, desks: Sequence[Desk], turn: Turn) -> None:
         self._commits, self._desks, self._turn = commits, desks, turn
         self._waiting: list[_Waiting] = []
-        self._busy = False
+        self._busy = self._slow = False
+        self._since = 0.0
 
     def when_durable(self, then: WhenDurable) -> None:
         """Calls ``then`` once everything that was staged until now is on disk, or lost.
@@ -59,8 +64,9 @@ class GroupCommit:
     def _write(self) -> None:
         begun, self._waiting = self._waiting, []
         loop, halt = asyncio.get_running_loop(), None
+        self._since = time.monotonic()
         try:
-            if len(begun) > 1:
+            if len(begun) > 1 or self._slow:
                 self._commits.start(partial(_soon, loop, partial(self._ended, begun)))
                 return
             self._commits.write()
@@ -78,6 +84,7 @@ class GroupCommit:
 
     def _answer(self, begun: Sequence[_Waiting], halt: RiskHalt | None) -> None:
         """All of them; ``halt``: why what they wait for is not on disk."""
+        self._slow = time.monotonic() - self._since > _SLOW_S
         self._busy = bool(self._waiting)
         if self._busy:
             self._turn.add(self._write)

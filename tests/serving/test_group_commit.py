@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -160,6 +161,42 @@ def test_several_wait_together_and_the_next_ones_are_decided_meanwhile(
     assert all("disk full" in desk.broken for desk in desks)
     for name in "ABC":
         assert AuditLog(store.path, name).verify()[0] == 3
+
+
+def test_a_slow_disk_is_waited_for_beside_the_loop(
+    desk: Desk, store: SlowStore, bars: Bars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a disk that hangs leaves nobody an answer, not even on whether the server lives."""
+    in_the_loop: list[bool] = []
+    end, pauses = store._end, iter((0.06, 0.0, 0.0))
+
+    def noted() -> None:
+        in_the_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(next(pauses))
+        end()
+
+    monkeypatch.setattr(store, "_end", noted)
+    group = GroupCommit(desk.log.commits, [desk], Turn())
+
+    async def alone(bar: int, hangs: bool = False) -> None:
+        told = asyncio.get_running_loop().create_future()
+        desk.decide(bars[bar])
+        group.when_durable(told.set_result)
+        if hangs:
+            await asyncio.sleep(0.01)  # the loop goes on
+            assert not told.done()
+            store.may.set()
+        assert await asyncio.wait_for(told, 10.0) is None
+
+    async def talk() -> None:
+        await alone(300)
+        store.may.clear()
+        await alone(301, hangs=True)
+        await alone(302)
+
+    asyncio.run(talk())
+    assert in_the_loop == [True, False, True]
+    assert AuditLog(store.path).verify()[0] == 5
 
 
 async def both_told(desk: Desk, bars: Bars) -> list[RiskHalt | None]:
