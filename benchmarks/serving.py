@@ -2,9 +2,10 @@
 
 Beside it, in the same alternating rounds and on the same core, a FastAPI and onnxruntime service
 that does nothing else (`benchmarks.bare_service`); and, to tell what the disk takes, our server
-with its log in memory, and plain synchronisations of a file on the same disk. Each server has one
-core, the clients have the others. Then models are swapped under load, and the desk is timed
-without HTTP, on all cores.
+with its log in memory, the bare service with one synchronisation before each answer, which is the
+least that a durable answer can take, and plain synchronisations of a file on the same disk. Each
+server has one core, the clients have the others. Then models are swapped under load, and the desk
+is timed without HTTP, on all cores.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from benchmarks.loopback import Load
 from benchmarks.record import Figure, publish
 from benchmarks.serving_load import (
     BARE,
+    BARE_DURABLE,
     CLIENTS,
     IN_MEMORY,
     LIMITS,
@@ -88,6 +90,13 @@ def http_figures(found: Mapping[tuple[str, int], Load]) -> list[Figure]:
                 target=f"≤ {RATIO} × its own", holds=ours <= RATIO * bare,
             )
         )  # fmt: skip
+        if BARE_DURABLE in at:
+            floor = at[BARE_DURABLE]
+            figures += [
+                Figure(f"1 client, bare, synchronised: p{quantile}", floor, "ms", peer=peer,
+                       ratio=bare / floor),
+                Figure(f"1 client: p{quantile} ÷ that of bare, synchronised", ours / floor, ""),
+            ]  # fmt: skip
         if IN_MEMORY in at:
             memory = at[IN_MEMORY]
             figures.append(
@@ -118,7 +127,9 @@ def http_figures(found: Mapping[tuple[str, int], Load]) -> list[Figure]:
     for (name, clients), load in sorted(found.items()):
         cost = load.server_s / len(load.seconds) * 1e3
         figures.append(Figure(f"{clients} clients: processor time a request, {name}", cost, "ms"))
-    errors = sum(len(load.errors) for (name, _), load in found.items() if name != BARE)
+    errors = sum(
+        len(load.errors) for (name, _), load in found.items() if name not in (BARE, BARE_DURABLE)
+    )
     return [*figures, Figure("errors", errors, "", target="0", holds=errors == 0)]
 
 
@@ -193,6 +204,9 @@ def main() -> None:
                 apart = memory.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
                 servers[IN_MEMORY] = our_server(model, Path(apart), bars, cores[0], held)
             servers[BARE] = bare_server(model, layout.size, cores[0], held)
+            servers[BARE_DURABLE] = bare_server(
+                model, layout.size, cores[0], held, folder / "durable"
+            )
             seconds = {1: given.seconds / 4.0, CLIENTS: given.seconds}
             synced: list[float] = []
             found = phases(

@@ -20,12 +20,13 @@ from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.serving import RiskLimits
 
 __all__ = [
-    "BARE", "CLIENTS", "IN_MEMORY", "LIMITS", "OURS", "Asked", "Desks", "bare_server", "market",
-    "our_server", "phases", "serve_command", "warmed",
+    "BARE", "BARE_DURABLE", "CLIENTS", "IN_MEMORY", "LIMITS", "OURS", "Asked", "Desks",
+    "bare_server", "market", "our_server", "phases", "serve_command", "warmed",
 ]  # fmt: skip
 
 CLIENTS = 32
 OURS, IN_MEMORY, BARE = "ours", "ours, log in memory", "bare"
+BARE_DURABLE = "bare, synchronised"
 LIMITS = RiskLimits(max_price_age_s=1e12, max_orders_per_day=1e9, max_drawdown=1.0)
 SETTINGS = {
     "limits.max_price_age_s": LIMITS.max_price_age_s,
@@ -132,10 +133,13 @@ def our_server(model: Path, folder: Path, bars: Bars, core: int, held: ExitStack
     return Asked(peer, "/v1/decide", desks.bodies)
 
 
-def bare_server(model: Path, width: int, core: int, held: ExitStack) -> Asked:
-    """The peer that only asks the model."""
+def bare_server(
+    model: Path, width: int, core: int, held: ExitStack, durable: Path | None = None
+) -> Asked:
+    """The peer that only asks the model, and writes to the file ``durable`` where there is one."""
     port = free_port()
-    command = python("-m", "benchmarks.bare_service", model, str(port))
+    files = [] if durable is None else [durable]
+    command = python("-m", "benchmarks.bare_service", model, str(port), *files)
     rng = np.random.default_rng(0)
     rows = [
         json.dumps({"observation": row}).encode() for row in rng.normal(size=(64, width)).tolist()
@@ -152,6 +156,8 @@ def phases(
 ) -> dict[tuple[str, int], Load]:
     """What clients met at each server: one client, and all of them, in alternating rounds.
 
+    :data:`BARE_DURABLE` is asked by one client alone: many would share no synchronisation there.
+
     Args:
         servers: by name.
         rounds: of each.
@@ -163,6 +169,8 @@ def phases(
         disk()
         for clients in seconds:
             for name, asked in servers.items():
+                if name == BARE_DURABLE and clients > 1:
+                    continue
                 process = asked.peer.process.pid
                 bodies = [asked.bodies(i) for i in range(clients)]
                 before = busy_s(process)
