@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import dawsn, ndtr
 
 from offline_trader.evaluation.known_optimum.interface import Outcome
 from offline_trader.types import FloatArray, Observations
@@ -58,6 +57,8 @@ class MeanReversion:
     @cached_property
     def _solution(self) -> tuple[FloatArray, FloatArray, float]:
         """Grid [G] of y, g on it, J*."""
+        from scipy.special import ndtr  # slow, and every evaluation imports this module
+
         y = np.linspace(-_GRID_SDS, _GRID_SDS, _GRID_POINTS) * self.deviation
         edges = np.concatenate(([-np.inf], (y[1:] + y[:-1]) / 2.0, [np.inf]))
         move = np.diff(ndtr((edges - (1.0 - self.k) * y[:, None]) / self.sigma), axis=1)
@@ -91,7 +92,8 @@ class MeanReversion:
         ``x − D(x) = c√κ/σc`` with Dawson's D, ``κ = −ln(1 − k)``,
         ``σc = σ√(2κ/(1 − (1 − k)²))``, ``b = xσc/√κ``.
         """
-        from scipy.optimize import brentq  # slow, and every evaluation imports this module
+        from scipy.optimize import brentq  # slow, as above
+        from scipy.special import dawsn
 
         kappa = -math.log1p(-self.k)
         diffusion = self.sigma * math.sqrt(2.0 * kappa / (1.0 - (1.0 - self.k) ** 2))

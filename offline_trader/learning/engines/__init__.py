@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.engines.graphed import Capture, GraphedEngine
     from offline_trader.learning.engines.interface import StockEngine, make_engine
     from offline_trader.learning.engines.plain_torch import PlainAdam, without_dynamo
+    from offline_trader.learning.engines.row_adam import RowAdam
 
 __all__ = [
     "AdamSteps",
@@ -19,6 +20,7 @@ __all__ = [
     "FixedBatch",
     "GraphedEngine",
     "PlainAdam",
+    "RowAdam",
     "StockEngine",
     "make_engine",
     "require_device",

@@ -28,7 +28,7 @@ class EvolutionConfig:
             same for all.
         bars: decisions in a window; fewer where the longest series is shorter.
         objective: of the rewards in the windows, as in the direct stage (``docs/direct.md``).
-        risk_aversion, tail: its settings.
+        risk_aversion, risk_target, tail: its settings.
         market_input: what the policy sees of the market: ``forecast``, the out-of-fold forecasts of
             the next gain and of its size alone, or ``features``, all of them.
         forecast_weight, folds, embargo: of that forecast, as in the direct stage.
@@ -48,6 +48,7 @@ class EvolutionConfig:
     bars: int = 64
     objective: Objective = "growth"
     risk_aversion: float = 1.0
+    risk_target: float = 0.5
     tail: float = 0.05
     market_input: Literal["forecast", "features"] = "forecast"
     forecast_weight: float = 1.0
@@ -78,6 +79,7 @@ class EvolutionConfig:
         return DirectConfig(
             objective=self.objective,
             risk_aversion=self.risk_aversion,
+            risk_target=self.risk_target,
             tail=self.tail,
             bars=self.bars,
             windows=self.windows,

@@ -11,9 +11,9 @@ import torch
 from offline_trader.learning.agents import Learner
 from offline_trader.learning.d3rlpy import algorithms as _d3rlpy
 from offline_trader.learning.settings import CloneConfig
-from offline_trader.networks import import_d3rlpy
+from offline_trader.learning.stages.lean_import import import_stable_baselines3
 
-import_d3rlpy()  # stable-baselines3 imports gym, too
+import_stable_baselines3()
 
 from stable_baselines3.common.policies import BasePolicy  # noqa: E402
 
@@ -38,6 +38,12 @@ class D3rlpyActorPolicy(BasePolicy):  # type: ignore[misc]
         self._clip = config.action_clip
         self._min_std = config.min_std
         self._fit_mean = config.fit == "mean"
+        self._device = next(self.actor.parameters()).device
+
+    @property
+    def device(self) -> torch.device:
+        """The actor's; imitation asks twice a batch."""
+        return self._device
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Deterministic actions [B, A]."""

@@ -27,7 +27,7 @@ import copy
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,16 +36,17 @@ import torch
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.data import Sampler, Transitions, pack
-from offline_trader.learning.engines import PlainAdam, without_dynamo
+from offline_trader.learning.engines import PlainAdam, RowAdam, without_dynamo
 from offline_trader.learning.settings import CloneConfig
 from offline_trader.learning.stages.actor_policy import D3rlpyActorPolicy
+from offline_trader.learning.stages.clone_gradient import CloneGradient, gradient_by_hand
+from offline_trader.learning.stages.lean_import import import_stable_baselines3
 from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
 from offline_trader.learning.stages.stage import StageData, need, need_learner
-from offline_trader.networks import import_d3rlpy
 
-import_d3rlpy()  # imitation imports gym, too
+import_stable_baselines3()  # before imitation does
 
-from imitation.algorithms.bc import BC  # noqa: E402
+from imitation.algorithms.bc import BC, BCTrainingMetrics  # noqa: E402
 from imitation.util.logger import HierarchicalLogger  # noqa: E402
 from stable_baselines3.common.logger import KVWriter, Logger  # noqa: E402
 
@@ -81,8 +82,28 @@ class _Batches:
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         while True:
-            batch = self._sampler.sample()
-            yield {"obs": batch.observations, "acts": batch.actions}
+            batch = self._sampler.draw()
+            yield {"obs": batch["observations"], "acts": batch["actions"]}
+
+
+class _Loss:
+    """imitation's loss: the whole of it where it is logged, elsewhere the gradient alone.
+
+    Args:
+        whole: imitation's, by autograd.
+        gradient: the same gradient by hand, or None.
+    """
+
+    def __init__(self, whole: Any, gradient: CloneGradient | None) -> None:
+        self._whole, self._gradient = whole, gradient
+        self.left = 0
+
+    def __call__(self, policy: Any, observations: torch.Tensor, actions: torch.Tensor) -> Any:
+        self.left -= 1
+        if self._gradient is None or self.left == 0:
+            return self._whole(policy, observations, actions)
+        known = dict.fromkeys(field.name for field in fields(BCTrainingMetrics))
+        return BCTrainingMetrics(**{**known, "loss": self._gradient(observations, actions)})
 
 
 class _Rows(KVWriter):  # type: ignore[misc]
@@ -221,13 +242,14 @@ def _make_bc(learner: Learner, sampler: Sampler, config: CloneConfig, records: _
         rng=np.random.default_rng(0),  # imitation draws from it only in rollouts: none here
         policy=policy,
         batch_size=config.batch_size,
-        optimizer_cls=PlainAdam,
+        optimizer_cls=RowAdam if learner.config.device == "cpu" else PlainAdam,
         optimizer_kwargs={"lr": config.learning_rate},
         ent_weight=config.entropy_weight,
         l2_weight=config.l2_weight,
         device=learner.config.device,
         custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[records])),
     )
+    bc.loss_calculator = _Loss(bc.loss_calculator, gradient_by_hand(learner, config))
     before = sampler.state_dict()
     bc.set_demonstrations(_Batches(sampler))  # looks at a first batch
     sampler.load_state_dict(before)
@@ -236,6 +258,7 @@ def _make_bc(learner: Learner, sampler: Sampler, config: CloneConfig, records: _
 
 def _train(bc: Any, batches: int) -> None:
     """That many batches; imitation logs the first and, which stays, the last of them."""
+    bc.loss_calculator.left = batches
     with warnings.catch_warnings():
         # imitation logs losses that carry a gradient, which newer versions of torch remark on
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True")

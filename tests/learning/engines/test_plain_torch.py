@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from offline_trader.learning.engines import PlainAdam, without_dynamo
+from offline_trader.learning.engines import PlainAdam, RowAdam, without_dynamo
 
 CODE = """
 import sys
@@ -72,3 +74,57 @@ def test_a_clone_is_trained_without_torchs_compiler() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.split() == ["False"]
+
+
+def small_network(seed: int) -> torch.nn.Sequential:
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(3, 17), torch.nn.Tanh(), torch.nn.Linear(17, 1))
+
+
+def train(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int, *, bare: int = -1
+) -> None:
+    """``steps`` of a loss; in step ``bare`` the last bias has no gradient."""
+    for step in range(steps):
+        optimizer.zero_grad()
+        seen = torch.linspace(-1.0, 1.0 + step, 12).reshape(4, 3)
+        network(seen).square().mean().backward()
+        if step == bare:
+            list(network.parameters())[-1].grad = None
+        optimizer.step()
+
+
+@pytest.mark.parametrize("bare", [-1, 0, 2], ids=["all", "first step", "third step"])
+def test_adam_in_a_row_is_adam_to_the_bit(bare: int) -> None:
+    found = []
+    for kind in (torch.optim.Adam, RowAdam):
+        network = small_network(0)
+        optimizer = kind(network.parameters(), lr=0.05)
+        train(network, optimizer, 5, bare=bare)
+        found.append((list(network.parameters()), optimizer.state_dict()["state"]))
+    (expected, state), (got, ours) = found
+    assert all(map(torch.equal, got, expected))
+    assert list(ours) == list(state)
+    for index, values in state.items():
+        assert list(ours[index]) == list(values)
+        assert all(torch.equal(ours[index][name], values[name]) for name in values)
+    assert not torch.equal(got[0], next(small_network(0).parameters()))
+
+
+@pytest.mark.parametrize("first", [torch.optim.Adam, RowAdam])
+def test_adam_in_a_row_goes_on_from_a_saved_state(first: type[torch.optim.Adam]) -> None:
+    straight, stopped = small_network(1), small_network(1)
+    optimizer = RowAdam(straight.parameters(), lr=0.05)
+    train(straight, optimizer, 4)
+    train(straight, optimizer, 3)
+    before = first(stopped.parameters(), lr=0.05)
+    train(stopped, before, 4)
+    after = RowAdam(stopped.parameters(), lr=0.9)
+    train(stopped, after, 0)
+    after.load_state_dict(before.state_dict())
+    train(stopped, after, 3)
+    assert all(map(torch.equal, straight.parameters(), stopped.parameters()))
+    kept = [io.BytesIO(), io.BytesIO()]
+    for each, file in zip((optimizer, after), kept, strict=True):
+        torch.save(each.state_dict()["state"], file)
+    assert kept[0].getvalue() == kept[1].getvalue()

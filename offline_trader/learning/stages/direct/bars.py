@@ -141,7 +141,7 @@ class BarMarket:
 
     def to(self, device: str) -> BarMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
-        return replace(self, device=device)
+        return self if device == self.device else replace(self, device=device)
 
     def with_features(self, features: NDArray[np.float32]) -> BarMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""

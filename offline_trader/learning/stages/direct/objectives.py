@@ -15,9 +15,6 @@ from offline_trader.learning.settings import DirectConfig
 
 __all__ = ["objective", "of_components"]
 
-_ADDED_SPREAD = 0.1
-"""Of the gains' standard deviation."""
-
 
 def objective(
     rewards: Tensor, config: DirectConfig, scale: float = 1.0, realised: Tensor | None = None
@@ -30,8 +27,9 @@ def objective(
     - mean_variance: ``mean r − ½λ·var x`` (Markowitz 1952);
     - quadratic: ``mean(r − ½λx²)``, the utility without the mean taken off (Gârleanu & Pedersen
       2013, equation 2, in realised form);
-    - sharpe: ``mean r / √(var x + 0.1²)`` over all bars of the update: the ratio of Moody & Saffell
-      (2001), and of policies with the same one the larger: a tenth of the gains' spread is added;
+    - sharpe: ``mean r · 2τ / (var x + τ²)`` over all bars of the update: the ratio of Moody &
+      Saffell (2001) at a spread of τ (``risk_target``), and of policies with the same ratio the one
+      with that spread: the ratio itself does not say how much to hold;
     - cvar: the mean over the worst ``tail`` of the windows of their mean x (Rockafellar & Uryasev
       2000);
     - components: see :func:`of_components`.
@@ -53,8 +51,8 @@ def objective(
     if config.objective == "quadratic":
         return mean - 0.5 * config.risk_aversion * x.square().mean()
     if config.objective == "sharpe":
-        # without it nothing would say how much to hold: one percent has the ratio of a hundred
-        return mean / (x.var(correction=0) + _ADDED_SPREAD**2).sqrt()
+        target = config.risk_target
+        return 2.0 * target * mean / (x.var(correction=0) + target**2)
     windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()

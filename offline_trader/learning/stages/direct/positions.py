@@ -59,7 +59,7 @@ class PositionMarket:
 
     def to(self, device: str) -> PositionMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
-        return replace(self, device=device)
+        return self if device == self.device else replace(self, device=device)
 
     def with_features(self, features: NDArray[np.float32]) -> PositionMarket:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""

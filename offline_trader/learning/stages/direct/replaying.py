@@ -18,12 +18,11 @@ from torch import Tensor
 from offline_trader.learning.agents import Learner
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.compiled import engine_for, make_unroll
-from offline_trader.learning.stages.direct.forecast import fit_forecast
+from offline_trader.learning.stages.direct.foretold_log import foretell
 from offline_trader.learning.stages.direct.limits import DrawdownLimit, worst_drawdowns
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
-from offline_trader.learning.stages.direct.volatility import fit_volatility
 from offline_trader.learning.stages.selection import Validated
 from offline_trader.types import IntArray, Policy
 
@@ -128,16 +127,8 @@ class LogJudge:
 
     def __init__(self, learner: Learner, market: DirectMarket, config: DirectConfig) -> None:
         gains = torch.from_numpy(market.log.gains.copy())
-        # what a policy sees is to last; a control variate alone is of the next gain
-        seen = config.market_input == "forecast"
-        cut = config.folds, config.embargo
-        self.volatility = fit_volatility(market.log, *cut, horizon=config.horizon) if seen else None
-        self.forecast = fit_forecast(
-            market.log,
-            *cut,
-            horizon=config.horizon if seen else 1,
-            weights=None if self.volatility is None else self.volatility.weights,
-        )
+        foretold = foretell(market.log, config)
+        self.forecast, self.volatility = foretold.forecast, foretold.volatility
         expected = torch.from_numpy(self.forecast.values.copy())
         self.surprises = (gains - expected) * config.forecast_weight
         spread = float(gains.var(dim=0, correction=0).sum().sqrt())
