@@ -21,8 +21,9 @@ def run(code: str) -> str:
 
 USED_LATER = """
 import sys, typing
-import offline_trader.learning.stages.cloning
-print({"matplotlib", "matplotlib.figure", "pandas"} & set(sys.modules))
+import offline_trader.learning.stages.cloning, offline_trader.pipeline.auxiliary_data
+late = {"matplotlib", "matplotlib.figure", "pandas", "scipy.signal", "scipy.stats", "arch"}
+print(late & set(sys.modules))
 from stable_baselines3.common import logger, monitor
 with open(sys.argv[1], "w") as file:
     file.write("a,b\\n1,2\\n")
@@ -35,7 +36,7 @@ print(typing.get_type_hints(monitor.load_results)["return"] is pandas.DataFrame)
 """
 
 
-def test_cloning_imports_neither_and_both_are_there_when_they_are_used(tmp_path: Any) -> None:
+def test_training_imports_neither_and_both_are_there_when_they_are_used(tmp_path: Any) -> None:
     code = USED_LATER.replace("sys.argv[1]", repr(str(tmp_path / "table.csv")))
     assert run(code).split("\n") == ["set()", "True [2] True", "True", "True", ""]
 

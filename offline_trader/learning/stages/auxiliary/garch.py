@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.signal import lfilter
 
 from offline_trader.types import FloatArray
 
@@ -39,7 +38,8 @@ def garch_volatility(returns: FloatArray, horizon: int, fitted_on: int) -> Float
     given = scaled[: max(fitted_on - 1, 0)]
     if len(given) < _BARS or not given.std() > 0.0:
         return found
-    from arch import arch_model  # takes a second
+    from arch import arch_model  # both take a second, and every training imports this module
+    from scipy.signal import lfilter
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a likelihood that has not converged: it is naive
