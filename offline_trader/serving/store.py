@@ -16,7 +16,6 @@ from typing import NamedTuple, Protocol
 
 from offline_trader.errors import DataError
 from offline_trader.locks import locked
-from offline_trader.serving.wal_copies import WalCopies
 
 __all__ = ["Appended", "Row", "SqliteStore", "Store", "reader"]
 
@@ -126,12 +125,10 @@ class SqliteStore:
             try:
                 if reading:
                     self._require_logs()
-                self._copies = None if reading else WalCopies(self.path, self._store)
             except BaseException:
                 self._store.close()
                 raise
         self._file = _identity(self.path)
-        self._written = 0  # characters of the open transaction's rows
 
     @property
     def begun(self) -> bool:
@@ -154,9 +151,6 @@ class SqliteStore:
             return None
         with self._told():
             self._require_there()
-            if self._copies is not None:
-                self._copies.finish()
-            self._written = sum(len(row.content) for row in rows)
             with self._undone():
                 self._store.execute("BEGIN IMMEDIATE")
                 self._store.executemany(f"INSERT INTO log VALUES {_VALUES}", rows)
@@ -193,8 +187,6 @@ class SqliteStore:
 
     def close(self) -> None:
         """No more rows."""
-        if self._copies is not None:
-            self._copies.close()
         self._store.close()
 
     def _require_logs(self) -> None:
@@ -217,8 +209,6 @@ class SqliteStore:
     def _end(self) -> None:
         with self._told(), self._undone():
             self._store.execute("COMMIT")
-        if self._copies is not None:
-            self._copies.committed(self._written)
 
     def _last(self, desk: str) -> tuple[int, str]:
         query = "SELECT number, hash FROM log WHERE desk = ? ORDER BY number DESC LIMIT 1"
