@@ -24,6 +24,7 @@ __all__ = [
     "require_bars_per_year",
     "require_begun",
     "require_possible",
+    "require_span",
 ]
 
 _AHEAD_S = 86_400.0
@@ -123,6 +124,23 @@ def require_bars_per_year(count: float | None) -> None:
     if count is None or (isinstance(count, int | float) and 0.0 < count < np.inf):
         return
     raise ConfigError(f"bars_per_year is {count!r}", expected="a number above 0, or None")
+
+
+def require_span(name: str, span: np.timedelta64 | None) -> None:
+    """Nothing if a span is one, or there is none.
+
+    Raises:
+        ConfigError: it is something else; no bar could be compared with it.
+    """
+    try:
+        good = isinstance(span, np.timedelta64) and span > np.timedelta64(0, "ns")
+    except TypeError:  # months and years have no length
+        good = False
+    if span is None or good:
+        return
+    raise ConfigError(
+        f"{name} is {span!r}", expected="a time above 0 such as numpy.timedelta64(3, 'h'), or None"
+    )
 
 
 def require_begun(bar: Bar, now: float) -> None:

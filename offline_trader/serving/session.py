@@ -28,6 +28,7 @@ from offline_trader.serving.decisions import (
     in_words,
     require_bars_per_year,
     require_possible,
+    require_span,
 )
 from offline_trader.serving.model_rules import (
     Decider,
@@ -66,7 +67,7 @@ class Session:
 
     Raises:
         ConfigError: no rules and none stated, an unknown feature set, a goal for a model that
-            takes none, or bars a year that are no number above 0.
+            takes none, bars a year that are no number above 0, or a time that is none.
         SchemaMismatch: the model reads other columns than the features have.
         DataError: the model cannot be opened, or states rules that are none.
     """
@@ -83,6 +84,8 @@ class Session:
         goal: float | None = None,
     ) -> None:
         require_bars_per_year(bars_per_year)
+        require_span("max_gap", max_gap)
+        require_span("max_age", max_age)
         self.model = opened(model)
         self._pursuit, self._choices = pursuit_of(self.model, goal), choices_of(self.model)
         self.rules = rules or stated_rules(self.model)

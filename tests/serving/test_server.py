@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ pytest.importorskip("uvicorn")
 
 from fastapi import FastAPI
 
-from offline_trader.errors import DataError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.serving import (
@@ -296,6 +297,12 @@ def test_our_own_mistake_shows_no_trace(
     monkeypatch.setattr(desk, "decide", broken)
     answered = server.post("/v1/decide", bars=[body_of(bars[0])])
     assert (answered.status_code, "secret" in answered.text) == (500, False)
+
+
+@pytest.mark.parametrize("wrong", [(None, 1.0), (1, "5"), (math.nan, 1.0), (1, math.nan), (0, 1.0)])
+def test_limits_of_requests_that_are_none_are_refused(wrong: tuple[Any, Any]) -> None:
+    with pytest.raises(ConfigError, match="server limits of"):
+        ServerLimits(*wrong)
 
 
 def test_too_much_and_too_often_are_refused(desk: Desk) -> None:

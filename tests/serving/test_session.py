@@ -310,6 +310,13 @@ def test_what_does_not_fit_is_refused(make_model: MakeModel, bars: Bars) -> None
     for wrong in years:
         with pytest.raises(ConfigError, match="bars_per_year is"):
             Session(make_model(None), bars_per_year=wrong)
+    spans: list[Any] = [3, "3h", np.timedelta64("NaT"), np.timedelta64(-1, "h")]
+    spans.append(np.timedelta64(1, "M"))
+    for wrong in spans:
+        with pytest.raises(ConfigError, match="max_gap is"):
+            Session(make_model(None), max_gap=wrong)
+        with pytest.raises(ConfigError, match="max_age is"):
+            Session(make_model(None), max_age=wrong)
     with pytest.raises(ConfigError, match="states no trading rules"):
         Session(make_model(None))
     other = FeatureSchema(("x",), formulas=("close",)).layout
