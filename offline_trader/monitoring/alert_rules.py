@@ -124,17 +124,22 @@ def judge(
         now: seconds; where it went back, time counts anew from it.
     """
     if value is None:
-        return replace(state, since=None if not state.firing else state.since), None
+        return (state if state.firing else _beyond_since(state, None)), None
     if state.firing:
         return _going_on(rule, state, value, now)
     if not rule.is_beyond(value):
-        return replace(state, since=None), None
+        return _beyond_since(state, None), None
     since = now if state.since is None or state.since > now else state.since
     if now - since < rule.for_s:
-        return replace(state, since=since), None
+        return _beyond_since(state, since), None
     tell = not _cooling(rule, state, now)
     after = AlertState(True, since, tell, now if tell else state.told_at)
     return after, Event("raised", tell)
+
+
+def _beyond_since(state: AlertState, since: float | None) -> AlertState:
+    """The state with another ``since``; itself where nothing changes, as at nearly every look."""
+    return state if state.since == since else replace(state, since=since)
 
 
 def _going_on(
