@@ -24,7 +24,7 @@ from offline_trader.evaluation.known_optimum.placebo import Placebo
 from offline_trader.learning.stages.direct import Log, PositionMarket
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["logged_market", "placebo_market", "position_market"]
+__all__ = ["logged_market", "placebo_market", "position_market", "ruled"]
 
 _DATASETS = ", ".join(OFFLINE_DATASETS)
 
@@ -62,15 +62,27 @@ def position_market(market: KnownMarket, data: OfflineDataset) -> PositionMarket
     if isinstance(market, GarleanuPedersen):
         seen, gains = _gains_of_rewards(market, data)
         log = Log(features[seen], gains[seen][:, None], _series(data.episode_ids, seen))
-        made = PositionMarket(log, market.scale, risk=1.0, quadratic_cost=market.ell)
     elif isinstance(market, MeanReversion):
         change = data.next_observations[:, 0].astype(np.float64) - data.observations[:, 0]
         every = np.ones(len(change), dtype=np.bool_)
         log = Log(features, market.deviation * change[:, None], _series(data.episode_ids, every))
-        made = PositionMarket(log, proportional_cost=market.cost)
     else:
         raise ConfigError(f"the direct stage on {market.name}", expected="M1 or M3")
+    made = ruled(market, log)
     return replace(made, reward_mean=data.reward_mean, reward_sd=data.reward_sd)
+
+
+def ruled(market: KnownMarket, log: Log) -> PositionMarket:
+    """``log`` under what a position costs on the market, in the market's own unit.
+
+    Raises:
+        ConfigError: another market than M1 or M3.
+    """
+    if isinstance(market, GarleanuPedersen):
+        return PositionMarket(log, market.scale, risk=1.0, quadratic_cost=market.ell)
+    if isinstance(market, MeanReversion):
+        return PositionMarket(log, proportional_cost=market.cost)
+    raise ConfigError(f"the rules of a position on {market.name}", expected="M1 or M3")
 
 
 def _series(lanes: IntArray, seen: BoolArray) -> IntArray:

@@ -8,8 +8,8 @@ ended one saw last.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from offline_trader.evaluation.known_optimum.interface import (
     as_actions,
 )
 from offline_trader.types import BoolArray, FloatArray, Observations
+
+if TYPE_CHECKING:
+    from offline_trader.learning.stages.direct import Log, PositionMarket
 
 __all__ = ["AskedMarket", "KnownOptimumLanes", "LaneStep"]
 
@@ -75,6 +78,7 @@ class KnownOptimumLanes:
             )
         self.market = market
         self.n_lanes = n_lanes
+        self.seed = seed
         self.episode_steps = market.horizon or episode_steps
         self.realised = realised
         self.reward_scale = scale
@@ -115,6 +119,16 @@ class KnownOptimumLanes:
             )
         carried, gains = find(*self._last)
         return carried / self.reward_scale, gains
+
+    def ruled(self, log: Log) -> PositionMarket:
+        """``log`` under the market's trading rules, in the unit of the lanes' rewards.
+
+        Raises:
+            ConfigError: another market than M1 or M3.
+        """
+        from offline_trader.evaluation.known_optimum import direct_market  # torch: slow to import
+
+        return replace(direct_market.ruled(self.market, log), reward_sd=self.reward_scale)
 
     def reset(self) -> Observations:
         """[N, O] observations of N new episodes."""

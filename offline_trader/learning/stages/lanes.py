@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
+if TYPE_CHECKING:
+    from offline_trader.learning.stages.direct import Log, PositionMarket
+
 __all__ = [
     "GainLanes",
     "LaneStep",
     "Lanes",
     "ResumableLanes",
+    "RuledLanes",
     "StagedLanes",
     "as_arrays",
     "as_tensors",
@@ -85,6 +89,22 @@ class GainLanes(Protocol):
     def gains(self) -> tuple[FloatArray, FloatArray]:
         """[N] how much of the last step's gain is in its reward, 0 where it cannot be told, and
         [N] the gain of a unit."""
+
+
+@runtime_checkable
+class RuledLanes(Protocol):
+    """Lanes whose every step is new, whose price no order moves, and what a position costs in them
+    is known. The last column of an observation is the position.
+
+    Attributes:
+        seed: of what they draw.
+    """
+
+    @property
+    def seed(self) -> int: ...
+
+    def ruled(self, log: Log) -> PositionMarket:
+        """``log`` under their rules, in the unit of their rewards."""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from offline_trader.envs import EnvConfig, GoalLanes, make_simulator
 from offline_trader.errors import ConfigError
+from offline_trader.evaluation.known_optimum import KnownOptimumLanes, get_market
 from offline_trader.goals import GoalTask
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.data import TRANSFORMS, RingBuffer, RowLayout, Sampler, TransformChain
@@ -77,6 +79,79 @@ def test_sampled_rows_are_what_the_simulator_does_from_other_portfolios() -> Non
     assert float(np.abs(held[:, 0] - held[0, 0]).max()) > 0.1
 
 
+@pytest.mark.parametrize("realised", [False, True])
+@pytest.mark.parametrize("name", ["M1", "M3"])
+def test_steps_of_a_known_market_are_what_it_does_from_other_positions(
+    name: str, realised: bool
+) -> None:
+    """Against the market's own step from the same state with the same shocks."""
+    market = get_market(name)
+    lanes = KnownOptimumLanes(market, 64, seed=3, realised=realised)
+    agent = make_learner(LearnerConfig(algorithm="sac", hidden=(8,)), 2)
+    transform = TRANSFORMS["replay"](agent, lanes)
+    buffer = RingBuffer(6_400, RowLayout(2, 1, TransformChain([transform]).further),
+                        agent.preprocessing)  # fmt: skip
+    rng, before = np.random.default_rng(0), lanes.reset().copy()
+    shocks: list[tuple[Any, Any]] = []  # of each step: y before, the generator before it
+    for _ in range(100):
+        shocks.append((lanes.state[:, 0].copy(), copy.deepcopy(lanes._rng)))
+        actions = rng.uniform(-1, 1, (64, 1)).astype(np.float32)
+        actions[0] = 0.0  # shows no gain
+        done = lanes.step(actions)
+        buffer.add(transform.stored({
+            "observations": before, "actions": actions, "rewards": done.rewards,
+            "next_observations": lanes.final_observations.copy(), "terminals": done.terminated,
+            "raw_rewards": done.rewards, "timeouts": done.truncated,
+        }, online=True))  # fmt: skip
+        before = done.observations.copy()
+    batch = transform.sampled(Sampler(buffer, batch_size=512, seed=1).draw())
+    held, taken, raw, after, numbers = (
+        batch[column].numpy().astype(np.float64)
+        for column in ("observations", "actions", "raw_rewards", "next_observations", "replay_row")
+    )
+    assert transform.metrics()["replayed"] > 0.8
+    stored = buffer.values.numpy()[:, buffer.layout.slices()["replay_row"]][:, 0]
+    assert (stored.reshape(100, 64)[:, 0] == -1).all()
+    assert np.abs(held[:, 1]).max() == getattr(market, "scale", 1.0)
+    for place in range(100, 200):
+        if numbers[place, 0] < 0:
+            continue
+        step, lane = divmod(int(np.flatnonzero(stored == numbers[place, 0])[0]), 64)
+        y, shock = shocks[step]
+        state = np.stack([y, np.zeros(64)], axis=1)
+        state[lane, 1] = held[place, 1]
+        asked = np.full(64, taken[place, 0])
+        outcome = market.step(state, asked, copy.deepcopy(shock))
+        met = outcome.rewards if realised else outcome.expected_rewards
+        assert raw[place, 0] == pytest.approx(met[lane] / lanes.reward_scale, rel=2e-3, abs=2e-3)
+        np.testing.assert_allclose(after[place], market.observe(outcome.state)[lane], atol=1e-5)
+
+
+def test_an_interrupted_training_on_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    config = OnlineConfig(
+        steps=240, update_ratio=0.25, warmup_steps=32, critic_updates=2, buffer_size=200,
+        log_interval=40, checkpoint_interval=40, evaluate_interval=0, transforms=("replay",),
+        forecast_weight=1.0,
+    )  # fmt: skip
+
+    def run(seed: int, resume: Any = None) -> tuple[Learner, dict[int, Any]]:
+        lanes, saved = KnownOptimumLanes(get_market("M3"), 4, seed=3, realised=True), {}
+        settings = LearnerConfig(algorithm="sac", hidden=(16, 16), batch_size=32)
+        learner = make_learner(settings, 2, None, seed)
+        finetune(
+            learner, lanes, None, config, None, None,
+            lambda step, state: saved.update({step: state}), resume=resume,
+        )  # fmt: skip
+        return learner, saved
+
+    whole, saved = run(0)
+    torch.save(saved[120], tmp_path / "state.pt")
+    resumed, _ = run(1, torch.load(tmp_path / "state.pt", weights_only=True))
+    for name, learner in (("a", whole), ("b", resumed)):
+        learner.save(tmp_path / f"{name}.d3")
+    assert (tmp_path / "a.d3").read_bytes() == (tmp_path / "b.d3").read_bytes()
+
+
 def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     config = OnlineConfig(
         steps=240, update_ratio=0.25, warmup_steps=32, critic_updates=2, buffer_size=200,
@@ -109,5 +184,7 @@ def test_where_bars_tell_nothing_of_other_positions_it_is_refused() -> None:
         TRANSFORMS["replay"](agent, None)
     with pytest.raises(ConfigError, match="replay in GoalLanes"):
         TRANSFORMS["replay"](agent, GoalLanes(lanes, GoalTask("exposure").within(short=True), 0))
+    with pytest.raises(ConfigError, match="position on M4"):
+        TRANSFORMS["replay"](agent, KnownOptimumLanes(get_market("M4"), 2))
     with pytest.raises(ConfigError, match="impact"):
         TRANSFORMS["replay"](agent, lanes_of(rules=SimulatorConfig(impact_bps=5.0)))
