@@ -4,18 +4,20 @@ M1 is a decaying signal with quadratic costs, M3 mean reversion with proportiona
 100 is the best policy, 0 the empty portfolio. A warm start, the default chain of ``pretrain`` or
 its clone alone, is made of the wide dataset; SAC goes on from it on 8 lanes, 64,000 environment
 steps with an update each. Rewards are realised ones, stored without what no forecast of the gains
-could foretell, or *expected* ones, as they are. The entropy that SAC aims at is high for four
-tenths of the steps, which quadratic costs ask for, and goes down in the next tenth, as proportional
-ones ask for; validation chooses. It is by rewards on lanes of its own, the same for every policy of
-a training, realised ones also without the surprises of the gains by a forecast that is cross-fitted
-over these lanes. Scores are of fresh lanes, the same for the warm start, the last policy and the
-kept one. The settings are the same for both markets; they were chosen on other seeds (41, 42, 51).
+could foretell, or *expected* ones, as they are. Seven of eight rows of a batch are replays: the
+step is taken again from another position with another action, as an order moves no price and what a
+position costs is known. The entropy that SAC aims at is high for a tenth of the steps and goes down
+in the next tenth, as proportional costs ask for; over the second half the learning rates go down.
+Validation chooses. It is by rewards on lanes of its own, the same for every policy of a training,
+realised ones also without the surprises of the gains by a forecast that is cross-fitted over these
+lanes. Scores are of fresh lanes, the same for the warm start, the last policy and the kept one. The
+settings are the same for both markets; they were chosen on other seeds (51, 52, 53).
 
-stable-baselines3's SAC has the same realised lanes, steps, updates, networks and rates, and no warm
-start. Of it the last policy is scored and, as it validates nothing, the best of all looks by the
-score itself: more than any validation could give it. Seconds of the processor to a score of 90 and
-of 95 begin before anything is imported, so those of ours hold all of the pretraining; they stop
-while a policy is scored.
+stable-baselines3's SAC has the same realised lanes, steps, updates, networks and rates, no warm
+start, and no replays, which it does not have. Of it the last policy is scored and, as it validates
+nothing, the best of all looks by the score itself: more than any validation could give it. Seconds
+of the processor to a score of 90 and of 95 begin before anything is imported, so those of ours hold
+all of the pretraining; they stop while a policy is scored.
 
 With ``--cache FILE`` finished runs are kept and not done again.
 """
@@ -43,10 +45,11 @@ ONLINE: dict[str, Any] = {
     "update_ratio": 1.0,
     "forecast_weight": 1.0,
     "target_entropy": -1.0,
-    "final_target_entropy": -6.0,
-    "entropy_hold": 0.4,
+    "final_target_entropy": -3.0,
+    "transforms": ("replay",),
+    "entropy_hold": 0.1,
     "entropy_decay": 0.1,
-    "rate_decay": 0.3,
+    "rate_decay": 0.5,
     "evaluate_interval": 2_000,
     "log_interval": 64_000,
 }
