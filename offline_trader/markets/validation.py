@@ -209,7 +209,12 @@ def check_bar(bar: Bar, previous: np.datetime64 | None, name: str) -> None:
     Raises:
         DataError: as :func:`check_columns`.
     """
-    moment = nanoseconds(bar.timestamp)
+    try:
+        moment = nanoseconds(bar.timestamp)
+    except AttributeError as error:
+        raise DataError(
+            f"{name} refused: time {bar.timestamp!r}", expected="a numpy.datetime64"
+        ) from error
     last = _NO_TIME if previous is None else nanoseconds(previous)
     low, high, volume = bar.low, bar.high, bar.volume
     try:

@@ -281,8 +281,9 @@ class Desk:
         Raises:
             ConfigError: no reason.
         """
-        after = rearmed(self.state, reason)
-        self._rows.write(REARMED, {"reason": reason, "now": self._clock()})
+        now = self._clock()
+        after = rearmed(self.state, reason, now)
+        self._rows.write(REARMED, {"reason": reason, "now": now})
         self._gated.rearm(after)
         return after
 

@@ -118,7 +118,8 @@ class DeskMemory:
             elif entry.kind == HALTED:
                 self.gated.state = halted(self.gated.state, str(told["reason"]))
             elif entry.kind == REARMED:
-                self.gated.rearm(rearmed(self.gated.state, str(told["reason"])))
+                now = float(told["now"])
+                self.gated.rearm(rearmed(self.gated.state, str(told["reason"]), now))
             elif entry.kind == DECIDED:
                 self._decide_again(told, place)
             elif entry.kind == SWAPPED:

@@ -143,9 +143,15 @@ def require_reason(reason: str, what: str) -> None:
         raise ConfigError(f"no reason {what}", expected="who does it, and why")
 
 
-def rearmed(state: RiskState, reason: str) -> RiskState:
+def rearmed(state: RiskState, reason: str, now: float) -> RiskState:
     """Back to NORMAL by a person; losses count anew from the next equity on, and the clock is
     believed anew: one that had run ahead would shut out every order until it is there again.
+
+    Args:
+        state: before.
+        reason: who does it, and why.
+        now: the moment, seconds since 1970; where the last one lies behind it, that one stays: it
+            tells how long nothing has been decided.
 
     Raises:
         ConfigError: no reason.
@@ -155,7 +161,7 @@ def rearmed(state: RiskState, reason: str) -> RiskState:
         state,
         state=State.NORMAL,
         reason="",
-        moment=0.0,
+        moment=min(state.moment, now),
         day="",
         peak=0.0,
         equal_actions=0,

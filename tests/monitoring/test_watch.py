@@ -182,6 +182,28 @@ def test_every_signal_is_known_once_there_were_decisions(
     assert len(list(desk.log.entries("health"))) == 1  # without a decision nothing new
 
 
+@pytest.mark.parametrize("ahead", [0.0, 400 * 86_400.0])
+def test_a_desk_that_was_rearmed_has_not_been_silent_since_1970(
+    desk: Desk, policy: OnnxPolicy, bars: Bars, clock: Clock, ahead: float
+) -> None:
+    """What a person sets right tells nobody that decisions have stopped; nor does it hide it."""
+    settings = AlertSettings(alerts={"silence": AlertRule("silence_s", above=600.0)})
+    watch = Watch({"X": desk}, settings, None, clock=clock)
+    clock.now += ahead
+    watch.decided("X", desk.on_bar(bars[300]), 0.001)
+    clock.now += 30.0 - ahead
+    desk.rearm("the clock is right again; A. Person")
+    watch.look()
+    assert watch._signals["X"]["silence_s"] == (0.0 if ahead else 30.0)
+    stamp = bars[300].timestamp.astype("datetime64[ns]").astype(np.int64) / 1e9
+    assert watch._signals["X"]["price_age_s"] == desk.state.moment - stamp
+    assert watch.firing == []
+    clock.now += 700.0
+    watch.look()
+    assert watch.firing == [("X", "silence")]
+    assert Desk(policy, AuditLog(desk.log.name), LIMITS, clock=clock).state == desk.state
+
+
 def test_drift_is_told_as_soon_as_there_are_enough_decisions(
     desk: Desk, policy: OnnxPolicy, bars: Bars, clock: Clock
 ) -> None:

@@ -100,7 +100,7 @@ def test_a_clock_that_ran_ahead_is_believed_again_once_a_person_has_looked() -> 
     assert f"until it has passed {until} (UTC)" in verdict.reasons[0]
     assert "re-arm" in verdict.reasons[0]
     again = later._replace(bar_time=later.bar_time + 60, now=later.now + 60)
-    _, verdict = review(LOOSE, rearmed(state, "the clock is right again"), again)
+    _, verdict = review(LOOSE, rearmed(state, "the clock is right again", later.now), again)
     assert verdict.units == 10.0
 
 
@@ -154,8 +154,8 @@ def test_a_person_brings_it_back_with_a_reason() -> None:
     _, verdict = review(LOOSE, state, NOW)
     assert verdict.reasons == ("halted: kill switch",)
     with pytest.raises(ConfigError, match="no reason"):
-        rearmed(state, " ")
-    back = rearmed(state, "looked at it")
+        rearmed(state, " ", NOW.now)
+    back = rearmed(state, "looked at it", NOW.now)
     _, verdict = review(LOOSE, back, NOW)
     assert (back.state, verdict.units) == (State.NORMAL, 10.0)
 
@@ -263,7 +263,7 @@ class Histories(RuleBasedStateMachine):
     def person(self, looked: bool) -> None:
         if not looked:
             return
-        self.state = rearmed(self.state, "test")
+        self.state = rearmed(self.state, "test", self.moment)
         self.by_day.clear()
 
     @invariant()
