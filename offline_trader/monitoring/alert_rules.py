@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from offline_trader.errors import ConfigError, did_you_mean
 from offline_trader.monitoring.signals import SIGNALS
 
-__all__ = ["SEVERITIES", "AlertRule", "AlertState", "Event", "Severity", "judge"]
+__all__ = ["SEVERITIES", "AlertRule", "AlertState", "Event", "Severity", "is_number", "judge"]
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -48,6 +48,12 @@ class AlertRule:
                 expected=f"one of {', '.join(SIGNALS)}",
                 hint=did_you_mean(self.signal, SIGNALS),
             )
+        for name in ("above", "below", "clear", "for_s", "cooldown_s"):
+            value, optional = getattr(self, name), not name.endswith("_s")
+            if not (is_number(value) or (optional and value is None)):
+                raise ConfigError(
+                    f"{name} is {value!r} in an alert on {self.signal}", expected="a number"
+                )
         if (self.above is None) == (self.below is None):
             count = "no" if self.above is None else "two"
             raise ConfigError(
@@ -110,6 +116,11 @@ class Event:
 
     kind: Literal["raised", "cleared"]
     tell: bool
+
+
+def is_number(value: object) -> bool:
+    """Whether something can be compared with it; nothing lies beyond what is no number."""
+    return isinstance(value, int | float) and value == value
 
 
 def judge(

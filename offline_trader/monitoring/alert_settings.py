@@ -10,7 +10,7 @@ from pathlib import Path
 
 from offline_trader.config import load_config, to_dict
 from offline_trader.errors import ConfigError
-from offline_trader.monitoring.alert_rules import AlertRule, Severity
+from offline_trader.monitoring.alert_rules import AlertRule, Severity, is_number
 
 __all__ = ["DEFAULT_ALERTS", "AlertSettings", "ChannelSettings", "read_alerts"]
 
@@ -61,8 +61,8 @@ class ChannelSettings:
                 f"channel {self.name!r} has no place to go to, or several",
                 expected="one of url, url_file and file",
             )
-        if not self.give_up_s >= 0.0:
-            raise ConfigError(f"give_up_s is {self.give_up_s}", expected="seconds, 0 or more")
+        if not (is_number(self.give_up_s) and self.give_up_s >= 0.0):
+            raise ConfigError(f"give_up_s is {self.give_up_s!r}", expected="seconds, 0 or more")
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class AlertSettings:
         for name in self.alerts:
             if not re.fullmatch(_NAME, name):
                 raise ConfigError(f"alert {name!r}", expected="letters, digits, dashes")
-        if not self.health_s > 0.0:
-            raise ConfigError(f"health_s is {self.health_s}", expected="seconds above 0")
+        if not (is_number(self.health_s) and self.health_s > 0.0):
+            raise ConfigError(f"health_s is {self.health_s!r}", expected="seconds above 0")
 
 
 def read_alerts(file: Path | None) -> AlertSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +106,11 @@ def test_raised_and_cleared_take_turns_and_what_is_told_keeps_the_cooldown(
         ({"signal": "drawdown", "above": 1.0, "below": 0.0}, "two thresholds"),
         ({"signal": "drawdown", "above": 0.2, "clear": 0.3}, "ends at 0.3"),
         ({"signal": "drawdown", "above": 0.2, "for_s": -1.0}, "for_s"),
+        ({"signal": "drawdown", "above": 0.2, "for_s": None}, "for_s is None in an alert on draw"),
+        ({"signal": "drawdown", "above": 0.2, "cooldown_s": "1h"}, "cooldown_s is '1h'"),
+        ({"signal": "drawdown", "above": math.nan}, "above is nan"),
+        ({"signal": "drawdown", "below": "0.2"}, "below is '0.2'"),
+        ({"signal": "drawdown", "above": 0.2, "clear": "0.1"}, "clear is '0.1'"),
     ],
 )
 def test_a_rule_that_is_none_is_refused(settings: dict[str, object], message: str) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from offline_trader.errors import ConfigError
-from offline_trader.monitoring import DEFAULT_ALERTS, AlertRule, read_alerts
+from offline_trader.monitoring import (
+    DEFAULT_ALERTS,
+    AlertRule,
+    AlertSettings,
+    ChannelSettings,
+    read_alerts,
+)
 
 
 def written(place: Path, text: str, mode: int = 0o600) -> Path:
@@ -71,3 +79,12 @@ def test_a_url_that_others_can_read_is_refused(tmp_path: Path) -> None:
     inside = written(tmp_path / "more.yaml", text, 0o640)
     with pytest.raises(ConfigError, match="others can read"):
         read_alerts(inside)
+
+
+def test_times_that_are_none_are_refused() -> None:
+    nothing: Any = None
+    for wrong in (nothing, "60", math.nan, -1.0):
+        with pytest.raises(ConfigError, match="health_s is"):
+            AlertSettings(health_s=wrong)
+        with pytest.raises(ConfigError, match="give_up_s is"):
+            ChannelSettings("file", file=Path("alerts"), give_up_s=wrong)
