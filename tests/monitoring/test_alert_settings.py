@@ -82,8 +82,8 @@ def test_a_url_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_times_that_are_none_are_refused() -> None:
-    nothing: Any = None
-    for wrong in (nothing, "60", math.nan, -1.0):
+    none: list[Any] = [None, "60", math.nan, -1.0]
+    for wrong in none:
         with pytest.raises(ConfigError, match="health_s is"):
             AlertSettings(health_s=wrong)
         with pytest.raises(ConfigError, match="give_up_s is"):
