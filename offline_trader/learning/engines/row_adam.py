@@ -112,10 +112,16 @@ class RowAdam(PlainAdam):
         self._settle()
         return super().state_dict()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`state_dict`, also of torch's."""
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with: that the moments lie in a row is no part of it."""
+        self._settle()
+        found: dict[str, Any] = super().__getstate__()
+        return found
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`__getstate__`; ``load_state_dict`` ends here, too."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._row = None
-        super().load_state_dict(dict(state_dict))
 
 
 def _parts(row: Tensor, parameters: list[Tensor]) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import subprocess
 import sys
@@ -128,3 +129,18 @@ def test_adam_in_a_row_goes_on_from_a_saved_state(first: type[torch.optim.Adam])
     for each, file in zip((optimizer, after), kept, strict=True):
         torch.save(each.state_dict()["state"], file)
     assert kept[0].getvalue() == kept[1].getvalue()
+
+
+def test_a_copy_of_adam_in_a_row_goes_on_alone() -> None:
+    straight, network = small_network(2), small_network(2)
+    train(straight, torch.optim.Adam(straight.parameters(), lr=0.05), 6)
+    optimizer = RowAdam(network.parameters(), lr=0.05)
+    for step in range(6):
+        if step == 3:  # with the network in one go: the copy steps the copied parameters
+            before = network
+            network, optimizer = copy.deepcopy((network, optimizer))
+        optimizer.zero_grad()
+        network(torch.linspace(-1.0, 1.0 + step, 12).reshape(4, 3)).square().mean().backward()
+        optimizer.step()
+    assert all(map(torch.equal, straight.parameters(), network.parameters()))
+    assert not torch.equal(next(before.parameters()), next(network.parameters()))
