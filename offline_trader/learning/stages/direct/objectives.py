@@ -29,7 +29,8 @@ def objective(
       2013, equation 2, in realised form);
     - sharpe: ``mean r · 2τ / (var x + τ²)`` over all bars of the update: the ratio of Moody &
       Saffell (2001) at a spread of τ (``risk_target``), and of policies with the same ratio the one
-      with that spread: the ratio itself does not say how much to hold;
+      with that spread: the ratio itself does not say how much to hold. A mean below 0 counts as it
+      would without a spread, ``mean r · 2/τ``: else what loses would lose less by more risk;
     - cvar: the mean over the worst ``tail`` of the windows of their mean x (Rockafellar & Uryasev
       2000);
     - components: see :func:`of_components`.
@@ -52,7 +53,8 @@ def objective(
         return mean - 0.5 * config.risk_aversion * x.square().mean()
     if config.objective == "sharpe":
         target = config.risk_target
-        return 2.0 * target * mean / (x.var(correction=0) + target**2)
+        spread = x.var(correction=0) if float(mean.detach()) > 0.0 else 0.0
+        return 2.0 * target * mean / (spread + target**2)
     windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()
