@@ -53,7 +53,7 @@ def objective(
         return mean - 0.5 * config.risk_aversion * x.square().mean()
     if config.objective == "sharpe":
         target = config.risk_target
-        spread = x.var(correction=0) if float(mean.detach()) > 0.0 else 0.0
+        spread = torch.where(mean > 0.0, x.var(correction=0), 0.0)
         return 2.0 * target * mean / (spread + target**2)
     windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
