@@ -191,7 +191,8 @@ def test_one_bar_is_checked_by_the_same_rules() -> None:
     for bar in (good._replace(low=odd), good._replace(close=odd), good._replace(volume=odd)):
         with pytest.raises(DataError, match=r"refused: open 1\.0, high 2\.0, low"):
             check_bar(bar, None, "bar")
-    for time in (odd, "2020-01-02", 5):
+    times: tuple[Any, ...] = (odd, "2020-01-02", 5)
+    for time in times:
         with pytest.raises(DataError, match=f"bar refused: time {time!r}"):
             check_bar(good._replace(timestamp=time), None, "bar")
     with pytest.raises(DataError, match=r"high 1.2 < close 1.5\n"):
