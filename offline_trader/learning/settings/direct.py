@@ -35,7 +35,8 @@ class DirectConfig:
             of activity, timing and exploration 0.
         risk_aversion: weight of the risk in ``mean_variance`` and ``quadratic``.
         risk_target: in ``sharpe``, the spread that the rewards are to have, as a share of that of
-            the gains: at 0.5 the policy takes half the risk of holding all the time.
+            the gains: at 0.5 the policy takes half the risk of holding all the time; 0: none is
+            asked for.
         tail: share of the worst windows that count, in ``cvar`` and for the limit.
         drawdown_limit: largest drawdown within a window, as a share of the peak, which only the
             ``tail`` of the windows may exceed; 0: no limit. Windows should be as long as the time
@@ -71,7 +72,7 @@ class DirectConfig:
     objective: Objective = "growth"
     weights: tuple[float, ...] = (0.6, 0.3, 0.0, 0.0, 0.0, 0.1)
     risk_aversion: float = 1.0
-    risk_target: float = 0.5
+    risk_target: float = 0.0
     tail: float = 0.05
     drawdown_limit: float = 0.0
     limit_by: Literal["scale", "price"] = "scale"
@@ -94,7 +95,8 @@ class DirectConfig:
         not_negative(self, "updates", "weight_decay", "feature_noise", "risk_aversion")
         not_negative(self, "clone_weight", "embargo", "evaluate_interval")
         share(self, "tail")
-        positive(self, "price_rate", "risk_target")
+        positive(self, "price_rate")
+        not_negative(self, "risk_target")
         if not 0.0 <= self.drawdown_limit < 1.0:
             raise ConfigError(
                 f"drawdown_limit={self.drawdown_limit}", expected="in [0, 1), as 0.1 for 10 %"

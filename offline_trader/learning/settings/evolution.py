@@ -48,7 +48,7 @@ class EvolutionConfig:
     bars: int = 64
     objective: Objective = "growth"
     risk_aversion: float = 1.0
-    risk_target: float = 0.5
+    risk_target: float = 0.0
     tail: float = 0.05
     market_input: Literal["forecast", "features"] = "forecast"
     forecast_weight: float = 1.0

@@ -15,6 +15,9 @@ from offline_trader.learning.settings import DirectConfig
 
 __all__ = ["objective", "of_components"]
 
+_ADDED_SPREAD = 0.1
+"""Of the gains' standard deviation."""
+
 
 def objective(
     rewards: Tensor, config: DirectConfig, scale: float = 1.0, realised: Tensor | None = None
@@ -27,10 +30,11 @@ def objective(
     - mean_variance: ``mean r − ½λ·var x`` (Markowitz 1952);
     - quadratic: ``mean(r − ½λx²)``, the utility without the mean taken off (Gârleanu & Pedersen
       2013, equation 2, in realised form);
-    - sharpe: ``mean r · 2τ / (var x + τ²)`` over all bars of the update: the ratio of Moody &
-      Saffell (2001) at a spread of τ (``risk_target``), and of policies with the same ratio the one
-      with that spread: the ratio itself does not say how much to hold. A mean below 0 counts as it
-      would without a spread, ``mean r · 2/τ``: else what loses would lose less by more risk;
+    - sharpe: ``mean r / √(var x + 0.1²)`` over all bars of the update: the ratio of Moody & Saffell
+      (2001), and of policies with the same one the larger: a tenth of the gains' spread is added.
+      With a ``risk_target`` τ it is ``mean r · 2τ / (var x + τ²)``, the ratio at a spread of τ, and
+      of policies with the same one that with this spread is best; a mean below 0 counts as it would
+      without a spread, ``mean r · 2/τ``: else what loses would lose less by more risk;
     - cvar: the mean over the worst ``tail`` of the windows of their mean x (Rockafellar & Uryasev
       2000);
     - components: see :func:`of_components`.
@@ -52,9 +56,11 @@ def objective(
     if config.objective == "quadratic":
         return mean - 0.5 * config.risk_aversion * x.square().mean()
     if config.objective == "sharpe":
-        target = config.risk_target
-        spread = torch.where(mean > 0.0, x.var(correction=0), 0.0)
-        return 2.0 * target * mean / (spread + target**2)
+        spread, target = x.var(correction=0), config.risk_target
+        if target > 0.0:
+            return 2.0 * target * mean / (torch.where(mean > 0.0, spread, 0.0) + target**2)
+        # without it nothing would say how much to hold: one percent has the ratio of a hundred
+        return mean / (spread + _ADDED_SPREAD**2).sqrt()
     windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()

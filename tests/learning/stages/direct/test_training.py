@@ -304,12 +304,24 @@ def test_objectives_are_their_formulas() -> None:
         "growth": r.mean(),
         "mean_variance": r.mean() - 1.5 * r.var(),
         "quadratic": (r - 1.5 * r**2).mean(),
-        "sharpe": r.mean() / (r.var() + 0.25),
+        "sharpe": r.mean() / np.sqrt(r.var() + 0.01),
         "cvar": np.sort(r.mean(axis=0))[:2].mean(),
     }
     for name, value in expected.items():
         config = DirectConfig(objective=name, risk_aversion=3.0, tail=0.5)  # type: ignore[arg-type]
         assert float(objective(rewards, config)) == pytest.approx(value, rel=1e-12), name
+
+
+def test_of_two_policies_with_one_sharpe_ratio_the_larger_is_better() -> None:
+    """Without costs the ratio of a position does not depend on its size; a small one is no policy
+    to trade by."""
+    rewards = torch.tensor([[0.1, -0.3, 0.5, 0.1]], dtype=torch.float64)
+    config = DirectConfig(objective="sharpe")
+    values = [float(objective(share * rewards, config, 0.3)) for share in (0.02, 0.2, 1.0)]
+    ratio = float(rewards.mean() / rewards.std(correction=0))
+    assert values[0] < 0.3 * ratio
+    assert values[0] < values[1] < values[2]
+    assert values[2] == pytest.approx(ratio, rel=0.01)
 
 
 def test_of_policies_with_one_sharpe_ratio_the_one_with_the_asked_for_risk_is_best() -> None:
@@ -336,7 +348,7 @@ def test_risk_is_that_of_the_realised_rewards() -> None:
         "growth": 0.2,
         "mean_variance": 0.2 - 1.5 * x.var(),
         "quadratic": 0.2 - 1.5 * (x**2).mean(),
-        "sharpe": 0.2 / (x.var() + 0.25),
+        "sharpe": 0.2 / np.sqrt(x.var() + 0.01),
         "cvar": np.sort(x[0])[:2].mean(),
     }
     for name, value in expected.items():
