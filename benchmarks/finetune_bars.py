@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", nargs=2, metavar=("CASE", "SEED"))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[43, 44, 45])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[43, 44, 45, 46, 47])
     parser.add_argument("--cache", type=Path, help="finished runs, JSON lines")
     args = parser.parse_args()
     if args.run:

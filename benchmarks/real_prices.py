@@ -5,7 +5,9 @@ that ships with ``arch`` (days from 1999 to January 2019, those without a price 
 opens where the one before closed) and the hours of EUR/USD that ship with ``backtesting`` (April
 2017 to February 2018). Each trained arm is a walk of
 ``offline-trader walk-forward`` with its settings: a clone alone, a clone and the direct stage, a
-clone and CQL, and the whole line with its fine-tuning; windows are joined, each begins in cash. The
+clone and CQL, and the whole line with its fine-tuning; windows are joined, each begins in cash.
+They are joined at one risk, ``risk_target=0.5`` of the direct stage: a Sharpe ratio has no size,
+and of windows of unequal size the largest would decide. The
 experts, buy-and-hold and the volatility target trade the joined test range in one piece, at the
 same costs. A Sharpe ratio has its stationary bootstrap's 95 % interval, so has its difference to
 buy-and-hold's; the deflated ratio takes all rows of a market for trials. Finished windows stay in
@@ -17,7 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ ARMS: dict[str, tuple[tuple[str, ...], bool]] = {
     "CQL": (("clone", "offline"), False),
     "whole line": (("clone", "direct", "offline"), True),
 }
+RISK = 0.5
 EXPERTS = ("technical", "ma_cross", "donchian", "momentum", "reversion")
 PASSIVE = ("buy_and_hold", "volatility_target")
 MARKETS = ("sp500", "nasdaq", "wti", "eurusd")
@@ -122,13 +125,21 @@ def main() -> None:
     parser.add_argument("--markets", nargs="+", choices=MARKETS, default=list(MARKETS))
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from offline_trader.pipeline import WALK_FORWARD
+
     figures: list[Figure] = []
     facts: dict[str, Any] = {}
+    stated = {each.name: getattr(WALK_FORWARD, each.name) for each in fields(WALK_FORWARD)}
+    sections = {
+        name: replace(section, risk_target=RISK)
+        for name, section in stated.items()
+        if hasattr(section, "risk_target")
+    }
     for market in args.markets:
         text = source(market, HOME)
         rows = expert_returns(text)
         walks = {
-            arm: walk(market, 1, text, stages=stages, finetune=finetune)
+            arm: walk(market, 1, text, stages=stages, finetune=finetune, **sections)
             for arm, (stages, finetune) in ARMS.items()
         }
         whole = walks["whole line"]

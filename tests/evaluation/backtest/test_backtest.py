@@ -29,7 +29,7 @@ from offline_trader.evaluation.judging import CostPoint
 from offline_trader.evaluation.measures import annual_return, fifo_lots, round_trips, trade_measures
 from offline_trader.experts import Expert, get_expert, list_experts
 from offline_trader.features import compute_features
-from offline_trader.learning.agents import make_learner
+from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.settings import LearnerConfig
 from offline_trader.markets import BarRange, Bars
 from offline_trader.simulator import MarketTensor, SimulatorConfig, simulate_actions
@@ -180,18 +180,21 @@ def test_a_policy_runs_on_markets_of_different_lengths_as_on_each_alone() -> Non
         np.testing.assert_array_equal(found.observations, alone.observations)
 
 
-def test_an_agent_without_states_decides_for_all_runs_at_once() -> None:
+def test_an_agent_without_states_decides_for_all_runs_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It has the calls of a policy with states, and hundreds of exams would take it hours."""
     markets = [make_market(make_bars(seed=seed)) for seed in (1, 2, 3)]
     config = LearnerConfig(algorithm="sac", hidden=(8, 8))
     learner, asked = make_learner(config, markets[0].layout.size), list[int]()
-    act = learner.algo.predict
+    act = Learner.act
 
-    def spy(observations: Observations) -> NDArray[np.float32]:
+    def spy(self: Learner, observations: Observations) -> NDArray[np.float32]:
         asked.append(len(observations))
-        return np.asarray(act(observations))
+        return act(self, observations)
 
-    learner.algo.predict = spy
+    for name in ("act", "__call__"):
+        monkeypatch.setattr(Learner, name, spy)
     backtests(learner, [SideRun(each, SimulatorConfig()) for each in markets])
     assert asked == [3] * (len(markets[0]) - 1)
 
