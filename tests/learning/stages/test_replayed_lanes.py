@@ -127,19 +127,20 @@ def test_steps_of_a_known_market_are_what_it_does_from_other_positions(
         np.testing.assert_allclose(after[place], market.observe(outcome.state)[lane], atol=1e-5)
 
 
-def test_an_interrupted_training_on_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    config = OnlineConfig(
-        steps=240, update_ratio=0.25, warmup_steps=32, critic_updates=2, buffer_size=200,
-        log_interval=40, checkpoint_interval=40, evaluate_interval=0, transforms=("replay",),
-        forecast_weight=1.0,
-    )  # fmt: skip
+INTERRUPTED = OnlineConfig(
+    steps=240, update_ratio=0.25, warmup_steps=32, critic_updates=2, buffer_size=200,
+    log_interval=40, checkpoint_interval=40, evaluate_interval=0, transforms=("replay",),
+    forecast_weight=1.0,
+)  # fmt: skip
 
+
+def test_an_interrupted_training_on_steps_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     def run(seed: int, resume: Any = None) -> tuple[Learner, dict[int, Any]]:
         lanes, saved = KnownOptimumLanes(get_market("M3"), 4, seed=3, realised=True), {}
         settings = LearnerConfig(algorithm="sac", hidden=(16, 16), batch_size=32)
         learner = make_learner(settings, 2, None, seed)
         finetune(
-            learner, lanes, None, config, None, None,
+            learner, lanes, None, INTERRUPTED, None, None,
             lambda step, state: saved.update({step: state}), resume=resume,
         )  # fmt: skip
         return learner, saved
@@ -153,17 +154,11 @@ def test_an_interrupted_training_on_steps_goes_on_to_the_same_bytes(tmp_path: Pa
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    config = OnlineConfig(
-        steps=240, update_ratio=0.25, warmup_steps=32, critic_updates=2, buffer_size=200,
-        log_interval=40, checkpoint_interval=40, evaluate_interval=0, transforms=("replay",),
-        forecast_weight=1.0,
-    )  # fmt: skip
-
     def run(seed: int, resume: Any = None) -> tuple[Learner, dict[int, Any], list[Any]]:
         lanes, saved, rows = lanes_of(), dict[int, Any](), list[Any]()
         learner = learner_of(lanes, seed)
         finetune(
-            learner, lanes, None, config, lambda step, row: rows.append(dict(row)), None,
+            learner, lanes, None, INTERRUPTED, lambda step, row: rows.append(dict(row)), None,
             lambda step, state: saved.update({step: state}), resume=resume,
         )  # fmt: skip
         return learner, saved, rows
