@@ -78,7 +78,7 @@ def train(name: str, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     from offline_trader.datasets import collect
     from offline_trader.evaluation.backtest import EvaluationRange
-    from offline_trader.learning.stages.selection import paired_interval
+    from offline_trader.learning.stages.batch_means import paired_interval
     from offline_trader.pipeline.finetuning import finetune
     from offline_trader.pipeline.pretraining import pretrain
     from offline_trader.pipeline.trained_runs import finished_run, trained_policy

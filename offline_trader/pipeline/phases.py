@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
-    from offline_trader.learning.stages.selection import Evaluate
+    from offline_trader.learning.stages.results import Evaluate
 
 __all__ = ["Phases", "PlannedStage", "torch_threads"]
 

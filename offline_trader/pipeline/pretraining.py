@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.auxiliary import AuxiliaryData
     from offline_trader.learning.stages.dagger import AskedLanes
     from offline_trader.learning.stages.direct import BarMarket, DirectMarket
-    from offline_trader.learning.stages.selection import Evaluate
+    from offline_trader.learning.stages.results import Evaluate
     from offline_trader.pipeline.phases import PlannedStage
 
 __all__ = [

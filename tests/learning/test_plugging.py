@@ -38,7 +38,7 @@ from offline_trader.learning.settings import (
     OnlineConfig,
 )
 from offline_trader.learning.stages import STAGES, Stage, StageData, StageResult, train_offline
-from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log
 from offline_trader.markets import BarRange, Bars, load_market
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 from offline_trader.simulator.side_by_side import SideRun

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages.offline import train_offline
     from offline_trader.learning.stages.online import finetune
     from offline_trader.learning.stages.registered import STAGES
-    from offline_trader.learning.stages.selection import StageResult, TrainResult, Validated
+    from offline_trader.learning.stages.results import StageResult, TrainResult, Validated
     from offline_trader.learning.stages.stage import Stage, StageData, need, need_learner
 
 __all__ = [

@@ -41,7 +41,7 @@ from offline_trader.learning.settings import CloneConfig
 from offline_trader.learning.stages.actor_policy import D3rlpyActorPolicy
 from offline_trader.learning.stages.clone_gradient import CloneGradient, gradient_by_hand
 from offline_trader.learning.stages.lean_import import import_stable_baselines3
-from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, StageResult
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 
 import_stable_baselines3()  # before imitation does

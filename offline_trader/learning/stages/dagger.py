@@ -32,7 +32,7 @@ from offline_trader.learning.data import Transitions
 from offline_trader.learning.settings import DaggerConfig
 from offline_trader.learning.stages.cloning import clone
 from offline_trader.learning.stages.lanes import Lanes, as_arrays, as_tensors
-from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, StageResult
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.types import Observations
 

@@ -24,18 +24,11 @@ from offline_trader.learning.data import (
 )
 from offline_trader.learning.settings import OfflineConfig
 from offline_trader.learning.stages.counterfactual import find_replay, unconstrained
+from offline_trader.learning.stages.divergence import naming_divergence, require_finite
 from offline_trader.learning.stages.foretold import foretold_rewards
 from offline_trader.learning.stages.leash import holds_on, leashed
-from offline_trader.learning.stages.selection import (
-    Checkpoint,
-    Evaluate,
-    Log,
-    Selection,
-    TrainResult,
-    Validated,
-    naming_divergence,
-    require_finite,
-)
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, TrainResult, Validated
+from offline_trader.learning.stages.selection import Selection
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.types import Policy
 

@@ -33,6 +33,7 @@ from offline_trader.learning.settings import OnlineConfig
 from offline_trader.learning.signals import make_objectives, make_shaping
 from offline_trader.learning.stages.activity import Activity
 from offline_trader.learning.stages.annealing import Pace, earned_after, pace_at
+from offline_trader.learning.stages.divergence import naming_divergence, require_finite
 from offline_trader.learning.stages.goal_rows import hindsight_of
 from offline_trader.learning.stages.lanes import (
     Lanes,
@@ -42,17 +43,8 @@ from offline_trader.learning.stages.lanes import (
     as_arrays,
     as_tensors,
 )
-from offline_trader.learning.stages.selection import (
-    Checkpoint,
-    Evaluate,
-    Judged,
-    Log,
-    Selection,
-    TrainResult,
-    crossed,
-    naming_divergence,
-    require_finite,
-)
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, TrainResult
+from offline_trader.learning.stages.selection import Judged, Selection, crossed
 from offline_trader.learning.stages.stage import StageData, need
 from offline_trader.learning.stages.surprises import ControlVariate, surprises_of
 from offline_trader.types import BoolArray, Observations

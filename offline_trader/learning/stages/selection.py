@@ -26,109 +26,18 @@ gives a score alone is taken at its word: the higher score is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
-from scipy.special import stdtrit
 
-from offline_trader.errors import DataError, OfflineTraderError
-from offline_trader.learning.engines import EngineFacts
+from offline_trader.errors import DataError
+from offline_trader.learning.stages.batch_means import paired_interval
+from offline_trader.learning.stages.results import Evaluate, Log, TrainResult, Validated
 from offline_trader.types import FloatArray, Policy
 
-__all__ = [
-    "Checkpoint",
-    "Evaluate",
-    "Judged",
-    "Log",
-    "Selected",
-    "Selection",
-    "StageResult",
-    "TrainResult",
-    "Validated",
-    "crossed",
-    "naming_divergence",
-    "paired_interval",
-    "require_finite",
-]
-
-_DIVERGED = "lower the learning rates, raise the conservative weight, or turn on layer_norm"
-
-# (step, numbers by name, or texts that a user should read, such as why an engine is slow)
-Log = Callable[[int, Mapping[str, Any]], None]
-# a policy → {"score": higher is better, further measures that are logged}; a measure "collapsed"
-# that is not 0 says that the policy does the same in all states
-Evaluate = Callable[[Policy], "Mapping[str, float] | Validated"]
-# (step, state): torch.save writes it, torch.load(weights_only=True) reads it
-Checkpoint = Callable[[int, dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What every stage of training tells of itself.
-
-    Attributes:
-        updates: updates done.
-        told: what a reader should know of it, a sentence or two each.
-    """
-
-    updates: int
-    told: tuple[str, ...] = field(default=(), kw_only=True)
-
-
-@dataclass(frozen=True)
-class TrainResult(StageResult):
-    """What a stage with a validation did, and which policy the agent holds now.
-
-    Attributes:
-        kept: ``best`` checkpoint by validation; ``warm_start`` if none was better; ``last`` where
-            nothing was validated.
-        kept_step: step of the kept policy, 0 for the warm start.
-        warm_score: validation score of the policy that the stage began with; None where there
-            was no validation, or its score was not finite.
-        kept_score: the same of the kept policy.
-        last_score: the same of the last policy.
-        engine: what computed the updates, where it is not the agent's own engine.
-        reason: why that one is kept.
-        difference: net log growth of the best candidate less the warm start's, a year (on a log
-            without a calendar a bar); None where the validation gives scores alone.
-        interval: its 95 % interval.
-        replay: how many replays of a logged transition there were, or why none.
-    """
-
-    kept: Literal["best", "warm_start", "last"]
-    kept_step: int
-    warm_score: float | None
-    kept_score: float | None
-    last_score: float | None
-    engine: EngineFacts | None = None
-    reason: str = ""
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    replay: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Validated:
-    """What a validation says of one policy.
-
-    Attributes:
-        measures: ``score`` (higher is better), and what else is logged.
-        growth: [n] float64, net log growth of each bar; the same bars for every policy.
-        active: whether it trades and invests enough to be a candidate.
-        bars_per_year: of differences that are told a year; 1: they are told a bar.
-        foretold: [n] float64, the same growth with the gains that a forecast expected in place of
-            the realised ones; None: nothing foretells them.
-    """
-
-    measures: Mapping[str, float]
-    growth: FloatArray
-    active: bool = True
-    bars_per_year: float = 1.0
-    foretold: FloatArray | None = None
+__all__ = ["Judged", "Selected", "Selection", "crossed"]
 
 
 class Judged(NamedTuple):
@@ -419,57 +328,6 @@ def _saved(growth: FloatArray | None) -> torch.Tensor | None:
 
 def _loaded(saved: torch.Tensor | None) -> FloatArray | None:
     return None if saved is None else saved.numpy()
-
-
-def paired_interval(difference: FloatArray, pairs: int = 1) -> tuple[float, float, float]:
-    """Mean of a series [n] and the bounds of its 95 % interval by batch means.
-
-    Of the best of several ``pairs``, whose luck is the greatest, they are those that hold for all
-    at once (Bonferroni).
-
-    Blocks of √n neighbours stand for dependence between bars: ``mean ± t · sd(blocks)/√blocks``
-    (Law & Kelton, Simulation Modeling and Analysis, on batch means). Fewer than 4 bars have no
-    bounds.
-    """
-    n = len(difference)
-    blocks = math.isqrt(n)
-    if blocks < 2:
-        return float(difference.mean()) if n else 0.0, -math.inf, math.inf
-    means = np.array([part.mean() for part in np.array_split(difference, blocks)])
-    spread = float(stdtrit(blocks - 1, 1.0 - 0.025 / pairs) * means.std(ddof=1) / math.sqrt(blocks))
-    mean = float(difference.mean())
-    return mean, mean - spread, mean + spread
-
-
-@contextmanager
-def naming_divergence(step: int) -> Iterator[None]:
-    """Inside, torch's refusal of a distribution with NaN becomes an error that a user can read.
-
-    Raises:
-        OfflineTraderError: the policy has become NaN somewhere after ``step``.
-    """
-    try:
-        yield
-    except ValueError as error:
-        if "invalid values" not in str(error):
-            raise
-        raise OfflineTraderError(
-            f"training diverged: the policy became NaN after step {step}", hint=_DIVERGED
-        ) from error
-
-
-def require_finite(step: int, losses: Mapping[str, float]) -> None:
-    """Stop a training that has diverged, at the first row of losses that shows it.
-
-    Raises:
-        OfflineTraderError: a loss is NaN or infinite.
-    """
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        raise OfflineTraderError(
-            f"training diverged: {', '.join(bad)} not finite at step {step}",
-            hint=_DIVERGED,
-        )
 
 
 def crossed(before: int, after: int, interval: int) -> bool:

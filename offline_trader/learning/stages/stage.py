@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.data import Transitions
-from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, StageResult
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, StageResult
 from offline_trader.workers import Workers
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from scipy import stats
 
 from offline_trader.errors import DataError
 from offline_trader.learning.stages import TrainResult, Validated
-from offline_trader.learning.stages.selection import Selection, paired_interval
+from offline_trader.learning.stages.batch_means import paired_interval
+from offline_trader.learning.stages.selection import Selection
 
 BARS = 400
 

@@ -13,7 +13,7 @@ from offline_trader.learning.stages.auxiliary.training import (
     encoder_bytes,
     train_encoder,
 )
-from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 
 __all__ = ["ENCODER_FILE", "AuxiliaryStage"]

@@ -32,7 +32,8 @@ from offline_trader.learning.stages.auxiliary.table import (
     direction_of,
     head_scores,
 )
-from offline_trader.learning.stages.selection import Checkpoint, Log, StageResult, require_finite
+from offline_trader.learning.stages.divergence import require_finite
+from offline_trader.learning.stages.results import Checkpoint, Log, StageResult
 
 __all__ = ["AuxiliaryResult", "encoder_bytes", "train_encoder"]
 

@@ -40,8 +40,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from offline_trader.learning.stages.batch_means import paired_interval
 from offline_trader.learning.stages.direct.market import Log
-from offline_trader.learning.stages.selection import paired_interval
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Forecast", "fit_forecast"]

@@ -23,7 +23,7 @@ from offline_trader.learning.stages.direct.limits import DrawdownLimit, worst_dr
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled
-from offline_trader.learning.stages.selection import Validated
+from offline_trader.learning.stages.results import Validated
 from offline_trader.types import IntArray, Policy
 
 __all__ = ["Depths", "LogJudge", "Replay"]

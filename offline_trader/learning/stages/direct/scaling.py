@@ -30,14 +30,8 @@ from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.limits import allowed_share
 from offline_trader.learning.stages.direct.market import DirectMarket
 from offline_trader.learning.stages.direct.replaying import Depths
-from offline_trader.learning.stages.selection import (
-    Evaluate,
-    Judged,
-    Log,
-    Selected,
-    Selection,
-    TrainResult,
-)
+from offline_trader.learning.stages.results import Evaluate, Log, TrainResult
+from offline_trader.learning.stages.selection import Judged, Selected, Selection
 
 __all__ = ["Scaled", "ScaledPolicy", "ScaledSelection"]
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from offline_trader.learning.agents import Agent
 from offline_trader.learning.settings import DirectConfig
 from offline_trader.learning.stages.direct.training import train_direct
-from offline_trader.learning.stages.selection import Checkpoint, Evaluate, Log, TrainResult
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, TrainResult
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 
 __all__ = ["DirectStage"]

@@ -25,14 +25,9 @@ from offline_trader.learning.stages.direct.objectives import objective
 from offline_trader.learning.stages.direct.replaying import LogJudge
 from offline_trader.learning.stages.direct.scaling import ScaledSelection
 from offline_trader.learning.stages.direct.unrolling import Batch, Unrolled, drawn_starts
-from offline_trader.learning.stages.selection import (
-    Checkpoint,
-    Evaluate,
-    Log,
-    Selection,
-    TrainResult,
-    require_finite,
-)
+from offline_trader.learning.stages.divergence import require_finite
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, TrainResult
+from offline_trader.learning.stages.selection import Selection
 from offline_trader.types import Policy
 
 __all__ = ["DirectTraining", "train_direct"]

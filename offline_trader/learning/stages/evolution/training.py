@@ -20,17 +20,12 @@ from offline_trader.learning.stages.direct import Batch, DirectMarket, LogJudge
 from offline_trader.learning.stages.direct.compiled import engine_for
 from offline_trader.learning.stages.direct.forecast_input import ForecastPolicy
 from offline_trader.learning.stages.direct.unrolling import drawn_starts
+from offline_trader.learning.stages.divergence import require_finite
 from offline_trader.learning.stages.evolution.population import Population
 from offline_trader.learning.stages.evolution.strategy import Strategy
 from offline_trader.learning.stages.evolution.trials import Ground, Trials, shared_trials
-from offline_trader.learning.stages.selection import (
-    Checkpoint,
-    Evaluate,
-    Log,
-    Selection,
-    TrainResult,
-    require_finite,
-)
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, TrainResult
+from offline_trader.learning.stages.selection import Selection
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.types import FloatArray, Policy
 from offline_trader.workers import Workers

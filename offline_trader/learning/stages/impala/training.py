@@ -15,20 +15,13 @@ import torch
 from offline_trader.learning.agents import Agent, Learner
 from offline_trader.learning.d3rlpy import transfer as _transfer
 from offline_trader.learning.settings import ImpalaConfig
+from offline_trader.learning.stages.divergence import naming_divergence, require_finite
 from offline_trader.learning.stages.impala.acting import ActorWeights, MakeLanes, Trajectory
 from offline_trader.learning.stages.impala.crowd import Crowd, Source, gathered
 from offline_trader.learning.stages.impala.learning import ImpalaLearner
 from offline_trader.learning.stages.lanes import as_arrays, as_tensors
-from offline_trader.learning.stages.selection import (
-    Checkpoint,
-    Evaluate,
-    Log,
-    Selection,
-    TrainResult,
-    crossed,
-    naming_divergence,
-    require_finite,
-)
+from offline_trader.learning.stages.results import Checkpoint, Evaluate, Log, TrainResult
+from offline_trader.learning.stages.selection import Selection, crossed
 from offline_trader.learning.stages.stage import StageData, need, need_learner
 from offline_trader.workers import Workers
 

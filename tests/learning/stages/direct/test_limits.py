@@ -30,7 +30,7 @@ from offline_trader.learning.stages.direct.limits import (
     worst_drawdowns,
 )
 from offline_trader.learning.stages.direct.training import DirectTraining
-from offline_trader.learning.stages.selection import Validated
+from offline_trader.learning.stages.results import Validated
 from offline_trader.markets.synthetic import OuMarket
 from offline_trader.pipeline.phases import _canonical
 from offline_trader.simulator import SimulatorConfig
