@@ -24,7 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetune import LANES, WARM_STARTS, interval_of
+from benchmarks.finetune import LANES, WARM_STARTS
+from benchmarks.finetune_figures import interval_of
 from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
