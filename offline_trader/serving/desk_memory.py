@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from offline_trader.codec import plain
+from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets import Bar
 from offline_trader.serving.audit_log import AuditLog, Entry
@@ -32,7 +33,8 @@ from offline_trader.serving.desk_rows import (
 from offline_trader.serving.gated_session import GatedSession, Step
 from offline_trader.serving.risk import halted, rearmed
 from offline_trader.serving.risk_book import Caps, Standing
-from offline_trader.serving.risk_limits import Hours
+from offline_trader.serving.risk_limits import Hours, RiskLimits
+from offline_trader.simulator import SimulatorConfig
 
 if TYPE_CHECKING:
     from offline_trader.export import OnnxPolicy
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["DeskMemory", "require_same"]
 
 _REMEMBERED = 1_000
+_WORDS = frozenset({"because", "reasons", "reason"})
+"""Keys whose text explains what the others decided; a later version may say it otherwise."""
 _OF_ITS_OWN = (
     "a log keeps its model, rules, limits and goal: start with the same ones, or begin another log "
     "(`serve --logs`)"
@@ -146,8 +150,8 @@ class DeskMemory:
         self.saw([bar])
         if self._closes.maxlen:
             self.standing = self.standing_after(step, bar)
-        found = plain(step.row())
-        for key, value in told.items():
+        found = _decided(plain(step.row()))
+        for key, value in _decided(told).items():
             if found.get(key) != value:
                 raise DataError(
                     f"{place} says {key} {value!r}",
@@ -164,6 +168,13 @@ class DeskMemory:
                 hint="name its file, too",
             )
         return model
+
+
+def _decided(told: Any) -> Any:
+    """A row, or a part of it, without the words that explain it."""
+    if not isinstance(told, Mapping):
+        return told
+    return {key: _decided(value) for key, value in told.items() if key not in _WORDS}
 
 
 def require_same(
@@ -183,6 +194,9 @@ def require_same(
     """
     if not told:
         raise DataError(f"{log.name} does not begin with a desk", expected="the log of a desk")
+    for key, kind in (("limits", RiskLimits), ("rules", SimulatorConfig)):
+        if isinstance(told.get(key), Mapping):  # an older log knows fewer, which are as by default
+            told = {**told, key: plain(to_dict(kind())) | told[key]}
     for key, value in stated.items():
         if key == "bars_per_year" and bars_per_year is None:
             continue

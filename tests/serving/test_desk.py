@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +32,7 @@ from offline_trader.serving import (
     replay,
 )
 from offline_trader.serving.exchange_hours import hours_of
+from offline_trader.serving.row_text import json_text
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
@@ -259,6 +261,64 @@ def test_a_log_that_was_changed_with_its_hashes_is_found_by_replaying(
         replay(policy, forged)
 
 
+def rewritten(log: AuditLog, place: Path, change: Callable[[dict[str, Any]], object]) -> AuditLog:
+    """The same rows, each changed, with a chain of their own."""
+    found = AuditLog(place)
+    for each in log.entries():
+        content = json.loads(json_text(each.content))
+        change(content)
+        found.append(each.kind, content)
+    return found
+
+
+def test_a_log_of_other_words_is_gone_on_with(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock, tmp_path: Path
+) -> None:
+    """An older version explained the same decisions in words of its own."""
+    limits = replace(LIMITS, max_daily_loss=0.001)
+    desk = Desk(policy, AuditLog(place), limits, clock=clock).warm_up(bars.slice(0, 252))
+    desk.put_shadow(policy, "drill")
+    walk(desk, bars, clock, 252, 300)
+    desk.rearm("a person")
+    clock.now -= 600.0
+    assert "the clock went back" in desk.on_bar(bars[300]).reasons[0]
+    words = 0
+
+    def other_words(row: dict[str, Any]) -> None:
+        nonlocal words
+        risk, shadow = row.get("risk", {}), row.get("shadow", {})
+        words += bool(row.get("because")) + len(row.get("reasons", [])) + bool(risk.get("reason"))
+        row.update({key: "so" for key in ("because",) if row.get(key)})
+        row.update({key: ["so", "it", "was"] for key in ("reasons",) if row.get(key)})
+        risk.update({key: "so" for key in ("reason",) if risk.get(key)})
+        shadow.update({key: "so" for key in ("because",) if shadow.get(key)})
+
+    older = rewritten(desk.log, tmp_path / "older.db", other_words)
+    assert words > 20
+    again = Desk(policy, older, clock=clock)
+    assert again.state == desk.state
+    found, expected = (walk(each, bars, clock, 301, 320) for each in (again, desk))
+    assert [each.units for each in found] == [each.units for each in expected]
+    assert replay(policy, AuditLog(tmp_path / "older.db")) == 68
+
+
+def test_a_log_of_before_a_setting_is_gone_on_with(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock, tmp_path: Path
+) -> None:
+    """An older version knew neither the limit nor the rule, whose defaults change nothing."""
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    walk(desk, bars, clock, 300, 310)
+
+    def without(row: dict[str, Any]) -> None:
+        for settings, key in (("limits", "price_collar"), ("rules", "lot_size")):
+            row.get(settings, {}).pop(key, None)
+
+    older = rewritten(desk.log, tmp_path / "older.db", without)
+    assert Desk(policy, older, LIMITS, clock=clock).state == desk.state
+    with pytest.raises(ConfigError, match="max_exposure"):
+        Desk(policy, older, replace(LIMITS, max_exposure=0.4), clock=clock)
+
+
 def test_a_log_of_something_else_is_refused(
     policy: OnnxPolicy, make_model: MakeModel, place: Path, clock: Clock
 ) -> None:
@@ -339,7 +399,7 @@ def test_a_shadow_sees_every_bar_and_orders_nothing(
     alone = Desk(policy, AuditLog(place.with_name("a.db")), LIMITS, clock=clock)
     expected = walk(alone.warm_up(bars.slice(0, 300)), bars, clock, 300, 360)
     desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
-    clock.now = 0.0
+    clock.now -= 600.0
     desk.put_shadow(other_policy, "to compare")
     found = walk(desk, bars, clock, 300, 360)
     assert [each.units for each in found] == [each.units for each in expected]
