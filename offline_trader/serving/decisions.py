@@ -96,22 +96,26 @@ class Decision(NamedTuple):
     option: RunningOption | None = None
 
 
-def require_possible(holdings: Holdings) -> None:
+def require_possible(holdings: Holdings, close: float) -> None:
     """Nothing if a broker's account can be so.
+
+    Args:
+        holdings: what it says.
+        close: price that they are valued at; an equity beyond numbers would stay the highest one.
 
     Raises:
         ConfigError: it cannot.
     """
     cash, units, entry = holdings
     try:
-        good = 0.0 <= cash < np.inf and abs(units) < np.inf
+        good = 0.0 <= cash < np.inf and abs(cash + units * close) < np.inf
         good = good and (0.0 < entry < np.inf or units == 0.0)
     except TypeError:  # a text, or nothing at all
         good = False
     if not good:
         raise ConfigError(
             f"holdings of {cash!r} in cash and {units!r} units bought at {entry!r}",
-            expected="cash of 0 or more, units that are a number, and their average price",
+            expected="cash of 0 or more, units whose value is a number, and their average price",
         )
 
 

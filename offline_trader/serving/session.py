@@ -166,7 +166,7 @@ class Session:
         self._require_next(bar)
         borrow = self._borrow()
         if holdings is not None:
-            require_possible(holdings)
+            require_possible(holdings, bar.close)
         before = self._last
         row = self._features_after(bar)
         fill = self._settle(before, bar, holdings, borrow)

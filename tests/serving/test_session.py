@@ -298,6 +298,8 @@ def test_a_broker_begins_with_what_is_there(policy: OnnxPolicy, bars: Bars) -> N
         Holdings(np.nan, 0.0),
         Holdings(nothing, 0.0),
         Holdings(1.0, 1.0, nothing),
+        Holdings(1.0, 1e308, 100.0),  # their value would be the highest equity for good
+        Holdings(1.7e308, 1e306, 100.0),
     ):
         before = session.bars_seen
         with pytest.raises(ConfigError, match="holdings"):
