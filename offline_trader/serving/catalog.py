@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.hashing import file_sha256
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Catalog:
 
         Raises:
             ConfigError: none, or several.
+            DataError: its file is gone, or is another one by now: a server that is started again
+                has to find every model of its log.
         """
         found = [key for key in self._opened if key.startswith(sha256)]
         if len(sha256) < _SHORTEST or len(found) != 1:
@@ -73,12 +75,20 @@ class Catalog:
                 + ", ".join(key[:12] for key in self._opened),
                 hint="POST /v1/models/load first",
             )
-        return self._opened[found[0]]
+        policy = self._opened[found[0]]
+        if _sha256(policy.path) != found[0]:
+            raise DataError(
+                f"{self._named(policy.path)} was taken away or replaced since it was loaded",
+                expected=f"the file with hash {found[0][:12]}, which a restart needs",
+                hint="put it back, or load the file that is there now",
+            )
+        return policy
 
     def having(self, sha256s: Collection[str]) -> list[OnnxPolicy]:
         """The first model, and those of the folder whose hashes these are."""
-        for path in self._there():
-            if file_sha256(path) in set(sha256s) - set(self._opened):
+        missing = set(sha256s) - set(self._opened)
+        for path in self._there() if missing else []:
+            if _sha256(path) in missing:
                 self.load(self._named(path))
         return list(self._opened.values())
 
@@ -97,13 +107,22 @@ class Catalog:
         """What may be loaded."""
         if self._folder is None:
             return []
-        return sorted([*self._folder.glob("*.onnx"), *self._folder.glob("*/*.onnx")])
+        found = [*self._folder.glob("*.onnx"), *self._folder.glob("*/*.onnx")]
+        return sorted(filter(_is_file, found))
 
     def _named(self, path: Path) -> str:
         """As a request names it; a file from elsewhere by its name alone."""
         if self._folder is None or not path.is_relative_to(self._folder):
             return path.name
         return path.relative_to(self._folder).as_posix()
+
+
+def _sha256(path: Path) -> str:
+    """Of a file; empty where there is none that can be read."""
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ""
 
 
 def _is_file(path: Path) -> bool:

@@ -165,7 +165,7 @@ class DeskMemory:
             raise ConfigError(
                 f"{place} names model {str(sha256)[:12]}, which is not given",
                 expected="every model of the log",
-                hint="name its file, too",
+                hint="name its file, too (`serve --models FOLDER`: put it there)",
             )
         return model
 

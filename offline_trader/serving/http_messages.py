@@ -30,7 +30,8 @@ __all__ = [
     "told_desk",
 ]
 
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+"""``true`` and ``"100.5"`` are none: a price of 1 would be made of the first."""
 _LONGEST = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -127,7 +128,7 @@ class SwapBody(_Request):
 
     model_sha256: Annotated[str, Field(min_length=8, max_length=64)]
     reason: Annotated[str, Field(min_length=1, max_length=1_000)]
-    max_difference: _Number | None = None
+    max_difference: Annotated[_Number, Field(ge=0.0)] | None = None
 
 
 class ShadowBody(_Request):

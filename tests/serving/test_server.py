@@ -178,6 +178,8 @@ GOOD = {"time": "2020-01-01T00:00:00Z", "open": 1, "high": 2, "low": 0.5, "close
         (json.dumps({"bars": [GOOD], "more": 1}).encode(), 422, "more"),
         (json.dumps({"bars": [GOOD | {"close": float("nan")}]}).encode(), 422, "close"),
         (json.dumps({"bars": [GOOD | {"close": "x"}]}).encode(), 422, "close"),
+        (json.dumps({"bars": [GOOD | {"close": True}]}).encode(), 422, "close"),
+        (json.dumps({"bars": [GOOD | {"volume": "7"}]}).encode(), 422, "volume"),
         (json.dumps({"bars": [GOOD | {"high": 1}]}).encode(), 422, "high 1 < close 1.5"),
         (json.dumps({"bars": [GOOD | {"time": "2020-01-01T00:00:00"}]}).encode(), 422, "no zone"),
         (
@@ -371,6 +373,8 @@ def test_models_are_loaded_swapped_and_rolled_back_over_http(
     assert [each["file"] for each in loaded["loaded"]] == [policy.path.name, "second/new.onnx"]
     missing = server.post("/v1/models/swap", model_sha256="0" * 12, reason="x")
     assert "0 loaded models" in missing.json()["error"]["found"]
+    less = server.post("/v1/models/swap", model_sha256=new, reason="x", max_difference=-1)
+    assert (less.status_code, "max_difference" in less.text) == (422, True)
     far = server.post("/v1/models/swap", model_sha256=new, reason="x", max_difference=1e-6)
     assert "differ by up to" in far.json()["error"]["found"]
     swapped = server.post("/v1/models/swap", model_sha256=new[:12], reason="A. Person").json()
@@ -388,6 +392,29 @@ def test_models_are_loaded_swapped_and_rolled_back_over_http(
     known = Catalog(policy, folder).having(models_named(desk.log))
     assert {each.file.sha256 for each in known} == {new, policy.file.sha256}
     assert replay(known, AuditLog(desk.log.name)) == 12
+
+
+def test_a_model_whose_file_was_replaced_is_not_put_in_force(
+    desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    """A server that is started again could not find it, and what else lies there is no matter."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    file = make_model(SimulatorConfig(action_mode="target_long"), seed=1).rename(folder / "b.onnx")
+    content = file.read_bytes()
+    server = Server(make_app({"OU": desk}, token=TOKEN, catalog=Catalog(policy, folder)))
+    new = server.post("/v1/models/load", file="b.onnx").json()["model_sha256"]
+    for path in ("swap", "shadow"):
+        for other in (b"garbage", None):
+            file.unlink() if other is None else file.write_bytes(other)
+            refused = server.post(f"/v1/models/{path}", model_sha256=new, reason="x")
+            assert (refused.status_code, "replaced" in refused.text) == (422, True)
+        file.write_bytes(content)
+    assert server.post("/v1/models/swap", model_sha256=new, reason="x").status_code == 200
+    (folder / "a-folder.onnx").mkdir()
+    (folder / "a-link.onnx").symlink_to(tmp_path / "nowhere")
+    known = Catalog(policy, folder).having(models_named(desk.log))
+    assert {each.file.sha256 for each in known} == {new, policy.file.sha256}
 
 
 def test_swaps_under_load_lose_nothing_and_mix_nothing(
