@@ -63,7 +63,8 @@ def synthesise(
 
     Raises:
         ConfigError: an unknown law or parameter, or ``output`` exists.
-        DataError: a market that cannot be read or fitted.
+        DataError: a market that cannot be read or fitted, or is too short to compare; nothing is
+            written then.
     """
     if output is not None and output.exists() and not overwrite:
         raise ConfigError(
@@ -83,6 +84,7 @@ def synthesise(
     real = model if beside is None else load_market(beside)
     if real is not None:
         markets[real.symbol if real.symbol != name else f"{name} (real)"] = real
+    facts = {each: asdict(stylised_facts(found)) for each, found in markets.items()}
     files: list[Path] = []
     if output is not None:
         frame = bars.to_frame()
@@ -91,7 +93,6 @@ def synthesise(
         files.append(output)
     if plots is not None:
         files += write_pngs(_charts(markets), plots, _owner(name, law.seed, markets))
-    facts = {each: asdict(stylised_facts(found)) for each, found in markets.items()}
     return Synthesis({"law": name, **asdict(law)}, bars, facts, tuple(files))
 
 

@@ -36,6 +36,34 @@ def test_a_market_is_written_read_back_and_drawn(
     assert run("synth", law, "--output", str(file), "--overwrite", "--quiet") == 0
 
 
+def test_a_market_is_made_like_bars_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their GARCH is as persistent as a fit may be, its bound."""
+    file, made = tmp_path / "mine.csv", tmp_path / "like.csv"
+    own = ("synth", "turbulent?signal=0.1", "--bars", "1500", "--seed", "3")
+    assert run(*own, "--output", str(file)) == 0
+    capsys.readouterr()
+    assert run("synth", "--like", str(file), "--bars", "200", "--output", str(made), "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed["facts"]) == {"turbulent", "mine"}
+    law = printed["law"]
+    assert law["alpha"] + law["gamma"] / 2.0 + law["beta"] == pytest.approx(0.995)
+    said = "&".join(f"{key}={value}" for key, value in law.items() if key != "law")
+    again = load_market(f"synthetic:turbulent?{said}")
+    np.testing.assert_allclose(load_market(str(made)).close, again.close, rtol=1e-9)
+
+
+def test_a_market_too_short_to_compare_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, pictures = tmp_path / "short.csv", tmp_path / "pictures"
+    words = ("synth", "--bars", "2", "--output", str(file), "--plots", str(pictures))
+    assert run(*words) == 3
+    assert "at least 100" in capsys.readouterr().err
+    assert not file.exists() and not pictures.exists()
+
+
 def test_files_are_checked_as_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("sp500", "--json") == 0
     assert json.loads(capsys.readouterr().out)["markets"][0]["source"] == "sp500"

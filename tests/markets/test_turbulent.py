@@ -123,3 +123,7 @@ def test_a_fitted_market_resembles_the_bars() -> None:
 def test_too_little_to_fit_is_refused() -> None:
     with pytest.raises(DataError, match="300 bars"):
         fit_turbulent(TurbulentMarket(bars=300).make())
+    bars = TurbulentMarket(bars=600).make()
+    still = np.full(len(bars), 100.0)
+    with pytest.raises(DataError, match="do not move\nexpected: returns that vary"):
+        fit_turbulent(replace(bars, open=still, high=still, low=still, close=still))

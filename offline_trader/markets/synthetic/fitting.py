@@ -35,11 +35,12 @@ def fit_turbulent(bars: Bars, n_bars: int | None = None, seed: int = 0) -> Turbu
     from arch import arch_model
 
     r = np.diff(np.log(bars.close))
-    if len(bars) < _LEAST or float(r.std()) == 0.0:
-        found = "prices do not move" if len(bars) >= _LEAST else f"{len(bars)} bars"
+    if len(bars) < _LEAST:
         raise DataError(
-            f"{bars.name}: {found}", expected=f"at least {_LEAST} bars to fit a market to"
+            f"{bars.name}: {len(bars)} bars", expected=f"at least {_LEAST} to fit a market to"
         )
+    if float(r.std()) == 0.0:
+        raise DataError(f"{bars.name}: prices do not move", expected="returns that vary")
     scaled = r / r.std()
     model = arch_model(scaled, mean="Constant", vol="GARCH", p=1, o=1, q=1, dist="t")
     fit = model.fit(disp="off", show_warning=False)
@@ -49,8 +50,7 @@ def fit_turbulent(bars: Bars, n_bars: int | None = None, seed: int = 0) -> Turbu
             expected="returns with a volatility that changes",
             hint="take more bars, or give the parameters of synthetic:turbulent yourself",
         )
-    alpha, gamma = max(0.0, fit.params["alpha[1]"]), fit.params["gamma[1]"]
-    gamma = max(0.0, float(gamma))
+    alpha, gamma = (max(0.0, float(fit.params[name])) for name in ("alpha[1]", "gamma[1]"))
     beta = min(float(fit.params["beta[1]"]), _MOST_PERSISTENT - alpha - gamma / 2.0)
     overnight = float(np.log(bars.open[1:] / bars.close[:-1]).var() / r.var())
     persistence, response, noise = _volume_law(bars.volume[1:], np.abs(scaled))
@@ -60,7 +60,7 @@ def fit_turbulent(bars: Bars, n_bars: int | None = None, seed: int = 0) -> Turbu
         bars_per_year=float(bars.periods_per_year),
         volatility=float(r.std() * np.sqrt(bars.periods_per_year)),
         regime="steady",
-        alpha=float(alpha),
+        alpha=alpha,
         gamma=gamma,
         beta=max(0.0, beta),
         tail=max(2.1, float(fit.params["nu"])),
