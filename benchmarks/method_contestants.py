@@ -1,9 +1,11 @@
 """The methods that are compared, each from random weights with two hidden layers of 32.
 
 One setting a method for all markets. The online methods take ``STEPS`` steps in lanes with an
-update each; SAC's settings are those of ``benchmarks.finetune``, found on M1 and M3. IMPALA makes
-an update of every trajectory. The direct and the evolution stage read a log of as many rows, again
-and again. A method is an entry of :data:`METHODS`; nothing else names them.
+update each. SAC's settings were found on M1 and M3 without replays at other positions, which
+``benchmarks.finetune`` has by now and with them an entropy that is high for less long; SAC has
+its own steps alone here. IMPALA makes an update of every trajectory. The direct and the
+evolution stage read a log of as many rows, again and again. A method is an entry of
+:data:`METHODS`; nothing else names them.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ EXAMPLES = examples(
 def command(
     parent: Annotated[Path, typer.Argument(help="The run to start from, as runs/pretrain.")],
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Environment steps, over all lanes.")
+        int | None, typer.Option("--steps", min=0, help="Environment steps, over all lanes.")
     ] = None,
     lanes: Annotated[int | None, typer.Option("--lanes", help="Environments side by side.")] = None,
     agent: Annotated[

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError
 from offline_trader.goals import GoalTask, Horizons
-from offline_trader.simulator import Simulator, StepResult
+from offline_trader.simulator import MarketTensor, Simulator, StepResult
 from offline_trader.splitmix import GOLDEN, mix
 from offline_trader.types import BoolArray, FloatArray, Observations, PortfolioField
 
@@ -66,6 +66,11 @@ class GoalLanes:
     def simulator(self) -> Simulator:
         """The lanes without goals."""
         return self._simulator
+
+    @property
+    def market(self) -> MarketTensor:
+        """The simulator's; an observation begins with its columns."""
+        return self._simulator.market
 
     @property
     def achieved_column(self) -> int:

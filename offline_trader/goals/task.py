@@ -79,8 +79,14 @@ class GoalTask:
                 f"goals of {self.kind} from {low:g} to {high:g}",
                 expected="goal.low below goal.high" + (", from 0" if low < 0.0 else ""),
             )
-        if self.goal is not None:
-            self.require(self.goal)
+        if self.goal is None:
+            return
+        if not self:
+            raise ConfigError(
+                f"goal.goal={self.goal:g} of a policy that takes no goal",
+                expected="goal.kind of exposure, return or drawdown (--her)",
+            )
+        self.require(self.goal)
 
     def __bool__(self) -> bool:
         """Whether there is a goal."""
@@ -122,11 +128,21 @@ class GoalTask:
         Args:
             short: whether positions may be short.
             most: largest |exposure|.
+
+        Raises:
+            ConfigError: the policy would aim at an exposure beyond that range.
         """
         if self.kind != "exposure":
             return self
         low = (-most if short else 0.0) if self.low is None else self.low
-        return replace(self, low=low, high=most if self.high is None else self.high)
+        task = replace(self, low=low, high=most if self.high is None else self.high)
+        if self.goal is not None and not low <= self.goal <= task.range[1]:
+            raise ConfigError(
+                f"goal.goal={self.goal:g}, an exposure that training never asks for",
+                expected=f"{low:g} to {task.range[1]:g}: what the rules allow, or goal.low to "
+                "goal.high",
+            )
+        return task
 
     def require(self, goal: float) -> float:
         """``goal``, if it is one of this kind.

@@ -12,12 +12,13 @@ from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.experts import get_expert
 from offline_trader.learning.settings import OnlineConfig
-from offline_trader.markets import signal_names
+from offline_trader.markets import load_market, signal_names
 from offline_trader.simulator.side_by_side import SideRun
 
 if TYPE_CHECKING:
     from offline_trader.learning.stages.course import CourseLanes, Exam
     from offline_trader.learning.stages.levels import Level
+    from offline_trader.markets.synthetic import TurbulentMarket
     from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
     from offline_trader.types import Policy
 
@@ -32,9 +33,19 @@ def check_course(config: OnlineConfig, env: EnvConfig) -> None:
 
     Raises:
         ConfigError: a curriculum with features that its markets do not have, or with replays.
+        DataError: a market to be like that cannot be read or fitted.
+    """
+    _like(config, env)
+
+
+def _like(config: OnlineConfig, env: EnvConfig) -> TurbulentMarket | None:
+    """The fitted market that the course's are to be like, if there is a course; else None.
+
+    Raises:
+        ConfigError, DataError: as :func:`check_course`.
     """
     if not (config.curriculum.enabled or config.difficulty.enabled):
-        return
+        return None
     if "replay" in config.transforms:
         raise ConfigError(
             "online.transforms=replay with a curriculum or adaptive difficulty",
@@ -47,6 +58,11 @@ def check_course(config: OnlineConfig, env: EnvConfig) -> None:
             expected="features that are computed from bars",
             hint="online.curriculum.enabled=false, and online.difficulty.enabled=false",
         )
+    if not config.curriculum.like:
+        return None
+    from offline_trader.markets.synthetic import fit_turbulent
+
+    return fit_turbulent(load_market(config.curriculum.like, tz=env.tz))
 
 
 def beyond_bars(env: EnvConfig) -> list[str]:
@@ -60,17 +76,13 @@ def make_lanes(
     """The environment's lanes, or those of the curriculum or of adaptive difficulty.
 
     Raises:
-        ConfigError: as :func:`check_course`.
-        DataError: a market to be like that cannot be read or fitted.
+        ConfigError, DataError: as :func:`check_course`.
     """
-    check_course(config, env)
+    like = _like(config, env)
     if not (config.curriculum.enabled or config.difficulty.enabled):
         return make_simulator(env, n_lanes, seed)
     from offline_trader.learning.stages.course import Course, CourseLanes
-    from offline_trader.markets import load_market
-    from offline_trader.markets.synthetic import fit_turbulent
 
-    like = config.curriculum.like
     course = Course(
         config.curriculum,
         config.difficulty,
@@ -78,7 +90,7 @@ def make_lanes(
         env.features,
         env.episode_bars,
         examine,
-        fit_turbulent(load_market(like, tz=env.tz)) if like else None,
+        like,
     )
     return CourseLanes(course, n_lanes, seed)
 

@@ -96,8 +96,9 @@ def check_parent(
         ConfigError, DataError: a parent, device or range that cannot be used.
     """
     check_device(config.learner.device)
-    check_course(config.online, config.env)
     _check_agent(config)
+    check_course(config.online, config.env)
+    _check_transforms(config.online)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
     check_options(config, source)
@@ -131,6 +132,19 @@ def _check_agent(config: FinetuneConfig) -> None:
             f"agent={config.agent} with {', '.join(idle)}",
             expected=f"agent=sac: {config.agent} learns neither from its rows nor at an entropy",
         )
+
+
+def _check_transforms(online: OnlineConfig) -> None:
+    """Nothing if all of them are known.
+
+    Raises:
+        ConfigError: one is not, with the nearest that is.
+    """
+    if online.transforms:
+        from offline_trader.learning.data import TRANSFORMS
+
+        for name in online.transforms:
+            TRANSFORMS[name]
 
 
 def _check_workers(config: FinetuneConfig, workers: Workers) -> None:

@@ -39,6 +39,17 @@ def task_of(config: FinetuneConfig, parent: GoalFacts | None) -> GoalTask:
             expected="SAC on the market itself: the gates of a stage and the gradient of the "
             "portfolio are of what is earned",
         )
+    of_gains = {
+        "online.transforms=replay": "replay" in online.transforms,
+        "online.forecast_weight": online.forecast_weight > 0,
+    }
+    idle = [name for name, asked in of_gains.items() if asked]
+    if idle:
+        raise ConfigError(
+            f"goal.kind={config.goal.kind} with {', '.join(idle)}",
+            expected="one of them: the reward of a goal is no gain, which could be foretold or "
+            "met again in another position",
+        )
     rules = config.env.simulator
     task = config.goal.within(
         short=rules.action_mode == "target_long_short", most=rules.max_position_pct

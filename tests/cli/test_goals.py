@@ -152,6 +152,12 @@ def test_a_goal_that_cannot_be_is_refused(line: Path, capsys: Any) -> None:
         asked = ["finetune", str(line / "pretrain"), "--her", "return", *words, "--dry-run"]
         assert code_of(asked) == 2
         assert "SAC on the market itself" in capsys.readouterr().err
+    for setting in ("transforms=replay", "forecast_weight=1"):
+        asked = ["finetune", str(line / "pretrain"), "--her", "return", "--dry-run"]
+        assert code_of([*asked, "--set", f"online.{setting}"]) == 2
+        assert f"goal.kind=return with online.{setting.split('=1')[0]}" in capsys.readouterr().err
+    assert code_of(["finetune", str(line / "pretrain"), "--goal", "0.5", "--dry-run"]) == 2
+    assert "--her" in capsys.readouterr().err
     assert code_of(["evaluate", str(line / "pretrain"), "--goal", "0.5", "--dry-run"]) == 2
     assert "takes none" in capsys.readouterr().err
 

@@ -61,7 +61,8 @@ def test_a_market_too_short_to_compare_is_refused_before_anything_is_written(
     words = ("synth", "--bars", "2", "--output", str(file), "--plots", str(pictures))
     assert run(*words) == 3
     assert "at least 100" in capsys.readouterr().err
-    assert not file.exists() and not pictures.exists()
+    assert not file.exists()
+    assert not pictures.exists()
 
 
 def test_files_are_checked_as_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

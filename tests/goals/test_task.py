@@ -116,6 +116,7 @@ def test_a_pursuit_sees_goal_and_progress_and_starts_horizons_by_itself() -> Non
         ({"kind": "drawdown", "low": -0.1}, "-0.1"),
         ({"kind": "exposure", "goal": 1.5}, "1.5"),
         ({"kind": "return", "goal": float("nan")}, "nan"),
+        ({"goal": 0.5}, "goal.goal=0.5 of a policy that takes no goal"),
     ],
 )
 def test_a_task_that_cannot_be_is_refused(settings: dict[str, Any], named: str) -> None:
@@ -127,4 +128,7 @@ def test_the_rules_limit_exposures_and_nothing_else() -> None:
     assert GoalTask("exposure").within(short=True, most=0.8).range == (-0.8, 0.8)
     assert GoalTask("exposure", low=0.2).within(short=True).range == (0.2, 1.0)
     assert GoalTask("return").within(short=True) == GoalTask("return")
+    assert GoalTask("exposure", goal=-0.5).within(short=True).goal == -0.5
+    with pytest.raises(ConfigError, match=r"goal\.goal=-0\.5.*\nexpected: 0 to 0\.8"):
+        GoalTask("exposure", goal=-0.5).within(short=False, most=0.8)
     assert not GoalTask()

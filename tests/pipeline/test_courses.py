@@ -11,7 +11,7 @@ import pytest
 
 from offline_trader.config import from_dict
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.learning.settings import CurriculumConfig, DifficultyConfig, OnlineConfig
 from offline_trader.learning.stages.course import CourseLanes
@@ -24,6 +24,7 @@ from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
 RULES = SimulatorConfig(
     commission_bps=0, half_spread_bps=0, slippage_bps=0, action_mode="target_long"
 )
+SHORT = "synthetic:turbulent?bars=300"
 ANY = replace(LEVELS[0], sharpe=-9.0, win_rate=0.0)
 
 
@@ -94,6 +95,31 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
     assert 0.15 < lanes.course.like.volatility < 0.25
     with pytest.raises(ConfigError, match="signal:mood"):
         make_lanes(OnlineConfig(curriculum=settings), EnvConfig(features=("signal:mood",)), 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ({"transforms": ["repaly"]}, ConfigError, "did you mean 'replay'"),
+        ({"curriculum": {"enabled": True, "like": "none.csv"}}, DataError, "none.csv"),
+        (
+            {"difficulty": {"enabled": True}, "curriculum": {"like": SHORT}},
+            DataError,
+            "at least 500",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said_before_anything_is_written(
+    setting: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    plan = from_dict(FinetuneConfig, {"online": setting})
+    with pytest.raises(error, match=message):
+        check_parent(plan, tmp_path / "no run")
+
+
+def test_a_transform_is_named_once() -> None:
+    with pytest.raises(ConfigError, match="transforms=replay, replay\nexpected: each at most once"):
+        OnlineConfig(transforms=("replay", "replay"))
 
 
 @pytest.mark.parametrize("switch", ["curriculum", "difficulty"])

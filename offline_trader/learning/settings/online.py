@@ -101,6 +101,10 @@ class OnlineConfig:
                 raise ConfigError(f"{name}={value}", expected="in [0, 1]")
         if not 0.0 <= self.offline_share < 1.0:
             raise ConfigError(f"offline_share={self.offline_share}", expected="in [0, 1)")
+        if len(set(self.transforms)) < len(self.transforms):
+            raise ConfigError(
+                f"transforms={', '.join(self.transforms)}", expected="each at most once"
+            )
         self._require_one_reward()
 
     def _require_one_reward(self) -> None:

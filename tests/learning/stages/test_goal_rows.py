@@ -14,7 +14,12 @@ from offline_trader.errors import ConfigError
 from offline_trader.goals import GoalTask
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.data import Preprocessing, Transitions
-from offline_trader.learning.settings import CuriosityConfig, LearnerConfig, OnlineConfig
+from offline_trader.learning.settings import (
+    CuriosityConfig,
+    LearnerConfig,
+    OnlineConfig,
+    ShapingConfig,
+)
 from offline_trader.learning.stages import finetune
 from offline_trader.learning.stages.goal_rows import rows_with_goals
 
@@ -22,6 +27,7 @@ ENV = EnvConfig(market=("sp500",), end="2004-12-31", episode_bars=30)
 ONLINE = OnlineConfig(
     steps=480, update_ratio=0.25, warmup_steps=96, critic_updates=10, buffer_size=301,
     log_interval=120, checkpoint_interval=240, curiosity=CuriosityConfig(weight=0.1),
+    shaping=ShapingConfig(("trend_alignment", "novelty"), interval=100),
 )  # fmt: skip
 
 
@@ -112,6 +118,7 @@ def test_training_towards_goals_resumes_to_the_same_bytes() -> None:
     assert 0.7 < last["online/relabelled"] < 0.9
     assert -1.0 < last["online/goal_reward"] < 0.0
     assert last["online/intrinsic_share"] == pytest.approx(0.1, rel=0.05)
+    assert last["online/shaping"] > 0.0
 
 
 def test_an_agent_that_does_not_see_the_goal_is_refused() -> None:
