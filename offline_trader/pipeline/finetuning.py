@@ -111,6 +111,11 @@ def check_parent(
             "online.anneal=validation, but the parent has no validation range",
             expected="validation.end, or online.anneal=steps",
         )
+    if validation is None and config.online.patience > 0:
+        raise ConfigError(
+            f"online.patience={config.online.patience}, but the parent has no validation range",
+            expected="validation.end, or online.patience=0",
+        )
     return source, validation
 
 
@@ -127,7 +132,7 @@ def _check_agent(config: FinetuneConfig) -> None:
     if config.agent == "options":  # rewards without surprises can be summed as any others
         del of_rows["online.forecast_weight"]
     idle = [name for name, asked in of_rows.items() if asked]
-    if idle and config.agent in ("direct", "impala", "options"):
+    if idle and config.agent in ("direct", "evolution", "impala", "options"):
         raise ConfigError(
             f"agent={config.agent} with {', '.join(idle)}",
             expected=f"agent=sac: {config.agent} learns neither from its rows nor at an entropy",

@@ -13,10 +13,10 @@ _SHOWN = {
     "reward": "reward {:.3g}",
     "action_entropy": "entropy {:.2f}",
     "trade_rate": "trades {:.0%}",
+    "intrinsic_share": "intrinsic {:.1%}",
     "critic_loss": "critic {:.3g}",
     "actor_loss": "actor {:.3g}",
     "temp": "temperature {:.2g}",
-    "intrinsic_reward": "intrinsic {:.2g}",
     "policy_lag": "lag {:.1f}",
     "learner_waiting": "waiting {:.0%}",
 }

@@ -138,9 +138,10 @@ def test_replays_are_of_the_environments_own_bars_alone(switch: str) -> None:
         {"anneal": "validation"},
     ],
 )
-def test_the_direct_agent_is_not_asked_for_what_it_does_not_do(
+def test_agents_without_rows_are_not_asked_for_what_they_do_not_do(
     setting: dict[str, Any], tmp_path: Path
 ) -> None:
-    plan = from_dict(FinetuneConfig, {"agent": "direct", "online": setting})
-    with pytest.raises(ConfigError, match="agent=direct with online"):
-        check_parent(plan, tmp_path)
+    for agent in ("direct", "evolution"):
+        plan = from_dict(FinetuneConfig, {"agent": agent, "online": setting})
+        with pytest.raises(ConfigError, match=f"agent={agent} with online"):
+            check_parent(plan, tmp_path)

@@ -77,8 +77,9 @@ def test_a_training_shows_its_speed_and_its_figures() -> None:
     live = LiveFigures(lambda: next(seconds))
     assert live.text(0, {"engine": "stock"}) == ""
     row = {"online/reward": 0.01234, "online/action_entropy": 1.5, "online/trade_rate": 0.25,
-           "online/critic_loss": 2.0, "online/updates": 7.0}  # fmt: skip
-    shown = "reward 0.0123, entropy 1.50, trades 25%, critic 2"
+           "online/critic_loss": 2.0, "online/updates": 7.0, "online/stage": 3.0,
+           "online/intrinsic_share": 0.095}  # fmt: skip
+    shown = "stage 3, reward 0.0123, entropy 1.50, trades 25%, intrinsic 9.5%, critic 2"
     assert live.text(1_000, row) == shown
     assert live.text(1_000, {"validation/score": 1.0}) == shown
     assert live.text(6_000, row) == f"2,500 steps/s, {shown}"

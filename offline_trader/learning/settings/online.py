@@ -55,6 +55,8 @@ class OnlineConfig:
             on where ``preference`` is not ``none``.
         curriculum: synthetic markets of five stages in place of the environment's.
         difficulty: markets of a stage that become harder or easier as episodes go.
+        patience: validations in a row that find no policy better than all before, after which the
+            training ends; 0: it takes all its steps.
         evaluate_interval, log_interval, checkpoint_interval: environment steps between them.
     """
 
@@ -81,6 +83,7 @@ class OnlineConfig:
     objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     difficulty: DifficultyConfig = field(default_factory=DifficultyConfig)
+    patience: int = 0
     evaluate_interval: int = 5_000
     log_interval: int = 1_000
     checkpoint_interval: int = 5_000
@@ -88,7 +91,7 @@ class OnlineConfig:
     def __post_init__(self) -> None:
         positive(self, "buffer_size", "log_interval", "checkpoint_interval")
         not_negative(self, "steps", "update_ratio", "warmup_steps", "critic_updates")
-        not_negative(self, "evaluate_interval", "hindsight")
+        not_negative(self, "evaluate_interval", "hindsight", "patience")
         one_of(self, "on_collapse", ("explore", "return", "continue"))
         one_of(self, "anneal", ("steps", "validation"))
         not_negative(self, "entropy_step")
@@ -104,6 +107,11 @@ class OnlineConfig:
         if len(set(self.transforms)) < len(self.transforms):
             raise ConfigError(
                 f"transforms={', '.join(self.transforms)}", expected="each at most once"
+            )
+        if self.patience > 0 and self.evaluate_interval == 0:
+            raise ConfigError(
+                f"patience={self.patience} with evaluate_interval=0",
+                expected="evaluate_interval above 0: what ends the training are validations",
             )
         self._require_one_reward()
 

@@ -108,6 +108,11 @@ def finetune(
             "online.anneal=validation without a validation",
             expected="a validation range (validation.end), or online.anneal=steps",
         )
+    if config.patience > 0 and evaluate is None:
+        raise ConfigError(
+            f"online.patience={config.patience} without a validation",
+            expected="a validation range (validation.end), or online.patience=0",
+        )
     if bool(config.objectives) != hasattr(agent, "preference"):
         raise ConfigError(
             f"objectives.preference={config.objectives.preference} for {type(agent).__name__}",
@@ -129,7 +134,7 @@ def finetune(
         loop.start()
     else:
         loop.load_state_dict(resume)
-    while loop.step < config.steps:
+    while not loop.over:
         before = loop.step
         loop.advance()
         loop.report(before)
@@ -190,9 +195,16 @@ class _Loop:
         self._pace: Pace | None = None
         self._raised = 0.0  # nats that collapses have added to the target entropy
         self._earned = 0.0  # nats that validations have moved it towards its end
+        self._waited = 0  # validations since the best one
         # what an agent notes of its own actions would be wrong of another's
         self._exploring = 0.0 if agent.columns else config.exploring_starts
         self._first: BoolArray = np.zeros(0, np.bool_)
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps were taken, or patience came to its end."""
+        patience = self._config.patience
+        return self.step >= self._config.steps or 0 < patience <= self._waited
 
     def start(self) -> None:
         """First observations; the warm start's score, where no critics' phase comes first."""
@@ -293,7 +305,12 @@ class _Loop:
                 self._log(self.step, found)
 
     def _watch(self, judged: Judged) -> None:
-        """Anneal as validation goes; do what the settings say about a policy that collapsed."""
+        """Anneal as validation goes, count those in vain; do what the settings say about a policy
+        that collapsed."""
+        self._waited = 0 if judged.best else self._waited + 1
+        if self.over and self.step < self._config.steps and self._log is not None:
+            text = f"no better policy in {self._waited} validations: it ends at step {self.step:,}"
+            self._log(self.step, {"online/ended": text})
         if not judged.collapsed:
             self._raised = 0.0
             self._earned = earned_after(self._config, self._earned, judged.trend)
@@ -322,6 +339,7 @@ class _Loop:
         return {
             "counters": [self.step, self._updates, self._credit, self._raised,
                          self._earned],
+            "waited": self._waited,
             "agent": self._agent.state_dict(),
             "transforms": self._transforms.state_dict(),
             "lanes": as_tensors(self._lanes.state_dict()),
@@ -340,6 +358,7 @@ class _Loop:
         if not isinstance(self._lanes, ResumableLanes):
             raise ConfigError(f"{type(self._lanes).__name__} cannot be resumed")
         self.step, self._updates, self._credit, self._raised, self._earned = state["counters"]
+        self._waited = int(state.get("waited", 0))  # older checkpoints had no patience
         self._agent.load_state_dict(state["agent"])
         self._transforms.load_state_dict(state["transforms"])
         self._lanes.load_state_dict(as_arrays(state["lanes"]))

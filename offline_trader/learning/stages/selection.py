@@ -48,10 +48,12 @@ class Judged(NamedTuple):
         trend: 1 where the policy is better than the best of the earlier ones, −1 where it is worse:
             by its score, or where there is growth, by the interval of the paired difference; else
             0, as for the first policy.
+        best: no policy but the warm start was as good, by its lower bound or by foretold growth.
     """
 
     collapsed: bool
     trend: int
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ class Selection:
         else:
             self._remember(candidate, growth, agent)
         trend = self._trend(candidate, growth)
-        return Judged(bool(measures.get("collapsed", 0.0)), trend)
+        best = step > 0 and step in (self._best.step, self._foretold.step)
+        return Judged(bool(measures.get("collapsed", 0.0)), trend, best)
 
     def _remember(self, candidate: _Candidate, growth: FloatArray | None, agent: Selected) -> None:
         """The agent's state, where no candidate has been better."""

@@ -210,6 +210,37 @@ def test_entropy_is_annealed_while_validation_improves(target_lanes: Any) -> Non
         finetune(learner_of(), target_lanes(), None, config)
 
 
+def test_a_training_ends_after_so_many_validations_in_vain(target_lanes: Any) -> None:
+    """And one that was interrupted among them ends at the same step."""
+    scores = {0: 0.0, 80: 1.0, 160: 0.5, 240: 2.0, 320: 1.5, 400: 2.0, 480: 9.0}
+    config = OnlineConfig(
+        steps=560, update_ratio=0.5, warmup_steps=0, critic_updates=0, evaluate_interval=80,
+        log_interval=80, checkpoint_interval=360, patience=2,
+    )  # fmt: skip
+
+    def run(start: int = 0, **given: Any) -> tuple[Any, dict[int, Any], dict[int, Any]]:
+        rows: dict[int, Any] = {}
+        saved: dict[int, Any] = {}
+        left = iter([score for step, score in scores.items() if step >= start])
+        result = finetune(
+            learner_of(), target_lanes(), None, config, lambda s, r: rows.update({s: dict(r)}),
+            lambda _: {"score": next(left)}, saved.__setitem__, **given,
+        )  # fmt: skip
+        return result, rows, saved
+
+    result, rows, saved = run()
+    assert max(rows) == 400
+    assert rows[400]["online/ended"] == "no better policy in 2 validations: it ends at step 400"
+    assert (result.kept, result.kept_step, result.kept_score) == ("best", 240, 2.0)
+    again, tail, _ = run(400, resume=saved[360])
+    assert max(tail) == 400
+    assert again == result
+    with pytest.raises(ConfigError, match="patience=2 without a validation"):
+        finetune(learner_of(), target_lanes(), None, config)
+    with pytest.raises(ConfigError, match="patience=2 with evaluate_interval=0"):
+        replace(config, evaluate_interval=0)
+
+
 def test_the_policys_entropy_goes_where_the_target_says(target_lanes: Any) -> None:
     """Entropy of tanh(N(μ, σ)) at the end, −E[log π], against the last target."""
     found = []
