@@ -272,6 +272,9 @@ class Watch:
                 done.add((int(row["of"]), str(row["channel"])))
         for alert, (number, row) in last.items():
             fires = row["event"] == "raised"
+            if fires and alert not in self._rules:
+                self._drop(desk, row)
+                continue
             self._states[name, alert] = AlertState(
                 firing=fires,
                 since=float(row["now"]) if fires else None,
@@ -283,6 +286,13 @@ class Watch:
                 for channel in self._delivery.channels:
                     if (number, channel.settings.name) not in done:
                         self._delivery.send(message, number, only=channel.settings.name)
+
+    def _drop(self, desk: Desk, raised: Mapping[str, Any]) -> None:
+        """End an alert that nobody watches any more: on the page it would be raised for good."""
+        now = self._clock()
+        text = "it is not among the alerts in force any more"
+        ended = {"event": "cleared", "text": text, "time": _iso(now), "told": False, "now": now}
+        self._record(desk, "alert", {**raised, **ended})
 
     def _health(self, name: str, now: float) -> dict[str, Any]:
         seen = self._seen[name]

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from offline_trader.markets import Bars, load_market
 from offline_trader.monitoring import (
     AlertRule,
     AlertSettings,
+    Book,
     ChannelSettings,
     Delivery,
     TrainingSummary,
@@ -137,6 +139,27 @@ def test_a_restart_knows_what_fires_and_sends_what_was_never_delivered(
     assert len(events(again)) == 2
     delivery.close()
     assert len((tmp_path / "alerts.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_alert_that_is_not_in_force_any_more_ends(
+    desk: Desk, bars: Bars, tmp_path: Path, clock: Clock
+) -> None:
+    """On the page, which reads the log, it would be raised for good."""
+    desk.on_bar(bars[300], holdings=Holdings(10_000.0, 0.0))
+    desk.on_bar(bars[301], holdings=Holdings(7_000.0, 0.0))
+    Watch({"X": desk}, SETTINGS, clock=clock).look()
+    off = AlertSettings(alerts={"drawdown": replace(SETTINGS.alerts["drawdown"], enabled=False)})
+    delivery = into(tmp_path / "alerts.jsonl")
+    for _ in range(2):
+        watch = Watch({"X": desk}, off, delivery, clock=clock)
+        settled(watch, delivery)
+        assert watch.firing == []
+    delivery.close()
+    assert events(desk) == [("drawdown", "raised"), ("drawdown", "cleared")]
+    assert not (tmp_path / "alerts.jsonl").exists()
+    book = Book(tmp_path / "desk.db")
+    book.read_on()
+    assert book.head["firing"] == []
 
 
 def test_a_log_that_cannot_be_written_is_told_all_the_same(
