@@ -3,29 +3,41 @@
 Twelve years to train on, one to choose by, four to test, 6 bp for buying and selling (the defaults
 of ``offline-trader power``), the signal beside the built-in features. What the policies earn is
 held against the band on the signal alone that was best on the same training bars: what somebody who
-knew where to look would have earned. At coefficient 0 there is nothing to be found.
+knew where to look would have earned; and against the optimum under costs of somebody who knows the
+signal's law. At coefficient 0 there is nothing to be found.
 
 Intervals of mean Sharpe ratios are Student's over seeds. Finished markets stay in the folder
 ``--cache``; the same command goes on from there, and one with more seeds adds to them.
+
+``--ceiling SEEDS`` trains nothing: on so many markets it counts how often the optimum itself is
+found, long-only as the command trades and long-short, and writes ``power_ceiling.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import binom
 
+from benchmarks.finished import Finished
 from benchmarks.record import Figure, publish, student_interval
+
+if TYPE_CHECKING:
+    from offline_trader.simulator.config import ActionMode
 
 COEFFICIENTS = (0.1, 0.05, 0.0)
 FOUND = {0.1: 0.8, 0.05: 0.35}
 SHARE_OF_RULE = 0.8
 LEAST_AT_NOTHING = -0.15
 LEVEL = 0.05
+SETTINGS: Mapping[str, Any] = {"env": {"market": ["sp500"]}}
+MODES: Mapping[ActionMode, str] = {"order": "", "target_long_short": ", long-short"}
 
 
 def measured(folder: Path, coefficients: Sequence[float], seeds: int) -> Mapping[str, Any]:
@@ -36,9 +48,8 @@ def measured(folder: Path, coefficients: Sequence[float], seeds: int) -> Mapping
     from offline_trader.pipeline.power_study import PowerConfig, power
 
     torch.set_num_threads(1)
-    market = {"env": {"market": ["sp500"]}}
     tried = {"coefficients": list(coefficients), "seeds": seeds}
-    return power(from_dict(PowerConfig, {**market, **tried}), folder)
+    return power(from_dict(PowerConfig, {**SETTINGS, **tried}), folder)
 
 
 def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iterator[Figure]:
@@ -55,6 +66,7 @@ def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iter
                 holds=None if goal is None else point["share"] >= goal,
             )  # fmt: skip
             yield Figure(f"found by the rule at {c:g}", point["rule_found"] / n, "share")
+            yield Figure(f"found by the optimum at {c:g}", point["optimum_found"] / n, "share")
         else:
             most = int(binom.ppf(0.95, n, LEVEL)) if n < 20 else 1
             yield Figure(
@@ -72,6 +84,12 @@ def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iter
             f"the rule's at {c:g}", point["rule_sharpe"], "a year", student_interval(ruled)
         )
         if c > 0.0:
+            best = np.array([one["optimum_sharpe"] for one in own])
+            yield Figure(
+                f"the optimum's at {c:g}", point["optimum_sharpe"], "a year", student_interval(best)
+            )
+            reached = point["sharpe"] / point["optimum_sharpe"]
+            yield Figure(f"share of the optimum's at {c:g}", reached, "1")
             quotient = point["sharpe"] / point["rule_sharpe"]
             yield Figure(
                 f"share of the rule's at {c:g}", quotient, "1",
@@ -80,13 +98,53 @@ def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iter
         yield Figure(f"stay out at {c:g}", point["idle"], f"of {n}")
 
 
+def ceiling(cache: Path | None, coefficients: Sequence[float], seeds: int) -> Iterator[Figure]:
+    """How often the optimum is found, and what it earns, in each mode."""
+    from offline_trader.evaluation.statistics import wilson_interval
+
+    finished = Finished(cache)
+    for mode, said in MODES.items():
+        for c in (each for each in coefficients if each > 0.0):
+            named = [(mode, c, seed) for seed in range(seeds)]
+            own = [finished.get(each, partial(optimum_of, *each)) for each in named]
+            found = sum(one["optimum_found"] for one in own)
+            sharpes = np.array([one["optimum_sharpe"] for one in own])
+            yield Figure(
+                f"found at {c:g}{said}", found / seeds, "share", wilson_interval(found, seeds)
+            )
+            yield Figure(
+                f"Sharpe ratio at {c:g}{said}", float(sharpes.mean()), "a year",
+                student_interval(sharpes),
+            )  # fmt: skip
+
+
+def optimum_of(mode: ActionMode, coefficient: float, seed: int) -> dict[str, Any]:
+    """The optimum on one of the markets that :func:`measured` trains on."""
+    from offline_trader.config import from_dict
+    from offline_trader.evaluation.power import judged_optimum, plant
+    from offline_trader.markets import load_market
+    from offline_trader.pipeline.power_study import PowerConfig
+
+    config, history = from_dict(PowerConfig, SETTINGS), load_market("sp500")
+    split, persistence = config.split(history), config.persistence
+    planted = plant(history, split, coefficient, persistence=persistence, seed=seed)
+    return judged_optimum(planted, replace(config.env.simulator, action_mode=mode), seed)
+
+
 def main() -> None:
     """Try, publish."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, required=True, help="folder of finished markets")
+    parser.add_argument("--cache", type=Path, help="folder (--ceiling: file) of finished markets")
     parser.add_argument("--seeds", type=int, default=20, help="markets for each coefficient")
     parser.add_argument("--coefficients", type=float, nargs="+", default=list(COEFFICIENTS))
+    parser.add_argument("--ceiling", type=int, metavar="SEEDS", help="only the optimum, on so many")
     args = parser.parse_args()
+    if args.ceiling:
+        shown = list(ceiling(args.cache, args.coefficients, args.ceiling))
+        publish("power_ceiling", shown, seeds=range(args.ceiling), module="power")
+        return
+    if args.cache is None:
+        parser.error("--cache is needed: a market is trained for a minute")
     payload = measured(args.cache, args.coefficients, args.seeds)
     facts = {key: payload[key] for key in ("sentence", "results", "settings")}
     shown = list(figures(payload["points"], payload["results"]))

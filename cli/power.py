@@ -129,7 +129,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _print(terminal: Terminal, payload: Mapping[str, Any]) -> None:
-    heads = ["coefficient", "found", "95 % interval", "Sharpe", "worst", "rule's Sharpe"]
+    heads = ["coefficient", "found", "95 % interval", "Sharpe", "worst", "rule's", "optimum's"]
     rows = [
         [
             f"{p['coefficient']:g}",
@@ -138,6 +138,7 @@ def _print(terminal: Terminal, payload: Mapping[str, Any]) -> None:
             f"{p['sharpe']:.2f}",
             f"{p['sharpe_worst']:.2f}",
             f"{p['rule_sharpe']:.2f}",
+            f"{p['optimum_sharpe']:.2f}",
             f"{p['exposure']:.0%}",
             f"{p['idle']} of {p['seeds']}",
         ]

@@ -12,7 +12,7 @@ from offline_trader.experts.interface import ExpertParams
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray
 
-__all__ = ["SIGNAL", "signal_rule"]
+__all__ = ["SIGNAL", "band_rules", "signal_rule"]
 
 SIGNAL = "signal"
 """The feature's name."""
@@ -36,22 +36,27 @@ def _decide(features: Columns, portfolio: Columns, params: _Band) -> FloatArray:
     return np.where(long, 1.0, np.where(short & params.short, -1.0, 0.0))
 
 
-def signal_rule(span: EvaluationRange, rules: SimulatorConfig) -> Expert:
-    """The band on the signal with the highest net log growth over ``span``, among 24.
-
-    Like the policy it is held against, it may stay out: a band that is worse than nothing is
-    never entered.
-    """
+def band_rules(rules: SimulatorConfig) -> list[Expert]:
+    """The 22 bands; short ones, too, where ``rules`` have them."""
     short = rules.action_mode == "target_long_short"
-    candidates = [
+    return [
         Expert("signal_rule", "a band on the signal", _decide, _Band(enter, leave, short), "target")
         for enter in _ENTRIES
         for leave in _EXITS
         if leave < enter
     ]
+
+
+def signal_rule(span: EvaluationRange, rules: SimulatorConfig) -> Expert:
+    """The band on the signal with the highest net log growth over ``span``, among 22.
+
+    Like the policy it is held against, it may stay out: a band that is worse than nothing is
+    never entered.
+    """
+    candidates = band_rules(rules)
     growth = [float(np.log(span.account(each, rules).equity[-1])) for each in candidates]
     best = int(np.argmax(growth))
     if growth[best] <= np.log(rules.initial_cash):
-        never = _Band(1e9, 0.0, short)
+        never = _Band(enter=1e9)
         return Expert("signal_rule", "stays out", _decide, never, "target")
     return candidates[best]

@@ -26,6 +26,8 @@ class PowerPoint:
         sharpe_worst: of the worst seed.
         rule_sharpe: mean of the signal-only rule's, fitted on the same training bars.
         rule_found: in how many the rule's was significant.
+        optimum_sharpe: mean of the optimum's, which knows the market's law.
+        optimum_found: in how many the optimum's was significant.
         exposure: mean |position value ÷ equity| of the policies.
         idle: policies that filled no order.
         collapsed: policies that trade with a verdict COLLAPSED or STATE-BLIND.
@@ -41,6 +43,8 @@ class PowerPoint:
     sharpe_worst: float
     rule_sharpe: float
     rule_found: int
+    optimum_sharpe: float
+    optimum_found: int
     exposure: float
     idle: int
     collapsed: int
@@ -68,6 +72,8 @@ def power_curve(results: Sequence[Mapping[str, Any]]) -> list[PowerPoint]:
                 sharpe_worst=min(sharpes),
                 rule_sharpe=float(np.mean([one["rule_sharpe"] for one in own])),
                 rule_found=sum(bool(one["rule_found"]) for one in own),
+                optimum_sharpe=float(np.mean([one["optimum_sharpe"] for one in own])),
+                optimum_found=sum(bool(one["optimum_found"]) for one in own),
                 exposure=float(np.mean([one["exposure"] for one in own])),
                 idle=sum(one["trades"] == 0 for one in own),
                 collapsed=sum(one["trades"] > 0 and bool(one["verdicts"]) for one in own),

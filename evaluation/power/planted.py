@@ -56,12 +56,23 @@ class Planted:
         signal: [T] s at the close of each bar, of variance 1.
         coefficient: c.
         split: of the T bars.
+        strength: β, return of the next bar for a signal of 1.
+        persistence: φ.
     """
 
     bars: Bars
     signal: FloatArray
     coefficient: float
     split: Split
+    strength: float
+    persistence: float
+
+    @property
+    def residual(self) -> FloatArray:
+        """[T] x, the returns without what the signal adds; of the first bar 0."""
+        close = self.bars.close
+        r = close[1:] / close[:-1] - 1.0 - self.strength * self.signal[:-1]
+        return np.concatenate(([0.0], r))
 
 
 def plant(
@@ -111,7 +122,8 @@ def plant(
         raise DataError(
             f"{history.name}: a rebuilt return of {r.min():.0%}", expected="above −100 %"
         )
-    return Planted(_bars(history, rows + 1, r), signal, coefficient, split)
+    bars = _bars(history, rows + 1, r)
+    return Planted(bars, signal, coefficient, split, strength, persistence)
 
 
 def _stretches(n: int, wanted: IntArray, name: str) -> IntArray:

@@ -15,20 +15,20 @@ from offline_trader.config import to_dict
 from offline_trader.datasets import collect
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import EvaluationRange
-from offline_trader.evaluation.measures import collapse_of, sharpe_ratio
+from offline_trader.evaluation.measures import collapse_of
 from offline_trader.evaluation.power import (
     SIGNAL,
     Planted,
-    PowerPoint,
     Split,
+    claim,
+    judged_optimum,
     plant,
+    power_charts,
     power_curve,
     power_sentence,
     signal_rule,
 )
-from offline_trader.evaluation.report.charts import Band, Line, LineChart
 from offline_trader.evaluation.report.png import write_pngs
-from offline_trader.evaluation.statistics import bootstrap_interval
 from offline_trader.features import WARMUP_BARS
 from offline_trader.learning.settings import CloneConfig, DirectConfig, OfflineConfig
 from offline_trader.markets import BarRange, Bars, load_market
@@ -38,15 +38,13 @@ from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.settings import WALK_FORWARD, LineConfig
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 from offline_trader.runs import atomic_write
-from offline_trader.types import FloatArray, digest
+from offline_trader.types import digest
 from offline_trader.workers import Report, Workers, run_jobs, usable_workers
 
 __all__ = ["PowerConfig", "power"]
 
 _DATASET = "power/experts-v0"
 _RESULT, _BARS = "result.json", "bars.csv"
-_ONE_SIDED = 0.90
-"""Confidence of the two-sided interval whose lower end is the one-sided test at 5 %."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +104,19 @@ class _Job:
     folder: Path
 
     def __call__(self, report: Report, /) -> None:
-        """Write the result, unless that was done before with these settings."""
+        """Write the result, unless that was done before with these settings.
+
+        What needs no training is added to a result that lacks it.
+        """
         history = _history(self.config)
         stated = digest({"config": to_dict(self._line_only()), "history": history.sha256})
         known = _known(self.folder / _RESULT, stated)
+        if known is not None and "optimum_sharpe" not in known:
+            self._write({**known, **self._optimum(self._planted(history))})
         if known is None:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            result = {"settings": stated, **self._judged(history)}
-            atomic_write(self.folder / _RESULT, to_json(result, indent=1).encode())
+            self._write({"settings": stated, **self._judged(history)})
             for heavy in ("datasets", "run"):
                 shutil.rmtree(self.folder / heavy, ignore_errors=True)
         report(1.0)
@@ -123,15 +125,24 @@ class _Job:
         """The settings that decide this market's result, whatever others are tried beside it."""
         return replace(self.config, coefficients=(self.coefficient,), seeds=1, seed=self.seed)
 
-    def _judged(self, history: Bars) -> dict[str, Any]:
+    def _write(self, result: Mapping[str, Any]) -> None:
+        atomic_write(self.folder / _RESULT, to_json(result, indent=1).encode())
+
+    def _planted(self, history: Bars) -> Planted:
         config = self.config
-        planted = plant(
+        return plant(
             history,
             config.split(history),
             self.coefficient,
             persistence=config.persistence,
             seed=self.seed,
         )
+
+    def _optimum(self, planted: Planted) -> dict[str, Any]:
+        return judged_optimum(planted, self.config.env.simulator, self.seed)
+
+    def _judged(self, history: Bars) -> dict[str, Any]:
+        planted = self._planted(history)
         file = self.folder / _BARS
         frame = planted.bars.to_frame()
         frame[SIGNAL] = planted.signal
@@ -150,8 +161,9 @@ class _Job:
         return {
             "coefficient": self.coefficient,
             "seed": self.seed,
-            **_claim("", own.returns, periods, self.seed),
-            **_claim("rule_", ruled.returns, periods, self.seed),
+            **claim("", own.returns, periods, self.seed),
+            **claim("rule_", ruled.returns, periods, self.seed),
+            **self._optimum(planted),
             "trades": int(sum(one.traded.sum() for one in own.backtests)),
             "exposure": float(np.mean([np.abs(one.exposure).mean() for one in own.backtests])),
             "verdicts": list(collapse.verdicts),
@@ -211,26 +223,15 @@ def power(
         "settings": to_dict(config),
     }
     atomic_write(folder / "power.json", to_json(payload, indent=1).encode())
-    write_pngs(_charts(points), folder, f"{config.env.market[0]}, {config.train_years:g} years")
+    write_pngs(
+        power_charts(points), folder, f"{config.env.market[0]}, {config.train_years:g} years"
+    )
     return payload
 
 
 def _history(config: PowerConfig) -> Bars:
     env = config.env
     return load_market(env.market[0], tz=env.tz)
-
-
-def _claim(prefix: str, returns: FloatArray, periods: float, seed: int) -> dict[str, Any]:
-    """Sharpe ratio, and whether it is above 0 at 5 %, one-sided; of no trades 0 and no."""
-    found = sharpe_ratio(returns, periods)
-    interval = bootstrap_interval(
-        returns, "sharpe", periods, rng=np.random.default_rng(seed), confidence=_ONE_SIDED
-    )
-    return {
-        f"{prefix}sharpe": 0.0 if found is None else float(found),
-        f"{prefix}low": None if interval is None else interval.low,
-        f"{prefix}found": interval is not None and interval.low > 0.0,
-    }
 
 
 def _known(file: Path, stated: str) -> Mapping[str, Any] | None:
@@ -242,40 +243,3 @@ def _known(file: Path, stated: str) -> Mapping[str, Any] | None:
 
 def _read(file: Path) -> dict[str, Any]:
     return read_object(file, what="the result of one market", hint="delete its folder")
-
-
-def _charts(points: list[PowerPoint]) -> list[LineChart]:
-    x = np.array([each.coefficient for each in points])
-    column = {
-        name: np.array([float(getattr(each, name)) for each in points])
-        for name in ("share", "share_low", "share_high", "sharpe", "rule_sharpe")
-    }
-    about = "information coefficient: correlation of the signal with the next bar's return"
-    return [
-        LineChart(
-            "power",
-            "How often the signal is found",
-            x,
-            (Line("share of the markets", column["share"], "policy"),),
-            dates=False,
-            bands=(Band("95 % interval", column["share_low"], column["share_high"], "policy"),),
-            unit="percent",
-            rule=0.05,
-            x_label=about,
-            y_label="found at 5 %, one-sided",
-        ),
-        LineChart(
-            "sharpe",
-            "What is earned on the test bars",
-            x,
-            (
-                Line("the line", column["sharpe"], "policy"),
-                Line("a rule on the signal alone", column["rule_sharpe"], "expert"),
-            ),
-            dates=False,
-            unit="ratio",
-            rule=0.0,
-            x_label=about,
-            y_label="mean Sharpe ratio a year",
-        ),
-    ]

@@ -30,6 +30,7 @@ def test_what_is_there_is_found_and_what_is_not_is_not(
     (point,) = json.loads(capsys.readouterr().out)["points"]
     assert (point["found"], point["rule_found"], point["collapsed"]) == (1, 1, 0)
     assert point["sharpe"] > 0.7 * point["rule_sharpe"] > 1.0
+    assert (point["optimum_found"], point["optimum_sharpe"] > point["rule_sharpe"]) == (1, True)
     result = tmp_path / "markets" / "0.5-0" / "result.json"
     written = result.stat().st_mtime_ns
     assert run(tmp_path, "--coefficients", "0,0.5", "--json") == 0

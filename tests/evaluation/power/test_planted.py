@@ -104,6 +104,8 @@ def result(coefficient: float, sharpe: float, *, found: bool, trades: int = 9) -
         "found": found,
         "rule_sharpe": 1.5,
         "rule_found": True,
+        "optimum_sharpe": 2.0,
+        "optimum_found": found or coefficient > 0.0,
         "exposure": 0.5,
         "trades": trades,
         "verdicts": [],
@@ -116,6 +118,7 @@ def test_the_curve_counts_and_the_sentence_says_it() -> None:
     assert [each.coefficient for each in points] == [0.0, 0.1]
     assert isinstance(points[1], PowerPoint)
     assert (points[1].found, points[1].seeds, points[0].idle) == (8, 10, 1)
+    assert (points[1].optimum_found, points[1].optimum_sharpe) == (10, 2.0)
     # Wilson's interval of 8 in 10, by hand
     assert points[1].share_low == pytest.approx(0.4902, abs=1e-4)
     assert points[1].share_high == pytest.approx(0.9433, abs=1e-4)
