@@ -172,5 +172,6 @@ def command(
             [Book(store or logs / LOGS_FILE, name) for name in desks],
             lambda: {name: {"broken": desk.broken} for name, desk in desks.items()},
         )
+        held.callback(dashboard.close)
         dashboard.add_to(app)
         run_app(app, host, port, tls_cert=tls_cert, tls_key=tls_key, listening=terminal.note)

@@ -68,6 +68,11 @@ class Dashboard:
         app.add_api_route("/", _to_page, include_in_schema=False)
         app.add_api_route("/dashboard/events", self.events, response_model=None)
 
+    def close(self) -> None:
+        """Read no more; a store that is still read cannot be put in order by who writes it."""
+        for book in self._books:
+            book.close()
+
     async def events(self) -> Response:
         """A stream of events ``update``: each desk's state, and its decisions since the last."""
         from fastapi.responses import JSONResponse, StreamingResponse

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,7 +172,22 @@ def run_app(
         scheme = "http" if tls_cert is None else "https"
         collect_seldom()
         listening(f"listening on {scheme}://{host}:{place.getsockname()[1]}")
-        uvicorn.Server(settings).run(sockets=[place])
+        with _returning_on_sigterm():
+            uvicorn.Server(settings).run(sockets=[place])
+
+
+@contextmanager
+def _returning_on_sigterm() -> Iterator[None]:
+    """uvicorn sends itself the signal again once it has ended, which would end the process before
+    whoever called it has closed the store and the channels of alerts."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def collect_seldom() -> None:

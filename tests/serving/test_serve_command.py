@@ -77,9 +77,11 @@ def test_a_served_model_is_killed_and_goes_on(
         "--set", "limits.max_price_age_s=1e12",
     ]  # fmt: skip
 
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+
     def ask(address: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+        headers = {**bearer, "content-type": "application/json"}
         request = urllib.request.Request(address + path, data, headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
             found: dict[str, Any] = json.load(answer)
@@ -102,7 +104,13 @@ def test_a_served_model_is_killed_and_goes_on(
                 rows.append(ask(address, "/v1/decide", {"bars": [body_of(bar)]})["answers"][0])
             if part.start != 300:
                 rows += fed(bars.slice(0, 322), tmp_path, address, token)
-            process.send_signal(signal.SIGKILL)
+                page = urllib.request.Request(f"{address}/dashboard/events", headers=bearer)
+                with urllib.request.urlopen(page, timeout=20) as stream:
+                    assert stream.readline() == b"event: update\n"  # it has read the log
+            process.send_signal(signal.SIGKILL if part.start == 300 else signal.SIGTERM)
+    assert process.returncode == 0
+    files = {each.name for each in (tmp_path / "logs").iterdir() if each.suffix != ".lock"}
+    assert files == {"audit.db"}  # with all rows in it, and let go of
     limits = RiskLimits(max_price_age_s=1e12)
     whole = Desk(policy, AuditLog(tmp_path / "one.db"), limits).warm_up(bars.slice(0, 300))
     expected = [whole.on_bar(bar) for bar in bars.slice(300, 322)]
