@@ -61,7 +61,8 @@ class Guard:
     ) -> None:
         self._limits, self._open, self._direct = limits, _OPEN | open_paths, direct
         self._expected = b"Bearer " + token.encode() if token else b""
-        self._credit, self._counted = 2.0 * limits.requests_per_second, time.monotonic()
+        rate = limits.requests_per_second
+        self._known, self._strangers = _Credit(rate), _Credit(rate)
 
     def around(self, app: FastAPI) -> None:
         """Let through to the routes of ``app`` what may pass."""
@@ -106,13 +107,15 @@ class Guard:
 
     def refusal(self, scope: Scope, *, json: bool) -> Refusal | None:
         """Why a request is not let through; each is asked about once. None: it is."""
-        if not self._has_credit():
-            return 429, _error("too many requests")
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if self._expected and scope["path"] not in self._open:
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._expected):
-                return 401, _error("no valid token", expected="Authorization: Bearer TOKEN")
+        is_open, known = scope["path"] in self._open, True
+        if self._expected and not is_open:
+            known = hmac.compare_digest(headers.get(b"authorization", b""), self._expected)
+        credit = self._known if known and not is_open else self._strangers
+        if not credit.spent():
+            return 429, _error("too many requests")
+        if not known:
+            return 401, _error("no valid token", expected="Authorization: Bearer TOKEN")
         length = headers.get(b"content-length")
         if scope["method"] == "POST" and (length is None or not length.isdigit()):
             return 411, _error("a body without a stated length")
@@ -120,13 +123,26 @@ class Guard:
             return 413, _error(f"a body of more than {self._limits.body_bytes:,} bytes")
         return _other_type(headers) if json else None
 
-    def _has_credit(self) -> bool:
-        now, rate = time.monotonic(), self._limits.requests_per_second
-        self._credit = min(2.0 * rate, self._credit + rate * (now - self._counted))
+
+class _Credit:
+    """Requests that are still let through. Those who need no token, or have none, have their own:
+    they take nothing from the decisions, and decisions leave the health checks alone.
+
+    Args:
+        rate: requests a second, on average; twice as many in a burst.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._left, self._counted = rate, 2.0 * rate, time.monotonic()
+
+    def spent(self) -> bool:
+        """Whether there was enough for one more."""
+        now, rate = time.monotonic(), self._rate
+        self._left = min(2.0 * rate, self._left + rate * (now - self._counted))
         self._counted = now
-        if self._credit < 1.0:
+        if self._left < 1.0:
             return False
-        self._credit -= 1.0
+        self._left -= 1.0
         return True
 
 

@@ -319,6 +319,18 @@ def test_too_much_and_too_often_are_refused(desk: Desk) -> None:
     assert set(codes) == {200, 429}
 
 
+def test_strangers_do_not_use_up_what_clients_may_ask(desk: Desk) -> None:
+    """Nor do clients use up the health checks, which would have the server started anew."""
+    for who, floods, codes, spared, other in (
+        (TOKEN[:-1] + "x", "/v1/desks", {401, 429}, "/v1/desks", TOKEN),
+        (TOKEN, "/v1/models", {200, 429}, "/healthz", ""),
+    ):
+        app = make_app({"OU": desk}, token=TOKEN, limits=ServerLimits(requests_per_second=0.5))
+        flood = Server(app, token=who)
+        assert {flood.ask("GET", floods).status_code for _ in range(4)} == codes
+        assert Server(app, token=other).ask("GET", spared).status_code == 200
+
+
 def test_a_halt_over_http_stops_orders_until_it_is_lifted(
     server: Server, desk: Desk, bars: Bars
 ) -> None:
