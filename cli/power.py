@@ -129,12 +129,12 @@ def _numbers(text: str) -> list[float]:
 
 
 def _print(terminal: Terminal, payload: Mapping[str, Any]) -> None:
-    heads = ["coefficient", "found", "95 % interval", "Sharpe", "worst", "rule's", "optimum's"]
+    heads = ["signal", "found", "95 % interval", "Sharpe", "worst", "rule's", "optimum's"]
     rows = [
         [
             f"{p['coefficient']:g}",
             f"{p['found']} of {p['seeds']}",
-            f"{p['share_low']:.0%} to {p['share_high']:.0%}",
+            f"{100 * p['share_low']:.0f}–{100 * p['share_high']:.0f} %",
             f"{p['sharpe']:.2f}",
             f"{p['sharpe_worst']:.2f}",
             f"{p['rule_sharpe']:.2f}",

@@ -11,7 +11,7 @@ from offline_trader.evaluation.report.charts import Band, Line, LineChart
 
 __all__ = ["power_charts"]
 
-_RULE, _OPTIMUM = "a rule on the signal alone", "the optimum for who knows the law"
+_RULE, _OPTIMUM = "a rule on the signal alone", "the optimum under costs"
 
 
 def power_charts(points: Sequence[PowerPoint]) -> list[LineChart]:
