@@ -8,6 +8,8 @@ signal's law. At coefficient 0 there is nothing to be found.
 
 Intervals of mean Sharpe ratios are Student's over seeds. Finished markets stay in the folder
 ``--cache``; the same command goes on from there, and one with more seeds adds to them.
+``--long-short`` lets the policies sell short, with borrow costs, and writes
+``power_long_short.json``.
 
 ``--ceiling SEEDS`` trains nothing: on so many markets it counts how often the optimum itself is
 found, long-only as the command trades and long-short, and writes ``power_ceiling.json``.
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,17 @@ FOUND = {0.1: 0.8, 0.05: 0.35}
 SHARE_OF_RULE = 0.8
 LEAST_AT_NOTHING = -0.15
 LEVEL = 0.05
-SETTINGS: Mapping[str, Any] = {"env": {"market": ["sp500"]}}
 MODES: Mapping[ActionMode, str] = {"order": "", "target_long_short": ", long-short"}
 
 
-def measured(folder: Path, coefficients: Sequence[float], seeds: int) -> Mapping[str, Any]:
+def settings_of(mode: ActionMode) -> dict[str, Any]:
+    """Of the command, but for the markets that are tried."""
+    return {"env": {"market": ["sp500"], "simulator": {"action_mode": mode}}}
+
+
+def measured(
+    folder: Path, coefficients: Sequence[float], seeds: int, mode: ActionMode
+) -> Mapping[str, Any]:
     """What the command writes."""
     import torch
 
@@ -49,7 +56,7 @@ def measured(folder: Path, coefficients: Sequence[float], seeds: int) -> Mapping
 
     torch.set_num_threads(1)
     tried = {"coefficients": list(coefficients), "seeds": seeds}
-    return power(from_dict(PowerConfig, {**SETTINGS, **tried}), folder)
+    return power(from_dict(PowerConfig, {**settings_of(mode), **tried}), folder)
 
 
 def figures(points: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Iterator[Figure]:
@@ -125,10 +132,10 @@ def optimum_of(mode: ActionMode, coefficient: float, seed: int) -> dict[str, Any
     from offline_trader.markets import load_market
     from offline_trader.pipeline.power_study import PowerConfig
 
-    config, history = from_dict(PowerConfig, SETTINGS), load_market("sp500")
+    config, history = from_dict(PowerConfig, settings_of(mode)), load_market("sp500")
     split, persistence = config.split(history), config.persistence
     planted = plant(history, split, coefficient, persistence=persistence, seed=seed)
-    return judged_optimum(planted, replace(config.env.simulator, action_mode=mode), seed)
+    return judged_optimum(planted, config.env.simulator, seed)
 
 
 def main() -> None:
@@ -137,6 +144,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder (--ceiling: file) of finished markets")
     parser.add_argument("--seeds", type=int, default=20, help="markets for each coefficient")
     parser.add_argument("--coefficients", type=float, nargs="+", default=list(COEFFICIENTS))
+    parser.add_argument("--long-short", action="store_true", help="target weights, short ones too")
     parser.add_argument("--ceiling", type=int, metavar="SEEDS", help="only the optimum, on so many")
     args = parser.parse_args()
     if args.ceiling:
@@ -145,10 +153,12 @@ def main() -> None:
         return
     if args.cache is None:
         parser.error("--cache is needed: a market is trained for a minute")
-    payload = measured(args.cache, args.coefficients, args.seeds)
+    mode: ActionMode = "target_long_short" if args.long_short else "order"
+    payload = measured(args.cache, args.coefficients, args.seeds, mode)
     facts = {key: payload[key] for key in ("sentence", "results", "settings")}
     shown = list(figures(payload["points"], payload["results"]))
-    publish("power", shown, seeds=range(args.seeds), facts=facts)
+    name = "power_long_short" if args.long_short else "power"
+    publish(name, shown, seeds=range(args.seeds), facts=facts, module="power")
 
 
 if __name__ == "__main__":
