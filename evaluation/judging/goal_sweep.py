@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from offline_trader.errors import DataError
 from offline_trader.evaluation.backtest import Backtest, EvaluationRange, Scenario
 from offline_trader.evaluation.judging.record import GoalPoint, GoalSweep
 from offline_trader.goals import GoalPolicy, GoalTask, Pursuit
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import FloatArray
 
-__all__ = ["achieved_of", "sweep_goals"]
+__all__ = ["achieved_of", "require_horizon", "sweep_goals"]
 
 
 def sweep_goals(
@@ -31,8 +32,12 @@ def sweep_goals(
         rules: of trading.
         goals: None: nine of the task's range.
         chosen: how the policy's default was chosen.
+
+    Raises:
+        DataError: the goal is an outcome, and the range is shorter than its horizon.
     """
     task = policy.task
+    require_horizon(task, span)
     asked = task.sweep() if goals is None else np.asarray(goals, np.float64)
     points, pooled = [], []
     for goal in asked.tolist():
@@ -51,6 +56,21 @@ def sweep_goals(
         ninetieth=_quantile(np.concatenate(pooled), 0.9),
         chosen=chosen,
     )
+
+
+def require_horizon(task: GoalTask, span: EvaluationRange) -> None:
+    """Nothing if what a goal comes to shows within the range.
+
+    Raises:
+        DataError: the goal is an outcome, and the range is shorter than its horizon.
+    """
+    decisions = max(each.range.stop - each.range.start - 1 for each in span.instruments)
+    if task.is_outcome and decisions < task.horizon:
+        raise DataError(
+            f"a horizon of {task.horizon} bars (goal.horizon) in a range of {decisions} decisions",
+            expected="a range that holds a whole horizon",
+            hint="a shorter goal.horizon, or a longer range",
+        )
 
 
 def achieved_of(run: Backtest, task: GoalTask) -> FloatArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline_trader.codec import to_json
 from offline_trader.envs import EnvConfig
+from offline_trader.errors import DataError
 from offline_trader.evaluation.judging import LEDGER_FOLDER, EvaluateOptions, TrialLedger, evaluate
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.report_folder import publish
@@ -213,16 +214,17 @@ def evaluate_strategy(
             ledger=TrialLedger(LEDGER_FOLDER),
             trial=strategy.trial,
         )
+        goals, short = goal_sweep(strategy, config.env)
         evaluation = replace(
             evaluation,
             known_optimum=known_optimum,
             seeds=seeds,
             windows=windows,
             stages=tuple(stage_score(row) for row in strategy.history),
-            goals=goal_sweep(strategy, config.env),
+            goals=goals,
             options=options_of(strategy, config.env),
             preferences=preference_sweep(strategy, config.env),
-            notes=(*evaluation.notes, *notes),
+            notes=(*evaluation.notes, *short, *notes),
         )
         if gates is not None:
             evaluation = _gated(strategy, config, evaluation, gates, progress)
@@ -231,16 +233,21 @@ def evaluate_strategy(
     return evaluation
 
 
-def goal_sweep(strategy: FoundStrategy, env: EnvConfig) -> GoalSweep | None:
-    """Desired beside achieved over ``env``'s bars; None for a strategy that takes no goal."""
+def goal_sweep(strategy: FoundStrategy, env: EnvConfig) -> tuple[GoalSweep | None, tuple[str, ...]]:
+    """Desired beside achieved over ``env``'s bars; None for a strategy that takes no goal, and
+    with a note where the bars are fewer than the horizon of an outcome."""
     from offline_trader.evaluation.backtest import EvaluationRange
-    from offline_trader.evaluation.judging import sweep_goals
+    from offline_trader.evaluation.judging import require_horizon, sweep_goals
 
     if strategy.goal is None:
-        return None
+        return None, ()
     policy: Any = strategy.open()
     span = EvaluationRange.from_env(env)
-    return sweep_goals(policy, span, env.simulator, chosen=strategy.goal.chosen)
+    try:
+        require_horizon(policy.task, span)
+    except DataError as short:
+        return None, (f"Desired beside achieved is left out: {short.found}.",)
+    return sweep_goals(policy, span, env.simulator, chosen=strategy.goal.chosen), ()
 
 
 def options_of(strategy: FoundStrategy, env: EnvConfig) -> OptionUse | None:

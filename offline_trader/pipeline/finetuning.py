@@ -98,7 +98,7 @@ def check_parent(
     check_device(config.learner.device)
     _check_agent(config)
     check_course(config.online, config.env)
-    _check_transforms(config.online)
+    _check_rows(config)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
     check_options(config, source)
@@ -139,12 +139,18 @@ def _check_agent(config: FinetuneConfig) -> None:
         )
 
 
-def _check_transforms(online: OnlineConfig) -> None:
-    """Nothing if all of them are known.
+def _check_rows(config: FinetuneConfig) -> None:
+    """Nothing if what changes the rows is there.
 
     Raises:
-        ConfigError: one is not, with the nearest that is.
+        ConfigError: an unknown transform, or a potential that has no data to be fitted to.
     """
+    online = config.online
+    if "learned" in online.shaping.potentials and not (config.dataset and online.offline_share):
+        raise ConfigError(
+            "online.shaping.potentials=learned, without offline data to fit it to",
+            expected="a dataset, and online.offline_share above 0",
+        )
     if online.transforms:
         from offline_trader.learning.data import TRANSFORMS
 

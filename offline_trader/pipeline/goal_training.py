@@ -11,7 +11,7 @@ import numpy as np
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import EvaluationRange
-from offline_trader.evaluation.judging import GoalSweep, sweep_goals
+from offline_trader.evaluation.judging import GoalSweep, require_horizon, sweep_goals
 from offline_trader.goals import Conditioned, GoalTask
 from offline_trader.pipeline.run_facts import GoalFacts
 from offline_trader.pipeline.settings import FinetuneConfig
@@ -54,6 +54,12 @@ def task_of(config: FinetuneConfig, parent: GoalFacts | None) -> GoalTask:
     task = config.goal.within(
         short=rules.action_mode == "target_long_short", most=rules.max_position_pct
     )
+    most = config.env.episode_bars
+    if task.is_outcome and most is not None and most < task.horizon:
+        raise ConfigError(
+            f"goal.horizon={task.horizon} in episodes of {most} bars (env.episode_bars)",
+            expected=f"{most} or less: no horizon would come to its end, and none be paid",
+        )
     known = None if parent is None else parent.task
     if known is not None and (known.kind, known.horizon) != (task.kind, task.horizon):
         raise ConfigError(
@@ -87,12 +93,14 @@ class GoalValidator:
     The score is the mean reward of a bar (exposure) or of a horizon (outcomes) over the goals.
 
     Raises:
-        DataError: no bars in the range, or too few before it for the features.
+        DataError: no bars in the range, too few before it for the features, or fewer than the
+            horizon of an outcome.
     """
 
     def __init__(self, env: EnvConfig, task: GoalTask) -> None:
         self._env, self._task = env, task
         self._course = EvaluationRange.from_env(env)
+        require_horizon(task, self._course)
 
     def __call__(self, policy: Policy) -> Mapping[str, float]:
         """``score``, ``goal_success`` (share reached) and ``goal_error`` (mean distance)."""

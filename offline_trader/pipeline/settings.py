@@ -187,6 +187,11 @@ class _Finetuning(_Training):
         if self.agent in ("evolution", "hybrid"):
             _require_mlp(self.learner, f"agent={self.agent}", "agent=sac or direct")
         _require_one("lanes", self.lanes)
+        if self.online.buffer_size < self.lanes:
+            raise ConfigError(
+                f"online.buffer_size={self.online.buffer_size:,} with {self.lanes:,} lanes",
+                expected="room for a step of every lane",
+            )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 
 from offline_trader.cli.main import main
 from offline_trader.envs import EnvConfig
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.backtest import EvaluationRange, Scenario
 from offline_trader.evaluation.judging import Evaluation
 from offline_trader.export import OnnxPolicy
+from offline_trader.goals import GoalTask
 from offline_trader.hashing import file_sha256
 from offline_trader.markets import load_market
+from offline_trader.pipeline.evaluating import goal_sweep
+from offline_trader.pipeline.goal_training import GoalValidator
 from offline_trader.pipeline.strategies import find_strategy
 from offline_trader.pipeline.trained_runs import acting_policy, finished_run
 from offline_trader.runs import Run
@@ -72,7 +76,6 @@ def model(line: Path, kind: str) -> Path:
 
 
 def test_a_warm_start_ignores_the_goal_until_it_is_trained(line: Path) -> None:
-    from offline_trader.goals import GoalTask
     from offline_trader.pipeline.goal_training import learner_for
     from offline_trader.pipeline.trained_runs import trained_policy
 
@@ -134,8 +137,6 @@ def test_the_graph_takes_goal_and_progress_beside_the_observation(
 
 
 def test_a_goal_that_cannot_be_is_refused(line: Path, capsys: Any) -> None:
-    from offline_trader.errors import DataError
-
     path = model(line, "exposure")
     with pytest.raises(ConfigError, match="goal of 3"):
         OnnxPolicy(path, goal=3.0)
@@ -160,6 +161,22 @@ def test_a_goal_that_cannot_be_is_refused(line: Path, capsys: Any) -> None:
     assert "--her" in capsys.readouterr().err
     assert code_of(["evaluate", str(line / "pretrain"), "--goal", "0.5", "--dry-run"]) == 2
     assert "takes none" in capsys.readouterr().err
+
+
+def test_an_outcome_asks_for_bars_that_hold_its_horizon(line: Path, capsys: Any) -> None:
+    """Of horizons that never end nothing would be learned, and nothing could be said."""
+    asked = ["finetune", str(line / "pretrain"), "--her", "return", "--dry-run"]
+    assert code_of([*asked, "--set", "goal.horizon=201"]) == 2
+    assert "goal.horizon=201 in episodes of 200 bars" in capsys.readouterr().err
+    brief = EnvConfig(market=("sp500",), start="2005-01-01", end="2005-01-14")
+    with pytest.raises(DataError, match="in a range of 9 decisions"):
+        GoalValidator(brief, GoalTask("return", horizon=10))
+    assert GoalValidator(brief, GoalTask("exposure", horizon=10))
+    strategy = find_strategy(str(model(line, "return")))
+    swept, (told,) = goal_sweep(strategy, brief)
+    assert swept is None
+    assert "horizon of 10 bars" in told
+    assert goal_sweep(strategy, replace(brief, end="2005-01-19"))[0] is not None
 
 
 def test_the_report_shows_desired_beside_achieved(line: Path, here: Path) -> None:

@@ -101,6 +101,8 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
     ("setting", "error", "message"),
     [
         ({"transforms": ["repaly"]}, ConfigError, "did you mean 'replay'"),
+        ({"shaping": {"potentials": ["learned"]}}, ConfigError, "data to fit it to"),
+        ({"buffer_size": 2}, ConfigError, "buffer_size=2 with 16 lanes"),
         ({"curriculum": {"enabled": True, "like": "none.csv"}}, DataError, "none.csv"),
         (
             {"difficulty": {"enabled": True}, "curriculum": {"like": SHORT}},
@@ -112,9 +114,8 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
 def test_what_cannot_be_trained_on_is_said_before_anything_is_written(
     setting: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
-    plan = from_dict(FinetuneConfig, {"online": setting})
     with pytest.raises(error, match=message):
-        check_parent(plan, tmp_path / "no run")
+        check_parent(from_dict(FinetuneConfig, {"online": setting}), tmp_path / "no run")
 
 
 def test_a_transform_is_named_once() -> None:
