@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from offline_trader.cli.console import Terminal, number
-from offline_trader.cli.options import Json, Quiet, Root, examples
+from offline_trader.cli.options import Json, Quiet, Root, examples, rooted
 
 __all__ = ["EXAMPLES", "commands", "inspect_dataset", "list_all", "seal_dataset", "show_dataset"]
 
@@ -239,7 +239,7 @@ def filter_episodes(
     conditions = Conditions(tuple(experts or ()), min_return, top, tuple(without or ()))
     kept, total = filtered(dataset, target, conditions, root=root, overwrite=overwrite)
     terminal.line(f"{target}: {kept:,} of {total:,} episodes of {dataset}")
-    terminal.line(f"next: offline-trader pretrain {target}")
+    terminal.next_step("pretrain", "--dataset", target, *rooted(root))
     terminal.result({"dataset": target, "source": dataset, "kept": kept, "episodes": total})
 
 
@@ -261,7 +261,7 @@ def merge(
     terminal.line(
         f"{target}: {counts['total_episodes']:,} episodes, {counts['total_steps']:,} steps"
     )
-    terminal.line(f"next: offline-trader pretrain {target}")
+    terminal.next_step("pretrain", "--dataset", target, *rooted(root))
     terminal.result({"dataset": target, "sources": datasets, **counts})
 
 

@@ -24,7 +24,7 @@ from offline_trader.datasets.catalog import (
     dataset_path,
     datasets_root,
 )
-from offline_trader.datasets.episodes import MAIN_FILE, Episode, read_episodes
+from offline_trader.datasets.episodes import MAIN_FILE, Episode, guarded, read_episodes
 from offline_trader.datasets.facts import METADATA_KEY, DatasetFacts
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.replacing import dataset_lock
@@ -206,15 +206,11 @@ def _origin(dataset_id: str, root: Path | None) -> dict[str, str]:
 
 def _episodes(dataset_id: str, root: Path | None, experts: int) -> Iterator[StoredEpisode]:
     """Every episode with all its arrays, compared with the checksums; ``experts``: how many."""
-    import h5py
-
     data = dataset_path(dataset_id, root) / "data"
     metadata = dataset_metadata(dataset_id, root)
-    with h5py.File(data / MAIN_FILE, "r") as file:
-        owners = [
-            int(file[f"episode_{number}"].attrs.get("behaviour", -1))
-            for number in range(metadata["total_episodes"])
-        ]
+    owners = list(guarded(_owners(data / MAIN_FILE, metadata["total_episodes"]), data / MAIN_FILE))
+    if not owners:
+        raise DataError(f"dataset {dataset_id!r} holds no episodes", expected="one or more")
     if any(not 0 <= owner < experts for owner in owners):
         raise DataError(
             f"{data / MAIN_FILE}: an episode names none of the {experts} experts",
@@ -223,6 +219,15 @@ def _episodes(dataset_id: str, root: Path | None, experts: int) -> Iterator[Stor
     found = read_episodes(data, metadata, _MAIN + _INFOS, verify=True)
     for number, (owner, arrays) in enumerate(zip(owners, found, strict=True)):
         yield StoredEpisode(number, owner, arrays)
+
+
+def _owners(path: Path, episodes: int) -> Iterator[int]:
+    """Who acted in every episode, -1 where nobody is named."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        for number in range(episodes):
+            yield int(file[f"episode_{number}"].attrs.get("behaviour", -1))
 
 
 def _write(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from offline_trader.errors import DataError, OfflineTraderError
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["MAIN_FILE", "Array", "Episode", "read_episodes"]
+__all__ = ["MAIN_FILE", "Array", "Episode", "guarded", "read_episodes"]
+
+T = TypeVar("T")
 
 MAIN_FILE = "main_data.hdf5"
 _INFOS = "infos/"
@@ -49,17 +51,17 @@ def read_episodes(
     if metadata.get("data_format", "hdf5") != "hdf5":
         if sums is not None:
             checksums.check_folder(data, sums)
-        return _guarded(_by_minari(data, metadata, names), data)
+        return guarded(_by_minari(data, metadata, names), data)
     index = None if sums is None else _index(data, sums)
     if sums is None or index is None:
         if sums is not None:
             checksums.check_file(data / MAIN_FILE, sums)
-        return _guarded(_by_library(data, metadata, names), data / MAIN_FILE)
+        return guarded(_by_library(data, metadata, names), data / MAIN_FILE)
     known = [one.name for one in index.arrays]
     for name in names:
         if name not in known:
             raise _missing(data / MAIN_FILE, name, known)
-    return _guarded(index.read(data / MAIN_FILE, names, sums[MAIN_FILE]), data / MAIN_FILE)
+    return guarded(index.read(data / MAIN_FILE, names, sums[MAIN_FILE]), data / MAIN_FILE)
 
 
 def _index(data: Path, sums: Mapping[str, str]) -> EpisodeIndex | None:
@@ -80,10 +82,13 @@ def _index(data: Path, sums: Mapping[str, str]) -> EpisodeIndex | None:
         raise DataError(f"{file} is not the index of {MAIN_FILE}: {reason}") from error
 
 
-def _guarded(found: Iterator[Episode], place: Path) -> Iterator[Episode]:
+def guarded(found: Iterator[T], place: Path) -> Iterator[T]:
     """``found``, with whatever its reader raises told as what it is: a file that is wrong.
 
     The libraries that read files of others answer damage with any exception at all.
+
+    Raises:
+        DataError: ``place`` cannot be read.
     """
     try:
         yield from found

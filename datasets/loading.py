@@ -135,7 +135,9 @@ def _transitions(data: Path, metadata: Mapping[str, Any], *, verify: bool) -> Tr
         if stop <= steps:
             _fill(data, number, columns, slice(done, stop), episode)
         done = stop
-    if done != steps or not columns:
+    if not columns:
+        raise DataError(f"{data} holds no episodes", expected="one or more")
+    if done != steps:
         raise DataError(f"{data} holds {done} steps", expected=f"{steps}, as its metadata says")
     columns["timeouts"] &= ~columns["terminals"]
     try:

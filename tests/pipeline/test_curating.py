@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,55 @@ def test_mistakes_are_named(
 ) -> None:
     assert run(root, *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_ends_early_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(root, "own/short-v0", "ma_cross")
+    file = root / "own" / "short-v0" / "data" / "main_data.hdf5"
+    file.write_bytes(file.read_bytes()[:20_000])
+    for arguments in (
+        ("show", "own/short-v0"),
+        ("filter", "own/short-v0", "own/z-v0", "--top", "0.5"),
+        ("merge", "own/more-v0", "own/short-v0", "--to", "own/z-v0"),
+    ):
+        assert run(root, *arguments) == 3
+        assert "main_data.hdf5 cannot be read" in capsys.readouterr().err
+    assert not (root / "own" / "z-v0").exists()
+
+
+def test_a_dataset_without_episodes_is_said_to_have_none(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(root, "own/none-v0", "ma_cross")
+    file = root / "own" / "none-v0" / "data" / "metadata.json"
+    nothing = {"total_episodes": 0, "total_steps": 0}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **nothing}))
+    assert run(root, "seal", "own/none-v0") == 0
+    for arguments in (
+        ("show", "own/none-v0"),
+        ("check", "own/none-v0"),
+        ("filter", "own/none-v0", "own/z-v0", "--top", "0.5"),
+        ("merge", "own/more-v0", "own/none-v0", "--to", "own/z-v0"),
+    ):
+        assert run(root, *arguments) == 3
+        assert "holds no episodes" in capsys.readouterr().err
+    assert not (root / "own" / "z-v0").exists()
+
+
+def test_the_command_to_go_on_with_is_one_that_there_is(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "own" / "more-v0", tmp_path / "own" / "more-v0")
+    for arguments in (
+        ("filter", "own/more-v0", "own/best-v0", "--top", "0.5"),
+        ("merge", "own/more-v0", "own/best-v0", "--to", "own/all-v0"),
+    ):
+        assert run(tmp_path, *arguments) == 0
+        printed = capsys.readouterr()
+        assert "next:" not in printed.out
+        (told,) = (line for line in printed.err.splitlines() if line.startswith("next: "))
+        words = shlex.split(told.removeprefix("next: offline-trader "))
+        with pytest.raises(SystemExit) as stopped:
+            main([*words, "--dry-run"])
+        assert not stopped.value.code
+        capsys.readouterr()
