@@ -135,7 +135,8 @@ def check_inputs(
 
     Raises:
         ConfigError, DataError: no such dataset, device, no expert that can be asked, an encoder
-            of windows for a dataset without them, or a range that cannot validate.
+            of windows for a dataset without them, a range that cannot validate, or replays that
+            are asked for and cannot be.
         SchemaMismatch: the dataset was made with another layout than this version makes.
     """
     check_device(config.learner.device)
@@ -147,7 +148,26 @@ def check_inputs(
     check_layout(config.dataset, own.env_config.layout, root)
     require_windows(config.learner.encoder, tuple(own.layout.windows.values()))
     _asked(config, own)
+    _check_replays(config, own.env_config)
     return own, config.validation.env(own.env_config)
+
+
+def _check_replays(config: PretrainConfig, env: EnvConfig) -> None:
+    """Nothing if replays are not asked for, or can be: an early stage is not trained in vain.
+
+    Raises:
+        ConfigError: they cannot be, or no stage has a use for them.
+    """
+    if config.offline.replay.mode != "always":
+        return
+    if "offline" not in config.stages:
+        raise ConfigError(
+            f"offline.replay.mode = always with stages = {', '.join(config.stages)}",
+            expected="offline among --stages: no other stage has a use for replays",
+        )
+    from offline_trader.learning.stages import require_replays
+
+    require_replays(config.learner, config.offline, env.simulator)
 
 
 def _asked(config: PretrainConfig, own: DatasetFacts) -> Mixture | None:

@@ -253,3 +253,19 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     assert code_of(["known-optimum", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_replays_that_cannot_be_are_refused_before_anything_is_trained(
+    data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = ["--id", "small/impact-v0", "--set", "env.simulator.impact_bps=20"]
+    assert code_of([*COLLECT, *moved, *data, "-q"]) == 0
+    asked = ["pretrain", "--replay", *data, "--run", str(tmp_path / "run")]
+    for words, reason in (
+        (["--dataset", "small/impact-v0"], "simulator.impact_bps = 20: an order moves the price"),
+        (["--dataset", "small/experts-v0", "--algorithm", "iql"], "learner.algorithm = iql"),
+        (["--dataset", "small/experts-v0", "--stages", "bc,direct"], "stages = clone, direct"),
+    ):
+        assert code_of([*asked, *words]) == 2
+        assert reason in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -7,6 +7,7 @@ from offline_trader.lazy import lazy_names
 if TYPE_CHECKING:
     from offline_trader.learning.stages.actor_policy import D3rlpyActorPolicy
     from offline_trader.learning.stages.cloning import clone
+    from offline_trader.learning.stages.counterfactual import require_replays
     from offline_trader.learning.stages.lanes import Lanes, LaneStep, ResumableLanes
     from offline_trader.learning.stages.offline import train_offline
     from offline_trader.learning.stages.online import finetune
@@ -29,6 +30,7 @@ __all__ = [
     "finetune",
     "need",
     "need_learner",
+    "require_replays",
     "train_offline",
 ]
 

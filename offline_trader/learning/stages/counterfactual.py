@@ -10,11 +10,13 @@ from __future__ import annotations
 from offline_trader.errors import ConfigError, OfflineTraderError
 from offline_trader.learning.agents import Learner, online_learner
 from offline_trader.learning.data import CounterfactualReplay, Transitions
-from offline_trader.learning.settings import OfflineConfig, ReplayConfig
+from offline_trader.learning.settings import LearnerConfig, OfflineConfig, ReplayConfig
+from offline_trader.learning.stages.direct.bars import require_no_impact
 from offline_trader.learning.stages.direct.forecast import fit_forecast
 from offline_trader.learning.stages.direct.market import DirectMarket
+from offline_trader.simulator import SimulatorConfig
 
-__all__ = ["find_replay", "unconstrained"]
+__all__ = ["find_replay", "require_replays", "unconstrained"]
 
 _ALGORITHMS = ("cql", "sac")
 
@@ -40,12 +42,29 @@ def find_replay(
         return replay, f"{count} replays for each logged transition"
     except OfflineTraderError as error:
         if mode == "always":
-            raise ConfigError(
-                f"offline.replay.mode = always: {error.found}",
-                expected=error.expected,
-                hint="train without replays: --no-replay",
-            ) from error
+            raise _refused(error) from error
         return None, f"no replays: {error.found}"
+
+
+def require_replays(settings: LearnerConfig, config: OfflineConfig, rules: SimulatorConfig) -> None:
+    """Nothing if bars can be replayed for such a learner under such rules, before any training.
+
+    Raises:
+        ConfigError: they cannot be.
+    """
+    try:
+        _require_usable(settings, config)
+        require_no_impact(rules)
+    except ConfigError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: OfflineTraderError) -> ConfigError:
+    return ConfigError(
+        f"offline.replay.mode = always: {error.found}",
+        expected=error.expected,
+        hint="train without replays: --no-replay",
+    )
 
 
 def _replay(
@@ -60,9 +79,28 @@ def _replay(
     Raises:
         ConfigError, DataError: there can be none.
     """
-    settings, bars = learner.config, "a dataset that was collected in this toolkit's simulator"
     if market is None:
-        raise ConfigError("there are transitions alone, without their bars", expected=bars)
+        raise ConfigError(
+            "there are transitions alone, without their bars",
+            expected="a dataset that was collected in this toolkit's simulator",
+        )
+    _require_usable(learner.config, config)
+    replayed = market.replayed()
+    surprises = None
+    if config.replay.forecast_weight > 0.0:
+        surprise = market.log.gains - fit_forecast(market.log).values
+        surprises = config.replay.forecast_weight * surprise
+    return CounterfactualReplay(
+        replayed, data, config.replay, learner.preprocessing, surprises, seed
+    )
+
+
+def _require_usable(settings: LearnerConfig, config: OfflineConfig) -> None:
+    """Nothing if the learner can use replays.
+
+    Raises:
+        ConfigError: it cannot.
+    """
     if settings.algorithm not in _ALGORITHMS:
         raise ConfigError(
             f"learner.algorithm = {settings.algorithm} holds on to the actions of the data, and "
@@ -79,14 +117,6 @@ def _replay(
         raise ConfigError(
             f"offline.n_steps = {config.n_steps}: a replay is of one bar", expected="1"
         )
-    replayed = market.replayed()
-    surprises = None
-    if config.replay.forecast_weight > 0.0:
-        surprise = market.log.gains - fit_forecast(market.log).values
-        surprises = config.replay.forecast_weight * surprise
-    return CounterfactualReplay(
-        replayed, data, config.replay, learner.preprocessing, surprises, seed
-    )
 
 
 def unconstrained(learner: Learner, config: ReplayConfig, seed: int) -> Learner:

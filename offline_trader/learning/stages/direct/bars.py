@@ -31,7 +31,7 @@ from offline_trader.simulator.differentiable import (
 )
 from offline_trader.types import BoolArray, FloatArray, IntArray, PortfolioField
 
-__all__ = ["BarMarket"]
+__all__ = ["BarMarket", "require_no_impact"]
 
 _FLAT_SHARE = 0.25
 _LONGEST_HOLD = 60
@@ -149,12 +149,7 @@ class BarMarket:
 
     def replayed(self) -> BarReplay:
         """See :class:`~offline_trader.learning.stages.direct.market.DirectMarket`."""
-        if self.rules.impact_bps > 0.0:
-            raise ConfigError(
-                f"simulator.impact_bps = {self.rules.impact_bps:g}: an order moves the price",
-                expected="rules without market impact, under which the logged prices are those "
-                "that any other order would have met",
-            )
+        require_no_impact(self.rules)
         return BarReplay(self.tensor, self.rules, self._bars)
 
     def random_state(self, rows: Tensor, generator: torch.Generator) -> State:
@@ -211,3 +206,17 @@ class BarMarket:
             torch.where(step.ruined, a, b) for a, b in zip(new, step.portfolio, strict=True)
         )
         return DirectStep(state, step.log_growth, carried, step.ruined)
+
+
+def require_no_impact(rules: SimulatorConfig) -> None:
+    """Nothing if logged prices are those that any other order would have met.
+
+    Raises:
+        ConfigError: an order moves them.
+    """
+    if rules.impact_bps > 0.0:
+        raise ConfigError(
+            f"simulator.impact_bps = {rules.impact_bps:g}: an order moves the price",
+            expected="rules without market impact, under which the logged prices are those "
+            "that any other order would have met",
+        )
