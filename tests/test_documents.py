@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -12,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from offline_trader.cli.main import COMMANDS
+from offline_trader.types import digest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -33,6 +35,14 @@ quote = load_quote()
 def test_quoted_figures_are_the_measured_ones() -> None:
     wrong = quote.differences()
     assert not wrong, "\n".join(["python -m benchmarks.quote brings them up to date:", *wrong])
+
+
+def test_the_picture_of_the_stages_is_of_the_recorded_scores() -> None:
+    picture = importlib.import_module("benchmarks.stages_picture")
+    scores = digest(picture.panels())
+    assert f"scores {scores}" in picture.PICTURE.read_text(encoding="utf-8"), (
+        "python -m benchmarks.stages_picture draws it anew"
+    )
 
 
 @pytest.mark.parametrize(
