@@ -12,6 +12,9 @@ from offline_trader.pipeline.known_optimum_training import KnownOptimumConfig
 
 __all__ = ["Request"]
 
+_STAGES = ("aux", "auxiliary", "bc", "clone", "dagger", "offline")
+"""Stages that are no method by themselves."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -43,6 +46,7 @@ class Request:
             raise ConfigError(
                 f"unknown market or dataset {name!r}", expected="one of " + ", ".join(known)
             )
+        self._require_no_stages()
         if name == ON_BARS and self.policy is None and not self.through_bars:
             raise ConfigError(
                 f"training on {ON_BARS}",
@@ -72,6 +76,18 @@ class Request:
             raise ConfigError(
                 f"--fqe on {name}", expected="an offline dataset: " + ", ".join(OFFLINE_DATASETS)
             )
+
+    def _require_no_stages(self) -> None:
+        """Raises ConfigError where ``--train`` is given stages, which are settings of the chain."""
+        stages = (self.algorithm or "").replace(" ", "")
+        if self.own or self.through_bars or not ("," in stages or stages in _STAGES):
+            return
+        raise ConfigError(
+            f"--train {self.algorithm}",
+            expected="one method: default (the chain of pretrain), direct, evolution, an algorithm "
+            "of a learner, or module:function",
+            hint=f"some stages of the chain alone: --train default --set stages={stages}",
+        )
 
     @property
     def own(self) -> bool:

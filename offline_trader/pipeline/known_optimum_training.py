@@ -248,12 +248,13 @@ def train_default(
             expected=f"M1, M3, {', '.join(OFFLINE_DATASETS)}, M3-bars",
             hint="--train direct needs no log of actions",
         )
-    if "auxiliary" in config.stages:
+    chain = config.chain()
+    if "auxiliary" in chain.stages:
         raise ConfigError(f"the auxiliary stage on {name}, which has no bars", expected="M3-bars")
     data, market = make_dataset(named, seed=config.seed, realised=realised), market_of(name)
     size = len(market.observation_names)
     learner = make_learner(config.learner, size, seed=stage_seeds(config.seed, 1)[0])
-    chain, bars = config.chain(), position_market(market, data)
+    bars = position_market(market, data)
     lanes = chain.dagger.lanes
 
     def asked(seed: int) -> AskedMarket:

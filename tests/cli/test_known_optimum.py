@@ -57,6 +57,9 @@ def test_a_policy_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("M1-wide", "--train", "cql", "--set", "online.steps=9"), "changes nothing"),
         (("M1-wide", "--train", "a.py:b", "--set", "learner.gamma=0.5"), "changes nothing"),
         (("M3-bars", "--policy", "a.py:b", "--set", "score_steps=9"), "changes nothing"),
+        (("M3", "--train", "aux,bc"), "--train default --set stages=aux,bc"),
+        (("M3-bars", "--train", "clone"), "--train default --set stages=clone"),
+        (("M1", "--train", "default", "--set", "stages=aux,bc"), "M1, which has no bars"),
     ],
 )
 def test_no_option_is_passed_over(
