@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.record import Figure, publish
 
-LIMIT_S = 300.0
+LIMIT_S = 180.0
 MIN_TRADES = 20.0
 
 
