@@ -28,7 +28,7 @@ from offline_trader.cli.place_options import (
     TokenFile,
     require_place,
 )
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, RiskHalt
 from offline_trader.serving.places import LOGS_FILE, is_database
 from offline_trader.serving.server_settings import ServeConfig, read_token, require_names
 
@@ -100,6 +100,7 @@ def command(
     Each instrument's log says what it has done; a server that is started on the same folder goes
     on from there. Several servers may share a PostgreSQL database, with limits over all of them.
     GET /dashboard is a page of a folder's logs. Loopback alone, unless there are a token and TLS.
+    Exit code 5 where a desk is halted when the server is told to end.
     """
     terminal = Terminal(as_json=as_json, quiet=quiet)
     plan = resolve(ServeConfig, config, settings)
@@ -175,3 +176,10 @@ def command(
         held.callback(dashboard.close)
         dashboard.add_to(app)
         run_app(app, host, port, tls_cert=tls_cert, tls_key=tls_key, listening=terminal.note)
+        stopped = [f"{name}: {desk.stopped}" for name, desk in desks.items() if desk.stopped]
+        if stopped:
+            raise RiskHalt(
+                f"nothing could be ordered at the end; {'; '.join(stopped)}",
+                expected="desks that are neither halted nor without a log",
+                hint="start again and POST /v1/rearm once the cause is gone",
+            )

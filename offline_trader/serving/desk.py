@@ -171,7 +171,7 @@ class Desk:
     def stopped(self) -> str:
         """Why nothing can be ordered until a person does something; empty: it can."""
         if self.broken or self.state.state is State.HALT:
-            return self.broken or self.state.reason
+            return self.broken or self.state.reason or str(State.HALT)
         if day_of(self.limits, self._clock()) is None:
             return (
                 f"the calendar of {self.limits.calendar or self.limits.day_zone} does not reach "

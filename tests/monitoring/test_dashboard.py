@@ -292,6 +292,7 @@ def test_an_open_page_does_not_hold_the_server_up(server: Process, folder: Path)
     viewer.start()
     assert held.wait(20.0)
     assert made.end() < 12.0
+    assert made.process.returncode == 0
     viewer.join(10.0)
 
 

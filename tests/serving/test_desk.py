@@ -124,12 +124,15 @@ def test_a_halt_holds_over_a_restart_until_a_person_lifts_it(
     desk.halt("kill switch")
     again = Desk(policy, AuditLog(place), clock=clock)
     assert (again.state.state, again.state.reason) == (State.HALT, "kill switch")
+    assert again.stopped == "kill switch"
     assert all(each.units == 0.0 for each in walk(again, bars, clock, 300, 360))
     with pytest.raises(ConfigError, match="no reason"):
         again.rearm("")
     again.rearm("the feed is right again; A. Person")
     assert any(each.units for each in walk(again, bars, clock, 360, 420))
     assert [each.kind for each in again.log.entries("halted", "re-armed")] == ["halted", "re-armed"]
+    again.halt("")  # nobody had time to say why
+    assert again.stopped == "HALT"
 
 
 def test_rows_about_the_desk_decide_nothing_and_are_passed_over(

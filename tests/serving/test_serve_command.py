@@ -107,8 +107,11 @@ def test_a_served_model_is_killed_and_goes_on(
                 page = urllib.request.Request(f"{address}/dashboard/events", headers=bearer)
                 with urllib.request.urlopen(page, timeout=20) as stream:
                     assert stream.readline() == b"event: update\n"  # it has read the log
+                ask(address, "/v1/halt", {"reason": "drill"})
             process.send_signal(signal.SIGKILL if part.start == 300 else signal.SIGTERM)
-    assert process.returncode == 0
+            rest = process.stderr.read()
+    assert process.returncode == 5
+    assert "nothing could be ordered at the end; OU: drill" in rest
     files = {each.name for each in (tmp_path / "logs").iterdir() if each.suffix != ".lock"}
     assert files == {"audit.db"}  # with all rows in it, and let go of
     limits = RiskLimits(max_price_age_s=1e12)
