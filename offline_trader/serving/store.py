@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -34,6 +36,9 @@ CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON log
     BEGIN SELECT RAISE(ABORT, 'an audit log is only appended to'); END;
 """
 _VALUES = "(?, ?, ?, ?, ?)"
+_AT_ONCE = 64
+"""Rows of one statement. It begins, inserts and commits without the interpreter, which statements
+of one row each need back every time; its text is kept by the number of rows."""
 
 
 class Row(NamedTuple):
@@ -142,26 +147,21 @@ class SqliteStore:
             end()
 
     def start(self, rows: Sequence[Row]) -> Callable[[], None] | None:
-        """The rows in an open transaction; what ends it, and gives the interpreter free meanwhile.
+        """What writes the rows; it needs the interpreter for a moment only.
 
-        All that needs the interpreter is done here, so that the other thread takes it from whoever
-        decides for a moment only.
+        So the other thread takes it from whoever decides once a batch.
         """
         if not rows:
             return None
-        with self._told():
-            self._require_there()
-            with self._undone():
-                self._store.execute("BEGIN IMMEDIATE")
-                self._store.executemany(f"INSERT INTO log VALUES {_VALUES}", rows)
-        return self._end
+        self._require_there()
+        return partial(self._end, rows)
 
     def append(self, desk: str, make: Appended) -> Row:
         """The next row, whoever wrote the last one."""
         self._require_there()
         with self._told(), self._transaction():
             row = make(*self._last(desk))
-            self._store.execute(f"INSERT INTO log VALUES {_VALUES}", row)
+            self._store.execute(_inserted(1), row)
         return row
 
     def last(self, desk: str) -> tuple[int, str]:
@@ -206,9 +206,12 @@ class SqliteStore:
                 hint="put it back and start again",
             )
 
-    def _end(self) -> None:
-        with self._told(), self._undone():
-            self._store.execute("COMMIT")
+    def _end(self, rows: Sequence[Row]) -> None:
+        """All rows in one transaction: a statement is one by itself."""
+        parts = [rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE)]
+        with self._told(), self._transaction() if len(parts) > 1 else nullcontext():
+            for part in parts:
+                self._store.execute(_inserted(len(part)), tuple(chain.from_iterable(part)))
 
     def _last(self, desk: str) -> tuple[int, str]:
         query = "SELECT number, hash FROM log WHERE desk = ? ORDER BY number DESC LIMIT 1"
@@ -217,16 +220,11 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._undone():
+        """What fails inside leaves nothing."""
+        try:
             self._store.execute("BEGIN IMMEDIATE")
             yield
             self._store.execute("COMMIT")
-
-    @contextmanager
-    def _undone(self) -> Iterator[None]:
-        """What fails inside leaves no transaction."""
-        try:
-            yield
         except BaseException:
             if self._store.in_transaction:
                 self._store.execute("ROLLBACK")
@@ -246,6 +244,11 @@ class SqliteStore:
                 expected="a store of audit logs that can be read and written",
                 hint="look at the disk, the rights of the file and who else has it open",
             ) from error
+
+
+@cache
+def _inserted(rows: int) -> str:
+    return "INSERT INTO log VALUES " + ", ".join([_VALUES] * rows)
 
 
 def reader(file: Path, patience_s: float = 10.0) -> sqlite3.Connection:

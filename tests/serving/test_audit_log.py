@@ -13,6 +13,7 @@ import pytest
 
 from offline_trader.errors import DataError
 from offline_trader.serving import AuditLog
+from offline_trader.serving.store import Row, SqliteStore
 
 
 @pytest.fixture
@@ -80,6 +81,30 @@ def test_two_writers_make_one_chain(log: AuditLog) -> None:
     for i in range(10):
         (log, other)[i % 2].append("bar", {"i": i})
     assert other.verify()[0] == 15
+
+
+@pytest.mark.parametrize("count", [3, 64, 65])
+def test_a_batch_is_written_whole_or_not_at_all(count: int, log: AuditLog) -> None:
+    """However many rows: few are one statement, more a transaction."""
+    store, before = SqliteStore(Path(log.name)), log.last
+    rows = [Row("", i, "bar", "{}", "") for i in range(6, 5 + count)]
+    with pytest.raises(DataError, match="somebody else writes"):
+        store.write([*rows, Row("", 1, "bar", "{}", "")])
+    assert AuditLog(log.name).last == before
+    store.write([*rows, Row("", 5 + count, "bar", "{}", "")])
+    assert AuditLog(log.name).last[0] == 5 + count
+
+
+def test_a_batch_waits_for_another_writer_beside_the_decisions(log: AuditLog) -> None:
+    other = sqlite3.connect(log.name, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    log.stage("bar", {"i": 5})
+    log.commits.start()  # would wait ten seconds for it, and then fail
+    log.stage("bar", {"i": 6})
+    other.execute("COMMIT")
+    other.close()
+    log.commit()
+    assert log.verify()[0] == 7
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:

@@ -37,12 +37,11 @@ class SlowStore(SqliteStore):
         self.batches.append(len(rows))
         return super().start(rows)
 
-    def _end(self) -> None:
+    def _end(self, rows: Sequence[Row]) -> None:
         assert self.may.wait(10.0)
         if self.fails:
-            self._store.execute("ROLLBACK")
             raise DataError("disk full")
-        super()._end()
+        super()._end(rows)
 
 
 @pytest.fixture
@@ -170,10 +169,10 @@ def test_a_slow_disk_is_waited_for_beside_the_loop(
     in_the_loop: list[bool] = []
     end, pauses = store._end, iter((0.06, 0.0, 0.0))
 
-    def noted() -> None:
+    def noted(rows: Sequence[Row]) -> None:
         in_the_loop.append(threading.current_thread() is threading.main_thread())
         time.sleep(next(pauses))
-        end()
+        end(rows)
 
     monkeypatch.setattr(store, "_end", noted)
     group = GroupCommit(desk.log.commits, [desk], Turn())
@@ -233,8 +232,7 @@ def test_without_another_thread_rows_are_on_disk_before_anybody_is_told(
 def test_who_is_halted_is_told_why_and_what_to_do(
     threads: bool, desk: Desk, store: SlowStore, bars: Bars, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full() -> None:
-        store._store.execute("ROLLBACK")
+    def full(rows: Sequence[Row]) -> None:
         raise DataError("disk full", expected="space", hint="look at the disk")
 
     def none_left(_: threading.Thread) -> None:
