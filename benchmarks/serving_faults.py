@@ -1,9 +1,10 @@
 """What a server does when something breaks: no order, no lost row, no trace.
 
 A server in a process of its own is killed at random moments under load; its store is taken away,
-its disk is full, its clock goes back, it is stopped for ten seconds, it gets bars that are none
-and requests that are none. After each, orders are counted that should not be, and every row that
-a client was answered about has to be in the log, whose chain has to hold.
+its disk is full, its clock goes back, it is stopped for ten seconds, its model's file becomes
+garbage, it gets bars that are none and requests that are none. After each, orders are counted that
+should not be, and every row that a client was answered about has to be in the log, whose chain has
+to hold.
 """
 
 from __future__ import annotations
@@ -58,11 +59,10 @@ class Client:
         stamp = datetime.fromtimestamp(moment, UTC).isoformat()
         return {"time": stamp, **self.market[i % len(self.market)]}
 
-    def body(self, now: float | None = None) -> bytes:
+    def body(self, now: float | None = None, **wrong: float) -> bytes:
         """The next request; the bar is the same until it was answered."""
-        return json.dumps(
-            {"instrument": self.instrument, "bars": [self.bar(self.next, now)]}
-        ).encode()
+        bar = self.bar(self.next, now) | wrong
+        return json.dumps({"instrument": self.instrument, "bars": [bar]}).encode()
 
     def take(self, content: bytes) -> dict[str, Any]:
         """An answer, kept."""
@@ -184,7 +184,8 @@ def signed(answer: dict[str, Any]) -> float:
     return float(order["units"]) * (1.0 if order["side"] == "buy" else -1.0)
 
 
-Break = Callable[[Running, Path], None]
+Break = Callable[[Running, Path], dict[str, float] | None]
+"""Breaks something; what is wrong with the bars from then on, if they are it."""
 
 
 def taken_away(found: Running, folder: Path) -> None:
@@ -205,6 +206,11 @@ def paused(found: Running, folder: Path) -> None:
     subprocess.Popen(resume)
 
 
+def no_number(found: Running, folder: Path) -> dict[str, float]:
+    """The close of every further bar."""
+    return {"close": float("nan")}
+
+
 def nothing(found: Running, folder: Path) -> None:
     """The disk is full by itself after a while."""
 
@@ -214,6 +220,7 @@ FAULTS: dict[str, tuple[Break, dict[str, Any], int]] = {
     "store gone": (taken_away, {}, 0),
     "disk full": (nothing, {"file_bytes": 400_000}, 400),
     "clock back by an hour": (clock_back, {"max_age_s": 3_000.0}, 0),
+    "NaN bar": (no_number, {}, 0),
     "10 s pause": (paused, {"max_age_s": 5.0}, 0),
 }
 
@@ -235,9 +242,9 @@ def orders_after(fault: str, make: Callable[[], tuple[Path, list[Client]]]) -> t
             before += client.take(answer)["order"] is not None
             if i >= 40 and not until:
                 break
-        harm(found, folder)
+        wrong = harm(found, folder) or {}
         for _ in range(5):
-            asked = client.body(time.time())
+            asked = client.body(time.time(), **wrong)
             try:
                 status, answer = await post(connection, "/v1/decide", asked)
             except (ConnectionError, asyncio.IncompleteReadError):  # idle for too long: asked again
@@ -251,6 +258,34 @@ def orders_after(fault: str, make: Callable[[], tuple[Path, list[Client]]]) -> t
 
     with running(folder, **settings) as found:
         return asyncio.run(walk(found))
+
+
+def model_replaced(folder: Path, clients: list[Client]) -> list[Figure]:
+    """The model's file becomes garbage: what is in force goes on, and the file is not."""
+    client = clients[0]
+
+    async def walk(port: int) -> tuple[int, int]:
+        await warmed(port, clients)
+        connection = await connected(port)
+        models, harmed = set(), 0
+        for i in range(80):
+            if i == 40:
+                (folder / "policy.onnx").write_bytes(b"\x00garbage" * 1_000)
+            status, answer = await post(connection, "/v1/decide", client.body())
+            harmed += status != 200
+            if status == 200:
+                models.add(client.take(answer)["model_sha256"])
+        body = {"instrument": client.instrument, "model_sha256": min(models), "reason": "drill"}
+        status, _ = await post(connection, "/v1/models/swap", json.dumps(body).encode())
+        return harmed + len(models) - 1, int(status == 200)
+
+    with running(folder) as found:
+        harmed, swapped = asyncio.run(walk(found.port))
+    name = "model file replaced by garbage"
+    return [
+        Figure(f"{name}: decisions that failed", harmed, "", target="0", holds=harmed == 0),
+        Figure(f"{name}: swaps to it", swapped, "", target="0", holds=swapped == 0),
+    ]
 
 
 def odd_requests(good: bytes, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
@@ -341,6 +376,7 @@ def main() -> None:
             figures.append(
                 Figure(f"orders after: {fault}", after, "", target="0", holds=after == 0)
             )
+        figures += model_replaced(*make())
         folder, clients = make()
         figures += malformed(folder, clients, given.requests, given.schemathesis)
         shutil.rmtree(folder)
