@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from offline_trader.codec import plain
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
+from offline_trader.pipeline.dataset_bars import needs_bars, require_same_bars
 from offline_trader.pipeline.derived_seeds import stage_seeds
 from offline_trader.pipeline.progress import Progress, Silent
 from offline_trader.pipeline.run_facts import TrainingFacts
@@ -134,7 +135,8 @@ def check_inputs(
     """The dataset's facts, and the environment to validate in.
 
     Raises:
-        ConfigError, DataError: no such dataset, device, no expert that can be asked, an encoder
+        ConfigError, DataError: no such dataset, or bars that are not those that it was collected
+            on where a stage reads them; no such device, no expert that can be asked, an encoder
             of windows for a dataset without them, a range that cannot validate, or replays that
             are asked for and cannot be.
         SchemaMismatch: the dataset was made with another layout than this version makes.
@@ -149,6 +151,8 @@ def check_inputs(
     require_windows(config.learner.encoder, tuple(own.layout.windows.values()))
     _asked(config, own)
     _check_replays(config, own.env_config)
+    if needs_bars(config):
+        require_same_bars(config.dataset, own)
     return own, config.validation.env(own.env_config)
 
 
