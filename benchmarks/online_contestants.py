@@ -1,4 +1,4 @@
-"""SAC online from scratch on a market whose best policy is known: ours, and stable-baselines3.
+"""SAC online from scratch on a market whose best policy is known: ours, stable-baselines3, SBX.
 
 Both act in the same N lanes (one batched act, one step of all lanes, then N updates: one for each
 environment step), with the same networks, batch, rates, warm-up and buffer. Every ``every`` steps a
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Judge", "ours", "sb3"]
+__all__ = ["Judge", "ours", "sb3", "sbx"]
 
 Judge = Callable[[int, Callable[[Any], Any]], bool]
 """(updates so far, deterministic policy of observations [N, O]) → whether to stop."""
@@ -71,11 +71,24 @@ def sb3(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
     """stable-baselines3's SAC, as it stands."""
     import torch
     from stable_baselines3 import SAC
-    from stable_baselines3.common.callbacks import BaseCallback
 
     torch.set_num_threads(1)
+    _judged(SAC, settings, seed, judge)
+
+
+def sbx(settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
+    """SBX's SAC, as it stands, in SBX's own environment; all updates of a step are one call."""
+    from sbx import SAC
+
+    _judged(SAC, settings, seed, judge)
+
+
+def _judged(algorithm: Any, settings: Mapping[str, Any], seed: int, judge: Judge) -> None:
+    """A training by stable-baselines3's interface."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
     learner, lanes, every = settings["learner"], settings["lanes"], settings["every"]
-    model = SAC(
+    model = algorithm(
         "MlpPolicy",
         _vector(settings, seed),
         learning_rate=learner["critic_lr"],
