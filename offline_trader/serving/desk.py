@@ -251,6 +251,10 @@ class Desk:
         except OfflineTraderError as error:
             self._rows.stage(REFUSED, {"bar": bar_row(bar), "now": now, "why": error.found})
             raise
+        except Exception as error:  # a mistake of ours, after which the log is behind the account
+            seen = f"a bar was seen that is not in it, its decision failed ({type(error).__name__})"
+            self.stop(DataError(seen))
+            raise
         self._memory.saw([bar])
         if self._book is not None:
             self._tell_book(self._memory.standing_after(step, bar))

@@ -32,6 +32,7 @@ from offline_trader.serving import (
     replay,
 )
 from offline_trader.serving.exchange_hours import hours_of
+from offline_trader.serving.gated_session import GatedSession
 from offline_trader.serving.row_text import json_text
 from offline_trader.simulator import SimulatorConfig
 
@@ -214,6 +215,25 @@ def test_signals_are_logged_and_replayed(
     again = desk.session.on_bar(seen[59])
     assert again.hold is Hold.REPEATED
     assert replay(policy, AuditLog(place), features=features) == 50
+
+
+def test_a_mistake_of_ours_stops_every_order_until_the_desk_is_opened_anew(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar was seen and is not in the log: what is decided on next could not be replayed."""
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    walk(desk, bars, clock, 300, 310)
+    with monkeypatch.context() as patched:
+        patched.setattr(GatedSession, "_reviewed", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            desk.on_bar(bars[310])
+    for bar in bars.slice(310, 312):
+        with pytest.raises(RiskHalt, match="ZeroDivisionError"):
+            desk.on_bar(bar)
+    desk.log.close()
+    again = Desk(policy, AuditLog(place), clock=clock)
+    assert any(each.units for each in walk(again, bars, clock, 310, 330))
+    assert replay(policy, AuditLog(place), clock=clock) == 30
 
 
 def test_a_second_desk_on_a_log_is_stopped(
