@@ -256,6 +256,8 @@ class Session:
             return self._stream.update(bar)
         except OfflineTraderError as error:  # a function of the user's own may fail, too
             return error.found
+        except ArithmeticError as error:  # a price so small that its share of another is 0
+            return f"the bar's ratios are no numbers ({error})"
 
     def _settle(
         self, before: Bar | None, bar: Bar, holdings: Holdings | None, borrow: float

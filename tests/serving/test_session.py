@@ -208,6 +208,14 @@ def test_features_without_a_value_are_held_and_the_session_goes_on(
     assert later[-1] is not None
 
 
+def test_a_price_whose_share_of_another_is_0_is_held(policy: OnnxPolicy, bars: Bars) -> None:
+    session = Session(policy).warm_up(bars.slice(0, 300))
+    least = bars[300]._replace(**dict.fromkeys(("open", "high", "low", "close"), 5e-324))
+    odd = session.on_bar(least)
+    assert (odd.hold, "no numbers" in odd.because) == (Hold.NO_FEATURES, True)
+    assert session.on_bar(bars[301]).portfolio.equity == odd.portfolio.equity
+
+
 def test_a_function_of_ones_own_that_fails_is_held(make_model: MakeModel, bars: Bars) -> None:
     class Failing(Closes):
         def stream(self) -> Failing:
