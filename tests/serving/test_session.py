@@ -210,7 +210,7 @@ def test_features_without_a_value_are_held_and_the_session_goes_on(
 
 def test_a_price_whose_share_of_another_is_0_is_held(policy: OnnxPolicy, bars: Bars) -> None:
     session = Session(policy).warm_up(bars.slice(0, 300))
-    least = bars[300]._replace(**dict.fromkeys(("open", "high", "low", "close"), 5e-324))
+    least = bars[300]._replace(open=5e-324, high=5e-324, low=5e-324, close=5e-324)
     odd = session.on_bar(least)
     assert (odd.hold, "no numbers" in odd.because) == (Hold.NO_FEATURES, True)
     assert session.on_bar(bars[301]).portfolio.equity == odd.portfolio.equity
