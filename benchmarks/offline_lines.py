@@ -13,8 +13,9 @@ datasets and seeds. A seed draws the dataset, the networks and the batches; 100 
   is here for whether the offline stage adds anything; its own scores are ``default_chain``'s.
 
 ``lowest ÷ clone`` is the lowest score of ``without replay`` after the critics' phase, every 100
-updates, as a share of the clone's. Finished trainings are kept in ``--cache``; the same command
-goes on from there, and ``--publish`` writes the result of what the cache holds.
+updates, as a share of the clone's; ``--picture`` draws them. Finished trainings are kept in
+``--cache``; the same command goes on from there, and ``--publish`` writes the result of what the
+cache holds.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ GOALS = {"M1-wide": 90.0, "M1-narrow": 85.0, "M3-wide": 90.0, "M3-narrow": 85.0}
 ALLOWANCE, SHARE, WATCHED, EVERY = 2.0, 0.9, 2_000, 100
 SEEDS = (40, 41, 42, 43, 44)
 STOCK = "CQL (.05)"  # of offline_scores
+START = "first updates"
 
 
 def without_replay(name: str, seed: int) -> dict[str, Any]:
-    """Scores of clone and policy, and those of its first updates."""
+    """Scores of clone and policy, and those of its first updates as shares of the clone's."""
     from offline_trader.learning.stages import clone, train_offline
     from offline_trader.pipeline.derived_seeds import stage_seeds
     from offline_trader.pipeline.settings import StagesConfig
@@ -57,8 +59,8 @@ def without_replay(name: str, seed: int) -> dict[str, Any]:
 
     config = replace(chain.offline, evaluate_interval=EVERY)
     train_offline(learner, data.transitions(), config, None, watch, seed=seeds[2])
-    lowest = min(early[1 : 1 + WATCHED // EVERY]) / at_first
-    return {"clone": warm, "without replay": scored(), "early": lowest}
+    start = [score / at_first for score in early[1 : 1 + WATCHED // EVERY]]
+    return {"clone": warm, "without replay": scored(), "early": min(start), START: start}
 
 
 def _begun(name: str, seed: int, settings: Any) -> Any:
@@ -125,7 +127,8 @@ def figures(rows: Mapping[str, list[dict[str, Any]]]) -> Iterator[Figure]:
         dataset = key.partition(" · ")[2]
         for one in results:
             for method, value in one["scores"].items():
-                found.setdefault((method, dataset), []).append(value)
+                if method != START:
+                    found.setdefault((method, dataset), []).append(value)
     for (method, dataset), values in found.items():
         if method == "early":
             yield Figure(
@@ -163,6 +166,29 @@ def recorded() -> Iterator[Figure]:
         yield Figure(f"stock CQL on {dataset}: worst seed", worst, "score")
 
 
+def draw(rows: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    """A panel a dataset: each seed's score ÷ the clone's over the first updates of training."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "offline_lines"
+    figure, panels = pyplot.subplots(2, 2, figsize=(9.0, 5.0), sharex=True, layout="constrained")
+    at = EVERY * np.arange(1, 1 + WATCHED // EVERY)
+    for panel, name in zip(panels.ravel(), DATASETS, strict=True):
+        for one in rows[f"without · {name}"]:
+            panel.plot(at, one["scores"][START], linewidth=1.0)
+        panel.axhline(SHARE, color="black", linewidth=0.8, linestyle="--")
+        panel.set_title(name)
+        panel.set_ylim(bottom=0.0)
+    for panel in panels[1]:
+        panel.set_xlabel("updates after the critics' phase")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("score ÷ the clone's")
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Train what the cache lacks, publish all of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -170,6 +196,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--publish", action="store_true", help="what the cache holds, no more")
+    parser.add_argument("--picture", type=Path, help="draw the first updates without replays here")
     args = parser.parse_args()
     lines = args.cache.read_text(encoding="utf-8").splitlines() if args.cache.exists() else []
     done = {row["key"]: row for row in map(json.loads, lines)}
@@ -189,6 +216,8 @@ def main() -> None:
     facts = {"rows": rows, "n": {key: len(value) for key, value in rows.items()}}
     shown = [*recorded(), *figures(rows)]
     publish("offline_lines", shown, seeds=args.seeds, facts=facts)
+    if args.picture is not None:
+        draw(rows, args.picture)
 
 
 if __name__ == "__main__":
