@@ -143,7 +143,8 @@ def _check_rows(config: FinetuneConfig) -> None:
     """Nothing if what changes the rows is there.
 
     Raises:
-        ConfigError: an unknown transform, or a potential that has no data to be fitted to.
+        ConfigError: an unknown transform, replays of bars that an order would have moved, or a
+            potential that has no data to be fitted to.
     """
     online = config.online
     if "learned" in online.shaping.potentials and not (config.dataset and online.offline_share):
@@ -156,6 +157,15 @@ def _check_rows(config: FinetuneConfig) -> None:
 
         for name in online.transforms:
             TRANSFORMS[name]
+        if "whole_options" in online.transforms:
+            raise ConfigError(
+                "online.transforms=whole_options",
+                expected="agent=options, which sets it by itself",
+            )
+        if "replay" in online.transforms:
+            from offline_trader.learning.stages.direct import require_no_impact
+
+            require_no_impact(config.env.simulator)
 
 
 def _check_workers(config: FinetuneConfig, workers: Workers) -> None:

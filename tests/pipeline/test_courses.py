@@ -101,6 +101,7 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
     ("setting", "error", "message"),
     [
         ({"transforms": ["repaly"]}, ConfigError, "did you mean 'replay'"),
+        ({"transforms": ["whole_options"]}, ConfigError, "expected: agent=options"),
         ({"shaping": {"potentials": ["learned"]}}, ConfigError, "data to fit it to"),
         ({"buffer_size": 2}, ConfigError, "buffer_size=2 with 16 lanes"),
         ({"curriculum": {"enabled": True, "like": "none.csv"}}, DataError, "none.csv"),
@@ -116,6 +117,13 @@ def test_what_cannot_be_trained_on_is_said_before_anything_is_written(
 ) -> None:
     with pytest.raises(error, match=message):
         check_parent(from_dict(FinetuneConfig, {"online": setting}), tmp_path / "no run")
+
+
+def test_replays_of_bars_that_an_order_moves_are_refused_at_once(tmp_path: Path) -> None:
+    env = {"simulator": {"impact_bps": 5.0, "volume_cap": 0.1}}
+    plan = from_dict(FinetuneConfig, {"env": env, "online": {"transforms": ["replay"]}})
+    with pytest.raises(ConfigError, match="impact_bps = 5: an order moves the price"):
+        check_parent(plan, tmp_path / "no run")
 
 
 def test_a_transform_is_named_once() -> None:

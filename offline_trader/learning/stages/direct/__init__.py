@@ -6,7 +6,7 @@ from offline_trader.lazy import lazy_names
 
 if TYPE_CHECKING:
     from offline_trader.learning.stages.direct.agent import DirectAgent
-    from offline_trader.learning.stages.direct.bars import BarMarket
+    from offline_trader.learning.stages.direct.bars import BarMarket, require_no_impact
     from offline_trader.learning.stages.direct.compiled import CompiledUnroll, reason_against
     from offline_trader.learning.stages.direct.forecast import fit_forecast
     from offline_trader.learning.stages.direct.market import DirectMarket, Log
@@ -33,6 +33,7 @@ __all__ = [
     "objective",
     "reason_against",
     "train_direct",
+    "require_no_impact",
 ]
 
 __getattr__ = lazy_names(__name__)
