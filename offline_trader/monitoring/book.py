@@ -176,6 +176,12 @@ class Book:
                 self._head["shadow"] = str(told["model_sha256"] or "")
                 words = f"model {self._head['shadow'][:12] or 'none'}: {told['reason']}"
                 self._event(number, told, "in the shadow", words)
+            elif kind == "loaded":
+                words = f"model {str(told['model_sha256'])[:12]}: {told['file']}"
+                self._event(number, told, "loaded", words)
+            elif kind == "model refused":
+                words = f"model {str(told['model_sha256'] or 'unknown')[:12]}: {told['why']}"
+                self._event(number, told, f"{told['asked']} refused", words, "warning")
             elif kind == "opened":
                 self._head["model"] = str(told["model_sha256"])
                 self._head["rules"], self._head["limits_stated"] = told["rules"], told["limits"]

@@ -49,15 +49,19 @@ class Catalog:
             raise ConfigError(
                 "this server loads no models", expected="it was started with --models FOLDER"
             )
-        path, named = self._folder / file, Path(file)
-        leads_away = named.is_absolute() or ".." in named.parts or len(named.parts) > 2
-        if leads_away or not _is_file(path):
+        path = self._path(file)
+        if path is None:
             raise ConfigError(
                 f"no file {file!r} in the folder of models",
                 expected=", ".join(map(self._named, self._there())) or "an ONNX file in it",
             )
         policy = open_model(path)
         return self._opened.setdefault(policy.file.sha256, policy)
+
+    def sha256_of(self, file: str) -> str | None:
+        """Of what a request to load names, a model or not; None: nothing there can be read."""
+        path = self._path(file)
+        return None if path is None else _sha256(path) or None
 
     def find(self, sha256: str) -> OnnxPolicy:
         """The loaded model whose hash begins so.
@@ -102,6 +106,13 @@ class Catalog:
             }
             for sha256, each in self._opened.items()
         ]
+
+    def _path(self, file: str) -> Path | None:
+        """A file in the folder; None: there is none of that name, or it leads elsewhere."""
+        named = Path(file)
+        leads_away = named.is_absolute() or ".." in named.parts or len(named.parts) > 2
+        path = None if self._folder is None or leads_away else self._folder / named
+        return None if path is None or not _is_file(path) else path
 
     def _there(self) -> list[Path]:
         """What may be loaded."""

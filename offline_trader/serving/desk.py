@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offline_trader.config import from_dict, to_dict
@@ -19,10 +20,10 @@ from offline_trader.serving.audit_log import AuditLog
 from offline_trader.serving.decisions import Decision, Holdings, require_begun
 from offline_trader.serving.desk_memory import DeskMemory, require_same
 from offline_trader.serving.desk_rows import (
-    ALERT,
+    ABOUT,
     DECIDED,
     HALTED,
-    HEALTH,
+    NOT_PUT,
     OPENED,
     REARMED,
     REFUSED,
@@ -295,13 +296,13 @@ class Desk:
         """Number of the row of something about the desk that decides nothing, as an alert.
 
         Args:
-            kind: ``alert`` or ``health``.
+            kind: ``alert``, ``health``, ``loaded`` or ``model refused``.
             content: a JSON object.
 
         Raises:
             RiskHalt: the log cannot be written, so nothing may be ordered.
         """
-        if kind not in (ALERT, HEALTH):
+        if kind not in ABOUT:
             raise ValueError(f"a row of the kind {kind!r} would be taken again")
         self._rows.require_whole()
         return self._rows.write(kind, content)
@@ -324,8 +325,9 @@ class Desk:
             DataError: it answers no finite action on what was recorded.
             RiskHalt: the log cannot be written.
         """
-        require_reason(reason, "to swap the model")
-        found = self._gated.compare(model, max_difference)
+        with self.telling_refusals("swap", model.file.sha256, reason):
+            require_reason(reason, "to swap the model")
+            found = self._gated.compare(model, max_difference)
         self._memory.known[model.file.sha256] = model
         self._put(model, reason, found, back=False)
         return found
@@ -337,11 +339,13 @@ class Desk:
             ConfigError: there was none before, or no reason.
             RiskHalt: the log cannot be written.
         """
-        require_reason(reason, "to roll back")
-        if len(self._gated.models) < 2:
-            raise ConfigError("no model was in force before", expected="a swap to take back")
-        before = self._gated.models[-2]
-        found = self._gated.compare(before)
+        before = None if len(self._gated.models) < 2 else self._gated.models[-2]
+        named = None if before is None else before.file.sha256
+        with self.telling_refusals("roll back", named, reason):
+            require_reason(reason, "to roll back")
+            if before is None:
+                raise ConfigError("no model was in force before", expected="a swap to take back")
+            found = self._gated.compare(before)
         self._put(before, reason, found, back=True)
         return found
 
@@ -352,13 +356,35 @@ class Desk:
             SchemaMismatch, ConfigError: another layout, other rules, or no reason.
             RiskHalt: the log cannot be written.
         """
-        require_reason(reason, "to put a model in the shadow")
-        self._rows.require_whole()
-        self._gated.put_shadow(model)
+        sha256 = None if model is None else model.file.sha256
+        with self.telling_refusals("shadow", sha256, reason):
+            require_reason(reason, "to put a model in the shadow")
+            self._rows.require_whole()
+            self._gated.put_shadow(model)
         if model is not None:
             self._memory.known[model.file.sha256] = model
-        sha256 = None if model is None else model.file.sha256
         self._rows.write(SHADOWED, {"model_sha256": sha256, "reason": reason, "now": self._clock()})
+
+    @contextmanager
+    def telling_refusals(self, asked: str, sha256: str | None, reason: str) -> Iterator[None]:
+        """What is refused inside is in the log before whoever asked hears of it.
+
+        Args:
+            asked: ``swap``, ``roll back`` or ``shadow``.
+            sha256: of the model, or how it was named; None: none was.
+            reason: who asked, and why.
+
+        Raises:
+            RiskHalt: the log cannot be written.
+        """
+        try:
+            yield
+        except RiskHalt:
+            raise
+        except OfflineTraderError as error:
+            told = {"asked": asked, "model_sha256": sha256, "reason": reason, "why": error.found}
+            self.record(NOT_PUT, {**told, "now": self._clock()})
+            raise
 
     def commit(self) -> None:
         """What was decided is on disk, here and at the other desks of the store.

@@ -17,10 +17,9 @@ from offline_trader.markets import Bar
 from offline_trader.serving.audit_log import AuditLog, Entry
 from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.desk_rows import (
-    ALERT,
+    ABOUT,
     DECIDED,
     HALTED,
-    HEALTH,
     OPENED,
     REARMED,
     REFUSED,
@@ -131,7 +130,7 @@ class DeskMemory:
             elif entry.kind == SHADOWED:
                 named = told["model_sha256"]
                 self.gated.put_shadow(None if named is None else self._named(named, place))
-            elif entry.kind not in (OPENED, REFUSED, ALERT, HEALTH):
+            elif entry.kind not in ABOUT | {OPENED, REFUSED}:
                 raise DataError(f"{place} is of the kind {entry.kind!r}", expected="a desk's log")
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"{place} cannot be read: {error}", expected="a desk's log") from error

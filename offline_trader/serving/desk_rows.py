@@ -16,7 +16,9 @@ __all__ = ["bar_of", "bar_row", "decided", "models_named", "seconds_of"]
 
 OPENED, WARMED, DECIDED, REFUSED = "opened", "warmed up", "decided", "refused"
 HALTED, REARMED, SWAPPED, SHADOWED = "halted", "re-armed", "swapped", "shadowed"
+LOADED, NOT_PUT = "loaded", "model refused"
 ALERT, HEALTH = "alert", "health"
+ABOUT = frozenset({LOADED, NOT_PUT, ALERT, HEALTH})
 """Rows about the desk that decide nothing: a desk that takes its log again passes over them."""
 
 

@@ -50,6 +50,10 @@ class Guard:
         direct: paths whose POST requests are answered by :meth:`answered`; filled later, too.
             Finding the route, its arguments and the form of its answer takes the framework longer
             than a decision.
+
+    Attributes:
+        turned_away: requests that were not let through, by the status that they were answered:
+            they are of no desk, so no log has them, and no stranger can fill a disk with them.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Guard:
         self._expected = b"Bearer " + token.encode() if token else b""
         rate = limits.requests_per_second
         self._known, self._strangers = _Credit(rate), _Credit(rate)
+        self.turned_away = dict.fromkeys((401, 411, 413, 422, 429), 0)
 
     def around(self, app: FastAPI) -> None:
         """Let through to the routes of ``app`` what may pass."""
@@ -107,6 +112,12 @@ class Guard:
 
     def refusal(self, scope: Scope, *, json: bool) -> Refusal | None:
         """Why a request is not let through; each is asked about once. None: it is."""
+        found = self._found(scope, json=json)
+        if found is not None:
+            self.turned_away[found[0]] += 1
+        return found
+
+    def _found(self, scope: Scope, *, json: bool) -> Refusal | None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         is_open, known = scope["path"] in self._open, True
         if self._expected and not is_open:

@@ -183,8 +183,18 @@ def told_desk(name: str, desk: Desk) -> dict[str, Any]:
     }
 
 
-def exposition(desks: Mapping[str, Desk], counts: Mapping[str, Mapping[str, float]]) -> str:
-    """Prometheus' text format: counts of each desk since the start, and where it stands."""
+def exposition(
+    desks: Mapping[str, Desk],
+    counts: Mapping[str, Mapping[str, float]],
+    turned_away: Mapping[int, int],
+) -> str:
+    """Prometheus' text format: counts of each desk since the start, and where it stands.
+
+    Args:
+        desks: by instrument.
+        counts: of each of them.
+        turned_away: requests of no desk, by status.
+    """
     worst = {state: i for i, state in enumerate(State)}
     rows: list[tuple[str, str, str, Callable[[str, Desk], float]]] = [
         ("decisions_total", "counter", "bars decided on", lambda n, d: counts[n]["decisions"]),
@@ -205,4 +215,7 @@ def exposition(desks: Mapping[str, Desk], counts: Mapping[str, Mapping[str, floa
             label = instrument.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
             shown = float(value(instrument, desk))
             lines.append(f'offline_trader_{name}{{instrument="{label}"}} {shown:.17g}')
+    name = "offline_trader_turned_away_total"
+    lines += [f"# HELP {name} requests not let through", f"# TYPE {name} counter"]
+    lines += [f'{name}{{status="{status}"}} {n}' for status, n in turned_away.items()]
     return "\n".join(lines) + "\n"

@@ -15,11 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from offline_trader import __version__
-from offline_trader.errors import ConfigError, RiskHalt
+from offline_trader.errors import ConfigError, OfflineTraderError, RiskHalt
 from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
+from offline_trader.serving.desk_rows import LOADED, NOT_PUT
 from offline_trader.serving.group_commit import GroupCommit
-from offline_trader.serving.http_guard import Direct, Told, refusal
+from offline_trader.serving.http_guard import Direct, Guard, Told, refusal
 from offline_trader.serving.http_messages import (
     BatchBody,
     DecideBody,
@@ -90,6 +91,7 @@ class Routes:
         turn: Turn,
     ) -> None:
         self._desks, self._catalog, self._watcher = dict(desks), catalog, watcher
+        self._guard: Guard = app.state.guard
         self._counts: dict[str, dict[str, float]] = {n: defaultdict(float) for n in desks}
         stores = {id(desk.log.commits): desk.log.commits for desk in desks.values()}
         self._commits = {
@@ -130,7 +132,8 @@ class Routes:
         from fastapi.responses import PlainTextResponse
 
         more = "" if self._watcher is None else self._watcher.exposition()
-        return PlainTextResponse(exposition(self._desks, self._counts) + more)
+        away = self._guard.turned_away
+        return PlainTextResponse(exposition(self._desks, self._counts, away) + more)
 
     async def models(self) -> dict[str, Any]:
         """The models that decide, with their rules and the limits around them; what is loaded."""
@@ -146,16 +149,27 @@ class Routes:
         return {"models": found, "loaded": self._catalog.listed()}
 
     async def load(self, body: LoadBody) -> dict[str, Any]:
-        """Open and check a model of the folder; nothing is decided by it yet."""
-        policy = await asyncio.to_thread(self._catalog.load, body.file)
+        """Open and check a model of the folder; nothing is decided by it yet.
+
+        It may be put in force at any desk, so the log of each says so, or why it may not.
+        """
+        told: dict[str, Any] = {"file": body.file}
+        try:
+            policy = await asyncio.to_thread(self._catalog.load, body.file)
+        except OfflineTraderError as error:
+            told["model_sha256"] = await asyncio.to_thread(self._catalog.sha256_of, body.file)
+            self._record(NOT_PUT, {"asked": "load", **told, "why": error.found})
+            raise
+        told["model_sha256"] = policy.file.sha256
+        self._record(LOADED, told)
         return {"model_sha256": policy.file.sha256, "loaded": self._catalog.listed()}
 
     async def swap(self, body: SwapBody) -> dict[str, Any]:
         """From the next bar on a loaded model decides, after it was warmed and compared."""
         name, desk = self._desk(body.instrument)
-        found = desk.swap(
-            self._catalog.find(body.model_sha256), body.reason, max_difference=body.max_difference
-        )
+        with desk.telling_refusals("swap", body.model_sha256, body.reason):
+            model = self._catalog.find(body.model_sha256)
+        found = desk.swap(model, body.reason, max_difference=body.max_difference)
         return _swapped(name, desk, found)
 
     async def roll_back(self, body: ReasonBody) -> dict[str, Any]:
@@ -167,7 +181,9 @@ class Routes:
         """A loaded model sees every bar from now on and orders nothing; the log has its account."""
         name, desk = self._desk(body.instrument)
         named = body.model_sha256
-        desk.put_shadow(None if named is None else self._catalog.find(named), body.reason)
+        with desk.telling_refusals("shadow", named, body.reason):
+            model = None if named is None else self._catalog.find(named)
+        desk.put_shadow(model, body.reason)
         return {"instrument": name, "shadow_sha256": desk.shadow_sha256}
 
     async def all_desks(self) -> dict[str, Any]:
@@ -275,6 +291,12 @@ class Routes:
         name, desk = self._desk(body.instrument)
         desk.rearm(body.reason)
         return told_desk(name, desk)
+
+    def _record(self, kind: str, told: Mapping[str, Any]) -> None:
+        """In the log of every desk that has one still; where none has, that is what is answered."""
+        desks = list(self._desks.values())
+        for desk in [each for each in desks if not each.broken] or desks:
+            desk.record(kind, {**told, "now": time.time()})
 
     def _desk(self, instrument: str | None) -> tuple[str, Desk]:
         """The desk of an instrument; the only one where none is named.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offline_trader.errors import DataError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bars, load_market
 from offline_trader.monitoring import Book, find_books
@@ -102,6 +102,14 @@ def test_the_model_in_force_is_not_the_one_in_the_shadow(
     assert (book.head["model"], book.head["shadow"]) == (desk.stated["model_sha256"], "")
     what = [each["what"] for each in book.head["events"]]
     assert what == ["swapped", "in the shadow", "in the shadow", "rolled back"]
+    desk.record("loaded", {"file": "x.onnx", "model_sha256": third.file.sha256, "now": 5.0})
+    with pytest.raises(ConfigError):
+        desk.swap(third, "")
+    book.read_on()
+    events = list(book.head["events"])[-2:]
+    assert [each["what"] for each in events] == ["loaded", "swap refused"]
+    assert all(third.file.sha256[:12] in each["words"] for each in events)
+    assert book.head["refused"] == 0  # these are bars
 
 
 def test_a_book_only_reads(desk: Desk, bars: Bars, tmp_path: Path) -> None:

@@ -412,8 +412,19 @@ def test_a_model_that_does_not_fit_does_not_decide(
         desk.swap(OnnxPolicy(make_model(layout=layout)), "why")
     with pytest.raises(ConfigError, match="no model was in force before"):
         desk.roll_back("why")
-    assert (desk.model_sha256, desk.log.last) == (policy.file.sha256, rows)
+    assert desk.model_sha256 == policy.file.sha256
+    refused = list(desk.log.entries(after=rows[0]))
+    assert {each.kind for each in refused} == {"model refused"}
+    told = [each.content for each in refused]
+    assert [each["asked"] for each in told] == ["swap", "swap", "swap", "swap", "roll back"]
+    assert [each["model_sha256"] for each in told[:2]] == [other_policy.file.sha256] * 2
+    assert "differ by up to" in told[1]["why"]
+    assert told[4]["model_sha256"] is None
     desk.swap(policy, "the same", max_difference=0.0)
+    with pytest.raises(SchemaMismatch):
+        desk.put_shadow(OnnxPolicy(make_model(layout=layout)), "why")
+    assert list(desk.log.entries())[-1].content["asked"] == "shadow"
+    assert replay(policy, AuditLog(place)) == 20
 
 
 def test_a_shadow_sees_every_bar_and_orders_nothing(

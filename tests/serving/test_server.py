@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.export import OnnxPolicy
+from offline_trader.hashing import file_sha256
 from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.serving import (
     Answer,
@@ -404,6 +405,46 @@ def test_models_are_loaded_swapped_and_rolled_back_over_http(
     known = Catalog(policy, folder).having(models_named(desk.log))
     assert {each.file.sha256 for each in known} == {new, policy.file.sha256}
     assert replay(known, AuditLog(desk.log.name)) == 12
+    told = [each.content for each in desk.log.entries("loaded")]
+    assert [(each["file"], each["model_sha256"]) for each in told] == [("second/new.onnx", new)]
+    refusals = [each.content for each in desk.log.entries("model refused")]
+    assert [each["asked"] for each in refusals] == ["load"] * 7 + ["swap"] * 2
+    assert [each["model_sha256"] for each in refusals] == [
+        *[None] * 6,
+        file_sha256(folder / "garbage.onnx"),  # it was there, and is no model
+        "0" * 12,
+        new,
+    ]
+    assert "differ by up to" in refusals[-1]["why"]
+
+
+def test_a_load_is_in_every_log_that_can_be_written(
+    policy: OnnxPolicy, make_model: MakeModel, tmp_path: Path
+) -> None:
+    file = make_model(SimulatorConfig(action_mode="target_long"), seed=1)
+    desks = {name: opened(policy, tmp_path / f"{name}.db") for name in "AB"}
+    server = Server(make_app(desks, token=TOKEN, catalog=Catalog(policy, file.parent)))
+    for name, told in (("A", [1, 1]), ("B", [1, 2])):
+        answered = server.post("/v1/models/load", file=file.name)
+        assert answered.status_code == 200
+        found = [list(each.log.entries("loaded")) for each in desks.values()]
+        assert [len(each) for each in found] == told
+        assert found[1][-1].content["model_sha256"] == answered.json()["model_sha256"]
+        desks[name].stop(DataError("disk full"))
+    assert server.post("/v1/models/load", file=file.name).status_code == 503
+
+
+def test_what_is_turned_away_is_counted_and_not_written(desk: Desk) -> None:
+    server = Server(make_app({"OU": desk}, token=TOKEN, limits=ServerLimits(1_000)))
+    rows, stranger = desk.log.last, Server(server._app, "")
+    for _ in range(3):
+        assert stranger.post("/v1/models/load", file="x").status_code == 401
+    assert server.ask("POST", "/v1/halt", content=b"x" * 1_001).status_code == 413
+    assert server.ask("POST", "/v1/decide", content=b"x").status_code == 422
+    assert desk.log.last == rows
+    metrics = server.ask("GET", "/metrics").text
+    for status, count in ((401, 3), (411, 0), (413, 1), (422, 1), (429, 0)):
+        assert f'offline_trader_turned_away_total{{status="{status}"}} {count}\n' in metrics
 
 
 def test_a_model_whose_file_was_replaced_is_not_put_in_force(
