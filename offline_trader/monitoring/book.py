@@ -18,6 +18,7 @@ import numpy as np
 
 from offline_trader.codec import parse_json
 from offline_trader.errors import DataError
+from offline_trader.monitoring.usage import limits_used
 from offline_trader.serving import open_store
 from offline_trader.serving.places import is_database
 from offline_trader.serving.store import reader
@@ -212,7 +213,7 @@ class Book:
         self._points.append(point)
         self._head["decisions"] += 1
         self._head["orders"] += point["ordered"] != 0.0
-        limits = _limits_used(self._head["limits_stated"], point, risk, float(told["now"]))
+        limits = limits_used(self._head["limits_stated"], point, told)
         self._head |= {
             "state": str(risk["state"]),
             "reason": str(risk["reason"]),
@@ -282,28 +283,3 @@ def _books_in(file: Path) -> list[Book]:
 
 def _seconds(moment: str) -> float:
     return float(np.datetime64(moment, "ms").astype(np.int64)) / 1e3
-
-
-def _limits_used(
-    limits: Mapping[str, Any], point: Mapping[str, Any], risk: Mapping[str, Any], now: float
-) -> list[dict[str, Any]]:
-    """What of each limit is used: its name, the value, and the limit."""
-    equity = point["equity"]
-    used: tuple[tuple[str, str, float], ...] = (
-        ("max_exposure", "share", abs(point["exposure"])),
-        ("max_position_notional", "money", abs(point["units"] * point["close"])),
-        ("max_daily_loss", "share", _loss(equity, risk["day_equity"])),
-        ("max_drawdown", "share", _loss(equity, risk["peak"])),
-        ("max_orders_per_day", "count", float(risk["orders_today"])),
-        ("max_equal_actions", "count", float(risk["equal_actions"])),
-        ("max_price_age_s", "seconds", now - point["time"]),
-    )
-    return [
-        {"name": name, "unit": unit, "used": value, "limit": float(limits[name])}
-        for name, unit, value in used
-        if limits.get(name) is not None
-    ]
-
-
-def _loss(equity: float, start: float) -> float:
-    return max(0.0, 1.0 - equity / start) if start > 0.0 else 0.0

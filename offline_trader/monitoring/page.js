@@ -17,6 +17,8 @@ const LIMITS = {
   max_exposure: "exposure", max_position_notional: "position", max_daily_loss: "loss of the day",
   max_drawdown: "drawdown", max_orders_per_day: "orders today", max_equal_actions: "equal actions",
   max_price_age_s: "age of the price",
+  "book.max_gross": "all desks together", "book.max_concentration": "this instrument, of all desks",
+  "book.max_group": "correlated instruments", "book.max_orders_per_day": "orders of all desks today",
 };
 
 const take = (message) => {

@@ -139,10 +139,7 @@ class DeskMemory:
         bar, now = bar_of(told["bar"]), float(told["now"])
         holdings = None if told["holdings"] is None else Holdings(*told["holdings"])
         left = told.get("book")
-        caps = None
-        if left is not None:
-            values = tuple((float(cap), str(name)) for cap, name in left["values"])
-            caps = Caps(values, str(left["barred"]))
+        caps = None if left is None else _caps(left)
         hours = Hours(*told["hours"]) if "hours" in told else None
         step = self.gated.on_bar(bar, holdings, now, lambda *_: caps, hours)
         self.took(step.decision)
@@ -167,6 +164,13 @@ class DeskMemory:
                 hint="name its file, too (`serve --models FOLDER`: put it there)",
             )
         return model
+
+
+def _caps(told: Mapping[str, Any]) -> Caps:
+    """What the book left then; a log of before does not say what was used of its limits."""
+    values = tuple((float(cap), str(name)) for cap, name in told["values"])
+    used = tuple((str(key), float(limit), float(held)) for key, limit, held in told.get("used", ()))
+    return Caps(values, str(told["barred"]), used, float(told.get("total", 0.0)))
 
 
 def _decided(told: Any) -> Any:

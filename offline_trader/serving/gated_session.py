@@ -77,6 +77,9 @@ class Step(NamedTuple):
         if self.caps is not None:
             values = [list(each) for each in self.caps.values]
             row["book"] = {"values": values, "barred": self.caps.barred}
+            if self.caps.used:  # a log of before lacks it, and is taken again as it is
+                used = [list(each) for each in self.caps.used]
+                row["book"] |= {"used": used, "total": self.caps.total}
         if self.hours is not None:
             row["hours"] = list(self.hours)
         if self.confidence is not None:

@@ -90,10 +90,15 @@ class Caps(NamedTuple):
     Attributes:
         values: largest |position value| after an order by each limit, and its name.
         barred: why nothing may be ordered; empty: it may.
+        used: of each limit its key, the limit, and what of it was used before: |position values|
+            of the other desks that count, or orders of all.
+        total: sum of equities, which limits of position values are shares of.
     """
 
     values: tuple[tuple[float, str], ...] = ()
     barred: str = ""
+    used: tuple[tuple[str, float, float], ...] = ()
+    total: float = 0.0
 
 
 class Book(Protocol):
@@ -145,21 +150,28 @@ def caps_for(limits: BookLimits, own: Standing, others: Iterable[Standing], day:
     rest = list(others)
     total = max(own.equity, 0.0) + sum(max(each.equity, 0.0) for each in rest)
     values: list[tuple[float, str]] = []
+    used: list[tuple[str, float, float]] = []
+
+    def cap(key: str, limit: float, others: Iterable[Standing], name: str) -> None:
+        held = sum((each.value for each in others), start=0.0)
+        values.append((max(limit * total - held, 0.0), name))
+        used.append((key, limit, held))
+
     if limits.max_gross is not None:
-        left = limits.max_gross * total - sum(each.value for each in rest)
-        values.append((max(left, 0.0), "the largest exposure of all desks"))
+        cap("max_gross", limits.max_gross, rest, "the largest exposure of all desks")
     if limits.max_concentration is not None:
-        values.append((limits.max_concentration * total, "the largest share of one instrument"))
+        name = "the largest share of one instrument"
+        cap("max_concentration", limits.max_concentration, (), name)
     if limits.max_group is not None:
-        group = sum(each.value for each in _group(limits, own, rest))
-        left = limits.max_group * total - group
-        values.append((max(left, 0.0), "the largest share of correlated instruments"))
+        name = "the largest share of correlated instruments"
+        cap("max_group", limits.max_group, _group(limits, own, rest), name)
     barred = ""
     if limits.max_orders_per_day is not None:
         orders = sum(each.orders for each in [own, *rest] if each.day == day)
+        used.append(("max_orders_per_day", limits.max_orders_per_day, float(orders)))
         if orders >= limits.max_orders_per_day:
             barred = f"{orders} orders of all desks today"
-    return Caps(tuple(values), barred)
+    return Caps(tuple(values), barred, tuple(used), total)
 
 
 def correlated(one: Closes, other: Closes, limits: BookLimits) -> bool:

@@ -12,7 +12,15 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.export import OnnxPolicy
 from offline_trader.markets import Bars, load_market
 from offline_trader.monitoring import Book, find_books
-from offline_trader.serving import AuditLog, Desk, RiskLimits
+from offline_trader.serving import (
+    AuditLog,
+    BookLimits,
+    Commits,
+    Desk,
+    RiskLimits,
+    open_book,
+    open_store,
+)
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
@@ -55,6 +63,57 @@ def test_a_book_follows_the_log_as_it_grows(desk: Desk, bars: Bars) -> None:
     assert used["max_equal_actions"]["used"] == desk.state.equal_actions
     assert "max_order_notional" not in used
     assert book.points_after(points[-2]["row"]) == points[-1:]
+
+
+def test_limits_of_all_desks_are_shown_with_what_all_use_of_them(
+    make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    policy = OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+    whole = BookLimits(
+        max_gross=0.3, max_concentration=0.2, max_group=0.25, max_orders_per_day=1_000
+    )
+    commits = Commits(open_store(tmp_path / "audit.db"))
+    book = open_book(commits.store, whole)
+    desks = {
+        name: Desk(policy, AuditLog(commits, name), LIMITS, book=book, clock=lambda: 1.7e9)
+        for name in "AB"
+    }
+    shown = {each.instrument: each for each in find_books(tmp_path / "audit.db")}
+    orders, held, seen = 0, {"A": 0.0, "B": 0.0}, 0.0
+    for desk in desks.values():
+        desk.warm_up(bars.slice(0, 300))
+    for bar in bars.slice(300, 330):
+        for name, desk in desks.items():
+            answer = desk.on_bar(bar)
+            units = answer.decision.portfolio.units
+            held[name] = max(abs(units), abs(units + answer.units)) * bar.close
+            orders += answer.units != 0.0
+            if bar.timestamp == bars[300].timestamp and name == "A":
+                continue  # nobody knows of the other desk yet
+            shown[name].read_on()
+            total = sum(each.session.portfolio.equity for each in desks.values())
+            used = {each["name"]: each for each in shown[name].head["limits"]}
+            for key, limit, expected in (
+                ("max_gross", 0.3, sum(held.values()) / total),
+                ("max_concentration", 0.2, held[name] / total),
+                ("max_group", 0.25, sum(held.values()) / total),  # the same market twice
+            ):
+                told = used[f"book.{key}"]
+                assert (told["unit"], told["limit"]) == ("share", limit)
+                assert told["used"] == pytest.approx(expected)
+                seen = max(seen, told["used"] / limit)
+    assert 0.9 < seen < 1.2  # an order keeps to the limit, prices move on
+    assert orders > 10
+    assert used["book.max_orders_per_day"]["used"] == orders
+    assert "book.max_gross" not in _used_without_a_book(policy, bars, tmp_path)
+
+
+def _used_without_a_book(policy: OnnxPolicy, bars: Bars, folder: Path) -> set[str]:
+    desk = Desk(policy, AuditLog(folder / "alone.db"), LIMITS).warm_up(bars.slice(0, 300))
+    desk.on_bar(bars[300])
+    alone = Book(desk.log.name)
+    alone.read_on()
+    return {each["name"] for each in alone.head["limits"]}
 
 
 def test_halts_refusals_and_alerts_are_events(desk: Desk, bars: Bars) -> None:

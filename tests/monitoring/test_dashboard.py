@@ -109,6 +109,7 @@ def server(folder: Path, bars: Bars) -> Iterator[Process]:
         *("serve", str(folder / "policy.onnx"), "--instrument", "OU", "--instrument", "TWO"),
         *("--logs", str(folder / "logs"), "--token-file", str(folder / "token")),
         *("--set", "limits.max_price_age_s=1e12", "--set", "limits.max_orders_per_day=1000"),
+        *("--set", "book.max_gross=0.9", "--set", "book.max_group=0.8"),
     )
     for name in ("OU", "TWO"):
         past = [body_of(bar) for bar in bars.slice(0, 300)]
@@ -192,7 +193,9 @@ def test_the_browser_shows_a_decision_within_a_second(
         assert len(re.findall(r"[ML]", browser.ask(path))) == len(points)
     assert browser.ask("document.querySelectorAll('#price .mark').length") > 10
     assert browser.ask("document.querySelectorAll('#heat svg').length") == 2
-    assert browser.ask("document.querySelectorAll('#limits [role=meter]').length") == 6
+    assert browser.ask("document.querySelectorAll('#limits [role=meter]').length") == 6 + 2
+    shown = browser.ask("document.querySelector('#limits').textContent")
+    assert re.search(r"all desks together[\d.]+ % of 90(\.0)? %", shown), shown
     leave(browser)
 
 

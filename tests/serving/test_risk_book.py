@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from offline_trader.serving import (
     replay,
 )
 from offline_trader.serving.risk_book import Closes, Standing, caps_for, correlated
+from offline_trader.serving.row_text import json_text
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
@@ -71,7 +73,11 @@ def test_what_is_left_to_a_desk() -> None:
     assert left == pytest.approx(
         {"all desks": 140.0, "one instrument": 100.0, "correlated instruments": 50.0}
     )
+    caps = caps_for(limits, own, others, "d")
+    held = [("max_gross", 0.5, 60.0), ("max_concentration", 0.25, 0.0), ("max_group", 0.2, 30.0)]
+    assert (caps.used, caps.total) == (tuple(held), 400.0)
     orders = BookLimits(max_orders_per_day=4)
+    assert caps_for(orders, own, others, "d").used == (("max_orders_per_day", 4, 3.0),)
     assert caps_for(orders, own._replace(day="d", orders=1), others, "d").barred
     assert not caps_for(orders, own, others, "d").barred
     bridge = [*others, Standing(5.0, 0.0, "d", 0, closes(6, A, 0.8))]
@@ -141,5 +147,12 @@ def test_desks_of_a_store_keep_to_the_book_over_a_restart(
                 assert held <= 0.3 * whole * (1.0 + 1e-9)
                 cut += any("correlated" in reason for reason in answer.reasons)
     assert cut > 5
+    older = AuditLog(tmp_path / "older.db")  # of before it was said what is used of a limit
+    for each in AuditLog(tmp_path / "audit.db", "A").entries():
+        content = json.loads(json_text(each.content))
+        assert each.kind != "decided" or content["book"].pop("used")[0][:2] == ["max_group", 0.3]
+        assert each.kind != "decided" or content["book"].pop("total") > 0.0
+        older.append(each.kind, content)
+    assert replay(policy, older) == 120
     for name in "AB":
         assert replay(policy, AuditLog(tmp_path / "audit.db", name)) == 120
