@@ -175,10 +175,10 @@ def draw(rows: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
 
     pyplot.rcParams["svg.hashsalt"] = "offline_lines"
     figure, panels = pyplot.subplots(2, 2, figsize=(9.0, 5.0), sharex=True, layout="constrained")
-    at = EVERY * np.arange(1, 1 + WATCHED // EVERY)
     for panel, name in zip(panels.ravel(), DATASETS, strict=True):
         for one in rows[f"without · {name}"]:
-            panel.plot(at, one["scores"][START], linewidth=1.0)
+            start = one["scores"][START]
+            panel.plot(EVERY * np.arange(1, 1 + len(start)), start, linewidth=1.0)
         panel.axhline(SHARE, color="black", linewidth=0.8, linestyle="--")
         panel.set_title(name)
         panel.set_ylim(bottom=0.0)
