@@ -63,10 +63,22 @@ class Dashboard:
 
     def add_to(self, app: FastAPI) -> None:
         """Let ``app`` answer ``/dashboard`` and what is below it."""
+        from fastapi.responses import Response
+
+        from offline_trader.serving.http_answers import RefusalTold, stated
+
         for path in _ASSETS:
             app.add_api_route(path, _answering(path), include_in_schema=False)
         app.add_api_route("/", _to_page, include_in_schema=False)
-        app.add_api_route("/dashboard/events", self.events, response_model=None)
+        answers = stated("text/event-stream")
+        answers[503] = {"model": RefusalTold, "description": "Too many pages are open."}
+        app.add_api_route(
+            "/dashboard/events",
+            self.events,
+            response_class=Response,
+            response_model=None,
+            responses=answers,
+        )
 
     def close(self) -> None:
         """Read no more; a store that is still read cannot be put in order by who writes it."""

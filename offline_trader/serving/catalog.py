@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.hashing import file_sha256
 
 if TYPE_CHECKING:
     from offline_trader.export import OnnxPolicy
+    from offline_trader.serving.http_answers import LoadedTold
 
 __all__ = ["Catalog"]
 
@@ -96,7 +97,7 @@ class Catalog:
                 self.load(self._named(path))
         return list(self._opened.values())
 
-    def listed(self) -> list[dict[str, Any]]:
+    def listed(self) -> list[LoadedTold]:
         """What is loaded."""
         return [
             {

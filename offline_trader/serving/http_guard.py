@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from offline_trader.serving.http_answers import RefusalTold
+
 __all__ = ["Direct", "Guard", "Told", "begin", "content_of", "refusal"]
 
 _OPEN = frozenset({"/healthz", "/readyz"})
@@ -36,7 +38,7 @@ Told = Callable[[int, Mapping[str, Any]], None]
 """Takes status and JSON object of an answer; called once."""
 Direct = Callable[[bytes, Told], None]
 """Begins to answer a request of this body, on the event loop's thread."""
-Refusal = tuple[int, dict[str, Any]]
+Refusal = tuple[int, "RefusalTold"]
 """Status and JSON object of a request that is not let through."""
 
 
@@ -231,13 +233,13 @@ async def _send(send: Send, status: int, content: bytes) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-def _first_mistake(errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _first_mistake(errors: Sequence[Mapping[str, Any]]) -> RefusalTold:
     first = errors[0]
     place = ".".join(map(str, ("body", *first["loc"])))
     return _error(f"{place}: {first['msg']}", expected=_SHAPES)
 
 
-def _error(found: str, *, expected: str = "", hint: str = "") -> dict[str, Any]:
+def _error(found: str, *, expected: str = "", hint: str = "") -> RefusalTold:
     return {"error": {"found": found, "expected": expected, "hint": hint}}
 
 
@@ -264,7 +266,7 @@ async def _unanswered(request: Request, error: HTTPException) -> JSONResponse:
     return _response(error.status_code, _error(str(error.detail), expected=_SHAPES))
 
 
-def _response(status: int, told: dict[str, Any]) -> JSONResponse:
+def _response(status: int, told: RefusalTold) -> JSONResponse:
     from fastapi.responses import JSONResponse
 
     return JSONResponse(told, status_code=status)

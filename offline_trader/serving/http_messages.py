@@ -1,10 +1,10 @@
-"""What the server takes and gives: shapes of its JSON, checked by pydantic."""
+"""What the server takes, as shapes that pydantic checks, and how it tells what it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,7 @@ from offline_trader.errors import DataError
 from offline_trader.markets import Bar, SignalBar
 from offline_trader.serving.decisions import Holdings
 from offline_trader.serving.desk import Answer, Desk
+from offline_trader.serving.http_answers import AnswerTold, DeskTold, OrderTold
 from offline_trader.serving.risk import State
 
 __all__ = [
@@ -138,10 +139,10 @@ class ShadowBody(_Request):
     reason: Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
-def told(answer: Answer) -> dict[str, Any]:
+def told(answer: Answer) -> AnswerTold:
     """The JSON form of a desk's answer."""
     decision, p = answer.decision, answer.decision.portfolio
-    order: Mapping[str, Any] | None = None
+    order: OrderTold | None = None
     if answer.units != 0.0:
         made = decision.order
         assert made is not None
@@ -153,8 +154,7 @@ def told(answer: Answer) -> dict[str, Any]:
             "fill": made.fill,
             "reference_price": made.reference_price,
         }
-    chosen = {} if decision.option is None else {"option": decision.option.name}
-    return {
+    found: AnswerTold = {
         "time": f"{decision.timestamp}Z",
         "action": decision.action,
         "executed": decision.executed,
@@ -166,11 +166,13 @@ def told(answer: Answer) -> dict[str, Any]:
         "portfolio": {"cash": p.cash, "units": p.units, "equity": p.equity},
         "row": answer.row,
         "model_sha256": answer.model_sha256,
-        **chosen,
     }
+    if decision.option is not None:
+        found["option"] = decision.option.name
+    return found
 
 
-def told_desk(name: str, desk: Desk) -> dict[str, Any]:
+def told_desk(name: str, desk: Desk) -> DeskTold:
     """The JSON form of where a desk stands."""
     p, state = desk.session.portfolio, desk.state
     return {

@@ -20,6 +20,19 @@ from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Answer, Desk
 from offline_trader.serving.desk_rows import LOADED, NOT_PUT
 from offline_trader.serving.group_commit import GroupCommit
+from offline_trader.serving.http_answers import (
+    BatchTold,
+    DecidedTold,
+    DesksTold,
+    DeskTold,
+    HealthTold,
+    LoadTold,
+    ModelsTold,
+    ReadyTold,
+    ShadowTold,
+    SwapTold,
+    stated,
+)
 from offline_trader.serving.http_guard import Direct, Guard, Told, refusal
 from offline_trader.serving.http_messages import (
     BatchBody,
@@ -69,12 +82,12 @@ class _Asked:
     answers: list[tuple[Answer, float]] = field(default_factory=list)
     problem: Exception | None = None
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> DecidedTold:
         """The answer's JSON."""
         shown = [told(answer) for answer, _ in self.answers]
         return {"instrument": self.name, "model_sha256": self.model_sha256, "answers": shown}
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    def answer(self) -> tuple[int, Mapping[str, Any]]:
         """Its status and JSON, or those of why there is none."""
         return (200, self.told()) if self.problem is None else refusal(self.problem)
 
@@ -98,25 +111,44 @@ class Routes:
             key: GroupCommit(each, [d for d in desks.values() if d.log.commits is each], turn)
             for key, each in stores.items()
         }
-        for path, handler, method in (
-            ("/healthz", self.health, "GET"),
-            ("/readyz", self.ready, "GET"),
-            ("/metrics", self.metrics, "GET"),
-            ("/v1/models", self.models, "GET"),
-            ("/v1/models/load", self.load, "POST"),
-            ("/v1/models/swap", self.swap, "POST"),
-            ("/v1/models/roll-back", self.roll_back, "POST"),
-            ("/v1/models/shadow", self.shadow, "POST"),
-            ("/v1/desks", self.all_desks, "GET"),
-            ("/v1/warm-up", self.warm_up, "POST"),
-            ("/v1/decide", self.decide, "POST"),
-            ("/v1/decide/batch", self.decide_batch, "POST"),
-            ("/v1/halt", self.halt, "POST"),
-            ("/v1/rearm", self.rearm, "POST"),
-        ):
-            app.add_api_route(path, handler, methods=[method], response_model=None)
+        self._add_to(app)
 
-    async def health(self) -> dict[str, str]:
+    def _add_to(self, app: FastAPI) -> None:
+        from fastapi.responses import JSONResponse, Response
+
+        health, ready = stated(HealthTold, is_open=True), stated(ReadyTold, is_open=True)
+        ready[503] = {"model": ReadyTold, "description": "A desk cannot order."}
+        for path, handler, answers in (
+            ("/healthz", self.health, health),
+            ("/readyz", self.ready, ready),
+            ("/metrics", self.metrics, stated("text/plain")),
+            ("/v1/models", self.models, stated(ModelsTold)),
+            ("/v1/desks", self.all_desks, stated(DesksTold)),
+        ):
+            kind = Response if path == "/metrics" else JSONResponse
+            app.add_api_route(
+                path, handler, response_class=kind, response_model=None, responses=answers
+            )
+        for path, asked, shape in (
+            ("/v1/models/load", self.load, LoadTold),
+            ("/v1/models/swap", self.swap, SwapTold),
+            ("/v1/models/roll-back", self.roll_back, SwapTold),
+            ("/v1/models/shadow", self.shadow, ShadowTold),
+            ("/v1/warm-up", self.warm_up, DeskTold),
+            ("/v1/decide", self.decide, DecidedTold),
+            ("/v1/decide/batch", self.decide_batch, BatchTold),
+            ("/v1/halt", self.halt, DeskTold),
+            ("/v1/rearm", self.rearm, DeskTold),
+        ):
+            app.add_api_route(
+                path,
+                asked,
+                methods=["POST"],
+                response_model=None,
+                responses=stated(shape, posted=True),
+            )
+
+    async def health(self) -> HealthTold:
         """The process answers."""
         return {"status": "ok", "version": __version__}
 
@@ -148,7 +180,7 @@ class Routes:
         ]
         return {"models": found, "loaded": self._catalog.listed()}
 
-    async def load(self, body: LoadBody) -> dict[str, Any]:
+    async def load(self, body: LoadBody) -> LoadTold:
         """Open and check a model of the folder; nothing is decided by it yet.
 
         It may be put in force at any desk, so the log of each says so, or why it may not.
@@ -177,7 +209,7 @@ class Routes:
         name, desk = self._desk(body.instrument)
         return _swapped(name, desk, desk.roll_back(body.reason))
 
-    async def shadow(self, body: ShadowBody) -> dict[str, Any]:
+    async def shadow(self, body: ShadowBody) -> ShadowTold:
         """A loaded model sees every bar from now on and orders nothing; the log has its account."""
         name, desk = self._desk(body.instrument)
         named = body.model_sha256
@@ -186,11 +218,11 @@ class Routes:
         desk.put_shadow(model, body.reason)
         return {"instrument": name, "shadow_sha256": desk.shadow_sha256}
 
-    async def all_desks(self) -> dict[str, Any]:
+    async def all_desks(self) -> DesksTold:
         """Where each desk stands."""
         return {"desks": [told_desk(name, desk) for name, desk in self._desks.items()]}
 
-    async def warm_up(self, body: WarmUpBody) -> dict[str, Any]:
+    async def warm_up(self, body: WarmUpBody) -> DeskTold:
         """Past bars for the features."""
         name, desk = self._desk(body.instrument)
         return told_desk(name, desk.warm_up([each.bar() for each in body.bars]))
@@ -280,13 +312,13 @@ class Routes:
         if refused and self._watcher is not None:
             self._watcher.refused(asked.name)
 
-    async def halt(self, body: ReasonBody) -> dict[str, Any]:
+    async def halt(self, body: ReasonBody) -> DeskTold:
         """The kill switch."""
         name, desk = self._desk(body.instrument)
         desk.halt(body.reason)
         return told_desk(name, desk)
 
-    async def rearm(self, body: ReasonBody) -> dict[str, Any]:
+    async def rearm(self, body: ReasonBody) -> DeskTold:
         """Back to NORMAL."""
         name, desk = self._desk(body.instrument)
         desk.rearm(body.reason)
