@@ -20,6 +20,7 @@ from offline_trader.learning.options import STATE_COLUMNS, Chooser
 from offline_trader.learning.settings import OptionsConfig
 from offline_trader.markets import Bars, load_market, nanoseconds
 from offline_trader.serving import AuditLog, Desk, RiskLimits, Session, replay
+from offline_trader.serving.http_answers import AnswerTold
 from offline_trader.serving.http_messages import told
 from offline_trader.simulator import SimulatorConfig
 
@@ -110,7 +111,7 @@ def test_a_desk_goes_on_with_the_option_after_a_restart_and_is_replayed(
 ) -> None:
     now = 1.7e9
 
-    def walk(desk: Desk, start: int, stop: int) -> list[dict[str, Any]]:
+    def walk(desk: Desk, start: int, stop: int) -> list[AnswerTold]:
         nonlocal now
         found = []
         for bar in bars.slice(start, stop):
