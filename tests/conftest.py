@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 _OF_THE_TERMINAL = (
@@ -15,3 +18,14 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output is as wide and as plain as into a file; libraries set such variables for good."""
     for name in _OF_THE_TERMINAL:
         monkeypatch.delenv(name, raising=False)
+
+
+_TRIALS = Path(__file__).resolve().parent.parent / "runs" / "trials.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def no_trials() -> Iterator[None]:
+    """No test adds to the trials that are counted of a user's own evaluations in this folder."""
+    before = _TRIALS.stat().st_size if _TRIALS.exists() else 0
+    yield
+    assert before == (_TRIALS.stat().st_size if _TRIALS.exists() else 0), _TRIALS

@@ -336,6 +336,7 @@ def test_a_killed_pretraining_goes_on_to_the_same_bytes(line: Path, tmp_path: Pa
     assert kept(tmp_path / "a") == kept(line / "pretrain")
 
 
+@pytest.mark.usefixtures("here")
 def test_a_collapsed_policy_needs_force(
     line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

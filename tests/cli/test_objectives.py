@@ -145,8 +145,11 @@ def test_the_manifest_tells_weights_and_engine(line: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_gate_on_balance_judges_the_weights(line: Path, tmp_path: Path) -> None:
+def test_the_gate_on_balance_judges_the_weights(
+    line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those that a user has set may break it."""
+    monkeypatch.chdir(tmp_path)
     words = ["evaluate", str(line / "fixed"), *EVALUATE, "--gates", "default"]
     assert code_of([*words, "--output", str(tmp_path)]) == 4
     rows = {row.name: row for row in Evaluation.load(tmp_path / "evaluation.json").gates}
@@ -154,8 +157,11 @@ def test_the_gate_on_balance_judges_the_weights(line: Path, tmp_path: Path) -> N
     assert rows["objective_balance"].value == 0.7
 
 
-def test_a_preference_can_be_asked_for(line: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_preference_can_be_asked_for(
+    line: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the policy takes one; the report has the front, whatever was asked for."""
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "report"
     words = ["evaluate", str(model(line, "learned")), *EVALUATE, "--output", str(folder)]
     assert code_of([*words, "--preference", "0,1,0,0,0,0"]) == 0
