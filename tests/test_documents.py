@@ -37,7 +37,10 @@ def test_quoted_figures_are_the_measured_ones() -> None:
     assert not wrong, "\n".join(["python -m benchmarks.quote brings them up to date:", *wrong])
 
 
-def test_the_picture_of_the_stages_is_of_the_recorded_scores() -> None:
+def test_the_picture_of_the_stages_is_of_the_recorded_scores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)  # the folder is no installed package
     picture = importlib.import_module("benchmarks.stages_picture")
     scores = digest(picture.panels())
     assert f"scores {scores}" in picture.PICTURE.read_text(encoding="utf-8"), (
