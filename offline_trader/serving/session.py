@@ -216,7 +216,8 @@ class Session:
 
     def _decide(self, bar: Bar, row: FloatArray, fill: Fill) -> Decision:
         observation = self._observation
-        observation[0, : self._width] = row
+        with np.errstate(over="ignore"):  # what single precision cannot hold is no feature, below
+            observation[0, : self._width] = row
         account.observe(self._portfolio, observation[0, self._width :])
         try:
             action = float((self._pursuit or self._choices or self.model)(observation)[0, 0])

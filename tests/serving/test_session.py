@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,16 @@ def test_a_price_whose_share_of_another_is_0_is_held(policy: OnnxPolicy, bars: B
     odd = session.on_bar(least)
     assert (odd.hold, "no numbers" in odd.because) == (Hold.NO_FEATURES, True)
     assert session.on_bar(bars[301]).portfolio.equity == odd.portfolio.equity
+
+
+@pytest.mark.parametrize("close", [1e-45, 1e-200])
+def test_a_feature_that_single_precision_cannot_hold_is_held(
+    close: float, policy: OnnxPolicy, bars: Bars
+) -> None:
+    session = Session(policy).warm_up(bars.slice(0, 300))
+    odd = session.on_bar(bars[300]._replace(low=close, close=close))
+    assert odd.hold is Hold.NO_FEATURES
+    assert math.isfinite(odd.portfolio.equity)
 
 
 def test_a_function_of_ones_own_that_fails_is_held(make_model: MakeModel, bars: Bars) -> None:
