@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune import LANES, WARM_STARTS
-from benchmarks.finetune_figures import interval_of
+from benchmarks.finetune_figures import score_figure
 from benchmarks.finished import Finished, own_process
 from benchmarks.record import Figure, publish
 
@@ -92,16 +91,7 @@ def figures(found: dict[str, list[dict[str, Any]]]) -> Iterator[Figure]:
     """Means over the seeds with Student's 95 % intervals."""
     for case, rows in found.items():
         for which in ("warm", "kept"):
-            scores = [row[which] for row in rows]
-            mean, goal, aimed = statistics.mean(scores), CASES[case][2], which == "kept"
-            yield Figure(
-                f"M3 as bars from {case}: {'kept' if aimed else 'warm start'}",
-                mean,
-                "score",
-                interval=interval_of(scores),
-                target=f"≥ {goal:g}" if aimed else "",
-                holds=mean >= goal if aimed else None,
-            )
+            yield score_figure(f"M3 as bars from {case}", which, rows, CASES[case][2])
 
 
 def main() -> None:

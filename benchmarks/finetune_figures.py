@@ -23,24 +23,26 @@ def interval_of(values: list[float]) -> tuple[float, float] | None:
     return student_interval(values) if len(values) > 1 else None
 
 
+def score_figure(title: str, which: str, runs: list[dict[str, Any]], goal: float) -> Figure:
+    """Mean score of the ``warm``, ``last`` or ``kept`` policies; the kept ones have a goal."""
+    scores, aimed = [run[which] for run in runs], which == "kept"
+    mean = statistics.mean(scores)
+    return Figure(
+        f"{title}: {'warm start' if which == 'warm' else which}",
+        mean,
+        "score",
+        interval=interval_of(scores),
+        target=f"≥ {goal:g}" if aimed else "",
+        holds=mean >= goal if aimed else None,
+    )
+
+
 def figures_of(warm: str, name: str, rewards: str, runs: list[dict[str, Any]]) -> list[Figure]:
     """What the seeds of a warm start on a market say."""
     found, goal = [], GOALS[rewards][name]
     title = f"{name} from {warm}" + ("" if rewards == "realised" else ", expected rewards")
     for which in ("warm", "last", "kept"):
-        scores = [run[which] for run in runs]
-        aimed = which == "kept"
-        mean = statistics.mean(scores)
-        found.append(
-            Figure(
-                f"{title}: {'warm start' if which == 'warm' else which}",
-                mean,
-                "score",
-                interval=interval_of(scores),
-                target=f"≥ {goal:g}" if aimed else "",
-                holds=mean >= goal if aimed else None,
-            )
-        )
+        found.append(score_figure(title, which, runs, goal))
     gained = [run["kept"] - run["warm"] for run in runs]
     interval = interval_of(gained) if any(gained) else (0.0, 0.0)
     found.append(
