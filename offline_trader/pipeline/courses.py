@@ -44,7 +44,7 @@ def _like(config: OnlineConfig, env: EnvConfig) -> TurbulentMarket | None:
     Raises:
         ConfigError, DataError: as :func:`check_course`.
     """
-    if not (config.curriculum.enabled or config.difficulty.enabled):
+    if not config.staged:
         return None
     if "replay" in config.transforms:
         raise ConfigError(
@@ -79,7 +79,7 @@ def make_lanes(
         ConfigError, DataError: as :func:`check_course`.
     """
     like = _like(config, env)
-    if not (config.curriculum.enabled or config.difficulty.enabled):
+    if not config.staged:
         return make_simulator(env, n_lanes, seed)
     from offline_trader.learning.stages.course import Course, CourseLanes
 

@@ -31,11 +31,10 @@ def task_of(config: FinetuneConfig, parent: GoalFacts | None) -> GoalTask:
         ConfigError: the parent's policy takes another goal, or what learns, or where, takes none.
     """
     online = config.online
-    staged = online.curriculum.enabled or online.difficulty.enabled
-    if config.agent != "sac" or staged:
+    if config.agent != "sac" or online.staged:
         raise ConfigError(
             f"goal.kind={config.goal.kind} with "
-            + ("a curriculum or adaptive difficulty" if staged else f"agent={config.agent}"),
+            + ("a curriculum or adaptive difficulty" if online.staged else f"agent={config.agent}"),
             expected="SAC on the market itself: the gates of a stage and the gradient of the "
             "portfolio are of what is earned",
         )

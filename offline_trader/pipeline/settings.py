@@ -177,8 +177,7 @@ class _Finetuning(_Training):
         agents = ("sac", "direct", "evolution", "hybrid", "options", "impala")
         if self.agent not in agents:
             raise ConfigError(f"agent={self.agent!r}", expected=f"one of {', '.join(agents)}")
-        staged = self.online.curriculum.enabled or self.online.difficulty.enabled
-        if self.agent in ("evolution", "impala") and staged:
+        if self.agent in ("evolution", "impala") and self.online.staged:
             raise ConfigError(
                 f"online.curriculum or online.difficulty with agent={self.agent}",
                 expected=f"agent=sac, direct or hybrid: {self.agent} trades the environment's own "

@@ -115,6 +115,11 @@ class OnlineConfig:
             )
         self._require_one_reward()
 
+    @property
+    def staged(self) -> bool:
+        """Whether the lanes trade the stages' synthetic markets, not the environment's."""
+        return self.curriculum.enabled or self.difficulty.enabled
+
     def _require_one_reward(self) -> None:
         """Refuse changes of a reward that nothing is learned from."""
         of_rewards = {

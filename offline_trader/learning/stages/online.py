@@ -97,8 +97,7 @@ def finetune(
         raise ConfigError(
             f"{type(lanes).__name__} has no state_dict", expected="lanes that can be saved"
         )
-    staged = config.curriculum.enabled or config.difficulty.enabled
-    if staged and not isinstance(lanes, StagedLanes):
+    if config.staged and not isinstance(lanes, StagedLanes):
         raise ConfigError(
             f"online.curriculum or online.difficulty on {type(lanes).__name__}",
             expected="lanes with stages, as finetune makes them of a market of bars",
