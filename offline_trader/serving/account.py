@@ -21,6 +21,7 @@ __all__ = ["FLAT", "Fill", "Hold", "Plan", "Portfolio", "adopt", "carry", "obser
 
 _ORDER, _TARGET_LONG_SHORT = 0.0, 2.0
 _LARGEST_FRICTION = 0.5
+_ROUNDING = 1e-9
 _HOLD_SCALE = hold_scale().tolist()
 
 
@@ -309,7 +310,8 @@ def _fillable_units(
     if t.lot > 0.0:
         left = round(left / t.lot) * t.lot
         quantity = left - units
-    closes = units * quantity < 0.0 and abs(left) * price < t.dust
+    rounding = abs(left) < _ROUNDING * abs(units)
+    closes = units * quantity < 0.0 and (rounding or abs(left) * price < t.dust)
     if closes and t.mode == _TARGET_LONG_SHORT and units < 0.0:
         cover = (1.0 + _friction(t, units, volume)) * (1.0 + t.commission)
         closes = -units * price * cover <= cash

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from offline_trader.simulator.config import SimulatorConfig
-from offline_trader.simulator.kernel import LARGEST_FRICTION, SMALLEST_GROWTH
+from offline_trader.simulator.kernel import LARGEST_FRICTION, ROUNDING, SMALLEST_GROWTH
 from offline_trader.types import PortfolioField
 
 __all__ = ["BarPrices", "BarStep", "Portfolio", "advance", "flat_portfolio", "observe", "portfolio"]
@@ -329,7 +329,8 @@ class _Rules:
         if lot > 0.0:
             left = _as_if(left, (left.detach() / lot).round() * lot)
             quantity = left - p.units
-        closes = (p.units * quantity < 0.0) & (left.abs() * price < c.dust_notional)
+        rounding = left.abs() < ROUNDING * p.units.abs()
+        closes = (p.units * quantity < 0.0) & (rounding | (left.abs() * price < c.dust_notional))
         if self.short:
             cover = (1.0 + self.friction(p.units, volume)) * (1.0 + self.commission)
             closes = closes & ((p.units > 0.0) | (-p.units * price * cover <= p.cash))

@@ -87,6 +87,8 @@ N_TERMS = 16
 ORDER, TARGET_LONG, TARGET_LONG_SHORT = range(3)
 SMALLEST_GROWTH = 1e-6
 """Equity that is gone, or below zero, is rewarded as a fall to this share."""
+ROUNDING = 1e-9
+"""A reducing order that leaves less than this share of the position leaves nothing."""
 LARGEST_FRICTION = 0.5
 """Spread, slippage and impact together move a fill by at most this share of the price."""
 
@@ -242,7 +244,8 @@ def _fillable_units(t: Any, asked: Any, cash: Any, units: Any, price: Any, volum
     if t.lot > 0.0:
         left = np.round(left / t.lot) * t.lot
         quantity = left - units
-    closes = (units * quantity < 0.0) & (abs(left) * price < t.dust)
+    rounding = abs(left) < ROUNDING * abs(units)
+    closes = (units * quantity < 0.0) & (rounding | (abs(left) * price < t.dust))
     if t.mode == TARGET_LONG_SHORT:
         cover = (1.0 + _friction(t, units, volume)) * (1.0 + t.commission)
         closes &= (units > 0.0) | (-units * price * cover <= cash)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig, simulate_actions
@@ -123,6 +123,21 @@ def test_dust_is_closed_with_the_order(make_tensor: MakeMarket) -> None:
     assert done.final_units[0] == 0.0
 
 
+def test_what_rounding_leaves_of_a_position_is_closed(make_tensor: MakeMarket) -> None:
+    """Three buys and three sales of .1 units each leave 2.8e-17 units, which are no position."""
+    prices = np.full((8, 5), 100.0)
+    prices[:, 4] = 10.0
+    config = SimulatorConfig(
+        volume_cap=0.01, min_notional=0.0, dust_notional=0.0, half_spread_bps=0.0
+    )
+    actions = np.array([1.0] * 3 + [-1.0] * 3)
+    done = simulate_actions(make_tensor(prices=prices), config, actions)
+    assert done.fills is not None
+    np.testing.assert_allclose(done.fills[:, 0], [0.1] * 3 + [-0.1] * 3, rtol=1e-12)
+    assert done.final_units[0] == 0.0
+    assert done.trips[0] == 1
+
+
 def test_volume_cap_and_impact(make_tensor: MakeMarket, free: dict[str, Any]) -> None:
     market = flat_market(make_tensor, [10.0] * 3, [10.0] * 3)
     capped = simulate_actions(market, SimulatorConfig(volume_cap=0.05, **free), np.array([1.0]))
@@ -205,6 +220,11 @@ def test_every_mode_equals_the_independent_loop(
 
 
 @settings(max_examples=150, deadline=None)
+@example(  # the volume cap is the short position but for rounding
+    mode={"action_mode": "target_long_short", "fill": "next_open", "sizing": "pre_fee"},
+    seed=7772, commission=0.0, spread=0.0, borrow=0.0, lot=0.0, share=1.0, alpha=1.0, cap=0.01,
+    impact=0.0, minimum=500.0, dust=0.0,
+)  # fmt: skip
 @given(
     mode=st.sampled_from(MODES),
     seed=st.integers(0, 2**32 - 1),

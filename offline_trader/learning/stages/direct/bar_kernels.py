@@ -29,6 +29,7 @@ MODE, AT_CLOSE, POST_FEE, COMMISSION, FRICTION, MINIMUM, LARGEST, HOLD = range(8
 REBALANCE, DUST, ALPHA, INITIAL_CASH, RUIN = range(8, 13)
 ORDER, LONG, LONG_SHORT = 0.0, 1.0, 2.0
 SMALLEST_GROWTH = 1e-6
+ROUNDING = 1e-9
 LOG_253 = 5.53338948872752
 
 
@@ -87,7 +88,8 @@ def _order(c: Any, action: Any, s: Any, price: Any) -> Any:
     elif quantity == affordable:
         bound = 0.5
     left = units + quantity
-    closes = (units * quantity < 0.0) & (abs(left) * price < c[DUST])
+    rounding = abs(left) < ROUNDING * abs(units)
+    closes = (units * quantity < 0.0) & (rounding | (abs(left) * price < c[DUST]))
     if c[MODE] == LONG_SHORT:
         closes &= (units > 0.0) | (-units * price * cover <= cash)
     if closes:
