@@ -218,7 +218,7 @@ class GatedSession:
                 equity=p.equity,
                 action=decision.action,
                 lot=rules.lot_size,
-                min_notional=rules.min_notional,
+                min_notional=rules.smallest_order,
                 collapsed=self._window.verdict,
                 confidence=confidence,
                 caps=() if caps is None else caps.values,

@@ -137,6 +137,12 @@ class SimulatorConfig:
         """Whether fills depend on the bars' volume."""
         return self.volume_cap > 0.0 or self.impact_bps > 0.0
 
+    @property
+    def smallest_order(self) -> float:
+        """``min_notional`` less a billionth: an order of just that much is filled, whichever way
+        its value is rounded."""
+        return self.min_notional * (1.0 - 1e-9)
+
     def terms(self) -> FloatArray:
         """[16] float64: the rules as the kernel reads them, rates as fractions."""
         bps = 1e-4
@@ -147,7 +153,7 @@ class SimulatorConfig:
                 _SIZINGS.index(self.sizing),
                 self.commission_bps * bps,
                 (self.half_spread_bps + self.slippage_bps) * bps,
-                self.min_notional,
+                self.smallest_order,
                 self.lot_size,
                 self.max_position_pct,
                 self.hold_threshold,

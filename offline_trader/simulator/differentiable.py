@@ -262,7 +262,7 @@ class _Rules:
         if self.config.needs_volume:
             holds = holds | ~traded
         quantity, left, closes = self._limited(torch.where(holds, 0.0, asked), p, price, volume)
-        small = (quantity.abs() * price < self.config.min_notional) & (left != 0.0)
+        small = (quantity.abs() * price < self.config.smallest_order) & (left != 0.0)
         quantity, left = torch.where(small, 0.0, quantity), torch.where(small, p.units, left)
         ghost = torch.where(holds | nothing | closes | small, wish - wish.detach(), 0.0)
         if self.config.needs_volume:

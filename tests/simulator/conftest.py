@@ -99,7 +99,7 @@ def _naive(
             closes = -units * price * (1 + friction(units)) * (1 + fee) <= cash
         if closes:
             q = -units
-        elif abs(q) * price < c.min_notional:
+        elif abs(q) * price < c.min_notional * (1 - 1e-9):
             q = 0.0
         if q:
             moved = price * (1 + np.sign(q) * friction(q))

@@ -225,6 +225,11 @@ def test_every_mode_equals_the_independent_loop(
     seed=7772, commission=0.0, spread=0.0, borrow=0.0, lot=0.0, share=1.0, alpha=1.0, cap=0.01,
     impact=0.0, minimum=500.0, dust=0.0,
 )  # fmt: skip
+@example(  # an order of the minimum notional but for rounding
+    mode={"action_mode": "order", "fill": "close", "sizing": "pre_fee"},
+    seed=3_434_535_706, commission=0.0, spread=0.0, borrow=0.0, lot=0.0, share=0.5, alpha=1.0,
+    cap=0.01, impact=0.0, minimum=500.0, dust=0.0,
+)  # fmt: skip
 @given(
     mode=st.sampled_from(MODES),
     seed=st.integers(0, 2**32 - 1),

@@ -123,7 +123,7 @@ class BarMarket:
             r.sizing == "post_fee",
             r.commission_bps * bps,
             (r.half_spread_bps + r.slippage_bps) * bps,
-            r.min_notional,
+            r.smallest_order,
             r.max_position_pct,
             r.hold_threshold,
             r.rebalance_threshold,
