@@ -37,6 +37,7 @@ __all__ = [
     "ShadowTold",
     "SwapTold",
     "stated",
+    "with_token",
 ]
 
 _State = Annotated[str, Field(json_schema_extra={"enum": [str(each) for each in State]})]
@@ -216,3 +217,13 @@ def stated(shape: Any, *, posted: bool = False, is_open: bool = False) -> dict[i
     }
     good = {"content": {shape: {"schema": {"type": "string"}}}} if isinstance(shape, str) else None
     return {200: good or {"model": shape}, **refused}
+
+
+def with_token(document: dict[str, Any]) -> None:
+    """The OpenAPI document states the token of what answers without one with 401."""
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"token": []}]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "401" not in operation["responses"]:
+                operation["security"] = []

@@ -23,6 +23,7 @@ from offline_trader import __version__
 from offline_trader.errors import ConfigError
 from offline_trader.serving.catalog import Catalog
 from offline_trader.serving.desk import Desk
+from offline_trader.serving.http_answers import with_token
 from offline_trader.serving.http_guard import Direct, Guard
 from offline_trader.serving.http_routes import Routes, Watcher
 from offline_trader.serving.one_turn import Turn
@@ -111,6 +112,12 @@ def guarded_app(
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             if not await guard.answered(scope, receive, send):
                 await super().__call__(scope, receive, send)
+
+        def openapi(self) -> dict[str, Any]:
+            """Where there is a token, with what needs it."""
+            if self.openapi_schema is None and token:
+                with_token(super().openapi())
+            return super().openapi()  # type: ignore[no-any-return]
 
     app = Guarded(
         title="offline-trader",

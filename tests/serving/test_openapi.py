@@ -196,6 +196,27 @@ def test_requests_made_out_of_what_is_stated_are_answered_as_is_stated(
     assert {200, 422} <= {status for _, _, status in stated.seen}
 
 
+def test_what_needs_the_token_is_stated(stated: Stated) -> None:
+    document = stated.document
+    (name,) = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][name] == {"type": "http", "scheme": "bearer"}
+    needing = 0
+    for method, path in stated.operations():
+        if "stream" in path:  # it would not end
+            continue
+        asked = document["paths"][path][method].get("security", document["security"])
+        answered = stated.ask(method.upper(), path, token="")
+        assert (answered.status_code == 401) == (asked == [{name: []}]), path
+        needing += answered.status_code == 401
+    assert needing > 10
+
+
+def test_without_a_token_none_is_stated(desk: Desk) -> None:
+    document = make_app({"OU": desk}).openapi()
+    assert "security" not in document
+    assert "securitySchemes" not in document["components"]
+
+
 @pytest.mark.parametrize("wrong", [{"row": "3"}, {"more": 1}, {"hold": "so"}, {"row": None}])
 def test_another_shape_would_be_found(
     wrong: dict[str, Any], stated: Stated, desk: Desk, bars: Bars
