@@ -427,7 +427,7 @@ DEMO = DemoConfig(
 WALK_FORWARD = WalkForwardConfig(
     transitions=50_000,
     clone=CloneConfig(updates=1_500),
-    direct=DirectConfig(objective="sharpe"),
+    direct=DirectConfig(objective="sharpe", risk_target=0.25),
     offline=OfflineConfig(updates=2_000),
     online=OnlineConfig(steps=5_000),
 )

@@ -64,7 +64,7 @@ def test_a_preset_changes_budgets_and_ranges_alone() -> None:
     """And the demo's its stages: it shows all of them, auxiliary tasks too. The walk's direct stage
     climbs what its windows are judged by."""
     shown, walked = {"env", "validation", "stages"}, {"direct"}
-    assert WALK_FORWARD.direct == DirectConfig(objective="sharpe")
+    assert WALK_FORWARD.direct == DirectConfig(objective="sharpe", risk_target=0.25)
     for preset, ranges in ((DEMO, shown), (WALK_FORWARD, walked)):
         usual = to_dict(type(preset)())
         changed = {name for name, value in to_dict(preset).items() if value != usual[name]}
