@@ -66,24 +66,17 @@ def train(warm: str, name: str, seed: int, rewards: str) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    from offline_trader.config import from_dict
     from offline_trader.evaluation.known_optimum import KnownOptimumLanes, get_market
     from offline_trader.learning.agents import online_learner
     from offline_trader.learning.settings import LearnerConfig, OnlineConfig
     from offline_trader.learning.stages import finetune
-    from offline_trader.pipeline import KnownOptimumConfig
-    from offline_trader.pipeline.known_optimum_training import train_default
 
-    learned: list[Any] = []
     real = rewards == "realised"
-    stages = {"stages": list(WARM_STARTS[warm]), "seed": seed}
-    plan = from_dict(KnownOptimumConfig, {**KnownOptimumConfig.of_chain(), **stages})
-    train_default(name, plan, realised=real, on_stage=lambda _, learner: learned.append(learner))
-    source = learned[-1]
+    source = warm_start(warm, name, seed, real)
     config = LearnerConfig(algorithm="sac", hidden=source.config.hidden, **LEARNER)
     learner = online_learner(source, config, seed)
     timed = _Timed(clock, name)
-    validate, scores = _validation(name, 5_000 + seed, real), dict[str, Any]()
+    validate, scores = validation(name, 5_000 + seed, real), dict[str, Any]()
 
     looks = ONLINE["steps"] // ONLINE["evaluate_interval"]
 
@@ -107,6 +100,21 @@ def train(warm: str, name: str, seed: int, rewards: str) -> dict[str, Any]:
     )
     kept = {"kept": fresh_score(name, learner, seed), "step": result.kept_step}
     return {**scores, **kept, "reason": result.reason, **timed.found()}
+
+
+def warm_start(warm: str, name: str, seed: int, realised: bool) -> Any:
+    """The learner that a warm start of ``WARM_STARTS`` makes of the wide dataset."""
+    from offline_trader.config import from_dict
+    from offline_trader.pipeline import KnownOptimumConfig
+    from offline_trader.pipeline.known_optimum_training import train_default
+
+    learned: list[Any] = []
+    stages = {"stages": list(WARM_STARTS[warm]), "seed": seed}
+    plan = from_dict(KnownOptimumConfig, {**KnownOptimumConfig.of_chain(), **stages})
+    train_default(
+        name, plan, realised=realised, on_stage=lambda _, learner: learned.append(learner)
+    )
+    return learned[-1]
 
 
 def peer(name: str, seed: int) -> dict[str, Any]:
@@ -188,7 +196,7 @@ class _Timed:
         return {**reached, "seconds": seconds, "curve": self._curve}
 
 
-def _validation(name: str, seed: int, realised: bool) -> Callable[[Any], Any]:
+def validation(name: str, seed: int, realised: bool) -> Callable[[Any], Any]:
     """Rewards of a policy on lanes that are the same at every call; realised ones also without the
     surprises of the gains, whose forecasts are cross-fitted over these lanes."""
     from offline_trader.learning.stages import Validated

@@ -18,7 +18,7 @@ from offline_trader.runs import atomic_write, package_versions
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Figure", "machine", "publish", "student_interval"]
+__all__ = ["Figure", "machine", "publish", "show", "student_interval"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -71,6 +71,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def show(figures: Sequence[Figure]) -> None:
+    """Print the figures as a table."""
+    width = max(len(figure.name) for figure in figures)
+    for figure in figures:
+        ratio = f"{figure.ratio:,.1f} × {figure.peer}" if figure.ratio is not None else ""
+        verdict = {None: "", True: "holds", False: "FAILS"}[figure.holds]
+        print(
+            f"{figure.name:{width}}  {figure.value:>12,.4g} {figure.unit:8}"
+            f" {ratio:32} {figure.target:12} {verdict}"
+        )
+
+
 def publish(
     name: str,
     figures: Sequence[Figure],
@@ -89,14 +101,7 @@ def publish(
         facts: settings of the measurement, versions of peers, repeats.
         module: the one that measured, where it has another name.
     """
-    width = max(len(figure.name) for figure in figures)
-    for figure in figures:
-        ratio = f"{figure.ratio:,.1f} × {figure.peer}" if figure.ratio is not None else ""
-        verdict = {None: "", True: "holds", False: "FAILS"}[figure.holds]
-        print(
-            f"{figure.name:{width}}  {figure.value:>12,.4g} {figure.unit:8}"
-            f" {ratio:32} {figure.target:12} {verdict}"
-        )
+    show(figures)
     payload = {
         "benchmark": name,
         "command": " ".join(["python", "-m", f"benchmarks.{module or name}", *_words()]),
