@@ -103,16 +103,35 @@ def check_columns(
             positive; ``high < max(open, close)``; ``low > min(open, close)``; a volume that is
             negative or not finite.
     """
+    if _in_order(timestamps) and _tradable(columns):
+        return
     rules = [*_time_rules(timestamps), *_price_rules(columns), _volume_rule(columns["volume"])]
     wrong = [rule for rule in rules if rule.bad.any()]
-    if not wrong:
-        return
     rule = min(wrong, key=lambda r: int(np.argmax(r.bad)))
     row = int(np.argmax(rule.bad))
     count = int(np.count_nonzero(np.logical_or.reduce([r.bad for r in wrong])))
     more = "" if count == 1 else f" (and {count - 1} more row{'s' if count > 2 else ''} refused)"
     raise DataError(
         f"{name} {locate(row)}: {rule.reason(row)}{more}", expected=rule.expected, hint=rule.hint
+    )
+
+
+def _in_order(t: NDArray[np.datetime64]) -> bool:
+    """Whether no rule of :func:`_time_rules` is broken, in a fraction of their time."""
+    ns = t.view(np.int64)
+    return bool(ns[0] != _NO_TIME and (ns[1:] > ns[:-1]).all())
+
+
+def _tradable(columns: Mapping[str, FloatArray]) -> bool:
+    """Whether no rule of prices and of the volume is broken; NaN is beyond every bound."""
+    open_, high, low, close, volume = (columns[name] for name in BAR_COLUMNS)
+    return bool(
+        low.min() > 0.0
+        and high.max() < math.inf
+        and (np.maximum(open_, close) <= high).all()
+        and (np.minimum(open_, close) >= low).all()
+        and volume.min() >= 0.0
+        and volume.max() < math.inf
     )
 
 
