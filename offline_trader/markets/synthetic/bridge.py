@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from offline_trader.markets.synthetic.kernels import bridge_steps
 from offline_trader.types import FloatArray
 
 __all__ = ["BRIDGE_STEPS", "bridge_extremes"]
 
 BRIDGE_STEPS = 16
+_AT_ONCE = 1 << 13
+"""Random numbers drawn at once, if the bars are not more: they stay in the cache."""
 
 
 def bridge_extremes(
@@ -23,12 +24,11 @@ def bridge_extremes(
         sigma: standard deviation inside a bar, [T] or one for all.
         noise: draws the Brownian bridge of :data:`BRIDGE_STEPS` steps.
     """
+    here, inside = start.copy(), np.full(start.shape, sigma)
     high, low = np.maximum(start, end), np.minimum(start, end)
-    here = start.copy()
-    for step in range(1, BRIDGE_STEPS):
-        left = BRIDGE_STEPS - step + 1
-        spread = sigma * math.sqrt((left - 1) / left / BRIDGE_STEPS)
-        here = here + (end - here) / left + spread * noise.standard_normal(len(here))
-        np.maximum(high, here, out=high)
-        np.minimum(low, here, out=low)
+    rows = max(1, _AT_ONCE // len(start))
+    for first in range(1, BRIDGE_STEPS, rows):
+        steps = min(rows, BRIDGE_STEPS - first)
+        drawn = noise.standard_normal((steps, len(start)))
+        bridge_steps(here, end, inside, high, low, drawn, first, BRIDGE_STEPS)
     return high, low

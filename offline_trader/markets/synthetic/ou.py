@@ -9,6 +9,7 @@ import numpy as np
 
 from offline_trader.markets.bars import Bars
 from offline_trader.markets.synthetic.bridge import bridge_extremes
+from offline_trader.markets.synthetic.kernels import ar1
 from offline_trader.markets.synthetic.law import require
 from offline_trader.types import FloatArray
 
@@ -110,9 +111,7 @@ def ou_market(market: OuMarket, symbol: str = "ou") -> Bars:
 
 def _path(market: OuMarket, noise: np.random.Generator) -> FloatArray:
     """[T + 1] log price relative to the level, from the close before the first bar on."""
-    from scipy.signal import lfilter
-
     keep = 1.0 - market.k
     shocks = market.sigma * noise.standard_normal(market.bars + 1)
     shocks[0] = shocks[0] / math.sqrt(1.0 - keep * keep) if market.k > 0.0 else 0.0
-    return np.asarray(lfilter([1.0], [1.0, -keep], shocks), dtype=np.float64)
+    return ar1(shocks, keep)

@@ -17,22 +17,24 @@ with |r|. With ``signal = 0`` and ``regime`` ``none`` or ``steady`` nothing can 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 
-from offline_trader.compiled_code import can_be_kept
 from offline_trader.markets.bars import Bars, TimeArray
 from offline_trader.markets.synthetic.bridge import bridge_extremes
+from offline_trader.markets.synthetic.kernels import (
+    ar1,
+    lasting,
+    opens_and_closes,
+    turbulent_returns,
+)
 from offline_trader.markets.synthetic.law import require
+from offline_trader.markets.synthetic.streams import spawned_streams
 from offline_trader.types import FloatArray, IntArray
 
 __all__ = ["REGIME_MIXTURES", "TurbulentMarket", "TurbulentPath", "turbulent_market"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 REGIME_FORMS: tuple[tuple[str, float, float], ...] = (
     ("bull", 1.0, 0.8),
@@ -52,11 +54,15 @@ REGIME_MIXTURES: Mapping[str, tuple[float, ...]] = {
 }
 """How often the next regime is each of :data:`REGIME_FORMS`; both bull and bear occur, or
 neither. ``steady`` leaves all change of volatility to GARCH."""
+_DRIFTS, _SPREADS = (np.array([each[k] for each in REGIME_FORMS]) for k in (1, 2))
 
 _BUSINESS_DAYS_A_YEAR = 252.0
 _START = np.datetime64("1970-01-01", "D")
+_START_WEEKDAY = 3
+"""Of :data:`_START`, a Thursday, counted from Monday."""
 _END = np.datetime64("2262-01-01", "D")
-_YEAR_NS = 365.25 * 86_400e9
+_DAY_NS = 86_400_000_000_000
+_YEAR_NS = 365.25 * _DAY_NS
 _WIDEST_SHOCK = 10.0
 """Of ``z``, in standard deviations: the exponential of a t-distributed number has no mean."""
 _WARM_UP = 500
@@ -136,7 +142,7 @@ class TurbulentMarket:
 
     def make(self, symbol: str = "turbulent") -> Bars:
         """The bars of :func:`turbulent_market`."""
-        return turbulent_market(self, symbol).bars
+        return _Drawn.of(self).bars(self, symbol)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,31 +170,75 @@ def turbulent_market(market: TurbulentMarket, symbol: str = "turbulent") -> Turb
     Raises:
         DataError: a path so wild that a price leaves the range of numbers.
     """
-    shocks, signals, regimes, jumps, bridge, gaps, volumes = (
-        np.random.default_rng(stream) for stream in np.random.SeedSequence(market.seed).spawn(7)
-    )
-    n = market.bars + 1 + _WARM_UP
-    z = _shocks(market.tail, n, shocks)
-    h = _variances(z, market.alpha, market.gamma, market.beta)
-    d = _signal(market.persistence, n, signals)
-    g = _regimes(market, n, regimes)
-    drift = np.array([each[1] for each in REGIME_FORMS])[g] / math.sqrt(market.bars_per_year)
-    rate, weights = market.jumps / market.bars_per_year, np.array(REGIME_MIXTURES[market.regime])
-    spread = np.array([each[2] for each in REGIME_FORMS])
-    scale = math.sqrt(float(weights @ spread**2) + min(rate, 1.0) * market.jump_size**2)
-    unit = market.volatility / math.sqrt(market.bars_per_year) / scale
-    sigma = unit * spread[g] * np.sqrt(h)
-    known = drift + market.signal * np.concatenate(([0.0], d[:-1]))
-    jump = (jumps.random(n) < rate) * jumps.standard_normal(n) * market.jump_size * unit
-    own = math.sqrt(1.0 - market.signal**2) * z
-    r = sigma * (known + own) + jump - 0.5 * sigma**2
-    kept = slice(_WARM_UP + 1, None)
-    bars = _bars(market, symbol, r[kept], sigma[kept], (bridge, gaps, volumes))
-    following = np.append(g[_WARM_UP + 2 :], g[-1])
-    ahead = np.array([each[1] for each in REGIME_FORMS])[following]
-    ahead = ahead / math.sqrt(market.bars_per_year) + market.signal * d[kept]
-    expected = ahead * np.append(sigma[_WARM_UP + 2 :], sigma[-1])
-    return TurbulentPath(bars, d[kept], following, expected, sigma[kept])
+    drawn = _Drawn.of(market)
+    kept, beyond = slice(_WARM_UP + 1, None), slice(_WARM_UP + 2, None)
+    following = np.append(drawn.regimes[beyond], drawn.regimes[-1])
+    signal, sigma = drawn.signal[kept], drawn.sigma
+    ahead = _DRIFTS[following] / math.sqrt(market.bars_per_year) + market.signal * signal
+    expected = ahead * np.append(sigma[beyond], sigma[-1])
+    return TurbulentPath(drawn.bars(market, symbol), signal, following, expected, sigma[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A market's path with the bars before the first one.
+
+    Attributes:
+        returns, sigma: [n] log returns and their standard deviations.
+        signal: [n] d.
+        regimes: [n] numbers in ``REGIME_FORMS``.
+        noise: of high and low, of opens, of volumes.
+    """
+
+    returns: FloatArray
+    sigma: FloatArray
+    signal: FloatArray
+    regimes: IntArray
+    noise: tuple[np.random.Generator, np.random.Generator, np.random.Generator]
+
+    @classmethod
+    def of(cls, market: TurbulentMarket) -> _Drawn:
+        """The path of ``market``."""
+        shocks, signals, regimes, jumps, *noise = spawned_streams(market.seed, 7)
+        n = market.bars + 1 + _WARM_UP
+        rate, shares = market.jumps / market.bars_per_year, np.array(REGIME_MIXTURES[market.regime])
+        scale = math.sqrt(float(shares @ _SPREADS**2) + min(rate, 1.0) * market.jump_size**2)
+        unit = market.volatility / math.sqrt(market.bars_per_year) / scale
+        d = _signal(market.persistence, n, signals)
+        g = _regimes(shares, 1.0 / market.regime_bars, n, regimes)
+        r, sigma = turbulent_returns(
+            _shocks(market.tail, n, shocks),
+            (market.alpha, market.gamma, market.beta),
+            d,
+            (market.signal, math.sqrt(1.0 - market.signal**2)),
+            g,
+            _DRIFTS / math.sqrt(market.bars_per_year),
+            unit * _SPREADS,
+            _jumps(rate, market.jump_size, unit, n, jumps),
+        )
+        return cls(r, sigma, d, g, (noise[0], noise[1], noise[2]))
+
+    def bars(self, market: TurbulentMarket, symbol: str) -> Bars:
+        """What is seen of it."""
+        r, sigma = self.returns[_WARM_UP + 1 :], self.sigma[_WARM_UP + 1 :]
+        bridge, gaps, volumes = self.noise
+        opened, close = opens_and_closes(r, sigma, gaps.standard_normal(len(r)), market.overnight)
+        inside = math.sqrt(1.0 - market.overnight) * sigma
+        high, low = bridge_extremes(opened, close, inside, bridge)
+        with np.errstate(over="ignore"):
+            prices = [market.level * np.exp(y) for y in (opened, high, low, close)]
+            volume = _volume(market, np.abs(r) / sigma.mean(), volumes)
+        return Bars(
+            symbol=symbol,
+            timestamps=_stamps(market),
+            open=prices[0],
+            high=prices[1],
+            low=prices[2],
+            close=prices[3],
+            volume=volume,
+            periods_per_year=market.bars_per_year,
+            source=f"synthetic:{symbol}",
+        )
 
 
 def _shocks(tail: float, n: int, noise: np.random.Generator) -> FloatArray:
@@ -197,78 +247,41 @@ def _shocks(tail: float, n: int, noise: np.random.Generator) -> FloatArray:
 
 
 def _signal(persistence: float, n: int, noise: np.random.Generator) -> FloatArray:
-    from scipy.signal import lfilter
-
     e = noise.standard_normal(n)
     e[1:] *= math.sqrt(1.0 - persistence**2)
-    return np.asarray(lfilter([1.0], [1.0, -persistence], e), dtype=np.float64)
+    return ar1(e, persistence)
 
 
-def _regimes(market: TurbulentMarket, n: int, noise: np.random.Generator) -> IntArray:
-    """[n] regimes: with chance 1/length a bar begins a new one, which may be the same again."""
-    drawn = noise.choice(len(REGIME_FORMS), size=n, p=REGIME_MIXTURES[market.regime])
-    begins = noise.random(n) < 1.0 / market.regime_bars
-    begins[0] = True
-    return np.asarray(drawn[np.flatnonzero(begins)][np.cumsum(begins) - 1], dtype=np.int64)
+def _regimes(shares: FloatArray, chance: float, n: int, noise: np.random.Generator) -> IntArray:
+    """[n] regimes: with ``chance`` a bar begins a new one, which may be the same again."""
+    bounds = shares.cumsum()
+    return lasting(noise.random(n), noise.random(n), bounds / bounds[-1], chance)
 
 
-def _compiled(function: F) -> F:
-    return cast("F", numba.njit(cache=can_be_kept(), nogil=True)(function))
-
-
-@_compiled
-def _variances(z: FloatArray, alpha: float, gamma: float, beta: float) -> FloatArray:
-    """[n] GJR-GARCH variances of mean 1 before each shock."""
-    h = np.empty(z.size)
-    h[0] = 1.0
-    for t in range(1, z.size):
-        past = z[t - 1] * z[t - 1]
-        rise = alpha + gamma if z[t - 1] < 0.0 else alpha
-        h[t] = 1.0 - alpha - 0.5 * gamma - beta + (rise * past + beta) * h[t - 1]
-    return h
-
-
-def _bars(
-    market: TurbulentMarket,
-    symbol: str,
-    r: FloatArray,
-    sigma: FloatArray,
-    noise: tuple[np.random.Generator, np.random.Generator, np.random.Generator],
-) -> Bars:
-    """Bars from log returns [T] and their standard deviations [T]."""
-    bridge, gaps, volumes = noise
-    close = np.cumsum(r)
-    night, day = math.sqrt(market.overnight), math.sqrt(1.0 - market.overnight)
-    gap = market.overnight * r + night * day * sigma * gaps.standard_normal(len(r))
-    opened = np.concatenate(([0.0], close[:-1])) + gap
-    high, low = bridge_extremes(opened, close, day * sigma, bridge)
-    with np.errstate(over="ignore"):
-        prices = [market.level * np.exp(y) for y in (opened, high, low, close)]
-    return Bars(
-        symbol=symbol,
-        timestamps=_stamps(market),
-        open=prices[0],
-        high=prices[1],
-        low=prices[2],
-        close=prices[3],
-        volume=_volume(market, np.abs(r) / sigma.mean(), volumes),
-        periods_per_year=market.bars_per_year,
-        source=f"synthetic:{symbol}",
-    )
+def _jumps(rate: float, size: float, unit: float, n: int, noise: np.random.Generator) -> FloatArray:
+    """[n] log jumps, or [0]: there are none."""
+    if rate == 0.0 or size == 0.0:
+        return np.empty(0)
+    return (noise.random(n) < rate) * noise.standard_normal(n) * size * unit
 
 
 def _volume(market: TurbulentMarket, moves: FloatArray, noise: np.random.Generator) -> FloatArray:
-    from scipy.signal import lfilter
-
-    keep = market.volume_persistence
-    pushes = market.volume_response * (moves - np.median(moves))
+    pushes = market.volume_response * (moves - _median(moves))
     pushes = pushes + market.volume_noise * noise.standard_normal(len(moves))
-    return np.asarray(market.volume * np.exp(lfilter([1.0], [1.0, -keep], pushes)))
+    return np.asarray(market.volume * np.exp(ar1(pushes, market.volume_persistence)))
+
+
+def _median(x: FloatArray) -> float:
+    """As numpy's [T] → one, which takes three times as long; prices without NaN have none here."""
+    middle = len(x) // 2
+    part = np.partition(x, (middle - 1, middle))
+    return float(part[middle] if len(x) % 2 else (part[middle - 1] + part[middle]) / 2.0)
 
 
 def _stamps(market: TurbulentMarket) -> TimeArray:
     if market.bars_per_year == _BUSINESS_DAYS_A_YEAR:
-        days = np.busday_offset(_START, np.arange(market.bars), roll="forward")
-        return np.asarray(days, dtype="datetime64[ns]")
+        count = np.arange(market.bars)
+        days = count + 2 * ((count + _START_WEEKDAY) // 5)
+        return (_DAY_NS * days).astype("datetime64[ns]")
     step = np.timedelta64(round(_YEAR_NS / market.bars_per_year), "ns")
     return np.asarray(_START.astype("datetime64[ns]") + step * np.arange(market.bars))
