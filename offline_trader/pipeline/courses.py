@@ -12,7 +12,7 @@ from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.experts import get_expert
 from offline_trader.learning.settings import OnlineConfig
-from offline_trader.markets import load_market, signal_names
+from offline_trader.markets import Bars, load_market, signal_names
 from offline_trader.simulator.side_by_side import SideRun
 
 if TYPE_CHECKING:
@@ -60,9 +60,21 @@ def _like(config: OnlineConfig, env: EnvConfig) -> TurbulentMarket | None:
         )
     if not config.curriculum.like:
         return None
+    return _fitted(load_market(config.curriculum.like, tz=env.tz))
+
+
+_last_fit: dict[tuple[str, float], TurbulentMarket] = {}
+"""The market that was fitted last, by what its bars are: training asks twice, first as a check."""
+
+
+def _fitted(bars: Bars) -> TurbulentMarket:
     from offline_trader.markets.synthetic import fit_turbulent
 
-    return fit_turbulent(load_market(config.curriculum.like, tz=env.tz))
+    key = (bars.sha256, bars.periods_per_year)
+    found = _last_fit.get(key) or fit_turbulent(bars)
+    _last_fit.clear()
+    _last_fit[key] = found
+    return found
 
 
 def beyond_bars(env: EnvConfig) -> list[str]:

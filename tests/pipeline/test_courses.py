@@ -16,7 +16,9 @@ from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.learning.settings import CurriculumConfig, DifficultyConfig, OnlineConfig
 from offline_trader.learning.stages.course import CourseLanes
 from offline_trader.learning.stages.levels import LEVELS, Difficulty, level_paths
-from offline_trader.pipeline.courses import examine, make_lanes
+from offline_trader.markets import Bars, load_market
+from offline_trader.markets.synthetic import TurbulentMarket, fit_turbulent
+from offline_trader.pipeline.courses import check_course, examine, make_lanes
 from offline_trader.pipeline.finetuning import check_parent
 from offline_trader.pipeline.settings import FinetuneConfig
 from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
@@ -95,6 +97,29 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
     assert 0.15 < lanes.course.like.volatility < 0.25
     with pytest.raises(ConfigError, match="signal:mood"):
         make_lanes(OnlineConfig(curriculum=settings), EnvConfig(features=("signal:mood",)), 4, 1)
+
+
+def test_a_market_to_be_like_is_fitted_once_as_long_as_its_bars_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offline_trader.markets import synthetic
+
+    fitted: list[str] = []
+
+    def fit(bars: Bars) -> TurbulentMarket:
+        fitted.append(bars.sha256)
+        return fit_turbulent(bars)
+
+    monkeypatch.setattr(synthetic, "fit_turbulent", fit)
+    file = tmp_path / "own.csv"
+    settings = CurriculumConfig(enabled=True, paths=1, bars=50, like=str(file))
+    for seed in (1, 2):
+        TurbulentMarket(bars=600, seed=seed).make().to_frame().to_csv(file)
+        check_course(OnlineConfig(curriculum=settings), EnvConfig())
+        lanes = make_lanes(OnlineConfig(curriculum=settings), EnvConfig(), 4, 1)
+        assert isinstance(lanes, CourseLanes)
+        assert lanes.course.like == fit_turbulent(load_market(str(file)))
+    assert len(fitted) == len(set(fitted)) == 2
 
 
 @pytest.mark.parametrize(
