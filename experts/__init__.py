@@ -20,6 +20,7 @@ from offline_trader.experts.mixtures import (
 from offline_trader.experts.noise import Noise
 from offline_trader.experts.policy import ExpertPolicy, MixtureActor
 from offline_trader.experts.registry import get_expert, list_experts
+from offline_trader.experts.spaces import to_actions
 
 __all__ = [
     "Behaviour",
@@ -36,4 +37,5 @@ __all__ = [
     "mixture",
     "parse_behaviour",
     "require_askable",
+    "to_actions",
 ]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from offline_trader.evaluation.measures import Fills
 from offline_trader.experts import Behaviour, Expert, ExpertPolicy
-from offline_trader.goals import AccountPolicy, pursued
+from offline_trader.goals import AccountPolicy, Pursuits, pursued
 from offline_trader.simulator import (
     MarketTensor,
     SimulatorConfig,
@@ -129,17 +129,22 @@ def backtests(
         strategy.restart(np.ones(1, np.bool_))
     decide, pure = _decider(strategy, runs[0])
     abreast = SideBySide(runs, longest_window=longest_window if pure else 1, observe=observe)
+    if isinstance(strategy, Pursuits):
+        strategy.start(_equity(abreast))
     while abreast.running:
         if isinstance(strategy, AccountPolicy):
             strategy.mark(_equity(abreast))
         abreast.advance(decide(abreast.observations, abreast.bars))
+        if isinstance(strategy, Pursuits):
+            strategy.mark(_equity(abreast), abreast.waiting)
     return [_finished(abreast, s) for s in range(len(runs))]
 
 
 def _equity(abreast: SideBySide) -> FloatArray:
-    """[1] of a run that is alone, at the bar that is decided on."""
-    step = int(abreast.steps[0])
-    return abreast.equity[:, step - 1] if step else np.full(1, abreast.runs[0].config.initial_cash)
+    """[S] of the runs, at the bars that are decided on, or where they ended."""
+    steps, runs = abreast.steps, np.arange(len(abreast.runs))
+    first = [run.config.initial_cash for run in abreast.runs]
+    return np.where(steps > 0, abreast.equity[runs, steps - 1], first)
 
 
 def _groups(strategy: Strategy, runs: Sequence[SideRun]) -> list[list[int]]:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
         side_by_side,
     )
     from offline_trader.evaluation.judging.evaluation import evaluate
-    from offline_trader.evaluation.judging.goal_sweep import require_horizon, sweep_goals
+    from offline_trader.evaluation.judging.goal_sweep import (
+        achieved_of,
+        require_horizon,
+        sweep_goals,
+    )
     from offline_trader.evaluation.judging.judgement import ComparatorCurve, TrialRecord, judge
     from offline_trader.evaluation.judging.ledger import LEDGER_FOLDER, LEDGER_NAME, TrialLedger
     from offline_trader.evaluation.judging.option_traces import (
@@ -79,6 +83,7 @@ __all__ = [
     "TrialRecord",
     "WindowRow",
     "above_zero",
+    "achieved_of",
     "evaluate",
     "judge",
     "option_trace",

@@ -33,6 +33,7 @@ class GoalLanes:
         task: what is asked for.
         goals: [N] float64, of the present horizons.
         achieved: [N] float64, after the last step, before any reset: what its reward is of.
+        cut: [N] bool, whether the simulator's own episode ended with the last step.
         observations, final_observations: [N, O + E + 1] float32.
 
     Raises:
@@ -53,6 +54,7 @@ class GoalLanes:
         self._count = np.zeros(n, np.uint64)
         self.goals: FloatArray = np.zeros(n)
         self.achieved: FloatArray = np.zeros(n)
+        self.cut: BoolArray = np.zeros(n, np.bool_)
         width = layout.size + len(task.progress) + 1
         self.observations: Observations = np.zeros((n, width), np.float32)
         self.final_observations: Observations = np.zeros((n, width), np.float32)
@@ -115,7 +117,7 @@ class GoalLanes:
         """
         simulator = self._simulator
         done = simulator.step(actions)
-        cut = done.terminated | done.truncated
+        self.cut = cut = done.terminated | done.truncated
         seen = np.where(cut[:, None], simulator.final_observations, done.observations)
         self._horizons.advance(simulator.equity_after_step)
         over = self._horizons.over

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         GoalPolicy,
         Horizons,
         Pursuit,
+        Pursuits,
         pursued,
     )
     from offline_trader.goals.task import OUTCOME_WIDTH, SUCCESS_MARGIN, GoalTask
@@ -28,6 +29,7 @@ __all__ = [
     "PreferencePolicy",
     "Preferred",
     "Pursuit",
+    "Pursuits",
     "pursued",
 ]
 

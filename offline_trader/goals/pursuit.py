@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from offline_trader.goals.task import GoalTask
 from offline_trader.types import BoolArray, FloatArray, IntArray, Observations, Policy
 
-__all__ = ["AccountPolicy", "Conditioned", "GoalPolicy", "Horizons", "Pursuit", "pursued"]
+__all__ = [
+    "AccountPolicy",
+    "Conditioned",
+    "GoalPolicy",
+    "Horizons",
+    "Pursuit",
+    "Pursuits",
+    "pursued",
+]
 
 
 class Horizons:
@@ -197,6 +205,42 @@ class Pursuit:
         """Actions [N, 1] for raw observations [N, O]."""
         progress = None if self.horizons is None else self.horizons.columns()
         return self.policy(observations, progress, self.goal)
+
+
+class Pursuits:
+    """A policy over widened observations on its way through N accounts at once, each with a goal of
+    its own, horizon after horizon.
+
+    Accounts may end before the others do: actions are asked for those that go on alone.
+
+    Args:
+        policy: actions [R, 1] for observations with progress and goal [R, O + E + 1]; they depend
+            on the present observation alone.
+        task: horizon, and what is tracked.
+        goals: [N].
+    """
+
+    def __init__(self, policy: Policy, task: GoalTask, goals: FloatArray) -> None:
+        self._policy, self._task, self.goals = policy, task, goals
+        self._horizons = Horizons(task, len(goals))
+        self._there: BoolArray = np.ones(len(goals), np.bool_)
+
+    def start(self, equity: FloatArray) -> None:
+        """An episode begins in all N accounts, at ``equity`` [N]."""
+        self._there = np.ones(len(self.goals), np.bool_)
+        self._horizons.begin(self._there, equity)
+
+    def mark(self, equity: FloatArray, there: BoolArray) -> None:
+        """A bar has passed, with ``equity`` [N] at its close; ``there`` [N]: who goes on."""
+        self._horizons.advance(equity)
+        self._horizons.begin(self._horizons.over & there, equity)
+        self._there = there
+
+    def __call__(self, observations: Observations, /) -> NDArray[np.float32]:
+        """Actions [R, 1] for the raw observations [R, O] of those that go on."""
+        there = self._there
+        progress = self._horizons.columns()[there]
+        return self._policy(self._task.widened(observations, progress, self.goals[there]))
 
 
 def pursued(strategy: Any) -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from offline_trader.envs import EnvConfig, make_simulator
+from offline_trader.envs import EnvConfig, GoalLanes, make_simulator
 from offline_trader.errors import ConfigError
 from offline_trader.evaluation.backtest import Backtest, backtests
 from offline_trader.evaluation.measures import sharpe_ratio
 from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.experts import get_expert
+from offline_trader.goals import GoalTask
 from offline_trader.learning.settings import OnlineConfig
 from offline_trader.markets import Bars, load_market, signal_names
+from offline_trader.pipeline.goal_exams import examine_goals
 from offline_trader.simulator.side_by_side import SideRun
 
 if TYPE_CHECKING:
@@ -83,17 +86,20 @@ def beyond_bars(env: EnvConfig) -> list[str]:
 
 
 def make_lanes(
-    config: OnlineConfig, env: EnvConfig, n_lanes: int, seed: int
-) -> Simulator | CourseLanes:
-    """The environment's lanes, or those of the curriculum or of adaptive difficulty.
+    config: OnlineConfig, env: EnvConfig, n_lanes: int, seed: int, task: GoalTask = GoalTask()
+) -> Simulator | GoalLanes | CourseLanes:
+    """The environment's lanes, or those of the curriculum or of adaptive difficulty; with the goals
+    of ``task``, if it has any.
 
     Raises:
         ConfigError, DataError: as :func:`check_course`.
     """
     like = _like(config, env)
     if not config.staged:
-        return make_simulator(env, n_lanes, seed)
+        plain = make_simulator(env, n_lanes, seed)
+        return GoalLanes(plain, task, seed) if task else plain
     from offline_trader.learning.stages.course import Course, CourseLanes
+    from offline_trader.learning.stages.goal_course import GoalCourseLanes
 
     course = Course(
         config.curriculum,
@@ -101,10 +107,12 @@ def make_lanes(
         env.simulator,
         env.features,
         env.episode_bars,
-        examine,
+        partial(examine_goals, task) if task else examine,
         like,
     )
-    return CourseLanes(course, n_lanes, seed)
+    return (
+        GoalCourseLanes(course, task, n_lanes, seed) if task else CourseLanes(course, n_lanes, seed)
+    )
 
 
 def examine(policy: Policy, market: MarketTensor, rules: SimulatorConfig, level: Level) -> Exam:
@@ -125,7 +133,7 @@ def examine(policy: Policy, market: MarketTensor, rules: SimulatorConfig, level:
     )
     interval = wilson_interval(passed, len(runs))
     assert interval is not None
-    return Exam(passed, len(runs), interval[0], median(ratios))
+    return Exam(passed, len(runs), interval[0], {"sharpe": median(ratios)})
 
 
 def _wins(run: Backtest) -> float:

@@ -137,8 +137,6 @@ def too_long_for(config: DemoConfig) -> str:
     """What of ``config`` can have no curiosity or no curriculum; empty: nothing."""
     if config.agent != "sac":
         return f"agent={config.agent}"
-    if config.goal:
-        return f"goal.kind={config.goal.kind}"
     if config.online.objectives:
         return "online.objectives"
     if "replay" in config.online.transforms:

@@ -47,10 +47,8 @@ from offline_trader.workers import Workers, read_workers, usable_workers
 
 if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
-    from offline_trader.learning.stages.course import CourseLanes
     from offline_trader.learning.stages.evolution import Trials
     from offline_trader.learning.stages.lanes import Lanes
-    from offline_trader.simulator import Simulator
 
 __all__ = ["check_parent", "check_steps", "finetune", "parent_settings", "steps_told"]
 
@@ -283,13 +281,12 @@ def _train(
     workers: Workers,
 ) -> Mapping[str, Any]:
     from offline_trader.datasets import load_transitions
-    from offline_trader.envs import GoalLanes
     from offline_trader.learning.agents import online_learner
     from offline_trader.learning.engines import EngineFacts
     from offline_trader.learning.stages import StageData
+    from offline_trader.learning.stages.course import CourseLanes
     from offline_trader.learning.stages.evolution import shared_trials
     from offline_trader.pipeline.phases import Phases, PlannedStage
-    from offline_trader.simulator import Simulator
 
     source = trained_policy(parent, unverified=unverified)
     for name in ("hidden", "encoder"):
@@ -301,16 +298,13 @@ def _train(
     learner_seed, lane_seed, train_seed = stage_seeds(config.seed, 3)
     wanted = config.dataset if config.agent in ("sac", "hybrid") else ""
     offline = load_transitions(wanted, root) if wanted else None
-    market = make_lanes(config.online, config.env, config.lanes, lane_seed)
+    task = task_of(config, parent.facts.goal) if config.goal else config.goal
+    lanes = make_lanes(config.online, config.env, config.lanes, lane_seed, task)
     validator: Validator | GoalValidator | None = None
-    lanes: Lanes = market
     several: MultiObjectiveAgent | None = None
     if config.goal:
-        task = task_of(config, parent.facts.goal)
         widen = parent.facts.goal is None
         learner = learner_for(source, config.learner, task, learner_seed, widen=widen)
-        assert isinstance(market, Simulator)
-        lanes = GoalLanes(market, task, lane_seed)
         validator = None if validation_env is None else GoalValidator(validation_env, task)
     else:
         if config.online.objectives:
@@ -353,10 +347,10 @@ def _train(
         if config.agent == "options":
             agent = options_agent(config, learner, parent, learner_seed)
         else:
-            agent = several or _agent(learner, market, config, learner_seed, trials)
+            agent = several or _agent(learner, lanes, config, learner_seed, trials)
         phases.train(agent, stage, progress)
-    if config.online.curriculum.enabled and not isinstance(market, Simulator):
-        progress.note(f"curriculum: training ended in stage {market.stage}")
+    if config.online.curriculum.enabled and isinstance(lanes, CourseLanes):
+        progress.note(f"curriculum: training ended in stage {lanes.stage}")
     saved = phases.save_policy(learner.save)
     # the scores of a policy that takes a goal are no Sharpe ratios
     facts = phases.stated(validated=isinstance(validator, Validator))
@@ -373,18 +367,22 @@ def _train(
 
 def _agent(
     learner: Learner,
-    lanes: Simulator | CourseLanes,
+    lanes: Lanes,
     config: FinetuneConfig,
     seed: int,
     trials: Trials | None,
 ) -> Agent:
     """What trains ``learner``: itself, or one that looks at the markets of ``lanes`` too."""
+    from offline_trader.learning.stages.course import CourseLanes
     from offline_trader.learning.stages.direct import BarMarket, DirectAgent
     from offline_trader.learning.stages.evolution import HybridAgent
     from offline_trader.simulator import Simulator
 
     def simulators() -> list[Simulator]:
-        return [lanes] if isinstance(lanes, Simulator) else lanes.simulators
+        if isinstance(lanes, CourseLanes):
+            return lanes.simulators
+        assert isinstance(lanes, Simulator), "task_of refuses goals of these agents"
+        return [lanes]
 
     if config.agent == "direct":
         return DirectAgent(learner, simulators, config.direct_agent, seed)

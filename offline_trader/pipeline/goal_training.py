@@ -31,12 +31,10 @@ def task_of(config: FinetuneConfig, parent: GoalFacts | None) -> GoalTask:
         ConfigError: the parent's policy takes another goal, or what learns, or where, takes none.
     """
     online = config.online
-    if config.agent != "sac" or online.staged:
+    if config.agent != "sac":
         raise ConfigError(
-            f"goal.kind={config.goal.kind} with "
-            + ("a curriculum or adaptive difficulty" if online.staged else f"agent={config.agent}"),
-            expected="SAC on the market itself: the gates of a stage and the gradient of the "
-            "portfolio are of what is earned",
+            f"goal.kind={config.goal.kind} with agent={config.agent}",
+            expected="agent=sac: what the others learn from is what is earned",
         )
     of_gains = {
         "online.transforms=replay": "replay" in online.transforms,
@@ -53,12 +51,17 @@ def task_of(config: FinetuneConfig, parent: GoalFacts | None) -> GoalTask:
     task = config.goal.within(
         short=rules.action_mode == "target_long_short", most=rules.max_position_pct
     )
-    most = config.env.episode_bars
-    if task.is_outcome and most is not None and most < task.horizon:
-        raise ConfigError(
-            f"goal.horizon={task.horizon} in episodes of {most} bars (env.episode_bars)",
-            expected=f"{most} or less: no horizon would come to its end, and none be paid",
-        )
+    lengths = {"env.episode_bars": config.env.episode_bars}
+    if online.staged:
+        lengths["online.curriculum.bars"] = online.curriculum.bars
+    if online.curriculum.enabled:
+        lengths["online.curriculum.exam_bars"] = online.curriculum.exam_bars
+    for name, most in lengths.items():
+        if task.is_outcome and most is not None and most < task.horizon:
+            raise ConfigError(
+                f"goal.horizon={task.horizon} in episodes of {most} bars ({name})",
+                expected=f"{most} or less: no horizon would come to its end, and none be paid",
+            )
     known = None if parent is None else parent.task
     if known is not None and (known.kind, known.horizon) != (task.kind, task.horizon):
         raise ConfigError(

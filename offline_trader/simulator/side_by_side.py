@@ -119,6 +119,11 @@ class SideBySide:
         return self._waiting > 0
 
     @property
+    def waiting(self) -> NDArray[np.bool_]:
+        """[S] which runs go on."""
+        return np.asarray(self._windows > 0)
+
+    @property
     def observations(self) -> Observations:
         """[R, F + P] what the next actions are to be decided on (a view)."""
         return self._foreseen[: self._waiting]

@@ -149,10 +149,10 @@ def test_a_goal_that_cannot_be_is_refused(line: Path, capsys: Any) -> None:
     assert "goal.kind is 'speed'" in capsys.readouterr().err
     assert code_of(["finetune", str(line / "exposure"), "--her", "return", "--dry-run"]) == 2
     assert "the parent's" in capsys.readouterr().err
-    for words in (["--agent", "direct"], ["--curriculum"], ["--adaptive"]):
-        asked = ["finetune", str(line / "pretrain"), "--her", "return", *words, "--dry-run"]
-        assert code_of(asked) == 2
-        assert "SAC on the market itself" in capsys.readouterr().err
+    for agent in ("direct", "hybrid"):
+        asked = ["finetune", str(line / "pretrain"), "--her", "return", "--agent", agent]
+        assert code_of([*asked, "--dry-run"]) == 2
+        assert "what the others learn from is what is earned" in capsys.readouterr().err
     for setting in ("transforms=replay", "forecast_weight=1"):
         asked = ["finetune", str(line / "pretrain"), "--her", "return", "--dry-run"]
         assert code_of([*asked, "--set", f"online.{setting}"]) == 2
@@ -168,6 +168,11 @@ def test_an_outcome_asks_for_bars_that_hold_its_horizon(line: Path, capsys: Any)
     asked = ["finetune", str(line / "pretrain"), "--her", "return", "--dry-run"]
     assert code_of([*asked, "--set", "goal.horizon=201"]) == 2
     assert "goal.horizon=201 in episodes of 200 bars" in capsys.readouterr().err
+    for name, switch in (("bars", "--adaptive"), ("exam_bars", "--curriculum")):
+        small = ["--set", f"online.curriculum.{name}=20", "--set", "goal.horizon=21"]
+        assert code_of([*asked, switch, *small]) == 2
+        assert f"in episodes of 20 bars (online.curriculum.{name})" in capsys.readouterr().err
+        assert code_of([*asked[:3], "exposure", "--dry-run", switch, *small]) == 0
     brief = EnvConfig(market=("sp500",), start="2005-01-01", end="2005-01-14")
     with pytest.raises(DataError, match="in a range of 9 decisions"):
         GoalValidator(brief, GoalTask("return", horizon=10))
@@ -264,3 +269,46 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(line: Path, tmp_path: Path
         assert code_of(words) == 130
     assert code_of([*words, "--resume"]) == 0
     assert kept(tmp_path / "again") == kept(line / "exposure")
+
+
+@pytest.mark.parametrize("kind", ["exposure", "return"])
+def test_goals_go_with_curriculum_adaptive_difficulty_and_curiosity(
+    line: Path, tmp_path: Path, kind: str
+) -> None:
+    """On the stages' markets with exams of goals, validated on the user's range; an interrupted run
+    goes on to the same bytes."""
+    small = {
+        "paths": 1, "bars": 60, "exam_interval": 128, "exam_episodes": 9, "exam_bars": 40,
+        "passing": 0,
+    }  # fmt: skip
+    words = ["finetune", str(line / "pretrain"), "--her", kind, "--curriculum", "--adaptive"]
+    words += [*FINETUNE, "--set", "online.curiosity.weight=0.1", "--set", "env.episode_bars=15"]
+    words += [w for n, v in small.items() for w in ("--set", f"online.curriculum.{n}={v}")]
+    words += ["--set", "online.log_interval=32", "--set", "online.difficulty.window=4"]
+    words += ["--set", "online.difficulty.cooldown=4", "--root", str(line / "data")]
+    assert code_of([*words, "--run", str(tmp_path / "whole")]) == 0
+    rows = Run.open(tmp_path / "whole").metrics()
+    exams = [row for row in rows if "curriculum/goal_reward" in row]
+    assert [row["curriculum/stage"] for row in exams] == [1.0, 2.0]
+    for row in exams:
+        low, high = (-1.0, 0.0) if kind == "exposure" else (0.0, 1.0)
+        assert low <= row["curriculum/goal_reward"] <= high
+        assert low <= row["curriculum/goal_reference"] <= high
+        assert "curriculum/sharpe" not in row
+    assert len({row["online/noise"] for row in rows if "online/noise" in row}) > 1
+    assert any("validation/goal_success" in row for row in rows)
+    facts = finished_run(tmp_path / "whole").facts
+    assert facts.goal is not None
+    assert ("validation range" in facts.goal.chosen) == (kind == "return")
+    save = Run.save_checkpoint
+
+    def interrupted(self: Run, *args: Any, **kwargs: Any) -> Path:
+        save(self, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    words += ["--run", str(tmp_path / "again")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save_checkpoint", interrupted)
+        assert code_of(words) == 130
+    assert code_of([*words, "--resume"]) == 0
+    assert kept(tmp_path / "again") == kept(tmp_path / "whole")

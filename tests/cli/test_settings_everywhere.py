@@ -184,7 +184,7 @@ def test_the_demo_takes_files_with_their_zone_costs_and_mode(
         ([], ""),
         (["--set", "agent=direct"], "agent=direct"),
         (["--set", "agent=evolution"], "agent=evolution"),
-        (["--set", "goal.kind=exposure"], "goal.kind=exposure"),
+        (["--set", "goal.kind=exposure"], ""),
         (["--set", "online.objectives.preference=fixed"], "online.objectives"),
         (["--set", "online.transforms=replay"], "online.transforms=replay"),
     ],

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from offline_trader.config import from_dict
-from offline_trader.envs import EnvConfig
+from offline_trader.envs import EnvConfig, GoalLanes
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.statistics import wilson_interval
+from offline_trader.goals import GoalTask
 from offline_trader.learning.settings import CurriculumConfig, DifficultyConfig, OnlineConfig
 from offline_trader.learning.stages.course import CourseLanes
+from offline_trader.learning.stages.goal_course import GoalCourseLanes
 from offline_trader.learning.stages.levels import LEVELS, Difficulty, level_paths
 from offline_trader.markets import Bars, load_market
 from offline_trader.markets.synthetic import TurbulentMarket, fit_turbulent
@@ -58,7 +60,7 @@ def test_an_exam_asks_for_the_gates_and_for_more_than_holding() -> None:
     interval = wilson_interval(6, 6)
     assert interval is not None
     assert found.low == interval[0]
-    assert found.sharpe > 3.0
+    assert found.measures["sharpe"] > 3.0
 
     def hold(observations: Any) -> Any:
         return np.ones((len(observations), 1), np.float32)
@@ -78,10 +80,14 @@ def test_each_switch_alone_and_both_together_make_lanes(curriculum: bool, adapti
     config = OnlineConfig(curriculum=settings, difficulty=DifficultyConfig(enabled=adaptive))
     env = EnvConfig(end="2004-12-31", simulator=SimulatorConfig(commission_bps=5))
     lanes = make_lanes(config, env, 4, 1)
+    aimed = make_lanes(config, env, 4, 1, GoalTask("exposure"))
     if not (curriculum or adaptive):
         assert isinstance(lanes, Simulator)
         assert lanes.config == env.simulator
+        assert isinstance(aimed, GoalLanes)
         return
+    assert isinstance(aimed, GoalCourseLanes)
+    assert aimed.simulators[0].market.prices[0, 3] == lanes.market.prices[0, 3]
     assert isinstance(lanes, CourseLanes)
     (part,) = lanes.simulators
     assert part.config.commission_bps == pytest.approx(1.0)

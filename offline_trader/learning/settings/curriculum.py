@@ -59,12 +59,14 @@ class DifficultyConfig:
 
     Attributes:
         enabled: whether the markets adapt.
-        window: episodes that are looked at.
+        window: episodes that are looked at; of a policy that takes a goal, at how much of its goals
+            each reached.
         cooldown: episodes between two changes.
         factor: of a change.
         good_return, good_wins: mean return of the episodes, and the share of them that ended
-            with a profit, above which it gets harder.
-        bad_return, bad_wins: below one of which it gets easier.
+            with a profit, above which it gets harder; with goals the latter bounds the mean of what
+            they reached, and there is no return to look at.
+        bad_return, bad_wins: below one of which it gets easier; with goals, below the latter.
     """
 
     enabled: bool = False

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from offline_trader.envs import GoalLanes
 from offline_trader.errors import ConfigError
 from offline_trader.learning.settings import CurriculumConfig, DifficultyConfig
+from offline_trader.learning.stages.lanes import LaneStep
 from offline_trader.learning.stages.levels import (
     LEVELS,
     Difficulty,
@@ -43,13 +45,13 @@ class Exam:
     Attributes:
         passed, episodes: episodes that reached the stage's gates, and all.
         low: lower bound of Wilson's 95 % interval of the success rate.
-        sharpe: median net Sharpe ratio a year of the episodes.
+        measures: further figures of it, for the log.
     """
 
     passed: int
     episodes: int
     low: float
-    sharpe: float
+    measures: Mapping[str, float]
 
 
 Examine = Callable[[Policy, MarketTensor, SimulatorConfig, Level], Exam]
@@ -107,7 +109,7 @@ class CourseLanes:
         self.level = [level.name for level in LEVELS].index(course.curriculum.first)
         self.difficulty = self._beginning()
         self._drawn, self._exams, self._since, self._due = 0, 0, 0, False
-        self._returns: list[float] = []
+        self._results: list[float] = []
         self._build()
 
     def _beginning(self) -> Difficulty:
@@ -116,11 +118,12 @@ class CourseLanes:
     def _build(self) -> None:
         """New markets for the present stage and difficulty."""
         self._made = (self.level, self.difficulty)
-        self._parts = [
+        self._simulators = [
             self._simulator(number, count, place)
             for place, (number, count) in enumerate(self._dealt())
         ]
-        shape = (self.n_lanes, self._parts[0].observation_size)
+        self._parts = [self._part(each, place) for place, each in enumerate(self._simulators)]
+        shape = (self.n_lanes, self._parts[0].observations.shape[1])
         self.final_observations: Observations = np.zeros(shape, np.float32)
 
     def _dealt(self) -> list[tuple[int, int]]:
@@ -149,6 +152,10 @@ class CourseLanes:
             random_start=True,
         )
 
+    def _part(self, simulator: Simulator, place: int) -> Simulator | GoalLanes:
+        """What steps the lanes of a simulator."""
+        return simulator
+
     def _seeds(self, *purpose: int) -> np.random.SeedSequence:
         return np.random.SeedSequence([self._seed, *purpose])
 
@@ -165,7 +172,7 @@ class CourseLanes:
     @property
     def simulators(self) -> list[Simulator]:
         """The lanes by stage, the present one first."""
-        return list(self._parts)
+        return list(self._simulators)
 
     @property
     def market(self) -> MarketTensor:
@@ -194,7 +201,7 @@ class CourseLanes:
         ended = terminated | truncated
         final = np.concatenate([each.final_observations for each in self._parts])
         self._traded = np.concatenate([each.traded for each in self._parts])
-        self._note(ended)
+        self._note(steps[0])
         if self._due:
             final = np.where(ended[:, None], final, seen)
             truncated = ~terminated
@@ -207,20 +214,31 @@ class CourseLanes:
         self._drawn, self._due = self._drawn + 1, False
         self._build()
 
-    def _note(self, ended: BoolArray) -> None:
-        """Count the present stage's episodes that ended, and adapt."""
-        config, present = self.course.difficulty, self._parts[0]
-        mine = ended[: present.n_lanes]
-        if not config.enabled or not mine.any():
+    def _note(self, step: LaneStep) -> None:
+        """Count the present stage's episodes that ended with its ``step``, and adapt."""
+        config = self.course.difficulty
+        found = self._results_of(step) if config.enabled else []
+        if not found:
             return
-        found = present.outcome()["cumulative_return"][mine].tolist()
-        self._returns = (self._returns + found)[-config.window :]
+        self._results = (self._results + found)[-config.window :]
         self._since += len(found)
-        if len(self._returns) < config.window or self._since < config.cooldown:
+        if len(self._results) < config.window or self._since < config.cooldown:
             return
-        changed = adapted(self.difficulty, np.array(self._returns), config)
+        changed = self._adapted(np.array(self._results))
         if changed != self.difficulty:
             self.difficulty, self._since, self._due = changed, 0, True
+
+    def _results_of(self, step: LaneStep) -> list[float]:
+        """What the episodes came to that ended in the present stage: their returns."""
+        ended = step.terminated | step.truncated
+        if not ended.any():
+            return []
+        found: list[float] = self._simulators[0].outcome()["cumulative_return"][ended].tolist()
+        return found
+
+    def _adapted(self, results: FloatArray) -> Difficulty:
+        """The difficulty after episodes that came to ``results``."""
+        return adapted(self.difficulty, results, self.course.difficulty)
 
     def examine(self, policy: Policy) -> dict[str, Any]:
         """Examine ``policy`` on new markets of the present stage, and go on to the next if it
@@ -240,11 +258,11 @@ class CourseLanes:
             "curriculum/stage": self.level + 1.0,
             "curriculum/success_rate": found.passed / found.episodes,
             "curriculum/success_low": found.low,
-            "curriculum/sharpe": found.sharpe,
         }
+        row |= {f"curriculum/{name}": value for name, value in found.measures.items()}
         if found.low >= settings.passing and self.level + 1 < len(LEVELS):
             self.level += 1
-            self.difficulty, self._returns, self._since = self._beginning(), [], 0
+            self.difficulty, self._results, self._since = self._beginning(), [], 0
             row["curriculum/passed"] = (
                 f"{found.passed} of {found.episodes} episodes reached the gates of stage "
                 f"{level.name}: training goes on to {LEVELS[self.level].name}"
@@ -264,7 +282,7 @@ class CourseLanes:
             "counts": np.array([self._drawn, self._exams, self._since, self._due], np.int64),
             "now": as_row(self.level, self.difficulty),
             "made": as_row(*self._made),
-            "returns": np.array(self._returns, np.float64),
+            "returns": np.array(self._results, np.float64),
             "traded": self._traded.copy(),
             "final": self.final_observations.copy(),
             "parts": {str(i): each.state_dict() for i, each in enumerate(self._parts)},
@@ -277,7 +295,7 @@ class CourseLanes:
         self.level, self.difficulty = of_row(state["made"])
         self._build()
         self.level, self.difficulty = of_row(state["now"])
-        self._returns = state["returns"].tolist()
+        self._results = state["returns"].tolist()
         self._traded, self.final_observations = state["traded"].copy(), state["final"].copy()
         for i, each in enumerate(self._parts):
             each.load_state_dict(state["parts"][str(i)])

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_trader.envs import GoalLanes
 from offline_trader.errors import ConfigError
 from offline_trader.goals import GoalTask
 from offline_trader.learning.agents import Agent
 from offline_trader.learning.data import Columns, GoalColumns, Hindsight
 from offline_trader.learning.settings import OnlineConfig
+from offline_trader.learning.stages.lanes import AimedLanes
 from offline_trader.types import FloatArray, IntArray, Observations
 
 __all__ = ["hindsight_of", "rows_with_goals"]
 
 
-def hindsight_of(agent: Agent, lanes: GoalLanes, config: OnlineConfig, seed: int) -> Hindsight:
+def hindsight_of(agent: Agent, lanes: AimedLanes, config: OnlineConfig, seed: int) -> Hindsight:
     """The relabelling of what is sampled from those lanes, and from logged data beside them.
 
     Raises:

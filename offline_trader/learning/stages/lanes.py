@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from offline_trader.goals import GoalTask
 from offline_trader.types import BoolArray, FloatArray, Observations, Policy
 
 if TYPE_CHECKING:
     from offline_trader.learning.stages.direct import Log, PositionMarket
 
 __all__ = [
+    "AimedLanes",
     "GainLanes",
     "LaneStep",
     "Lanes",
@@ -76,6 +78,26 @@ class ResumableLanes(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state_dict`."""
+
+
+@runtime_checkable
+class AimedLanes(Protocol):
+    """Lanes whose observations end with progress and goal, and whose episodes are horizons."""
+
+    @property
+    def task(self) -> GoalTask:
+        """What is asked for."""
+        ...
+
+    @property
+    def achieved_column(self) -> int:
+        """Column of the observation that holds what is achieved."""
+        ...
+
+    @property
+    def goal_column(self) -> int:
+        """Column of the observation that holds the goal, its last."""
+        ...
 
 
 @runtime_checkable

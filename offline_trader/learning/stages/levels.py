@@ -30,6 +30,7 @@ __all__ = [
     "Difficulty",
     "Level",
     "adapted",
+    "adapted_to_goals",
     "as_row",
     "level_market",
     "level_paths",
@@ -116,17 +117,29 @@ def adapted(now: Difficulty, returns: FloatArray, config: DifficultyConfig) -> D
     """
     mean, wins = float(returns.mean()), float((returns > 0.0).mean())
     if mean > config.good_return and wins > config.good_wins:
-        aim = _HARDEST
-    elif mean < config.bad_return or wins < config.bad_wins:
-        aim = _EASIEST
-    else:
-        return now
+        return _moved(now, _HARDEST, config.factor)
+    if mean < config.bad_return or wins < config.bad_wins:
+        return _moved(now, _EASIEST, config.factor)
+    return now
+
+
+def adapted_to_goals(now: Difficulty, reached: FloatArray, config: DifficultyConfig) -> Difficulty:
+    """The same where a policy takes a goal: after episodes that ``reached`` [n] so much of it, 0 to
+    1; harder where their mean is above ``good_wins``, easier where it is below ``bad_wins``."""
+    mean = float(reached.mean())
+    if mean > config.good_wins:
+        return _moved(now, _HARDEST, config.factor)
+    return _moved(now, _EASIEST, config.factor) if mean < config.bad_wins else now
+
+
+def _moved(now: Difficulty, aim: Difficulty, factor: float) -> Difficulty:
+    """Every value a ``factor`` nearer to that of ``aim``."""
     moved = []
     for value, bound, hard, easy in zip(now, aim, _HARDEST, _EASIEST, strict=True):
         rises = (bound == hard) == (hard > easy)
-        factor = config.factor if rises else 1.0 / config.factor
+        by = factor if rises else 1.0 / factor
         beyond = value >= bound if rises else value <= bound
-        clipped = min(value * factor, bound) if rises else max(value * factor, bound)
+        clipped = min(value * by, bound) if rises else max(value * by, bound)
         moved.append(value if beyond else clipped)
     return Difficulty(*moved)
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from offline_trader.envs import GoalLanes
 from offline_trader.errors import ConfigError
 from offline_trader.learning.agents import Agent
 from offline_trader.learning.data import (
@@ -36,6 +35,7 @@ from offline_trader.learning.stages.annealing import Pace, earned_after, pace_at
 from offline_trader.learning.stages.divergence import naming_divergence, require_finite
 from offline_trader.learning.stages.goal_rows import hindsight_of
 from offline_trader.learning.stages.lanes import (
+    AimedLanes,
     Lanes,
     LaneStep,
     ResumableLanes,
@@ -119,7 +119,7 @@ def finetune(
         )
     named = [TRANSFORMS[name](agent, lanes) for name in config.transforms]
     hindsight = (
-        [hindsight_of(agent, lanes, config, seed + 3)] if isinstance(lanes, GoalLanes) else []
+        [hindsight_of(agent, lanes, config, seed + 3)] if isinstance(lanes, AimedLanes) else []
     )
     curious = [_curiosity(agent, lanes, config, seed)] if config.curiosity.weight > 0 else []
     shaped = [make_shaping(agent, lanes, config.shaping, seed)] if config.shaping.potentials else []

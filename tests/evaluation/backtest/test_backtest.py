@@ -29,6 +29,7 @@ from offline_trader.evaluation.judging import CostPoint
 from offline_trader.evaluation.measures import annual_return, fifo_lots, round_trips, trade_measures
 from offline_trader.experts import Expert, get_expert, list_experts
 from offline_trader.features import compute_features
+from offline_trader.goals import Conditioned, GoalTask, Pursuit, Pursuits
 from offline_trader.learning.agents import Learner, make_learner
 from offline_trader.learning.settings import LearnerConfig
 from offline_trader.markets import BarRange, Bars
@@ -197,6 +198,29 @@ def test_an_agent_without_states_decides_for_all_runs_at_once(
         monkeypatch.setattr(Learner, name, spy)
     backtests(learner, [SideRun(each, SimulatorConfig()) for each in markets])
     assert asked == [3] * (len(markets[0]) - 1)
+
+
+def test_accounts_with_goals_of_their_own_side_by_side_are_each_alone() -> None:
+    """Also where they end at different bars, one of them by ruin, and when they are asked again."""
+
+    def policy(observations: Observations, /) -> NDArray[np.float32]:
+        bold = observations[:, -1:] > 0.04
+        moody = np.sin(50.0 * observations[:, -4:].sum(axis=1, keepdims=True))
+        turn = np.round(7.0 * observations[:, -4:-3]) % 2.0
+        return np.where(bold, 2.0 * turn - 1.0, moody).astype(np.float32)
+
+    task, goals = GoalTask("return", horizon=7), np.array([0.01, 0.05, 0.03])
+    markets = [make_market(make_bars(seed=1, n=n), start=270) for n in (520, 520, 500)]
+    rules = [SimulatorConfig(commission_bps=bps) for bps in (1.0, 2_000.0, 5.0)]
+    runs = [SideRun(each, rule) for each, rule in zip(markets, rules, strict=True)]
+    pursuits = Pursuits(policy, task, goals)
+    for _ in range(2):
+        together = backtests(pursuits, runs)
+        assert [run.ruined for run in together] == [False, True, False]
+        for found, run, goal in zip(together, runs, goals, strict=True):
+            alone = backtest(Pursuit(Conditioned(policy, task), goal), run.market, run.config)
+            np.testing.assert_array_equal(found.actions, alone.actions)
+            np.testing.assert_array_equal(found.equity, alone.equity)
 
 
 def test_an_action_that_is_no_number_is_refused(market: MarketTensor) -> None:
