@@ -433,4 +433,5 @@ WALK_FORWARD = WalkForwardConfig(
 )
 """A window takes about half of the demo's time: there are many. Windows are judged by their Sharpe
 ratios, and so is the policy trained: where no gain is foretold, the most log growth that an account
-without credit can have is that of buying once, which is no policy to judge."""
+without credit can have is that of buying once, which is no policy to judge. The ratio has no size
+of its own, so its risk is stated: otherwise all of the account is held through a calm year."""
