@@ -28,7 +28,8 @@ LABEL org.opencontainers.image.title="offline-trader" \
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin trader && \
     install -d -o trader -g trader -m 700 /logs
 COPY --from=build /opt/serve /opt/serve
-ENV PATH=/opt/serve/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
+ENV PATH=/opt/serve/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 \
+    ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 WORKDIR /logs
 VOLUME /logs

@@ -8,12 +8,12 @@ binding preallocated inputs saves about 2 of them, and checking the input costs 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError, SchemaMismatch
@@ -24,7 +24,13 @@ from offline_trader.types import ObservationLayout
 
 __all__ = ["ModelSession", "OnnxPolicy"]
 
-onnxruntime.disable_telemetry_events()  # what a trader's process does is nobody else's to know
+# What a trader's process does is nobody else's to know. The library keeps an id of the machine and
+# tells of the process while it is imported, unless it is told not to before; what is said of
+# sessions and models later is what the call is about.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
+
+onnxruntime.disable_telemetry_events()
 
 _OUTPUTS = ["action"]
 _LOWEST, _HIGHEST = np.float32(-1.0), np.float32(1.0)

@@ -223,6 +223,25 @@ def test_runtime_imports_no_torch(exported: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_model_tells_nobody_of_the_machine(exported: Path, tmp_path: Path) -> None:
+    """onnxruntime writes an id of the machine and sends events, unless it is told not to."""
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import sys, numpy as np\n"
+        "from offline_trader.export import OnnxPolicy\n"
+        "p = OnnxPolicy(sys.argv[1]); p(np.zeros((1, p.layout.size), np.float32))\n"
+    )
+    silent = ("ORT_", "CI", "GITHUB_", "TF_BUILD", "JENKINS", "XDG_")  # it keeps quiet there
+    told = {name: value for name, value in os.environ.items() if not name.startswith(silent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(exported)],
+        check=True, capture_output=True, text=True, env=told | {"HOME": str(home)},
+    )  # fmt: skip
+    assert "telemetry" not in done.stderr
+    assert list(home.rglob("*")) == []
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("n", [1, 50])
 def test_nan_in_is_an_error_that_names_row_and_column(exported: Path, bad: float, n: int) -> None:
