@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from statistics import median
 from typing import TYPE_CHECKING
 
 from offline_trader.envs import EnvConfig, GoalLanes, make_simulator
 from offline_trader.errors import ConfigError
-from offline_trader.evaluation.backtest import Backtest, backtests
-from offline_trader.evaluation.measures import sharpe_ratio
-from offline_trader.evaluation.statistics import wilson_interval
-from offline_trader.experts import get_expert
 from offline_trader.goals import GoalTask
 from offline_trader.learning.settings import OnlineConfig
 from offline_trader.markets import Bars, load_market, signal_names
-from offline_trader.pipeline.goal_exams import examine_goals
-from offline_trader.simulator.side_by_side import SideRun
+from offline_trader.pipeline.exams import examine, examine_goals
 
 if TYPE_CHECKING:
-    from offline_trader.learning.stages.course import CourseLanes, Exam
-    from offline_trader.learning.stages.levels import Level
+    from offline_trader.learning.stages.course import CourseLanes
     from offline_trader.markets.synthetic import TurbulentMarket
-    from offline_trader.simulator import MarketTensor, Simulator, SimulatorConfig
-    from offline_trader.types import Policy
+    from offline_trader.simulator import Simulator
 
-__all__ = ["beyond_bars", "check_course", "examine", "make_lanes"]
-
-_A_YEAR = 252.0
-"""Bars of the year that a stage's Sharpe ratio is of, whatever a bar is."""
+__all__ = ["beyond_bars", "check_course", "make_lanes"]
 
 
 def check_course(config: OnlineConfig, env: EnvConfig) -> None:
@@ -113,38 +102,3 @@ def make_lanes(
     return (
         GoalCourseLanes(course, task, n_lanes, seed) if task else CourseLanes(course, n_lanes, seed)
     )
-
-
-def examine(policy: Policy, market: MarketTensor, rules: SimulatorConfig, level: Level) -> Exam:
-    """One deterministic episode of ``policy`` on each instrument, judged by the stage's gates.
-
-    An episode succeeds if its net Sharpe ratio (a year of 252 bars) and its share of bars won
-    reach the gates, and its account ends above that of buy-and-hold.
-    """
-    from offline_trader.learning.stages.course import Exam
-
-    runs = [SideRun(market.instrument(k), rules) for k in range(len(market.symbols))]
-    own = backtests(policy, runs, observe=False)
-    held = backtests(get_expert("buy_and_hold"), runs, observe=False)
-    ratios = [sharpe_ratio(each.returns, _A_YEAR) or 0.0 for each in own]
-    passed = sum(
-        ratio >= level.sharpe and _wins(each) >= level.win_rate and _beats(each, other)
-        for ratio, each, other in zip(ratios, own, held, strict=True)
-    )
-    interval = wilson_interval(passed, len(runs))
-    assert interval is not None
-    return Exam(passed, len(runs), interval[0], {"sharpe": median(ratios)})
-
-
-def _wins(run: Backtest) -> float:
-    """Share of the bars with a position that gained; 0 where there was none.
-
-    Not of the round trips: who follows a drift through noise wins few trades and much by each. On
-    a market where such a policy has a net Sharpe ratio of 9 it wins 53 % of them.
-    """
-    earned = run.returns[run.returns != 0.0]
-    return float((earned > 0.0).mean()) if len(earned) else 0.0
-
-
-def _beats(run: Backtest, other: Backtest) -> bool:
-    return bool(run.equity[-1] > other.equity[-1])

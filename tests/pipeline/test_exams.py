@@ -1,7 +1,8 @@
-"""Exams of policies that take a goal: what a plain loop over episodes finds, and who passes."""
+"""Exams: who passes, and of policies that take a goal what a plain loop over episodes finds."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from offline_trader.evaluation.backtest import backtest, backtests
 from offline_trader.evaluation.judging import achieved_of
+from offline_trader.evaluation.statistics import wilson_interval
 from offline_trader.goals import Conditioned, GoalTask, Pursuit, Pursuits
 from offline_trader.learning.stages.levels import (
     LEVELS,
@@ -17,7 +19,7 @@ from offline_trader.learning.stages.levels import (
     level_paths,
     level_rules,
 )
-from offline_trader.pipeline.goal_exams import Rebalancing, examine_goals
+from offline_trader.pipeline.exams import Rebalancing, examine, examine_goals
 from offline_trader.simulator import MarketTensor, SimulatorConfig
 from offline_trader.simulator.side_by_side import SideRun
 from offline_trader.types import PortfolioField
@@ -26,6 +28,7 @@ FREE = SimulatorConfig(
     commission_bps=0, half_spread_bps=0, slippage_bps=0, action_mode="target_long"
 )
 LEVEL_IDS = [level.name for level in LEVELS]
+ANY = replace(LEVELS[0], sharpe=-9.0, win_rate=0.0)
 
 
 def market_of(level: Level, count: int, bars: int = 1_000, seed: int = 12) -> MarketTensor:
@@ -49,6 +52,41 @@ def moody(observations: Any) -> Any:
 
 def fixed(share: float) -> Any:
     return lambda observations: np.full((len(observations), 1), share, np.float32)
+
+
+class Foreseeing:
+    """Holds for every bar that will rise, on instruments that lie side by side."""
+
+    def __init__(self, market: MarketTensor) -> None:
+        opened, closed = market.table[:, 0], market.table[:, 1]
+        parts = zip(market.start, market.stop, strict=True)
+        self._rises = np.stack([closed[a + 1 : b] > opened[a + 1 : b] for a, b in parts])  # [K, T]
+        self._t = 0
+
+    def __call__(self, observations: Any) -> Any:
+        found = self._rises[:, self._t].astype(np.float32)[:, None]
+        self._t += 1
+        return found
+
+
+def test_an_exam_asks_for_the_gates_and_for_more_than_holding() -> None:
+    market = market_of(LEVELS[0], 6, bars=300, seed=3)
+    found = examine(Foreseeing(market), market, FREE, LEVELS[0])
+    assert (found.passed, found.episodes) == (6, 6)
+    interval = wilson_interval(6, 6)
+    assert interval is not None
+    assert found.low == interval[0]
+    assert found.measures["sharpe"] > 3.0
+
+    def hold(observations: Any) -> Any:
+        return np.ones((len(observations), 1), np.float32)
+
+    # whatever it earned, holding beats no holding, and closes no trade
+    assert examine(hold, market, FREE, ANY).passed == 0
+    # a gate above what it has
+    assert examine(Foreseeing(market), market, FREE, replace(ANY, sharpe=99.0)).passed == 0
+    assert examine(Foreseeing(market), market, FREE, replace(ANY, win_rate=1.01)).passed == 0
+    assert examine(Foreseeing(market), market, FREE, ANY).passed == 6
 
 
 @pytest.mark.parametrize("kind", ["exposure", "return", "drawdown"])
