@@ -9,7 +9,7 @@ from offline_trader.envs import EnvConfig, GoalLanes, make_simulator
 from offline_trader.errors import ConfigError
 from offline_trader.goals import GoalTask
 from offline_trader.learning.settings import OnlineConfig
-from offline_trader.markets import Bars, load_market, signal_names
+from offline_trader.markets import load_market, signal_names
 from offline_trader.pipeline.exams import examine, examine_goals
 
 if TYPE_CHECKING:
@@ -20,21 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["beyond_bars", "check_course", "make_lanes"]
 
 
-def check_course(config: OnlineConfig, env: EnvConfig) -> None:
-    """Nothing if the lanes of ``config`` can be made.
+def check_course(config: OnlineConfig, env: EnvConfig) -> TurbulentMarket | None:
+    """The fitted market that the course's are to be like; None without a course, or if its markets
+    are like none.
 
     Raises:
         ConfigError: a curriculum with features that its markets do not have, or with replays.
         DataError: a market to be like that cannot be read or fitted.
-    """
-    _like(config, env)
-
-
-def _like(config: OnlineConfig, env: EnvConfig) -> TurbulentMarket | None:
-    """The fitted market that the course's are to be like, if there is a course; else None.
-
-    Raises:
-        ConfigError, DataError: as :func:`check_course`.
     """
     if not config.staged:
         return None
@@ -52,21 +44,9 @@ def _like(config: OnlineConfig, env: EnvConfig) -> TurbulentMarket | None:
         )
     if not config.curriculum.like:
         return None
-    return _fitted(load_market(config.curriculum.like, tz=env.tz))
-
-
-_last_fit: dict[tuple[str, float], TurbulentMarket] = {}
-"""The market that was fitted last, by what its bars are: training asks twice, first as a check."""
-
-
-def _fitted(bars: Bars) -> TurbulentMarket:
     from offline_trader.markets.synthetic import fit_turbulent
 
-    key = (bars.sha256, bars.periods_per_year)
-    found = _last_fit.get(key) or fit_turbulent(bars)
-    _last_fit.clear()
-    _last_fit[key] = found
-    return found
+    return fit_turbulent(load_market(config.curriculum.like, tz=env.tz))
 
 
 def beyond_bars(env: EnvConfig) -> list[str]:
@@ -75,15 +55,22 @@ def beyond_bars(env: EnvConfig) -> list[str]:
 
 
 def make_lanes(
-    config: OnlineConfig, env: EnvConfig, n_lanes: int, seed: int, task: GoalTask = GoalTask()
+    config: OnlineConfig,
+    env: EnvConfig,
+    n_lanes: int,
+    seed: int,
+    task: GoalTask = GoalTask(),
+    like: TurbulentMarket | None = None,
 ) -> Simulator | GoalLanes | CourseLanes:
     """The environment's lanes, or those of the curriculum or of adaptive difficulty; with the goals
     of ``task``, if it has any.
 
+    ``like`` is what :func:`check_course` found, where it was asked before; it is asked otherwise.
+
     Raises:
         ConfigError, DataError: as :func:`check_course`.
     """
-    like = _like(config, env)
+    like = like or check_course(config, env)
     if not config.staged:
         plain = make_simulator(env, n_lanes, seed)
         return GoalLanes(plain, task, seed) if task else plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,24 @@ if TYPE_CHECKING:
     from offline_trader.learning.agents import Agent, Learner, MultiObjectiveAgent
     from offline_trader.learning.stages.evolution import Trials
     from offline_trader.learning.stages.lanes import Lanes
+    from offline_trader.markets.synthetic import TurbulentMarket
 
-__all__ = ["check_parent", "check_steps", "finetune", "parent_settings", "steps_told"]
+__all__ = ["Checked", "check_parent", "check_steps", "finetune", "parent_settings", "steps_told"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found, for the training after it.
+
+    Attributes:
+        source: the parent run.
+        validation_env: the environment to validate in, if the parent has a validation range.
+        like: the fitted market that a curriculum's are to be like, if any.
+    """
+
+    source: TrainedRun
+    validation_env: EnvConfig | None
+    like: TurbulentMarket | None
 
 
 def steps_told(steps: int | None) -> dict[str, int | None]:
@@ -85,17 +101,15 @@ def parent_settings(parent: Path) -> dict[str, Any]:
     return {**to_dict(given), "env": to_dict(run.facts.env), "learner": learner}
 
 
-def check_parent(
-    config: FinetuneConfig, parent: Path, *, unverified: bool = False
-) -> tuple[TrainedRun, EnvConfig | None]:
-    """The parent run, and the environment to validate in; nothing is opened or written.
+def check_parent(config: FinetuneConfig, parent: Path, *, unverified: bool = False) -> Checked:
+    """The parent run, and what else training begins with; nothing is opened or written.
 
     Raises:
         ConfigError, DataError: a parent, device or range that cannot be used.
     """
     check_device(config.learner.device)
     _check_agent(config)
-    check_course(config.online, config.env)
+    like = check_course(config.online, config.env)
     _check_rows(config)
     source = finished_run(parent)
     policy_hash(source, unverified=unverified)
@@ -114,7 +128,7 @@ def check_parent(
             f"online.patience={config.online.patience}, but the parent has no validation range",
             expected="validation.end, or online.patience=0",
         )
-    return source, validation
+    return Checked(source, validation, like)
 
 
 def _check_agent(config: FinetuneConfig) -> None:
@@ -220,7 +234,8 @@ def finetune(
 
     workers = read_workers(workers)
     _check_workers(config, workers)
-    source, validation_env = check_parent(config, parent, unverified=unverified)
+    checked = check_parent(config, parent, unverified=unverified)
+    source, validation_env = checked.source, checked.validation_env
     if config.dataset:
         dataset_path(config.dataset, root)  # refused before anything is written
     workers = usable_workers(workers)
@@ -241,9 +256,8 @@ def finetune(
             trained = _train(
                 config,
                 run,
-                source,
+                checked,
                 progress,
-                validation_env,
                 root,
                 unverified=unverified,
                 workers=workers,
@@ -272,9 +286,8 @@ def finetune(
 def _train(
     config: FinetuneConfig,
     run: Run,
-    parent: TrainedRun,
+    checked: Checked,
     progress: Progress,
-    validation_env: EnvConfig | None,
     root: Path | None,
     *,
     unverified: bool,
@@ -288,6 +301,7 @@ def _train(
     from offline_trader.learning.stages.evolution import shared_trials
     from offline_trader.pipeline.phases import Phases, PlannedStage
 
+    parent, validation_env = checked.source, checked.validation_env
     source = trained_policy(parent, unverified=unverified)
     for name in ("hidden", "encoder"):
         given, theirs = getattr(config.learner, name), getattr(source.config, name)
@@ -299,7 +313,7 @@ def _train(
     wanted = config.dataset if config.agent in ("sac", "hybrid") else ""
     offline = load_transitions(wanted, root) if wanted else None
     task = task_of(config, parent.facts.goal) if config.goal else config.goal
-    lanes = make_lanes(config.online, config.env, config.lanes, lane_seed, task)
+    lanes = make_lanes(config.online, config.env, config.lanes, lane_seed, task, checked.like)
     validator: Validator | GoalValidator | None = None
     several: MultiObjectiveAgent | None = None
     if config.goal:

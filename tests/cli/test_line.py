@@ -18,7 +18,8 @@ import pytest
 from offline_trader.cli.main import main
 from offline_trader.export import OnnxPolicy
 from offline_trader.hashing import file_sha256
-from offline_trader.markets import load_market
+from offline_trader.markets import Bars, load_market
+from offline_trader.markets.synthetic import TurbulentMarket, fit_turbulent
 from offline_trader.monitoring import summary_beside
 from offline_trader.runs import Run
 from offline_trader.types import Policy
@@ -212,6 +213,25 @@ def test_an_interrupted_finetuning_goes_on_to_the_same_bytes(line: Path, tmp_pat
         assert code_of(words) == 130
     assert code_of([*words, "--resume"]) == 0
     assert kept(tmp_path / "a") == kept(line / "finetune")
+
+
+def test_a_market_that_a_curriculum_s_are_like_is_fitted_once_a_training(
+    line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offline_trader.markets import synthetic
+
+    fitted: list[str] = []
+
+    def fit(bars: Bars) -> TurbulentMarket:
+        fitted.append(bars.sha256)
+        return fit_turbulent(bars)
+
+    monkeypatch.setattr(synthetic, "fit_turbulent", fit)
+    words = ["finetune", str(line / "pretrain"), *FINETUNE, "--root", str(line / "data"), "-q"]
+    words += ["--curriculum", "--set", "online.curriculum.like=sp500"]
+    words += [*("--set", "online.curriculum.paths=1"), *("--set", "online.curriculum.bars=60")]
+    assert code_of([*words, "--run", str(tmp_path / "a")]) == 0
+    assert fitted == [load_market("sp500").sha256]
 
 
 def test_resuming_with_other_settings_is_refused(

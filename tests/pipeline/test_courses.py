@@ -57,7 +57,7 @@ def test_a_course_can_be_like_a_market_of_ones_own_but_not_have_its_signals() ->
         make_lanes(OnlineConfig(curriculum=settings), EnvConfig(features=("signal:mood",)), 4, 1)
 
 
-def test_a_market_to_be_like_is_fitted_once_as_long_as_its_bars_are_the_same(
+def test_a_market_that_the_check_fitted_is_not_fitted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offline_trader.markets import synthetic
@@ -70,13 +70,15 @@ def test_a_market_to_be_like_is_fitted_once_as_long_as_its_bars_are_the_same(
 
     monkeypatch.setattr(synthetic, "fit_turbulent", fit)
     file = tmp_path / "own.csv"
-    settings = CurriculumConfig(enabled=True, paths=1, bars=50, like=str(file))
+    config = OnlineConfig(
+        curriculum=CurriculumConfig(enabled=True, paths=1, bars=50, like=str(file))
+    )
     for seed in (1, 2):
         TurbulentMarket(bars=600, seed=seed).make().to_frame().to_csv(file)
-        check_course(OnlineConfig(curriculum=settings), EnvConfig())
-        lanes = make_lanes(OnlineConfig(curriculum=settings), EnvConfig(), 4, 1)
+        like = check_course(config, EnvConfig())
+        lanes = make_lanes(config, EnvConfig(), 4, 1, like=like)
         assert isinstance(lanes, CourseLanes)
-        assert lanes.course.like == fit_turbulent(load_market(str(file)))
+        assert lanes.course.like == like == fit_turbulent(load_market(str(file)))
     assert len(fitted) == len(set(fitted)) == 2
 
 
