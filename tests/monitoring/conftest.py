@@ -26,7 +26,7 @@ assert _spec is not None
 assert _spec.loader is not None
 _models = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_models)
-make_model = _models.make_model
+make_model, body_of = _models.make_model, _models.body_of
 
 
 class Mailbox(socketserver.ThreadingTCPServer):

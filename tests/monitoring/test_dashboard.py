@@ -13,13 +13,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -30,6 +29,7 @@ from offline_trader.markets import Bar, Bars, load_market
 from offline_trader.simulator import SimulatorConfig
 
 TOKEN = "0123456789abcdef"
+BodyOf = Callable[[Bar], dict[str, Any]]
 REPORT = Path(__file__).parents[2] / "evaluation" / "report" / "style.css"
 PAGE = Path(__file__).parents[2] / "offline_trader" / "monitoring"
 
@@ -75,11 +75,6 @@ class Process:
         return time.monotonic() - begun
 
 
-def body_of(bar: Bar) -> dict[str, Any]:
-    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
-    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
-
-
 @pytest.fixture(scope="module")
 def bars() -> Bars:
     return load_market("synthetic:ou?bars=520&seed=7")
@@ -104,7 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, bars: Bars) -> Iterator[Process]:
+def server(folder: Path, bars: Bars, body_of: BodyOf) -> Iterator[Process]:
     made = Process(
         *("serve", str(folder / "policy.onnx"), "--instrument", "OU", "--instrument", "TWO"),
         *("--logs", str(folder / "logs"), "--token-file", str(folder / "token")),
@@ -135,7 +130,9 @@ def test_the_page_is_open_and_empty_and_its_data_need_the_token(server: Process)
             server.open("/dashboard/events", token=token)
 
 
-def test_a_decision_is_in_the_stream_within_a_second(server: Process, bars: Bars) -> None:
+def test_a_decision_is_in_the_stream_within_a_second(
+    server: Process, bars: Bars, body_of: BodyOf
+) -> None:
     stream = server.updates()
     first = next(stream)
     assert {each["instrument"]: each["whole"] for each in first["desks"]} == {
@@ -172,7 +169,7 @@ def leave(browser: Any) -> None:
 
 
 def test_the_browser_shows_a_decision_within_a_second(
-    server: Process, bars: Bars, browser: Any
+    server: Process, bars: Bars, browser: Any, body_of: BodyOf
 ) -> None:
     browser.complaints.clear()
     signed_in(browser, server, wide=1280)

@@ -1,4 +1,4 @@
-"""Models without torch: an ONNX graph with our metadata, and a policy in numpy that equals it."""
+"""Models without torch (an ONNX graph with our metadata), and bars as a client sends them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from offline_trader.config import to_dict
 from offline_trader.export import OnnxPolicy
 from offline_trader.export.model_file import CONTENT_HASH, UNSTAMPED, stamp
 from offline_trader.features import observation_layout
+from offline_trader.markets import Bar
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import ObservationLayout
 
 MakeModel = Callable[..., Path]
+BodyOf = Callable[[Bar], dict[str, Any]]
 
 
 def linear_model(
@@ -89,3 +91,14 @@ def make_model(tmp_path: Path) -> MakeModel:
 def policy(make_model: MakeModel) -> OnnxPolicy:
     """A policy of the default rules."""
     return OnnxPolicy(make_model())
+
+
+def _body_of(bar: Bar) -> dict[str, Any]:
+    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
+    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
+
+
+@pytest.fixture(scope="session")
+def body_of() -> BodyOf:
+    """``body_of(bar)``: the bar in JSON, as a client sends it."""
+    return _body_of

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -31,6 +30,7 @@ from offline_trader.serving.server_settings import ServerLimits
 from offline_trader.simulator import SimulatorConfig
 
 TOKEN = "0123456789abcdef"
+BodyOf = Callable[[Bar], dict[str, Any]]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Answer = tuple[int, dict[str, str], Any]
 
@@ -75,11 +75,6 @@ def talked(desk: Desk, talk: Talk, limits: ServerLimits = ServerLimits()) -> Non
     asyncio.run(run())
 
 
-def bar_body(bar: Bar) -> dict[str, Any]:
-    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
-    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
-
-
 def request(
     body: bytes, path: str = "/v1/decide", token: str = TOKEN, head: str = "", kind: str = "json"
 ) -> bytes:
@@ -92,8 +87,8 @@ def request(
     return "\r\n".join(lines).encode() + body
 
 
-def decide(bar: Bar, **more: Any) -> bytes:
-    return request(json.dumps({"bars": [bar_body(bar)], **more}).encode())
+def decide(bar: dict[str, Any], **more: Any) -> bytes:
+    return request(json.dumps({"bars": [bar], **more}).encode())
 
 
 async def heard(reader: asyncio.StreamReader) -> Answer:
@@ -103,9 +98,9 @@ async def heard(reader: asyncio.StreamReader) -> Answer:
     return int(head[0].split()[1]), fields, json.loads(content)
 
 
-def test_pipelined_requests_are_answered_in_order(desk: Desk, bars: Bars) -> None:
+def test_pipelined_requests_are_answered_in_order(desk: Desk, bars: Bars, body_of: BodyOf) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        parts = [decide(bar) for bar in bars.slice(300, 310)]
+        parts = [decide(body_of(bar)) for bar in bars.slice(300, 310)]
         parts[3:3] = [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", request(b"{")]
         writer.write(b"".join(parts))
         found = [await heard(reader) for _ in parts]
@@ -128,22 +123,26 @@ def test_a_long_line_of_pipelined_requests_is_answered(desk: Desk) -> None:
     talked(desk, talk, ServerLimits(requests_per_second=1e9))
 
 
-def test_a_body_in_parts_and_a_large_one_are_read_whole(desk: Desk, bars: Bars) -> None:
+def test_a_body_in_parts_and_a_large_one_are_read_whole(
+    desk: Desk, bars: Bars, body_of: BodyOf
+) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        whole = decide(bars[300])
+        whole = decide(body_of(bars[300]))
         for part in (whole[:20], whole[20:-30], whole[-30:]):
             writer.write(part)
             await asyncio.sleep(0.01)
         assert (await heard(reader))[0] == 200
         filler = b" " * 300_000
-        writer.write(request(filler + json.dumps({"bars": [bar_body(bars[301])]}).encode()))
+        writer.write(request(filler + json.dumps({"bars": [body_of(bars[301])]}).encode()))
         assert (await heard(reader))[2]["answers"][0]["row"] == 4
 
     talked(desk, talk)
 
 
-def test_what_is_not_let_through_is_told_as_by_the_application(desk: Desk, bars: Bars) -> None:
-    good = json.dumps({"bars": [bar_body(bars[300])]}).encode()
+def test_what_is_not_let_through_is_told_as_by_the_application(
+    desk: Desk, bars: Bars, body_of: BodyOf
+) -> None:
+    good = json.dumps({"bars": [body_of(bars[300])]}).encode()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for asked, status, words in (
@@ -166,14 +165,16 @@ def test_what_is_not_let_through_is_told_as_by_the_application(desk: Desk, bars:
     assert not list(desk.log.entries("decided"))
 
 
-def test_a_client_that_asks_first_and_one_that_closes_are_heard(desk: Desk, bars: Bars) -> None:
+def test_a_client_that_asks_first_and_one_that_closes_are_heard(
+    desk: Desk, bars: Bars, body_of: BodyOf
+) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps({"bars": [bar_body(bars[300])]}).encode()
+        body = json.dumps({"bars": [body_of(bars[300])]}).encode()
         writer.write(request(body, head="Expect: 100-continue")[: -len(body)])
         assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
         writer.write(body)
         assert (await heard(reader))[0] == 200
-        body = json.dumps({"bars": [bar_body(bars[301])]}).encode()
+        body = json.dumps({"bars": [body_of(bars[301])]}).encode()
         writer.write(request(body, head="Connection: close"))
         status, fields, _ = await heard(reader)
         assert (status, fields["connection"]) == (200, "close")
@@ -182,17 +183,17 @@ def test_a_client_that_asks_first_and_one_that_closes_are_heard(desk: Desk, bars
     talked(desk, talk)
 
 
-def test_a_client_that_does_not_wait_harms_nobody(desk: Desk, bars: Bars) -> None:
+def test_a_client_that_does_not_wait_harms_nobody(desk: Desk, bars: Bars, body_of: BodyOf) -> None:
     """Its bar was decided on, and is in the log."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = writer.get_extra_info("peername")
         _, other = await asyncio.open_connection(*address)
-        other.write(decide(bars[300]))
+        other.write(decide(body_of(bars[300])))
         await other.drain()
         other.transport.abort()
         await asyncio.sleep(0.1)
-        writer.write(decide(bars[301]))
+        writer.write(decide(body_of(bars[301])))
         assert (await heard(reader))[0] == 200
 
     talked(desk, talk)

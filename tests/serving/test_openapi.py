@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -29,6 +28,7 @@ from offline_trader.serving.server_settings import ServerLimits
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
+BodyOf = Callable[[Bar], dict[str, Any]]
 TOKEN = "0123456789abcdef"
 ODD: tuple[Any, ...] = (None, True, -1, 1e308, "", "x", "2020-01-01T00:00:00Z", [], {}, [{}])
 
@@ -75,11 +75,6 @@ class Stated:
                 yield method, path
 
 
-def body_of(bar: Bar) -> dict[str, Any]:
-    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
-    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
-
-
 @pytest.fixture
 def bars() -> Bars:
     return load_market("synthetic:ou?bars=360&seed=7")
@@ -103,7 +98,7 @@ def stated(desk: Desk, make_model: MakeModel) -> Stated:
 
 
 def test_every_route_answers_as_is_stated(
-    stated: Stated, desk: Desk, bars: Bars, tmp_path: Path
+    stated: Stated, desk: Desk, bars: Bars, tmp_path: Path, body_of: BodyOf
 ) -> None:
     files = sorted(each.name for each in tmp_path.glob("*.onnx"))
     stated.ask("POST", "/v1/warm-up", json={"bars": [*map(body_of, bars.slice(0, 300))]})
@@ -170,7 +165,7 @@ def test_every_error_is_answered_as_is_stated(
 
 
 def test_requests_made_out_of_what_is_stated_are_answered_as_is_stated(
-    stated: Stated, desk: Desk, bars: Bars
+    stated: Stated, desk: Desk, bars: Bars, body_of: BodyOf
 ) -> None:
     """Each field of each request gone, and of other kinds."""
     desk.warm_up(bars.slice(0, 300))
@@ -219,7 +214,7 @@ def test_without_a_token_none_is_stated(desk: Desk) -> None:
 
 @pytest.mark.parametrize("wrong", [{"row": "3"}, {"more": 1}, {"hold": "so"}, {"row": None}])
 def test_another_shape_would_be_found(
-    wrong: dict[str, Any], stated: Stated, desk: Desk, bars: Bars
+    wrong: dict[str, Any], stated: Stated, desk: Desk, bars: Bars, body_of: BodyOf
 ) -> None:
     desk.warm_up(bars.slice(0, 300))
     told = stated.ask("POST", "/v1/decide", json={"bars": [body_of(bars[300])]}).json()

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -28,11 +27,7 @@ from offline_trader.serving import AuditLog, Desk, RiskLimits
 from offline_trader.simulator import SimulatorConfig
 
 TOKEN = "0123456789abcdef"
-
-
-def body_of(bar: Bar) -> dict[str, Any]:
-    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
-    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
+BodyOf = Callable[[Bar], dict[str, Any]]
 
 
 def feeder() -> Any:
@@ -65,7 +60,7 @@ def policy(make_model: Callable[..., Path]) -> OnnxPolicy:
 
 
 def test_a_served_model_is_killed_and_goes_on(
-    policy: OnnxPolicy, bars: Bars, tmp_path: Path
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path, body_of: BodyOf
 ) -> None:
     """The command in a process of its own: killed without warning, started again on its logs."""
     token = tmp_path / "token"

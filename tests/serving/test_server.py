@@ -39,6 +39,7 @@ from offline_trader.serving.store import SqliteStore
 from offline_trader.simulator import SimulatorConfig
 
 MakeModel = Callable[..., Path]
+BodyOf = Callable[[Bar], dict[str, Any]]
 TOKEN = "0123456789abcdef"
 LIMITS = RiskLimits(max_exposure=0.5, max_price_age_s=1e12)
 
@@ -60,11 +61,6 @@ class Server:
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         return self.ask("POST", path, json=body)
-
-
-def body_of(bar: Bar) -> dict[str, Any]:
-    fields = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
-    return {"time": f"{np.datetime_as_string(bar.timestamp, unit='s')}Z", **fields}
 
 
 @pytest.fixture
@@ -92,7 +88,7 @@ def server(desk: Desk) -> Server:
 
 
 def test_what_is_answered_is_what_the_desk_decides(
-    server: Server, policy: OnnxPolicy, bars: Bars, tmp_path: Path
+    server: Server, policy: OnnxPolicy, bars: Bars, tmp_path: Path, body_of: BodyOf
 ) -> None:
     other = opened(policy, tmp_path / "other.db").warm_up(bars.slice(0, 300))
     warm = server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
@@ -140,7 +136,7 @@ class Spy:
         await asyncio.Event().wait()
 
 
-def test_a_watcher_sees_every_decision_and_refusal(desk: Desk, bars: Bars) -> None:
+def test_a_watcher_sees_every_decision_and_refusal(desk: Desk, bars: Bars, body_of: BodyOf) -> None:
     spy = Spy()
     server = Server(make_app({"OU": desk}, token=TOKEN, watcher=spy, open_paths={"/openapi.json"}))
     desk.warm_up(bars.slice(0, 300))
@@ -209,7 +205,7 @@ def test_mistakes_are_named_and_order_nothing(
 
 @pytest.mark.slow
 def test_ten_thousand_malformed_requests_bring_no_order_and_no_trace(
-    desk: Desk, bars: Bars
+    desk: Desk, bars: Bars, body_of: BodyOf
 ) -> None:
     """Good requests of which bytes or values were changed, and noise; some of them stay good."""
     rng = np.random.default_rng(0)
@@ -275,7 +271,7 @@ def test_what_is_not_there_is_named_alike(server: Server) -> None:
 
 
 def test_a_route_inside_another_application_answers_alike(
-    server: Server, desk: Desk, bars: Bars
+    server: Server, desk: Desk, bars: Bars, body_of: BodyOf
 ) -> None:
     desk.warm_up(bars.slice(0, 300))
     around = FastAPI()
@@ -292,7 +288,7 @@ def test_a_route_inside_another_application_answers_alike(
 
 
 def test_our_own_mistake_shows_no_trace(
-    server: Server, desk: Desk, bars: Bars, monkeypatch: pytest.MonkeyPatch
+    server: Server, desk: Desk, bars: Bars, monkeypatch: pytest.MonkeyPatch, body_of: BodyOf
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("secret")
@@ -333,7 +329,7 @@ def test_strangers_do_not_use_up_what_clients_may_ask(desk: Desk) -> None:
 
 
 def test_a_halt_over_http_stops_orders_until_it_is_lifted(
-    server: Server, desk: Desk, bars: Bars
+    server: Server, desk: Desk, bars: Bars, body_of: BodyOf
 ) -> None:
     server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
     assert server.post("/v1/halt", reason="drill").json()["risk_state"] == "HALT"
@@ -347,7 +343,9 @@ def test_a_halt_over_http_stops_orders_until_it_is_lifted(
     assert any(each["order"] for each in after["answers"])
 
 
-def test_a_log_that_is_gone_answers_503(server: Server, desk: Desk, bars: Bars) -> None:
+def test_a_log_that_is_gone_answers_503(
+    server: Server, desk: Desk, bars: Bars, body_of: BodyOf
+) -> None:
     server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
     blocker = sqlite3.connect(desk.log.name)
     blocker.execute("DROP TABLE log")
@@ -360,7 +358,12 @@ def test_a_log_that_is_gone_answers_503(server: Server, desk: Desk, bars: Bars) 
 
 
 def test_models_are_loaded_swapped_and_rolled_back_over_http(
-    desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, tmp_path: Path
+    desk: Desk,
+    policy: OnnxPolicy,
+    make_model: MakeModel,
+    bars: Bars,
+    tmp_path: Path,
+    body_of: BodyOf,
 ) -> None:
     folder = tmp_path / "models"
     (folder / "second").mkdir(parents=True)
@@ -471,7 +474,12 @@ def test_a_model_whose_file_was_replaced_is_not_put_in_force(
 
 
 def test_swaps_under_load_lose_nothing_and_mix_nothing(
-    desk: Desk, policy: OnnxPolicy, make_model: MakeModel, bars: Bars, tmp_path: Path
+    desk: Desk,
+    policy: OnnxPolicy,
+    make_model: MakeModel,
+    bars: Bars,
+    tmp_path: Path,
+    body_of: BodyOf,
 ) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
@@ -519,7 +527,7 @@ def test_swaps_under_load_lose_nothing_and_mix_nothing(
 
 
 def test_decisions_that_come_at_once_reach_the_disk_at_once(
-    policy: OnnxPolicy, bars: Bars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body_of: BodyOf
 ) -> None:
     store = SqliteStore(tmp_path / "audit.db")
     commits, names = Commits(store), [f"I{i}" for i in range(8)]
@@ -557,7 +565,7 @@ def test_decisions_that_come_at_once_reach_the_disk_at_once(
 
 
 def test_a_batch_is_answered_request_by_request(
-    policy: OnnxPolicy, bars: Bars, tmp_path: Path
+    policy: OnnxPolicy, bars: Bars, tmp_path: Path, body_of: BodyOf
 ) -> None:
     commits = Commits(SqliteStore(tmp_path / "audit.db"))
     desks = {name: Desk(policy, AuditLog(commits, name), LIMITS) for name in "AB"}
@@ -589,7 +597,7 @@ def test_a_batch_is_answered_request_by_request(
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
 def test_what_another_sites_page_could_send_orders_nothing(
-    kind: str | None, server: Server, desk: Desk, bars: Bars
+    kind: str | None, server: Server, desk: Desk, bars: Bars, body_of: BodyOf
 ) -> None:
     """A browser sends such bodies to loopback without asking first; JSON it has to ask for."""
     server.post("/v1/warm-up", bars=[body_of(bar) for bar in bars.slice(0, 300)])
