@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets import Bars
@@ -28,6 +29,7 @@ from offline_trader.types import FloatArray, IntArray
 __all__ = ["Planted", "Split", "plant"]
 
 _START = np.datetime64("1980-01-01", "D")
+_DAY = 86_400 * 10**9  # ns
 _LEAST_SOURCE = 250
 """Bars of a stretch of the history that blocks are drawn from, at least."""
 
@@ -172,10 +174,9 @@ def _bars(history: Bars, rows: IntArray, r: FloatArray) -> Bars:
     opened = before * (history.open[rows] / history.close[rows - 1])
     top = history.high[rows] / np.maximum(history.open[rows], history.close[rows])
     bottom = history.low[rows] / np.minimum(history.open[rows], history.close[rows])
-    days = np.busday_offset(_START, np.arange(len(rows)), roll="forward")
     return Bars(
         symbol="planted",
-        timestamps=days.astype("datetime64[ns]"),
+        timestamps=_stamps(history, len(rows)),
         open=opened,
         high=np.maximum(opened, close) * top,
         low=np.minimum(opened, close) * bottom,
@@ -184,3 +185,20 @@ def _bars(history: Bars, rows: IntArray, r: FloatArray) -> Bars:
         periods_per_year=history.periods_per_year,
         source=f"planted in {history.symbol}",
     )
+
+
+def _stamps(history: Bars, count: int) -> NDArray[np.datetime64]:
+    """[T] times: weekdays for a history of weekdays, otherwise its own, over and over.
+
+    Costs of borrowing and features of the calendar read them, so hours have to stay hours. The
+    history is repeated after whole weeks, which keep the days of the week.
+    """
+    own = history.timestamps
+    days, step = own.astype("datetime64[D]"), np.median(np.diff(own).astype(np.int64)) / _DAY
+    if 0.9 < step < 1.5 and np.is_busday(days).all():
+        weekdays = np.busday_offset(_START, np.arange(count), roll="forward")
+        return weekdays.astype("datetime64[ns]")
+    span = (own[-1] - own[0]).astype(np.int64) / _DAY + step
+    shift = np.timedelta64(7 * math.ceil(span / 7.0), "D")
+    rounds = [own + k * shift for k in range(-(-count // len(own)))]
+    return np.concatenate(rounds)[:count]

@@ -35,7 +35,7 @@ from offline_trader.markets import BarRange, Bars, load_market
 from offline_trader.pipeline.folds import window_env, window_line
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.progress import Progress, Silent
-from offline_trader.pipeline.settings import WALK_FORWARD, LineConfig
+from offline_trader.pipeline.settings import WALK_FORWARD, LineConfig, refuse_dates
 from offline_trader.pipeline.trained_runs import finished_run, trained_policy
 from offline_trader.runs import atomic_write
 from offline_trader.types import digest
@@ -53,6 +53,8 @@ class PowerConfig(LineConfig):
 
     The stages are those of :data:`~offline_trader.pipeline.settings.WALK_FORWARD`: policies are
     judged by their Sharpe ratio, and there are many.
+
+    ``env.start`` and ``env.end`` say how much of the history is drawn from.
 
     Attributes:
         coefficients: information coefficients; 0 shows what is claimed where there is nothing.
@@ -82,6 +84,13 @@ class PowerConfig(LineConfig):
             )
         if not self.coefficients or any(not 0.0 <= each < 1.0 for each in self.coefficients):
             raise ConfigError(f"coefficients = {self.coefficients}", expected="numbers in [0, 1)")
+        named = [f"{each:g}" for each in self.coefficients]
+        if len(set(named)) < len(named):
+            raise ConfigError(
+                f"coefficients = {', '.join(named)}",
+                expected="each once: the same markets would count twice",
+            )
+        refuse_dates(self.validation, "power", "train_years and validation_years")
         if self.seeds < 1:
             raise ConfigError(f"seeds = {self.seeds}", expected="1 or more")
         for name in ("train_years", "validation_years", "test_years"):
@@ -123,7 +132,8 @@ class _Job:
 
     def _line_only(self) -> PowerConfig:
         """The settings that decide this market's result, whatever others are tried beside it."""
-        return replace(self.config, coefficients=(self.coefficient,), seeds=1, seed=self.seed)
+        seed = self.config.seed + self.seed
+        return replace(self.config, coefficients=(self.coefficient,), seeds=1, seed=seed)
 
     def _write(self, result: Mapping[str, Any]) -> None:
         atomic_write(self.folder / _RESULT, to_json(result, indent=1).encode())
@@ -231,7 +241,7 @@ def power(
 
 def _history(config: PowerConfig) -> Bars:
     env = config.env
-    return load_market(env.market[0], tz=env.tz)
+    return load_market(env.market[0], tz=env.tz).between(env.start, env.end)
 
 
 def _known(file: Path, stated: str) -> Mapping[str, Any] | None:

@@ -37,7 +37,7 @@ from offline_trader.learning.settings import (
     OptionsConfig,
 )
 from offline_trader.learning.stages import STAGES
-from offline_trader.pipeline.validation import ValidationConfig, day_after
+from offline_trader.pipeline.validation import ValidationConfig, bar_after
 
 __all__ = [
     "DEMO",
@@ -49,6 +49,7 @@ __all__ = [
     "StagesConfig",
     "WalkForwardConfig",
     "algorithm_among",
+    "refuse_dates",
 ]
 
 
@@ -295,7 +296,7 @@ class LineConfig(_Pretraining, _Finetuning):
                 "validation.end is not set, so nothing is left to judge on",
                 expected="the last day of the bars that choose the policy",
             )
-        start = day_after(self.env.market, self.env.tz, end, self.validation.gap_bars)
+        start = bar_after(self.env.market, self.env.tz, end, self.validation.gap_bars)
         return replace(self.env, start=start, end=None)
 
 
@@ -340,13 +341,9 @@ class WalkForwardConfig(LineConfig):
             raise ConfigError(
                 f"env.market names {len(self.env.market)} markets", expected="one instrument"
             )
-        for name in ("start", "end", "gap_bars"):
-            value = getattr(self.validation, name)
-            if value != getattr(ValidationConfig, name):
-                raise ConfigError(
-                    f"validation.{name} = {value} in a walk-forward",
-                    expected="windows.validation_bars and windows.purge_bars",
-                )
+        refuse_dates(
+            self.validation, "a walk-forward", "windows.validation_bars and windows.purge_bars"
+        )
         for name in ("train_bars", "validation_bars"):
             if getattr(self.windows, name) < 2:
                 raise ConfigError(f"windows.{name} = 1", expected="2 or more: one step of trading")
@@ -360,6 +357,18 @@ class WalkForwardConfig(LineConfig):
 def algorithm_among(stages: Sequence[str]) -> str | None:
     """The algorithm that the names of stages ask for, as ``cql`` in ``bc,cql``; None: none."""
     return next((name for name in stages if name in ALGORITHMS), None)
+
+
+def refuse_dates(validation: ValidationConfig, command: str, instead: str) -> None:
+    """Nothing if ``validation`` sets no range, which ``command`` chooses by ``instead``.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for name in ("start", "end", "gap_bars"):
+        value = getattr(validation, name)
+        if value != getattr(ValidationConfig, name):
+            raise ConfigError(f"validation.{name} = {value} in {command}", expected=instead)
 
 
 _IN_LANES = ("impala", "online")

@@ -20,7 +20,7 @@ from offline_trader.types import Policy
 if TYPE_CHECKING:
     from offline_trader.learning.stages import Validated
 
-__all__ = ["ValidationConfig", "Validator", "day_after", "whole_range"]
+__all__ = ["ValidationConfig", "Validator", "bar_after", "whole_range"]
 
 _RUINED = 1e-9
 
@@ -70,7 +70,7 @@ class ValidationConfig:
                 f"validation.start is {self.start}",
                 expected=f"a day after the training range's end, {training.end}",
             )
-        start = self.start or day_after(training.market, training.tz, training.end, self.gap_bars)
+        start = self.start or bar_after(training.market, training.tz, training.end, self.gap_bars)
         if parse_end(self.end) <= parse_date(start):
             raise ConfigError(
                 f"validation.end is {self.end}",
@@ -86,13 +86,15 @@ def whole_range(env: EnvConfig) -> EnvConfig:
     return replace(env, episode_bars=None, random_start=False)
 
 
-def day_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) -> str:
-    """The day ``gap_bars`` bars after the date ``end``, of the instrument where that is later.
+def bar_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) -> str:
+    """The bar ``gap_bars`` bars after the date ``end``, of the instrument where that is later.
+
+    It is told by its day where no earlier bar has that day, and otherwise by its time.
 
     Raises:
         ConfigError: no such bar.
     """
-    days = []
+    moments = []
     for bars in load_markets(market, tz=tz):
         first = bars.rows_between(None, end)[1] + gap_bars
         if first >= len(bars):
@@ -101,8 +103,11 @@ def day_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) ->
                 expected="bars that neither training nor the choice of a policy has seen",
                 hint="end the range earlier",
             )
-        days.append(str(bars.timestamps[first].astype("datetime64[D]")))
-    return max(days)
+        stamp = bars.timestamps[first]
+        day = stamp.astype("datetime64[D]")
+        shared = bars.timestamps[first - 1] >= day  # of which no date tells a part
+        moments.append(str(stamp.astype("datetime64[s]") if shared else day))
+    return max(moments)
 
 
 class Validator:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from offline_trader.envs import EnvConfig
+from offline_trader.envs import EnvConfig, make_market
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.judging import EvaluateOptions, evaluate
 from offline_trader.experts import ExpertPolicy, get_expert
@@ -138,3 +138,14 @@ def test_where_nothing_is_foretold_the_choice_is_by_what_happened() -> None:
     assert validated is not None
     policy = ExpertPolicy(get_expert("technical"), observation_layout(), env.simulator)
     assert Validator(validated, config, env)(policy).foretold is None
+
+
+@pytest.mark.parametrize("end", ["2000-08-31", "2000-08-31T12:00", "2000-08-31T21:00"])
+def test_the_gap_is_left_out_of_bars_within_a_day_too(end: str) -> None:
+    """A day alone would begin the validation at its midnight, without the gap or in training."""
+    env = EnvConfig(market=("synthetic:walk?seed=1&bars=8000",), end=end)
+    validated = ValidationConfig(end=VALIDATED, gap_bars=5).env(env)
+    assert validated is not None
+    trained, chosen = make_market(env), make_market(validated)
+    last, first = trained.timestamps[trained.stop[0] - 1], chosen.timestamps[chosen.start[0]]
+    assert first - last == np.timedelta64(6, "h")

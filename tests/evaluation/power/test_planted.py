@@ -8,6 +8,7 @@ import pytest
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.power import PowerPoint, Split, plant, power_curve, power_sentence
 from offline_trader.markets import load_market
+from offline_trader.markets.spacing import infer_periods_per_year
 from offline_trader.markets.synthetic import TurbulentMarket
 
 HISTORY = load_market("sp500")
@@ -128,3 +129,24 @@ def test_the_curve_counts_and_the_sentence_says_it() -> None:
     )
     assert "0.1 8 times in ten (95 % interval 49% to 94%)" in said
     assert "claimed to find something in 0 of 1 markets" in said
+
+
+@pytest.mark.parametrize(
+    ("history", "train"),
+    [("synthetic:walk?seed=1&bars=4000", 2_000), ("synthetic:walk?seed=1&bars=4000", 9_000)],
+)
+def test_bars_of_hours_stay_hours(history: str, train: int) -> None:
+    """Costs of borrowing and the calendar's features read the times, of a stored market alone."""
+    own = load_market(history)
+    made = plant(own, Split(warm_up=253, train=train, validation=900, test=900), 0.1)
+    stored = infer_periods_per_year(made.bars.timestamps)
+    assert stored == pytest.approx(own.periods_per_year, rel=0.02)
+    hours = own.timestamps.astype("datetime64[h]")
+    assert np.median(np.diff(hours).astype(int)) == 1
+    assert np.median(np.diff(made.bars.timestamps.astype("datetime64[h]")).astype(int)) == 1
+
+
+def test_the_days_of_a_history_of_weekdays_are_weekdays() -> None:
+    stamps = plant(HISTORY, LONG, 0.1).bars.timestamps
+    assert np.is_busday(stamps.astype("datetime64[D]")).all()
+    assert str(stamps[0])[:10] == "1980-01-01"
