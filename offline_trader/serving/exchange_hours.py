@@ -1,4 +1,4 @@
-"""Days and sessions of an exchange, from ``exchange-calendars``."""
+"""Days and sessions of an exchange, from ``exchange-calendars``; some close at noon."""
 
 from __future__ import annotations
 
@@ -46,6 +46,9 @@ class ExchangeHours:
         self._names = [session.date().isoformat() for session in found.sessions]
         self._opens = [moment.timestamp() for moment in found.opens]
         self._closes = [moment.timestamp() for moment in found.closes]
+        breaks = zip(found.break_starts, found.break_ends, strict=True)
+        known = [(a.timestamp(), b.timestamp()) for a, b in breaks if a == a and b == b]  # no NaT
+        self._breaks, self._ends = [a for a, _ in known], [b for _, b in known]
 
     def day(self, moment: float) -> str | None:
         """The session that counts a moment (seconds since 1970): the one that closes next; ISO.
@@ -59,16 +62,24 @@ class ExchangeHours:
         return self._names[place] if place < len(self._names) else None
 
     def is_open(self, moment: float) -> bool:
-        """Whether a session has begun and not ended."""
+        """Whether a session has begun and not ended, and is not in its break."""
         place = bisect_right(self._opens, moment) - 1
-        return place >= 0 and moment < self._closes[place]
+        return place >= 0 and moment < self._closes[place] and self._break_end(moment) is None
 
     def next_open(self, moment: float) -> str:
         """When it opens again, in words."""
-        place = bisect_left(self._opens, moment)
-        if place == len(self._opens):
-            return "after the end of its calendar"
-        return datetime.fromtimestamp(self._opens[place], UTC).isoformat(timespec="minutes")
+        opens = self._break_end(moment)
+        if opens is None:
+            place = bisect_left(self._opens, moment)
+            if place == len(self._opens):
+                return "after the end of its calendar"
+            opens = self._opens[place]
+        return datetime.fromtimestamp(opens, UTC).isoformat(timespec="minutes")
+
+    def _break_end(self, moment: float) -> float | None:
+        """When the break of a session ends; None: there is none at this moment."""
+        place = bisect_right(self._breaks, moment) - 1
+        return self._ends[place] if place >= 0 and moment < self._ends[place] else None
 
 
 @lru_cache(maxsize=16)

@@ -64,3 +64,14 @@ def test_an_unknown_exchange_is_refused() -> None:
         RiskLimits(calendar="NOWHERE")
     with pytest.raises(ConfigError, match="open_only without"):
         RiskLimits(open_only=True)
+
+
+def test_an_exchange_is_closed_at_noon_where_it_has_a_break() -> None:
+    hours = hours_of("XTKS")  # from 9:00 to 11:30 and on from 12:30 in Tokyo, nine hours ahead
+    moments = [at(f"2024-07-02T{time}+00:00") for time in ("02:29", "02:30", "03:29", "03:30")]
+    assert [hours.is_open(each) for each in moments] == [True, False, False, True]
+    assert hours.next_open(moments[1]) == "2024-07-02T03:30+00:00"
+    assert {hours.day(each) for each in moments} == {"2024-07-02"}
+    limits = RiskLimits(calendar="XTKS", open_only=True)
+    _, verdict = review(limits, RiskState(), ask(at("2024-07-02T03:00+00:00")))
+    assert verdict.reasons == ("XTKS is closed, it opens 2024-07-02T03:30+00:00",)
