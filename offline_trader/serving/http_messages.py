@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from offline_trader.errors import DataError
 from offline_trader.markets import Bar, SignalBar
@@ -33,6 +33,16 @@ __all__ = [
 
 _Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 """``true`` and ``"100.5"`` are none: a price of 1 would be made of the first."""
+
+
+def _dated(told: object) -> object:
+    """``20181203`` would be taken for seconds since 1970, as would any number."""
+    if isinstance(told, str) and told[4:5] == "-":
+        return told
+    raise ValueError("a time is written as 2018-12-03T00:00:00Z")
+
+
+_Time = Annotated[datetime, BeforeValidator(_dated)]
 _LONGEST = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,7 +60,7 @@ class _Request(_Body):
 class BarBody(_Body):
     """One bar; ``time`` with its zone, as ``2018-12-03T00:00:00Z``, a signal without value null."""
 
-    time: datetime
+    time: _Time
     open: _Number
     high: _Number
     low: _Number

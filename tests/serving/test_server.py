@@ -179,6 +179,8 @@ GOOD = {"time": "2020-01-01T00:00:00Z", "open": 1, "high": 2, "low": 0.5, "close
         (json.dumps({"bars": [GOOD | {"volume": "7"}]}).encode(), 422, "volume"),
         (json.dumps({"bars": [GOOD | {"high": 1}]}).encode(), 422, "high 1 < close 1.5"),
         (json.dumps({"bars": [GOOD | {"time": "2020-01-01T00:00:00"}]}).encode(), 422, "no zone"),
+        (json.dumps({"bars": [GOOD | {"time": "20200101"}]}).encode(), 422, "written as"),
+        (json.dumps({"bars": [GOOD | {"time": 1_577_836_800}]}).encode(), 422, "written as"),
         (
             json.dumps({"bars": [GOOD | {"time": "9999-12-31T23:59:59-14:00"}]}).encode(),
             422,
