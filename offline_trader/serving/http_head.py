@@ -1,7 +1,9 @@
 """HTTP/1.1 by llhttp (httptools), whose parser has no bound of its own for the head of a request.
 
 Here a head may have 64 KiB after the part that it began with, as with uvicorn's slower parser in
-Python, and nothing of a head comes after the body.
+Python, and nothing of a head comes after the body. A request that offers another protocol
+(``Upgrade: h2c``, as Java's client does unasked) is the last that this parser reads of a
+connection, and it reads no body of it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ __all__ = ["LARGEST_HEAD", "BoundedHead"]
 
 LARGEST_HEAD = 65_536
 """Bytes of a request's line and headers that may wait for their end."""
+_OTHER = "A body with an offer of another protocol (Upgrade): ask by HTTP/1.1 alone."
 
 
 class BoundedHead(HttpToolsProtocol):  # type: ignore[misc]
@@ -43,4 +46,18 @@ class BoundedHead(HttpToolsProtocol):  # type: ignore[misc]
     def on_headers_complete(self) -> None:
         """The head has ended."""
         self._in_head = False
+        offers = self.parser.should_upgrade()
+        if offers and self.parser.get_method() not in (b"GET", b"HEAD"):
+            self.send_400_response(_OTHER)
+            return
         super().on_headers_complete()
+        if offers:  # whoever goes on asking here would wait for good
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Offers are no mistake."""

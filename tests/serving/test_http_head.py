@@ -79,3 +79,16 @@ def test_a_head_without_an_end_is_refused(filler: bytes) -> None:
 def test_nothing_of_a_head_comes_after_the_body() -> None:
     start = b"GET / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
     assert b"HTTP/1.1 400" in answered(start + b"a: b\r\n" * 3 + b"\r\n")
+
+
+def test_an_offer_of_another_protocol_keeps_nobody_waiting() -> None:
+    """As Java's client makes it unasked: its next request had no answer, and no end either."""
+    offer = b"host: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+    get = b"GET / HTTP/1.1\r\n" + offer + b"\r\n"
+    found = answered(get, get, answers=2)
+    assert found.count(b"HTTP/1.1 200") == 1  # and the connection was closed: it is asked anew
+    assert b"connection: close" in found
+    start = b"POST / HTTP/1.1\r\n" + offer
+    found = answered(start + b"content-length: 2\r\n\r\n{}", answers=2)
+    assert found.startswith(b"HTTP/1.1 400")
+    assert b"(Upgrade): ask by HTTP/1.1 alone" in found
