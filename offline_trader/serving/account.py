@@ -22,6 +22,9 @@ __all__ = ["FLAT", "Fill", "Hold", "Plan", "Portfolio", "adopt", "carry", "obser
 _ORDER, _TARGET_LONG_SHORT = 0.0, 2.0
 _LARGEST_FRICTION = 0.5
 _ROUNDING = 1e-9
+_MOST = 1e150
+"""Units, or lots, beyond which nothing is traded: a price near 0 that stands for none would make
+an account's value no number for good."""
 _HOLD_SCALE = hold_scale().tolist()
 
 
@@ -129,6 +132,8 @@ def plan(t: Terms, p: Portfolio, action: float, price: float, volume: float) -> 
     asked, hold = _asked_units(t, p, executed, price, volume)
     if asked == 0.0:
         return Plan(executed, 0.0, p.units, hold or _nothing_to_do(t, executed))
+    if not abs(asked) < _MOST * min(t.lot or 1.0, 1.0):
+        return Plan(executed, 0.0, p.units, Hold.NO_ACTION)
     units, left, hold = _fillable_units(t, p, asked, price, volume)
     return Plan(executed, units, left, hold)
 

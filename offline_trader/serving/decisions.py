@@ -23,11 +23,13 @@ __all__ = [
     "in_words",
     "require_bars_per_year",
     "require_begun",
+    "require_countable",
     "require_possible",
     "require_span",
 ]
 
 _AHEAD_S = 86_400.0
+_COUNTABLE = 1e300
 
 
 class Order(NamedTuple):
@@ -119,6 +121,24 @@ def require_possible(holdings: Holdings, close: float) -> None:
         )
 
 
+def require_countable(bar: Bar, units: float) -> None:
+    """Nothing if what is held, or ordered, is worth a number at every price of a bar.
+
+    Args:
+        bar: the next one.
+        units: of the account's own position, or of its order.
+
+    Raises:
+        DataError: it is not; the account's value would be none from then on.
+    """
+    if not abs(units) * bar.high < _COUNTABLE:
+        raise DataError(
+            f"a bar of up to {bar.high:.6g}, where {units:.6g} units are worth no number",
+            expected="prices of the instrument that the bars before were of",
+            hint="look at the feed, and at the units of its prices",
+        )
+
+
 def require_bars_per_year(count: float | None) -> None:
     """Nothing if a year can have so many bars, or nobody says how many.
 
@@ -178,6 +198,8 @@ def in_words(hold: Hold, executed: float, p: Portfolio, rules: SimulatorConfig) 
         return f"{executed:.4g} sells, and nothing is held"
     if hold is Hold.NO_CASH:
         return f"{executed:.4g} buys, and {p.cash:.6g} in cash do not suffice"
+    if hold is Hold.NO_ACTION:
+        return f"{executed:.4g} comes to more units than are counted, at such a price"
     if hold is Hold.NO_VOLUME:
         return "nothing was traded at this bar, and fills depend on volume"
     if hold is Hold.BELOW_LOT:

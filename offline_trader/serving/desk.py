@@ -31,6 +31,9 @@ from offline_trader.serving.desk_rows import (
     SWAPPED,
     WARMED,
     bar_row,
+    plain_bar,
+    plain_holdings,
+    refused_row,
 )
 from offline_trader.serving.desk_writer import DeskWriter
 from offline_trader.serving.gated_session import GatedSession
@@ -205,15 +208,18 @@ class Desk:
 
         Raises:
             ConfigError, DataError: as :meth:`Session.warm_up`; a bar that is more than a day
-                ahead of the clock; and the log cannot be written.
+                ahead of the clock.
+            RiskHalt: the log cannot be written, or could not be before.
         """
+        self._rows.require_whole()
         rows = list(bars)
         for first in range(0, len(rows), _BARS_A_ROW):
             part, before = rows[first : first + _BARS_A_ROW], self.session.bars_seen
+            shown: list[Bar] = []
             try:
-                self.session.warm_up(_begun(part, self._clock()))
+                self.session.warm_up(_begun(part, self._clock(), shown))
             finally:  # those before one that is refused have been seen
-                seen = part[: self.session.bars_seen - before]
+                seen = shown[: self.session.bars_seen - before]
                 if seen:
                     self._memory.saw(seen)
                     self._rows.write(WARMED, {"bars": [bar_row(bar) for bar in seen]})
@@ -244,13 +250,15 @@ class Desk:
         self._rows.require_whole()
         now = self._clock()
         try:
+            bar = plain_bar(bar)
+            holdings = None if holdings is None else plain_holdings(holdings)
             require_begun(bar, now)
             hours = None if self.limits.calendar is None else hours_at(self.limits, now)
             step = self._gated.on_bar(bar, holdings, now, self._ask_book, hours)
         except RiskHalt:  # the book cannot be read
             raise
         except OfflineTraderError as error:
-            self._rows.stage(REFUSED, {"bar": bar_row(bar), "now": now, "why": error.found})
+            self._rows.stage(REFUSED, {"bar": refused_row(bar), "now": now, "why": error.found})
             raise
         except Exception as error:  # a mistake of ours, after which the log is behind the account
             seen = f"a bar was seen that is not in it, its decision failed ({type(error).__name__})"
@@ -258,7 +266,7 @@ class Desk:
             raise
         self._memory.saw([bar])
         if self._book is not None:
-            self._tell_book(self._memory.standing_after(step, bar))
+            self._tell_book(self._memory.stands_after(step))
         number = self._rows.stage(DECIDED, step.row)  # made once it is written
         self._memory.took(step.decision)
         return Answer(
@@ -440,9 +448,10 @@ class Desk:
             raise self.stop(error) from error
 
 
-def _begun(bars: Iterable[Bar], now: float) -> Iterator[Bar]:
-    for bar in bars:
+def _begun(bars: Iterable[Bar], now: float, shown: list[Bar]) -> Iterator[Bar]:
+    for bar in map(plain_bar, bars):
         require_begun(bar, now)
+        shown.append(bar)
         yield bar
 
 

@@ -14,6 +14,7 @@ from offline_trader.codec import plain
 from offline_trader.config import to_dict
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets import Bar
+from offline_trader.serving.account import Hold
 from offline_trader.serving.audit_log import AuditLog, Entry
 from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.desk_rows import (
@@ -65,7 +66,7 @@ class DeskMemory:
         gated, known: as given.
         recent: the last decisions, oldest first.
         decided_in_force: decisions of the model in force since it is.
-        standing: what the book has to know after the rows that were taken again; None: nothing.
+        standing: what the book has to know after the last decision; None: there was none.
     """
 
     def __init__(self, gated: GatedSession, known: dict[str, OnnxPolicy], closes: int) -> None:
@@ -81,9 +82,13 @@ class DeskMemory:
         return tuple(self._closes)
 
     def saw(self, bars: Iterable[Bar]) -> None:
-        """Bars that the session took."""
-        if self._closes.maxlen:
-            self._closes.extend((seconds_of(bar), bar.close) for bar in bars)
+        """Bars that the session took; the last one once more is none."""
+        if not self._closes.maxlen:
+            return
+        for bar in bars:
+            close = seconds_of(bar), bar.close
+            if not self._closes or self._closes[-1] != close:
+                self._closes.append(close)
 
     def took(self, decision: Decision) -> None:
         """A decision that is in the log."""
@@ -95,11 +100,15 @@ class DeskMemory:
         self.gated.put(model, back=back)
         self.decided_in_force = 0
 
-    def standing_after(self, step: Step, bar: Bar) -> Standing:
-        """With the largest position that the order can lead to."""
-        held, state = step.decision.portfolio, self.gated.state
-        largest = max(abs(held.units), abs(held.units + step.verdict.units)) * bar.close
-        return Standing(largest, held.equity, state.day, state.orders_today, self.closes)
+    def stands_after(self, step: Step) -> Standing:
+        """With the largest position that the order can lead to: after a bar that came again the
+        one before it is still out."""
+        held, state, before = step.decision.portfolio, self.gated.state, self.standing
+        largest = max(abs(held.units), abs(held.units + step.verdict.units)) * step.bar.close
+        if step.decision.hold is Hold.REPEATED and before is not None:
+            largest = before.value
+        self.standing = Standing(largest, held.equity, state.day, state.orders_today, self.closes)
+        return self.standing
 
     def take_again(self, entry: Entry, place: str) -> None:
         """Do what a row says was done, and compare.
@@ -145,7 +154,7 @@ class DeskMemory:
         self.took(step.decision)
         self.saw([bar])
         if self._closes.maxlen:
-            self.standing = self.standing_after(step, bar)
+            self.stands_after(step)
         found = _decided(plain(step.row()))
         for key, value in _decided(told).items():
             if found.get(key) != value:

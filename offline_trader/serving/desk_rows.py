@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets import Bar, SignalBar, nanoseconds
 from offline_trader.serving.audit_log import AuditLog
 from offline_trader.serving.decisions import Decision, Holdings
 from offline_trader.serving.risk import RiskState, Verdict
 
-__all__ = ["bar_of", "bar_row", "decided", "models_named", "seconds_of"]
+__all__ = [
+    "bar_of",
+    "bar_row",
+    "decided",
+    "models_named",
+    "plain_bar",
+    "plain_holdings",
+    "refused_row",
+    "seconds_of",
+]
 
 OPENED, WARMED, DECIDED, REFUSED = "opened", "warmed up", "decided", "refused"
 HALTED, REARMED, SWAPPED, SHADOWED = "halted", "re-armed", "swapped", "shadowed"
@@ -20,6 +32,7 @@ LOADED, NOT_PUT = "loaded", "model refused"
 ALERT, HEALTH = "alert", "health"
 ABOUT = frozenset({LOADED, NOT_PUT, ALERT, HEALTH})
 """Rows about the desk that decide nothing: a desk that takes its log again passes over them."""
+_SHOWN = 200
 
 
 def decided(
@@ -51,6 +64,53 @@ def decided(
     }
 
 
+def plain_bar(bar: Bar) -> Bar:
+    """``bar`` with the numbers that its row gives back: single precision, or an integer, would be
+    reckoned with otherwise when the log is taken again.
+
+    Raises:
+        DataError: it is no bar of numbers at a ``numpy.datetime64``.
+    """
+    if not isinstance(bar, Bar) or not isinstance(bar.timestamp, np.datetime64):
+        raise DataError(
+            f"{_cut(bar)} as a bar", expected="a Bar whose time is a numpy.datetime64 (UTC)"
+        )
+    signals = bar.signals
+    if not signals and all(type(x) is float for x in bar[1:]):
+        return bar
+    try:
+        made = Bar(bar.timestamp, *map(_number, bar[1:]))
+        named = {str(name): _number(x) for name, x in signals.items()}
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"{_cut(bar)}: {error}", expected="prices, volume and signals as numbers"
+        ) from error
+    return SignalBar.with_signals(made, named) if signals else made
+
+
+def plain_holdings(holdings: Holdings) -> Holdings:
+    """``holdings`` with the numbers that their row gives back.
+
+    Raises:
+        ConfigError: they are no three numbers.
+    """
+    try:
+        return Holdings(*map(_number, holdings))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"holdings of {_cut(holdings)}: {error}",
+            expected="Holdings(cash, units, entry_price) of numbers",
+        ) from error
+
+
+def refused_row(bar: Bar) -> list[Any]:
+    """As :func:`bar_row`, of what may be no bar at all."""
+    try:
+        return bar_row(plain_bar(bar))
+    except DataError:
+        return [_cut(bar)]
+
+
 def bar_row(bar: Bar) -> list[Any]:
     """Time, prices, volume, and signals where there are any."""
     row: list[Any] = [str(bar.timestamp), *map(float, bar[1:6])]
@@ -75,3 +135,16 @@ def models_named(log: AuditLog) -> set[str]:
     """SHA-256 of every model that the desk's log puts in force or in the shadow."""
     named = (each.content.get("model_sha256") for each in log.entries(OPENED, SWAPPED, SHADOWED))
     return {str(each) for each in named if each is not None}
+
+
+def _number(x: object) -> float:
+    if type(x) is float:
+        return x
+    if isinstance(x, Real | Decimal):  # those of numpy among them
+        return float(x)
+    raise TypeError(f"{_cut(x)} is no number")
+
+
+def _cut(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

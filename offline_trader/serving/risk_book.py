@@ -8,6 +8,7 @@ counted already.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -148,13 +149,13 @@ def caps_for(limits: BookLimits, own: Standing, others: Iterable[Standing], day:
         day: that counts this moment.
     """
     rest = list(others)
-    total = max(own.equity, 0.0) + sum(max(each.equity, 0.0) for each in rest)
+    total = _number(max(own.equity, 0.0) + sum(max(each.equity, 0.0) for each in rest))
     values: list[tuple[float, str]] = []
     used: list[tuple[str, float, float]] = []
 
     def cap(key: str, limit: float, others: Iterable[Standing], name: str) -> None:
-        held = sum((each.value for each in others), start=0.0)
-        values.append((max(limit * total - held, 0.0), name))
+        held = _number(sum((each.value for each in others), start=0.0))
+        values.append((max(_number(limit * total) - held, 0.0), name))
         used.append((key, limit, held))
 
     if limits.max_gross is not None:
@@ -172,6 +173,11 @@ def caps_for(limits: BookLimits, own: Standing, others: Iterable[Standing], day:
         if orders >= limits.max_orders_per_day:
             barred = f"{orders} orders of all desks today"
     return Caps(tuple(values), barred, tuple(used), total)
+
+
+def _number(x: float) -> float:
+    """Sums beyond numbers are the largest one: a log knows no other, and has to be read again."""
+    return min(x, sys.float_info.max)
 
 
 def correlated(one: Closes, other: Closes, limits: BookLimits) -> bool:

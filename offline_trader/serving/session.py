@@ -27,6 +27,7 @@ from offline_trader.serving.decisions import (
     Order,
     in_words,
     require_bars_per_year,
+    require_countable,
     require_possible,
     require_span,
 )
@@ -161,12 +162,14 @@ class Session:
                 other prices. The session is as it was; the message says what is wrong.
             ConfigError: holdings that cannot be, or a short position without ``bars_per_year``.
         """
-        if self._last is not None and _same(bar, self._last):
+        if self.is_last(bar):
             return self._held(bar, Hold.REPEATED, "this bar was decided on already", FLAT)
         self._require_next(bar)
         borrow = self._borrow()
         if holdings is not None:
             require_possible(holdings, bar.close)
+        else:
+            require_countable(bar, max(abs(self._portfolio.units), abs(self._amended or 0.0)))
         before = self._last
         row = self._features_after(bar)
         fill = self._settle(before, bar, holdings, borrow)
@@ -178,6 +181,10 @@ class Session:
         if isinstance(row, str):
             return self._held(bar, Hold.NO_FEATURES, row, fill)
         return self._decide(bar, row, fill)
+
+    def is_last(self, bar: Bar) -> bool:
+        """Whether ``bar`` is the last one once more."""
+        return self._last is not None and _same(bar, self._last)
 
     def amend(self, units: float, *, limit_price: float | None = None) -> None:
         """Of the last decision's order only ``units`` (signed; 0: nothing) were sent.

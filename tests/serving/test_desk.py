@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from offline_trader.errors import ConfigError, DataError, RiskHalt, SchemaMismatch
 from offline_trader.export import OnnxPolicy
 from offline_trader.features import feature_set
-from offline_trader.markets import Bars, load_market, nanoseconds
+from offline_trader.markets import Bar, Bars, SignalBar, load_market, nanoseconds
 from offline_trader.serving import (
     Answer,
     AuditLog,
@@ -529,3 +531,86 @@ def test_a_calendar_that_changes_leaves_the_log_as_it_is(
     monkeypatch.setattr("offline_trader.serving.risk_limits.hours_of", lambda code: always)
     assert replay(policy, AuditLog(place)) == 4
     assert Desk(policy, AuditLog(place), clock=clock).state == desk.state
+
+
+class Told(Holdings):
+    """A broker's own kind of it."""
+
+
+@pytest.mark.parametrize("kind", [np.float32, Fraction, lambda x: Decimal(repr(x)), round], ids=str)
+def test_numbers_of_every_kind_are_decided_on_as_the_log_gives_them_back(
+    kind: Callable[[float], Any], policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    def other(bar: Bar) -> Bar:
+        made = Bar(bar.timestamp, *map(kind, bar[1:]))
+        return SignalBar.with_signals(made, {"mood": kind(0.3)})
+
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock)
+    desk.warm_up(map(other, bars.slice(0, 300)))
+    orders = 0
+    for bar in bars.slice(300, 330):
+        clock.now = nanoseconds(bar.timestamp) / 1e9 + 1.0
+        held = Told(kind(1e21), kind(3.3), kind(bar.close)) if orders else None
+        orders += desk.on_bar(other(bar), holdings=held).units != 0.0
+    assert orders > 0
+    desk.log.close()
+    again = Desk(policy, AuditLog(place), clock=clock)
+    assert again.session.portfolio == desk.session.portfolio
+    assert replay(policy, AuditLog(place), clock=clock) == 30
+
+
+def test_what_is_no_bar_and_what_no_broker_holds_is_refused_and_leaves_the_desk_whole(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    good = bars[300]
+    clock.now = nanoseconds(good.timestamp) / 1e9 + 1.0
+    wrong = (
+        good._replace(high=10**400, close=10**400),
+        good._replace(open=None),  # type: ignore[arg-type]
+        good._replace(close="100"),  # type: ignore[arg-type]
+        good._replace(timestamp=datetime(2000, 1, 1)),  # type: ignore[arg-type]
+        tuple(good),
+        None,
+    )
+    for bar in wrong:
+        with pytest.raises(DataError) as caught:
+            desk.on_bar(bar)  # type: ignore[arg-type]
+        assert caught.value.expected
+    for held in ((1.0, 2.0), (10**400, 0, 0), ("1", 0, 0), (None, None, None), 5):
+        with pytest.raises(ConfigError, match="holdings of"):
+            desk.on_bar(good, holdings=held)  # type: ignore[arg-type]
+    assert len(list(desk.log.entries("refused"))) == len(wrong) + 5
+    assert desk.broken == ""
+    assert desk.on_bar(good).decision.action is not None
+    assert replay(policy, AuditLog(place), clock=clock) == 1
+
+
+def test_a_price_near_0_that_stands_for_none_leaves_the_account_numbers(
+    make_model: MakeModel, place: Path, bars: Bars, clock: Clock
+) -> None:
+    rules = SimulatorConfig(action_mode="target_long", lot_size=0.5)
+    policy = OnnxPolicy(make_model(rules))
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    walk(desk, bars, clock, 300, 310)
+    for i, least in zip(range(310, 330), [1e-310, 5e-324] * 10, strict=True):
+        clock.now = nanoseconds(bars.timestamps[i]) / 1e9 + 1.0
+        answer = desk.on_bar(bars[i]._replace(open=least, low=least))
+        assert np.isfinite(answer.decision.portfolio).all()
+    if desk.session.portfolio.units == 0.0:
+        desk.session.amend(1.0)
+    with pytest.raises(DataError, match="worth no number"):
+        desk.on_bar(bars[330]._replace(high=1.7e308))
+    desk.log.close()
+    assert replay(policy, AuditLog(place), clock=clock) == 30
+
+
+def test_a_stopped_desk_takes_no_history(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    """A part of it would be lost, and what follows would be in the log without it."""
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 100))
+    desk.stop(DataError("the disk was full"))
+    with pytest.raises(RiskHalt, match="the disk was full"):
+        desk.warm_up(bars.slice(200, 300))
+    assert desk.session.bars_seen == 100

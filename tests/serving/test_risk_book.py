@@ -20,6 +20,7 @@ from offline_trader.serving import (
     BookLimits,
     Commits,
     Desk,
+    Holdings,
     RiskLimits,
     open_book,
     open_store,
@@ -156,3 +157,32 @@ def test_desks_of_a_store_keep_to_the_book_over_a_restart(
     assert replay(policy, older) == 120
     for name in "AB":
         assert replay(policy, AuditLog(tmp_path / "audit.db", name)) == 120
+
+
+def test_a_bar_that_comes_again_frees_no_room_of_the_order_that_is_out(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    policy = OnnxPolicy(make_model(SimulatorConfig(action_mode="target_long")))
+    bars = load_market("synthetic:ou?bars=420&seed=7")
+    limits = RiskLimits(max_price_age_s=1e12, max_orders_per_day=1e9)
+    commits = Commits(open_store(tmp_path / "audit.db"))
+    book = open_book(commits.store, BookLimits(max_gross=0.3))
+    first, second = (Desk(policy, AuditLog(commits, n), limits, book=book) for n in "AB")
+    for desk in (first, second):
+        desk.warm_up(bars.slice(0, 300))
+    flat = Holdings(10_000.0, 0.0)
+    second.on_bar(bars[300], holdings=flat)  # its equity counts from now on
+    bought = first.on_bar(bars[300], holdings=flat)
+    assert first.on_bar(bars[300]).units == 0.0  # sent again after a lost answer
+    other = second.on_bar(bars[301], holdings=flat)  # nothing of its first order was filled
+    out = (bought.units * bars[300].close, other.units * bars[301].close)
+    assert min(out) > 0.0
+    assert sum(out) <= 0.3 * 20_000.0 * (1.0 + 1e-9)
+
+
+def test_what_the_book_leaves_can_be_read_again_where_sums_are_beyond_numbers() -> None:
+    rich = Standing(1.7e308, 1.7e308)
+    caps = caps_for(BookLimits(max_gross=2.0, max_group=0.5), rich, [rich, rich], "")
+    told = json.loads(json_text({"values": caps.values, "used": caps.used, "total": caps.total}))
+    assert all(isinstance(x, float) for x in (told["total"], *(cap for cap, _ in told["values"])))
+    assert all(isinstance(held, float) for *_, held in told["used"])
