@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from offline_trader.errors import ConfigError
-from offline_trader.markets import Bar
+from offline_trader.markets import Bar, check_bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill
 from offline_trader.serving.decisions import Holdings, require_bars_per_year
@@ -67,7 +67,17 @@ class PaperBroker:
         self._open: BrokerOrder | None = None
 
     def on_bar(self, bar: Bar) -> Fill:
-        """The market goes on to the close of ``bar``: what of the open order was filled."""
+        """The market goes on to the close of ``bar``: what of the open order was filled.
+
+        The last bar once more changes nothing.
+
+        Raises:
+            DataError: a bar that is none, or not later than the one before; nothing has changed.
+        """
+        if self._last is not None and bar == self._last:
+            return FLAT
+        last = None if self._last is None else self._last.timestamp
+        check_bar(bar, last, "the paper broker's bar")
         before, order, self._last = self._last, self._open, bar
         self._open = None
         if before is None:
@@ -103,16 +113,30 @@ class PaperBroker:
 def trade(desk: Desk, broker: Broker, bars: Iterable[Bar], *, name: str = "") -> Iterator[Answer]:
     """Decide on each bar with what the broker holds, and send what the gate lets through.
 
-    A paper broker is shown each bar first.
+    A paper broker is shown each bar first. The last bar once more leaves the broker alone: the
+    order that was decided on it stands.
 
     Args:
         name: of the desk, in the references of its orders.
+
+    Raises:
+        ConfigError: the broker says nothing of what is held; orders would be those of an account
+            that is not the broker's.
     """
     for bar in bars:
+        if desk.session.is_last(bar):
+            yield desk.on_bar(bar)
+            continue
         if isinstance(broker, PaperBroker):
             broker.on_bar(bar)
         broker.cancel_open()
-        answer = desk.on_bar(bar, holdings=broker.holdings())
+        holdings = broker.holdings()
+        if holdings is None:
+            raise ConfigError(
+                "the broker's holdings() returned None",
+                expected="Holdings(cash, units, entry_price)",
+            )
+        answer = desk.on_bar(bar, holdings=holdings)
         if answer.units != 0.0:
             broker.send(BrokerOrder(answer.units, answer.limit_price, f"{name}#{answer.row}"))
         yield answer

@@ -165,3 +165,47 @@ def test_a_log_without_a_desk_has_no_report(tmp_path: Path) -> None:
         daily_report(log)
     with pytest.raises(ConfigError, match="cost of borrowing"):
         PaperBroker(RULES["short, lots"])
+
+
+def test_a_broker_that_does_not_say_what_is_held_is_sent_nothing(
+    make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    """The desk would else decide on an account of its own, for which the broker would fill."""
+
+    class Silent(Half):
+        def holdings(self) -> Holdings:
+            return None  # type: ignore[return-value]
+
+    desk = Desk(OnnxPolicy(make_model(RULES["long"])), AuditLog(tmp_path / "a.db"), LIMITS)
+    broker = Silent()
+    with pytest.raises(ConfigError, match=r"holdings\(\) returned None"):
+        list(trade(desk.warm_up(bars.slice(0, 300)), broker, bars.slice(300, 400)))
+    assert broker.sent == 0
+
+
+def test_a_bar_that_comes_again_leaves_the_order_where_it_is(
+    make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    """It filled at the open of the bar on which it was decided, or was withdrawn for good."""
+    policy = OnnxPolicy(make_model(RULES["long"]))
+
+    def traded(name: str, times: int) -> tuple[list[float], Holdings]:
+        desk = Desk(policy, AuditLog(tmp_path / name), LIMITS).warm_up(bars.slice(0, 300))
+        broker = PaperBroker(RULES["long"])
+        fed = (bar for bar in bars.slice(300, 360) for _ in range(times))
+        answers = list(trade(desk, broker, fed))
+        assert all(each.units == 0.0 for i, each in enumerate(answers) if i % times)
+        return [each.units for each in answers[::times]], broker.holdings()
+
+    assert traded("twice.db", 2) == traded("once.db", 1)
+
+
+def test_a_bar_that_is_none_leaves_a_paper_account_as_it_was(bars: Bars) -> None:
+    broker = PaperBroker(RULES["long"])
+    broker.on_bar(bars[300])
+    broker.send(BrokerOrder(10.0, None, "#1"))
+    for wrong in (bars[301]._replace(close=float("nan")), bars[299]):
+        with pytest.raises(DataError, match="paper broker"):
+            broker.on_bar(wrong)
+    assert broker.on_bar(bars[300]).units == 0.0
+    assert broker.on_bar(bars[301]).units == 10.0
