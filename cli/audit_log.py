@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from offline_trader.cli.console import Terminal
+from offline_trader.cli.feature_options import NamedFeatures
 from offline_trader.cli.options import Json, Quiet, Unverified, examples
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.serving import AuditLog, Commits, open_store
@@ -60,6 +61,7 @@ def replay_log(
     store: Place,
     model: Annotated[list[Path], typer.Argument(help="The ONNX files that decided.")],
     instrument: Instrument = None,
+    features: NamedFeatures = None,
     unverified: Unverified = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -69,9 +71,12 @@ def replay_log(
     Where models were swapped, name each of them.
     """
     from offline_trader.export import open_model
+    from offline_trader.features import name_features
     from offline_trader.serving import replay
 
     terminal = Terminal(as_json=as_json, quiet=quiet)
+    for each in features or ():
+        name_features(each)
     policies = [open_model(each, unverified=unverified) for each in model]
     found = []
     for log in _logs(store, instrument):

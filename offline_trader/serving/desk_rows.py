@@ -80,7 +80,7 @@ def plain_bar(bar: Bar) -> Bar:
         return bar
     try:
         made = Bar(bar.timestamp, *map(_number, bar[1:]))
-        named = {str(name): _number(x) for name, x in signals.items()}
+        named = {str(name): _signal(x) for name, x in signals.items()}
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{_cut(bar)}: {error}", expected="prices, volume and signals as numbers"
@@ -143,6 +143,14 @@ def _number(x: object) -> float:
     if isinstance(x, Real | Decimal):  # those of numpy among them
         return float(x)
     raise TypeError(f"{_cut(x)} is no number")
+
+
+def _signal(x: object) -> float:
+    """A log, whose numbers are finite, has no value in the place of an infinite one."""
+    value = _number(x)
+    if math.isinf(value):
+        raise ValueError(f"a signal is {value}")
+    return value
 
 
 def _cut(found: object) -> str:

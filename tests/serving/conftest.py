@@ -26,9 +26,16 @@ BodyOf = Callable[[Bar], dict[str, Any]]
 
 
 def linear_model(
-    path: Path, rules: SimulatorConfig | None, layout: ObservationLayout, weights: NDArray[Any]
+    path: Path,
+    rules: SimulatorConfig | None,
+    layout: ObservationLayout,
+    weights: NDArray[Any],
+    **stated: Any,
 ) -> Path:
-    """A model whose action is ``tanh(observation · weights)``, stamped as an export is."""
+    """A model whose action is ``tanh(observation · weights)``, stamped as an export is.
+
+    ``stated`` is what its metadata say beside the rules.
+    """
     width = layout.size
     initial = numpy_helper.from_array(weights.astype(np.float32).reshape(width, 1), "weights")
     graph = helper.make_graph(
@@ -42,7 +49,7 @@ def linear_model(
         [initial],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    facts = {} if rules is None else {"simulator": to_dict(rules)}
+    facts = stated if rules is None else {"simulator": to_dict(rules), **stated}
     for name, value in {
         "layout": layout.to_dict(),
         "layout_hash": layout.hash,
@@ -68,13 +75,14 @@ def lively(layout: ObservationLayout, seed: int = 0) -> NDArray[np.float64]:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """``make_model(rules, layout=, weights=, seed=)``: the path of a model."""
+    """``make_model(rules, layout=, weights=, seed=, **stated)``: the path of a model."""
 
     def make(
         rules: SimulatorConfig | None = SimulatorConfig(),
         layout: ObservationLayout | None = None,
         weights: NDArray[Any] | None = None,
         seed: int = 0,
+        **stated: Any,
     ) -> Path:
         layout = layout or observation_layout()
         return linear_model(
@@ -82,6 +90,7 @@ def make_model(tmp_path: Path) -> MakeModel:
             rules,
             layout,
             lively(layout, seed) if weights is None else weights,
+            **stated,
         )
 
     return make

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from offline_trader.cli.main import main
 from offline_trader.errors import ConfigError, DataError, RiskHalt, SchemaMismatch
 from offline_trader.export import OnnxPolicy
-from offline_trader.features import feature_set
+from offline_trader.features import feature_set, name_features
+from offline_trader.hashing import file_sha256
 from offline_trader.markets import Bar, Bars, SignalBar, load_market, nanoseconds
 from offline_trader.serving import (
     Answer,
@@ -570,6 +572,7 @@ def test_what_is_no_bar_and_what_no_broker_holds_is_refused_and_leaves_the_desk_
         good._replace(open=None),  # type: ignore[arg-type]
         good._replace(close="100"),  # type: ignore[arg-type]
         good._replace(timestamp=datetime(2000, 1, 1)),  # type: ignore[arg-type]
+        SignalBar.with_signals(good, {"mood": float("inf")}),
         tuple(good),
         None,
     )
@@ -614,3 +617,32 @@ def test_a_stopped_desk_takes_no_history(
     with pytest.raises(RiskHalt, match="the disk was full"):
         desk.warm_up(bars.slice(200, 300))
     assert desk.session.bars_seen == 100
+
+
+def test_a_log_of_features_of_ones_own_is_replayed_where_their_file_is_named(
+    make_model: MakeModel,
+    tmp_path: Path,
+    bars: Bars,
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "own_bodies.py"
+    file.write_text("def bodies(bars):\n    return bars['close'] / bars['open'] - 1.0\n")
+    name = name_features(f"{file}:bodies")
+    layout = feature_set((name,)).schema.layout
+    audited = {"name": name, "sha256": file_sha256(file), "features": layout.features, "window": 1}
+    counts = dict.fromkeys(("bars", "comparisons", "bars_cut"), 600)
+    model = make_model(
+        layout=layout,
+        weights=np.array([90.0, -0.5, 0.0, 0.0, 0.0, 0.0]),
+        features=[name],
+        own_features=[audited | counts],
+    )
+    desk = Desk(OnnxPolicy(model), AuditLog(tmp_path / "own.db"), LIMITS, clock=clock)
+    assert sum(each.units != 0.0 for each in walk(desk, bars, clock, 10, 60)) > 5
+    desk.log.close()
+    place = [str(tmp_path / "own.db"), str(model)]
+    with pytest.raises(SystemExit) as stop:
+        main(["audit-log", "replay", *place, "--features", f"{file}:bodies"])
+    assert stop.value.code == 0
+    assert "50 decisions, each the same again" in capsys.readouterr().out
