@@ -121,12 +121,23 @@ def test_a_wrong_setting_is_refused_with_the_key(setting: str, message: str) -> 
         load_config(Job, None, [setting])
 
 
+REPEATED = "".join(
+    f"  r{i}: &r{i} [{', '.join([f'*r{i - 1}' if i else '1'] * 10)}]\n" for i in range(12)
+)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("a: [", "is not YAML"),
         ("- 1", "expected: a mapping"),
         ("costs:\n  lotz: 1\n", "did you mean 'costs.lots'"),
+        (
+            "costs: {lots: 1}\nquick: true\ncosts: {mode: order}\n",
+            "'costs' is there twice.*\n.*line 3",
+        ),
+        ("rates: &a {b: *a}\n", "contains itself"),
+        ("rates:\n" + REPEATED, "too many repetitions"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -134,6 +145,12 @@ def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> 
     file.write_text(content)
     with pytest.raises(ConfigError, match=message):
         load_config(Job, file)
+
+
+def test_what_is_repeated_by_name_is_taken_over(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("rates: &a {x: 1.0, y: 2.0}\ncosts: {<<: &c {lots: 3}, commission_bps: 2}\n")
+    assert load_config(Job, file).costs.lots == 3
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 from offline_trader.codec import plain
 from offline_trader.config.coercion import CommandText, from_dict, known_keys
 from offline_trader.config.foreign_code import refuse_code
+from offline_trader.config.settings_yaml import settings_of
 from offline_trader.errors import ConfigError
 from offline_trader.types import digest
 
@@ -132,7 +133,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         ConfigError: a file that cannot be read, is no YAML or holds something else.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = settings_of(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except RecursionError:
