@@ -29,6 +29,7 @@ from offline_trader.datasets.facts import METADATA_KEY, DatasetFacts
 from offline_trader.datasets.minari_files import DatasetWriter
 from offline_trader.datasets.replacing import dataset_lock
 from offline_trader.datasets.rollout import INFO_NAMES, Part
+from offline_trader.datasets.scores import reference_range
 from offline_trader.errors import ConfigError, DataError
 from offline_trader.types import BoolArray, FloatArray, IntArray
 
@@ -114,6 +115,9 @@ def filter_dataset(
 ) -> Path:
     """Make ``target`` of the episodes of ``source`` where ``keep`` [E] holds, in their order.
 
+    Its experts are those who act in one of them: others are not asked on its word, and a teacher
+    that reads the future leaves no mark on episodes that are not his.
+
     Args:
         source, target: ids.
         keep: [E].
@@ -132,10 +136,16 @@ def filter_dataset(
             expected="at least one",
             hint="loosen the conditions; datasets show lists the experts and their returns",
         )
-    episodes = _episodes(source, root, len(facts.experts))
-    chosen = (one for one in episodes if keep[one.number])
+    owners = _known_owners(source, root, len(facts.experts))
+    acting = sorted({owner for owner, kept in zip(owners, keep, strict=True) if kept})
+    chosen = (
+        replace(one, behaviour=acting.index(one.behaviour))
+        for one in _episodes(source, root, len(facts.experts))
+        if keep[one.number]
+    )
     identity = {"filtered": _origin(source, root), "rule": dict(rule)}
-    return _write(target, (source,), chosen, facts, identity, root, overwrite=overwrite)
+    left = _with_experts(facts, [facts.experts[i] for i in acting])
+    return _write(target, (source,), chosen, left, identity, root, overwrite=overwrite)
 
 
 def merge_datasets(
@@ -179,6 +189,17 @@ def merge_datasets(
     return _write(target, tuple(sources), chosen, merged, identity, root, overwrite=overwrite)
 
 
+def _with_experts(facts: DatasetFacts, experts: Sequence[Mapping[str, Any]]) -> DatasetFacts:
+    """``facts`` of episodes of these experts alone."""
+    unclear = facts.privileged  # of an expert of whom nothing is stated
+    privileged = any(one["expert"].get("privileged", unclear) for one in experts)
+    left = replace(facts, experts=tuple(experts), privileged=privileged)
+    if privileged == facts.privileged:
+        return left
+    low, high = reference_range(dict(facts.expert_scores), privileged=privileged)
+    return replace(left, ref_min_score=low, ref_max_score=high)
+
+
 def _require_equal(first: str, mine: DatasetFacts, second: str, other: DatasetFacts) -> None:
     rules = [replace(one.env_config, market=("",), start=None, end=None) for one in (mine, other)]
     differing = [
@@ -208,17 +229,29 @@ def _episodes(dataset_id: str, root: Path | None, experts: int) -> Iterator[Stor
     """Every episode with all its arrays, compared with the checksums; ``experts``: how many."""
     data = dataset_path(dataset_id, root) / "data"
     metadata = dataset_metadata(dataset_id, root)
-    owners = list(guarded(_owners(data / MAIN_FILE, metadata["total_episodes"]), data / MAIN_FILE))
+    owners = _known_owners(dataset_id, root, experts)
+    found = read_episodes(data, metadata, _MAIN + _INFOS, verify=True)
+    for number, (owner, arrays) in enumerate(zip(owners, found, strict=True)):
+        yield StoredEpisode(number, owner, arrays)
+
+
+def _known_owners(dataset_id: str, root: Path | None, experts: int) -> list[int]:
+    """Who acted in every episode, as an index of the dataset's ``experts``: how many.
+
+    Raises:
+        DataError: no episodes, or one whose expert is not known.
+    """
+    file = dataset_path(dataset_id, root) / "data" / MAIN_FILE
+    episodes = dataset_metadata(dataset_id, root)["total_episodes"]
+    owners = list(guarded(_owners(file, episodes), file))
     if not owners:
         raise DataError(f"dataset {dataset_id!r} holds no episodes", expected="one or more")
     if any(not 0 <= owner < experts for owner in owners):
         raise DataError(
-            f"{data / MAIN_FILE}: an episode names none of the {experts} experts",
+            f"{file}: an episode names none of the {experts} experts",
             expected="a dataset made by offline-trader collect",
         )
-    found = read_episodes(data, metadata, _MAIN + _INFOS, verify=True)
-    for number, (owner, arrays) in enumerate(zip(owners, found, strict=True)):
-        yield StoredEpisode(number, owner, arrays)
+    return owners
 
 
 def _owners(path: Path, episodes: int) -> Iterator[int]:
@@ -254,9 +287,11 @@ def _write(
         )
     own = replace(facts, identity={**identity, "version": __version__})
     origin = dataset_metadata(sources[0], root)
-    kept = ("requirements", "ref_min_score", "ref_max_score", "num_episodes_average_score")
+    kept = ("requirements", "num_episodes_average_score")
     metadata: dict[str, Any] = {
         METADATA_KEY: plain(own),
+        "ref_min_score": own.ref_min_score,
+        "ref_max_score": own.ref_max_score,
         "algorithm_name": " + ".join(str(one.get("label", "?")) for one in own.experts),
         "description": f"Made of {', '.join(sources)}: "
         + ("merged." if len(sources) > 1 else f"episodes where {plain(identity['rule'])}."),

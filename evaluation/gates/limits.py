@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from offline_trader.config.settings_yaml import settings_of
 from offline_trader.errors import ConfigError, GateFailed, did_you_mean
 from offline_trader.evaluation.gates.sources import SOURCES, GateInput, Measured
 from offline_trader.evaluation.judging import Evaluation, GateRow
@@ -242,7 +243,7 @@ def _keys() -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8"))
+        own = settings_of(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

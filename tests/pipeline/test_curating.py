@@ -23,7 +23,9 @@ from offline_trader.datasets import (
 from offline_trader.datasets.catalog import dataset_facts
 from offline_trader.envs import EnvConfig
 from offline_trader.errors import ConfigError, DataError
-from offline_trader.pipeline.curating import Conditions, filtered
+from offline_trader.learning.settings import DaggerConfig
+from offline_trader.pipeline.asked_experts import asked_mixture
+from offline_trader.pipeline.curating import Conditions, expert_rows, filtered
 
 WALK = "synthetic:walk?bars=900&seed=1"
 
@@ -194,3 +196,24 @@ def test_the_command_to_go_on_with_is_one_that_there_is(
             main([*words, "--dry-run"])
         assert not stopped.value.code
         capsys.readouterr()
+
+
+def test_who_has_no_episode_left_is_no_expert_of_the_new_dataset(root: Path) -> None:
+    """DAgger would ask him, and an oracle would mark a dataset that he never touched."""
+    make(root, "own/taught-v0", "oracle technical buy_and_hold")
+    whole = dataset_facts("own/taught-v0", root)
+    assert whole.privileged
+    filtered("own/taught-v0", "own/rules-v0", Conditions(experts=("technical",)), root=root)
+    rules = dataset_facts("own/rules-v0", root)
+    assert [one["label"] for one in rules.experts] == ["technical"]
+    assert not rules.privileged
+    assert rules.ref_max_score < whole.ref_max_score == whole.expert_scores["oracle"]
+    assert dataset_metadata("own/rules-v0", root)["ref_max_score"] == rules.ref_max_score
+    (row,) = expert_rows("own/rules-v0", root)
+    assert row.label == "technical"
+    asked = asked_mixture(rules.experts, DaggerConfig())
+    assert [one.expert.name for one in asked.behaviours] == ["technical"]
+    filtered("own/taught-v0", "own/oracle-v0", Conditions(experts=("oracle",)), root=root)
+    oracle = dataset_facts("own/oracle-v0", root)
+    assert oracle.privileged
+    assert oracle.ref_max_score == whole.ref_max_score

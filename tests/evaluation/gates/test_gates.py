@@ -250,6 +250,7 @@ def test_own_thresholds(tmp_path: Path) -> None:
         ("limits: {}", "key 'limits' is unknown"),
         ("- 1", "holds no gates"),
         ("gates: [", "is no YAML"),
+        ("stage: 1\nstage: 2", "'stage' is there twice"),
         ("gates: [sharpe]", "gates is"),
         ("gates: 3", "gates is 3"),
         ("gates: {sharpe: {threshold: {'1': 0.3}}}", "stages '1'"),
