@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -245,3 +246,24 @@ def test_a_file_names_no_code_unless_it_is_the_callers_own(tmp_path: Path) -> No
     found = load_config(CollectConfig, file, own_code=True)
     assert found.experts == ("technical", f"{rule}:dips")
     assert mark.exists()
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    values = {
+        "hidden": np.array([8, 16]),
+        "band": (np.float32(0.5), np.str_("y")),
+        "start": np.datetime64("2012-12-31"),
+        "quick": np.True_,
+        "limit": np.int64(3),
+        "rates": {"a": np.float64(0.25)},
+        "costs": {"lots": np.uint8(7)},
+    }
+    job = from_dict(Job, values)
+    assert (job.hidden, job.band, job.start) == ((8, 16), (0.5, "y"), "2012-12-31")
+    assert (job.quick, job.limit, job.rates, job.costs.lots) == (True, 3, {"a": 0.25}, 7)
+    kinds = {type(each) for each in (*job.hidden, job.limit, job.costs.lots)}
+    assert kinds == {int}
+    assert config_hash(job) == config_hash(from_dict(Job, to_dict(job)))
+    for setting in ({"quick": np.int64(1)}, {"costs": {"lots": np.float64(0.5)}}):
+        with pytest.raises(ConfigError, match="expected"):
+            from_dict(Job, setting)

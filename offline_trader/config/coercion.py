@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 
 from offline_trader.config.variants import Variants
@@ -198,6 +199,8 @@ def _coerce(value: object, hint: Any, base: object, path: str) -> object:
     Raises:
         ConfigError: it cannot be that type.
     """
+    if isinstance(value, np.generic | np.ndarray):  # of a caller in Python: 3 is a whole number
+        value = value.tolist()
     if hint is Any or hint is object:
         return value.parse() if isinstance(value, CommandText) else value
     if _is_union(hint):
