@@ -16,7 +16,7 @@ const drawn = (tag, attributes) => {
   return made;
 };
 
-const minus = (text) => text.replace("-", "\u2212");
+const minus = (text) => text.replaceAll("-", "\u2212");
 
 export const written = (value, unit) => {
   if (value === null || value === undefined || !Number.isFinite(value)) return "\u2013";
@@ -24,8 +24,10 @@ export const written = (value, unit) => {
   if (unit === "ratio") return minus(value.toFixed(3));
   if (unit === "ms") return `${(1000 * value).toFixed(value < 0.01 ? 2 : 0)} ms`;
   if (unit === "seconds") return span(value);
-  const digits = Math.abs(value) >= 1000 ? 0 : Math.abs(value) >= 1 ? 2 : 4;
-  return minus(value.toLocaleString("en", { maximumFractionDigits: digits }));
+  const size = Math.abs(value);
+  if (size && (size < 1e-6 || size >= 1e15)) return minus(value.toExponential(3));
+  const digits = size >= 1000 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 5 };
+  return minus((value || 0).toLocaleString("en", digits));
 };
 
 export const span = (seconds) => {

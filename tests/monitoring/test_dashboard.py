@@ -241,6 +241,29 @@ def test_nothing_is_wider_than_the_window_and_text_can_be_read(
     leave(browser)
 
 
+def test_small_numbers_are_told_and_long_names_are_no_wider_than_a_phone(
+    server: Process, browser: Any
+) -> None:
+    signed_in(browser, server, wide=390)
+    browser.ask("void import('/dashboard/charts.js').then((m) => { window.charts = m; })")
+    browser.until("window.charts !== undefined")
+    for value, text in {
+        "0.0000098874": "0.0000098874",
+        "-4.6854e-8": "\u22124.685e\u22128",
+        "-1.08543": "\u22121.0854",
+        "98.87": "98.87",
+        "-0": "0",
+        "1234.5": "1,235",
+        "1e300": "1.000e+300",
+    }.items():
+        assert browser.ask(f"window.charts.written({value})") == text
+    browser.until("document.querySelectorAll('#heat svg').length === 2")
+    for place in ("#desks button", ".heat span, .heat div"):
+        long = f"document.querySelector('{place}').textContent = 'B'.repeat(100)"
+        assert browser.ask(f"({long}, document.documentElement.scrollWidth)") <= 390, place
+    leave(browser)
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of WCAG 2.2."""
     parts = [int(x) / 255.0 for x in re.findall(r"\d+", colour)[:3]]
