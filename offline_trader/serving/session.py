@@ -104,7 +104,7 @@ class Session:
         self._pending: float | None = None
         self._amended: float | None = None
         self._limit_price: float | None = None
-        self._account_runs = False
+        self._account_runs = self._holdings_came = False
 
     @property
     def portfolio(self) -> Portfolio:
@@ -279,9 +279,11 @@ class Session:
         begins, self._account_runs = not self._account_runs, True
         if holdings is not None:
             cash, units, entry = holdings
+            equity = cash + units * bar.close
+            if not self._holdings_came:  # of another account than the bars before were of
+                self._ruin_equity, self._ruined = self.rules.ruin_fraction * equity, False
+                self._holdings_came = True
             if begins:  # what the broker holds now, and not the rules' initial cash, is the start
-                equity = cash + units * bar.close
-                self._ruin_equity = self.rules.ruin_fraction * equity
                 p = p._replace(equity=equity, peak=equity)
             self._portfolio = account.adopt(
                 self._terms, p, action, cash=cash, units=units, entry=entry, close=bar.close

@@ -646,3 +646,21 @@ def test_a_log_of_features_of_ones_own_is_replayed_where_their_file_is_named(
         main(["audit-log", "replay", *place, "--features", f"{file}:bodies"])
     assert stop.value.code == 0
     assert "50 decisions, each the same again" in capsys.readouterr().out
+
+
+def test_ruin_is_counted_from_what_the_broker_holds_where_bars_came_before_it(
+    policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
+) -> None:
+    desk = Desk(policy, AuditLog(place), LIMITS, clock=clock).warm_up(bars.slice(0, 300))
+    walk(desk, bars, clock, 300, 302)  # of an account of 10,000
+    held = Holdings(400.0, 0.0)
+    for i in (302, 303):
+        clock.now = nanoseconds(bars.timestamps[i]) / 1e9 + 1.0
+        answer = desk.on_bar(bars[i], holdings=held)
+        assert answer.decision.hold is not Hold.RUINED
+        desk.rearm("A. Person: the account is another")
+    clock.now = nanoseconds(bars.timestamps[304]) / 1e9 + 1.0
+    ruined = desk.on_bar(bars[304], holdings=Holdings(19.0, 0.0))
+    assert ruined.decision.hold is Hold.RUINED
+    desk.log.close()
+    assert replay(policy, AuditLog(place), clock=clock) == 5
