@@ -157,11 +157,12 @@ def merge_datasets(
     seeds; reference scores are those of the first.
 
     Raises:
-        ConfigError: fewer than two, or ``target`` exists or is one of them.
+        ConfigError: fewer than two, one twice, or ``target`` exists or is one of them.
         DataError: one cannot be read, or differs from the first in layout, bars or rules.
     """
-    if len(set(sources)) < 2:
-        raise ConfigError(f"merging {', '.join(sources)}", expected="at least two datasets")
+    if len(sources) < 2 or len(set(sources)) < len(sources):
+        expected = "at least two datasets, each once"
+        raise ConfigError(f"merging {', '.join(sources)}", expected=expected)
     facts = [dataset_facts(source, root) for source in sources]
     for source, other in zip(sources[1:], facts[1:], strict=True):
         _require_equal(sources[0], facts[0], source, other)

@@ -148,6 +148,33 @@ def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> 
         load_config(Job, file)
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("costs: {lots: many}", "{}: costs.lots is 'many' (str)"),
+        ("costs: {commission_bps: -1}", "{}: costs: commission_bps is -1.0"),
+        ("markt: x", "{}: unknown setting 'markt'"),
+    ],
+)
+def test_what_a_file_says_is_refused_with_its_name(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError) as refused:
+        load_config(Job, file, ["quick=true"])
+    assert refused.value.found == told.format(file)
+    file.write_text("costs: {lots: 2}")
+    with pytest.raises(ConfigError) as refused:
+        load_config(Job, file, ["costs.lots=many"])
+    assert str(file) not in str(refused.value)
+
+
+def test_a_text_where_a_list_belongs_is_shown_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("hidden: 64x")
+    with pytest.raises(ConfigError, match=r"a list, as in \[64x\]"):
+        load_config(Job, file)
+
+
 def test_what_is_repeated_by_name_is_taken_over(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("rates: &a {x: 1.0, y: 2.0}\ncosts: {<<: &c {lots: 3}, commission_bps: 2}\n")

@@ -255,7 +255,8 @@ def _coerce_sequence(value: object, hint: Any, path: str) -> object:
     if isinstance(value, CommandText) and not isinstance(parsed, list):
         parsed = [CommandText(part.strip()) for part in value.raw.split(",")] if value.raw else []
     if not isinstance(parsed, list | tuple):
-        raise ConfigError(f"{path} is {_shown(parsed)}", expected="a list, as in [64, 64]")
+        example = f"[{parsed}]" if isinstance(parsed, str) else "[64, 64]"
+        raise ConfigError(f"{path} is {_shown(parsed)}", expected=f"a list, as in {example}")
     arms = typing.get_args(hint)
     if typing.get_origin(hint) is tuple and not (len(arms) == 2 and arms[1] is Ellipsis):
         if len(arms) != len(parsed):

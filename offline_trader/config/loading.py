@@ -70,7 +70,28 @@ def load_config(
         if not separator or not key.strip():
             raise ConfigError(f"setting {text!r} has no value", expected="key=value, as in seed=7")
         _assign(tree, key.strip().split("."), CommandText(value.strip()), text)
-    return from_dict(cls, tree)
+    try:
+        return from_dict(cls, tree)
+    except ConfigError as error:
+        if yaml_path is None or not _is_of(error, cls, base or {}, stored):
+            raise
+        told = f"{yaml_path}: {error.found}"
+        raise type(error)(told, expected=error.expected, hint=error.hint) from error
+
+
+def _is_of(
+    error: ConfigError, cls: type[Any], base: Mapping[str, Any], stored: Mapping[str, Any]
+) -> bool:
+    """Whether it is what the file says that is refused: the same by itself, and not without it."""
+    return _refused(cls, base) != error.found == _refused(cls, _merged(base, stored))
+
+
+def _refused(cls: type[Any], tree: Mapping[str, Any]) -> str | None:
+    try:
+        from_dict(cls, tree)
+    except ConfigError as error:
+        return error.found
+    return None
 
 
 def to_dict(config: object) -> dict[str, Any]:

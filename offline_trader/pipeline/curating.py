@@ -59,6 +59,8 @@ class Conditions:
                     expected=", ".join(_VERDICTS),
                     hint=did_you_mean(verdict, _VERDICTS),
                 )
+        if self.min_return is not None and not np.isfinite(self.min_return):
+            raise ConfigError(f"min_return = {self.min_return}", expected="a number")
         if self.top is not None and not 0.0 < self.top <= 1.0:
             raise ConfigError(f"top = {self.top}", expected="a share in (0, 1]")
 

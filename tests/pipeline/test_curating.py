@@ -93,6 +93,8 @@ def test_what_does_not_fit_is_not_merged(root: Path) -> None:
         merge_datasets(["own/mixed-v0", "own/other-v0"], "own/x-v0", root=root)
     with pytest.raises(ConfigError, match="merging"):
         merge_datasets(["own/mixed-v0"], "own/x-v0", root=root)
+    with pytest.raises(ConfigError, match="each once"):
+        merge_datasets(["own/mixed-v0", "own/more-v0", "own/mixed-v0"], "own/x-v0", root=root)
     assert not (root / "own" / "x-v0").exists()
 
 
@@ -136,6 +138,7 @@ def test_a_sound_dataset_is_told_from_a_damaged_one(
         (("filter", "own/mixed-v0", "own/y-v0", "--without", "lazy"), "unknown verdict 'lazy'"),
         (("filter", "own/mixed-v0", "own/y-v0", "--min-return", "99"), "no episode of own/mixed"),
         (("filter", "own/mixed-v0", "own/y-v0", "--top", "2"), "a share in"),
+        (("filter", "own/mixed-v0", "own/y-v0", "--min-return", "nan"), "a number"),
         (("filter", "own/mixed-v0", "own/mixed-v0", "--top", "0.5", "--overwrite"), "an id of"),
     ],
 )
