@@ -34,7 +34,8 @@ def objective(
       (2001), and of policies with the same one the larger: a tenth of the gains' spread is added.
       With a ``risk_target`` τ it is ``mean r · 2τ / (var x + τ²)``, the ratio at a spread of τ, and
       of policies with the same one that with this spread is best; a mean below 0 counts as it would
-      without a spread, ``mean r · 2/τ``: else what loses would lose less by more risk;
+      without a spread, ``mean r · 2/τ``: else what loses would lose less by more risk. The slopes
+      of a loss are those without a target (:func:`_at_risk`);
     - cvar: the mean over the worst ``tail`` of the windows of their mean x (Rockafellar & Uryasev
       2000);
     - components: see :func:`of_components`.
@@ -58,12 +59,25 @@ def objective(
     if config.objective == "sharpe":
         spread, target = x.var(correction=0), config.risk_target
         if target > 0.0:
-            return 2.0 * target * mean / (torch.where(mean > 0.0, spread, 0.0) + target**2)
+            return _at_risk(mean, spread, target)
         # without it nothing would say how much to hold: one percent has the ratio of a hundred
         return mean / (spread + _ADDED_SPREAD**2).sqrt()
     windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()
+
+
+def _at_risk(mean: Tensor, spread: Tensor, target: float) -> Tensor:
+    """The ratio at a spread of ``target``; the slopes of a loss are those of the ratio itself.
+
+    Its own lead to holding less of everything, 2/τ a unit of the mean where a gain has
+    2τ/(var + τ²). A training that begins at a loss, as most do, comes to no trade by them before
+    it has found what to trade on, and from there no slope leads back.
+    """
+    if mean > 0.0:
+        return 2.0 * target * mean / (spread + target**2)
+    ratio = mean / (spread + _ADDED_SPREAD**2).sqrt()
+    return ratio + (2.0 / target * mean - ratio).detach()
 
 
 def of_components(

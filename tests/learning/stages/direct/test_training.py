@@ -339,6 +339,26 @@ def test_of_policies_with_one_sharpe_ratio_the_one_with_the_asked_for_risk_is_be
         assert losing == sorted(losing, reverse=True)  # less of what loses is better at any size
 
 
+def test_slopes_of_a_loss_do_not_lead_to_holding_nothing() -> None:
+    """They did: a training that began at a loss ended at no trade, where there are no slopes."""
+    rewards = torch.tensor([[0.1, -0.3, 0.5, -0.4]], dtype=torch.float64)
+    rewards /= rewards.std(correction=0)
+    config = DirectConfig(objective="sharpe", risk_target=0.25)
+    slopes = {}
+    for shift in (-1e-6, 1e-6):
+        r = (0.25 * (rewards - rewards.mean()) + shift).requires_grad_()
+        objective(r, config).backward()  # type: ignore[no-untyped-call]
+        assert r.grad is not None
+        slopes[shift] = float(r.grad.sum())
+    assert slopes[-1e-6] == pytest.approx(slopes[1e-6], rel=0.1)
+    assert float(rewards.mean()) < 0.0
+    size = torch.ones((), dtype=torch.float64, requires_grad=True)
+    value = objective(size * rewards, config)
+    value.backward()  # type: ignore[no-untyped-call]
+    assert size.grad is not None
+    assert abs(float(size.grad)) < 0.02 * abs(float(value.detach()))  # it was all of the value
+
+
 def test_risk_is_that_of_the_realised_rewards() -> None:
     """What has lost its noise has lost its risk: only its mean counts."""
     rewards = torch.tensor([[0.01, 0.02, 0.03, 0.02]], dtype=torch.float64)
