@@ -6,6 +6,7 @@ reads its states back from the audit log goes on where it was.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -53,6 +54,12 @@ class AlertRule:
             if not (is_number(value) or (optional and value is None)):
                 raise ConfigError(
                     f"{name} is {value!r} in an alert on {self.signal}", expected="a number"
+                )
+            if name in ("above", "below", "for_s") and value is not None and math.isinf(value):
+                raise ConfigError(
+                    f"{name} is {value!r} in an alert on {self.signal}: no value is beyond that",
+                    expected="a finite number",
+                    hint="enabled: false switches an alert off",
                 )
         if (self.above is None) == (self.below is None):
             count = "no" if self.above is None else "two"

@@ -94,11 +94,16 @@ def read_alerts(file: Path | None) -> AlertSettings:
     """The settings in ``file`` over the default ones; without a file those.
 
     Raises:
-        ConfigError: no such file, settings that are none, or a URL, which may hold a password, in
-            a file that others can read.
+        ConfigError: no such file, settings that are none, a folder in the place of a channel's
+            file, or a URL, which may hold a password, in a file that others can read.
     """
     defaults = {name: to_dict(rule) for name, rule in DEFAULT_ALERTS.items()}
     settings = load_config(AlertSettings, file, base={"alerts": defaults})
+    for each in settings.channels:
+        if each.file is not None and each.file.is_dir():
+            raise ConfigError(
+                f"channel {each.name!r}: {each.file} is a folder", expected="a file to append to"
+            )
     secret = [each.url_file for each in settings.channels if each.url_file is not None]
     if file is not None and any(each.url for each in settings.channels):
         secret.append(file)

@@ -59,6 +59,7 @@ def test_a_file_changes_the_keys_that_it_names_and_adds_alerts(tmp_path: Path) -
         ("channels: [{name: x, url: 'json://a', file: b}]", "several"),
         ("channels: [{name: x, file: a}, {name: x, file: b}]", "x, x"),
         ("channels: [{name: x, url_file: nowhere}]", "nowhere"),
+        ("channels: [{name: x, file: .}]", "is a folder"),
         ("[]", "alerts.yaml"),
     ],
 )
