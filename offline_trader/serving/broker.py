@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from offline_trader.errors import ConfigError
+from offline_trader.errors import ConfigError, DataError
 from offline_trader.markets import Bar, check_bar
 from offline_trader.serving import account
 from offline_trader.serving.account import FLAT, Fill
 from offline_trader.serving.decisions import Holdings, require_bars_per_year
 from offline_trader.serving.desk import Answer, Desk
+from offline_trader.serving.desk_rows import plain_bar
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.simulator.config import Terms
 
@@ -74,6 +75,7 @@ class PaperBroker:
         Raises:
             DataError: a bar that is none, or not later than the one before; nothing has changed.
         """
+        bar = plain_bar(bar)
         if self._last is not None and bar == self._last:
             return FLAT
         last = None if self._last is None else self._last.timestamp
@@ -124,7 +126,7 @@ def trade(desk: Desk, broker: Broker, bars: Iterable[Bar], *, name: str = "") ->
             that is not the broker's.
     """
     for bar in bars:
-        if desk.session.is_last(bar):
+        if _is_last(desk, bar):
             yield desk.on_bar(bar)
             continue
         if isinstance(broker, PaperBroker):
@@ -140,6 +142,14 @@ def trade(desk: Desk, broker: Broker, bars: Iterable[Bar], *, name: str = "") ->
         if answer.units != 0.0:
             broker.send(BrokerOrder(answer.units, answer.limit_price, f"{name}#{answer.row}"))
         yield answer
+
+
+def _is_last(desk: Desk, bar: Bar) -> bool:
+    """Whether ``bar``, in the numbers that the desk decides on, is the last one once more."""
+    try:
+        return desk.session.is_last(plain_bar(bar))
+    except DataError:  # whoever is shown it refuses it
+        return False
 
 
 def _beyond(order: BrokerOrder, price: float) -> bool:

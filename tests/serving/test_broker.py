@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,51 @@ def test_a_bar_that_comes_again_leaves_the_order_where_it_is(
         return [each.units for each in answers[::times]], broker.holdings()
 
     assert traded("twice.db", 2) == traded("once.db", 1)
+
+
+class Patient(Half):
+    """Keeps the order that it was sent until it is withdrawn."""
+
+    open: BrokerOrder | None = None
+
+    def send(self, order: BrokerOrder) -> None:
+        self.open = order
+
+    def cancel_open(self) -> None:
+        self.open = None
+
+
+def in_decimals(bar: Bar) -> Bar:
+    return Bar(bar.timestamp, *(Decimal(repr(x)) for x in bar[1:]))  # type: ignore[arg-type]
+
+
+def test_a_bar_in_decimals_that_comes_again_is_the_last_one(
+    make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    """It was taken for another one: its order was withdrawn, and the desk does not ask twice."""
+    policy, told = OnnxPolicy(make_model(RULES["long"])), in_decimals(bars[300])
+    desk = Desk(policy, AuditLog(tmp_path / "a.db"), LIMITS).warm_up(bars.slice(0, 300))
+    broker = Patient()
+    first, again = trade(desk, broker, [told, told])
+    assert (first.units != 0.0, again.units) == (True, 0.0)
+    assert broker.open is not None
+    on_paper = Desk(policy, AuditLog(tmp_path / "b.db"), LIMITS).warm_up(bars.slice(0, 300))
+    plain = Desk(policy, AuditLog(tmp_path / "c.db"), LIMITS).warm_up(bars.slice(0, 300))
+    some = list(bars.slice(300, 320))
+    found = trade(on_paper, PaperBroker(RULES["long"]), map(in_decimals, some))
+    expected = trade(plain, PaperBroker(RULES["long"]), some)
+    assert [each.units for each in found] == [each.units for each in expected]
+
+
+@pytest.mark.parametrize("broker", [Patient(), PaperBroker(RULES["long"])], ids=["live", "paper"])
+def test_what_is_no_bar_is_refused(
+    broker: Patient | PaperBroker, make_model: MakeModel, bars: Bars, tmp_path: Path
+) -> None:
+    policy = OnnxPolicy(make_model(RULES["long"]))
+    desk = Desk(policy, AuditLog(tmp_path / "a.db"), LIMITS).warm_up(bars.slice(0, 300))
+    with pytest.raises(DataError, match="None as a bar"):
+        list(trade(desk, broker, [bars[300], None]))  # type: ignore[list-item]
+    assert desk.broken == ""
 
 
 def test_a_bar_that_is_none_leaves_a_paper_account_as_it_was(bars: Bars) -> None:
