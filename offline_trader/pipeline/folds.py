@@ -20,6 +20,7 @@ from offline_trader.pipeline.own_features import own_code
 from offline_trader.pipeline.pretraining import pretrain
 from offline_trader.pipeline.settings import LineConfig, WalkForwardConfig
 from offline_trader.pipeline.trained_runs import acting_policy, finished_run
+from offline_trader.tables.dates import date_of
 from offline_trader.types import Policy
 
 __all__ = ["LineJob", "judged_window", "window_env", "window_line"]
@@ -204,4 +205,4 @@ def _kept_by_pretraining(home: Path) -> str:
 
 
 def _moment(bars: Bars, row: int) -> str:
-    return str(bars.timestamps[row].astype("datetime64[s]"))
+    return date_of(bars.timestamps[row])

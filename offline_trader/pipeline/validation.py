@@ -14,7 +14,7 @@ from offline_trader.evaluation.backtest import EvaluationRange
 from offline_trader.evaluation.measures import collapse_of
 from offline_trader.markets import load_markets
 from offline_trader.pipeline.foretold_growth import ForetoldGrowth
-from offline_trader.tables.dates import parse_date, parse_end
+from offline_trader.tables.dates import date_of, parse_date, parse_end
 from offline_trader.types import Policy
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def bar_after(market: Sequence[str], tz: str | None, end: str, gap_bars: int) ->
         stamp = bars.timestamps[first]
         day = stamp.astype("datetime64[D]")
         shared = bars.timestamps[first - 1] >= day  # of which no date tells a part
-        moments.append(str(stamp.astype("datetime64[s]") if shared else day))
+        moments.append(date_of(stamp) if shared else str(day))
     return max(moments)
 
 

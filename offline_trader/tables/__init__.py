@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offline_trader.tables.contents import LIMIT_VARIABLE, label
-from offline_trader.tables.dates import parse_date, parse_end
+from offline_trader.tables.dates import date_of, parse_date, parse_end
 from offline_trader.tables.layout import HeaderTest, is_number
 from offline_trader.tables.names import SYMBOL_NAMES, TIME_NAMES, find_name, is_percent, plain
 from offline_trader.tables.numbers import MISSING, DecimalSign, decimal_sign, parse_numbers
@@ -21,6 +21,7 @@ __all__ = [
     "HeaderTest",
     "Table",
     "Times",
+    "date_of",
     "decimal_sign",
     "find_name",
     "is_clock",

@@ -8,7 +8,7 @@ import numpy as np
 
 from offline_trader.errors import ConfigError
 
-__all__ = ["parse_date", "parse_end"]
+__all__ = ["date_of", "parse_date", "parse_end"]
 
 _FORM = re.compile(r"\d{4}(-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?)?")
 
@@ -25,6 +25,12 @@ def _parse(text: object) -> np.datetime64:
             f"date {str(text)!r} cannot be read",
             expected="an ISO date in UTC, such as 2012-12-31 or 2012-12-31T15:30",
         ) from None
+
+
+def date_of(moment: np.datetime64) -> str:
+    """The date of ``moment`` alone: to the second, or what of it lies within one, too."""
+    second = moment.astype("datetime64[s]")
+    return str(second if second == moment else moment)
 
 
 def parse_date(text: object) -> np.datetime64:

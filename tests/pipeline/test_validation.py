@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from offline_trader.errors import ConfigError, DataError
 from offline_trader.evaluation.judging import EvaluateOptions, evaluate
 from offline_trader.experts import ExpertPolicy, get_expert
 from offline_trader.features import observation_layout
+from offline_trader.markets import BarRange, load_market
+from offline_trader.pipeline.folds import window_env
 from offline_trader.pipeline.validation import ValidationConfig, Validator
 from offline_trader.simulator import SimulatorConfig
 from offline_trader.types import Observations, Policy
@@ -149,3 +152,21 @@ def test_the_gap_is_left_out_of_bars_within_a_day_too(end: str) -> None:
     trained, chosen = make_market(env), make_market(validated)
     last, first = trained.timestamps[trained.stop[0] - 1], chosen.timestamps[chosen.start[0]]
     assert first - last == np.timedelta64(6, "h")
+
+
+def test_bars_within_a_second_are_told_apart(tmp_path: Path) -> None:
+    """Dates to the second began the validation, or ended a window, on a neighbour of the bar."""
+    file = tmp_path / "ticks.csv"
+    stamps = np.datetime64("2020-01-01T00:00", "ms") + 500 * np.arange(600)
+    rows = (f"{stamp},{100 + i % 7},110,90,{100 + i % 5},1" for i, stamp in enumerate(stamps))
+    file.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]))
+    env, bars = EnvConfig(market=(str(file),), end="2020-01-01T00:01"), load_market(str(file))
+    validated = ValidationConfig(end="2020-01-01T00:03", gap_bars=3).env(env)
+    assert validated is not None
+    first, trained = (
+        bars.rows_between(validated.start, None)[0],
+        bars.rows_between(None, env.end)[1],
+    )
+    assert first == trained + 3
+    window = window_env(env, bars, BarRange(301, 400))
+    assert bars.rows_between(window.start, window.end) == (301, 400)
