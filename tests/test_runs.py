@@ -305,7 +305,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path, text: str) -> N
         Run.open(tmp_path)
 
 
-@pytest.mark.parametrize("text", [None, "a: [", "- 1"])
+@pytest.mark.parametrize("text", [None, "a: [", "- 1", "a: &a {b: *a}", "a: 1\na: 2"])
 def test_a_lost_or_broken_config_is_refused_with_its_name(tmp_path: Path, text: str | None) -> None:
     with make(tmp_path / "r") as run:
         run.finish()

@@ -223,9 +223,11 @@ class Run:
         """
         import yaml
 
+        from offline_trader.config.settings_yaml import settings_of
+
         file = self.path / CONFIG
         try:
-            tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            tree = settings_of(file.read_text(encoding="utf-8")) or {}
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise DataError(f"{file} is not readable: {error}") from error
         if not isinstance(tree, dict):
