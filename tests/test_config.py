@@ -291,6 +291,8 @@ def test_numpys_numbers_are_numbers() -> None:
     kinds = {type(each) for each in (*job.hidden, job.limit, job.costs.lots)}
     assert kinds == {int}
     assert config_hash(job) == config_hash(from_dict(Job, to_dict(job)))
+    for text in ("2012", "2012-06", "2012-06-30T15:30", "2012-06-30T15:30:00.500000000", "NaT"):
+        assert from_dict(Job, {"start": np.datetime64(text)}).start == text
     for setting in ({"quick": np.int64(1)}, {"costs": {"lots": np.float64(0.5)}}):
         with pytest.raises(ConfigError, match="expected"):
             from_dict(Job, setting)

@@ -199,7 +199,9 @@ def _coerce(value: object, hint: Any, base: object, path: str) -> object:
     Raises:
         ConfigError: it cannot be that type.
     """
-    if isinstance(value, np.generic | np.ndarray):  # of a caller in Python: 3 is a whole number
+    if isinstance(value, np.datetime64):  # in its unit: 2012 is a year, and NaT no date
+        value = str(value)
+    elif isinstance(value, np.generic | np.ndarray):  # of a caller in Python: 3 is a whole number
         value = value.tolist()
     if hint is Any or hint is object:
         return value.parse() if isinstance(value, CommandText) else value
