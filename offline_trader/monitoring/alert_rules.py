@@ -57,7 +57,7 @@ class AlertRule:
                 )
             if name in ("above", "below", "for_s") and value is not None and math.isinf(value):
                 raise ConfigError(
-                    f"{name} is {value!r} in an alert on {self.signal}: no value is beyond that",
+                    f"{name} is {value!r} in an alert on {self.signal}, raised never or always",
                     expected="a finite number",
                     hint="enabled: false switches an alert off",
                 )

@@ -110,6 +110,7 @@ def test_raised_and_cleared_take_turns_and_what_is_told_keeps_the_cooldown(
         ({"signal": "drawdown", "above": 0.2, "cooldown_s": "1h"}, "cooldown_s is '1h'"),
         ({"signal": "drawdown", "above": math.nan}, "above is nan"),
         ({"signal": "drawdown", "above": math.inf}, "above is inf .*\n.*\n.*enabled: false"),
+        ({"signal": "drawdown", "above": -math.inf}, "above is -inf .* raised never or always"),
         ({"signal": "drawdown", "above": 0.2, "for_s": math.inf}, "for_s is inf"),
         ({"signal": "drawdown", "below": "0.2"}, "below is '0.2'"),
         ({"signal": "drawdown", "above": 0.2, "clear": "0.1"}, "clear is '0.1'"),
