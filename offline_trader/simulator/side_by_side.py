@@ -188,4 +188,5 @@ def _packed(
     if len(distinct) == 1:
         return distinct[0].features, distinct[0].table, starts
     features = np.concatenate([each.features for each in distinct])
+    features.setflags(write=False)  # as one market's: another type would be compiled anew
     return features, np.concatenate([each.table for each in distinct]), starts

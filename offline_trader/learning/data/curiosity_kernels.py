@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.learning.engines.fast.compiled import kernel
-from offline_trader.learning.engines.fast.products import product, transpose
+from offline_trader.learning.engines.fast.products import product, put, transpose
 
 __all__ = ["Network", "prediction_errors", "slopes"]
 
@@ -121,7 +121,8 @@ def slopes(
     rows, width = actions.shape
     units, size = encoder[0].shape[0], encoder[2].shape[0]
     pair = np.empty((2 * rows, state.shape[1]), np.float32)
-    pair[:rows], pair[rows:] = state, after
+    put(state, pair[:rows])
+    put(after, pair[rows:])
     seen, code = np.empty((2 * rows, units), np.float32), np.empty((2 * rows, size), np.float32)
     _layers(pair, encoder, seen, code)
     hidden, below = np.empty((rows, units), np.float32), np.empty((rows, units), np.float32)
@@ -146,7 +147,8 @@ def slopes(
             guess[b, j] = gap * scale
     _back(both, hidden, guess, inverse[2], into[1], below)
     product(below, inverse[0], both)
-    code[:rows], code[rows:] = both[:, :size], both[:, size:]
+    put(both[:, :size], code[:rows])
+    put(both[:, size:], code[rows:])
     further = np.empty((2 * rows, units), np.float32)
     _back(pair, seen, code, encoder[2], into[0], further)
     return missed / rows, 0.5 * forward / rows

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from offline_trader.compiled_code import can_be_kept
 from offline_trader.learning.engines.fast.compiled import kernel
 
-__all__ = ["PRODUCTS", "largest_product_layer", "product", "transpose"]
+__all__ = ["PRODUCTS", "largest_product_layer", "product", "put", "transpose"]
 
 Array = NDArray[np.float32]
 
@@ -319,3 +319,12 @@ def transpose(matrix: Array, out: Array) -> None:
     for i in range(rows):
         for j in range(even_columns if i < even_rows else 0, columns):
             out[j, i] = matrix[i, j]
+
+
+@kernel
+def put(matrix: Array, out: Array) -> None:
+    """``out[:] = matrix`` for two axes. Numba takes seconds to compile an assignment of arrays,
+    whose message for shapes that differ is made of texts."""
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            out[i, j] = matrix[i, j]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline_trader.learning.engines.fast.compiled import kernel
-from offline_trader.learning.engines.fast.products import product, transpose
+from offline_trader.learning.engines.fast.products import product, put, transpose
 
 __all__ = ["Layers", "backward_pass", "forward_pass", "gathered_product"]
 
@@ -68,13 +68,12 @@ def forward_pass(
     """
     nets = layers.biases[0].shape[0]
     rows, size = observations.shape
-    width = actions.shape[1]
     if start == 0:
         for layer in range(len(layers.weights)):
             for e in range(nets):
                 transpose(layers.weights[layer][e], turned[layer][e])
     for e in range(nets):
-        action_weight[e, :width] = turned[0][e, size:]
+        put(turned[0][e, size:], action_weight[e])
         for first in range(0, rows, _BLOCK):
             last = min(first + _BLOCK, rows)
             for layer in range(len(layers.weights)):
@@ -124,11 +123,13 @@ def backward_pass(
             _mask(delta, masks[e, :rows])
             total = sums[:count, : delta.shape[1]]
             product(factors[:count], delta, total)
-            biases[e] = total[0]
+            for j in range(delta.shape[1]):
+                biases[e, j] = total[0, j]
             if layer == 0:
                 product(delta.T, observations, weight[:, :size])
                 for k in range(1, count):
-                    weight[:, size + k - 1] = total[k]
+                    for j in range(delta.shape[1]):
+                        weight[j, size + k - 1] = total[k, j]
             else:
                 product(delta.T, below[e, :rows], weight)
                 product(delta, weights[e], downs[e])
