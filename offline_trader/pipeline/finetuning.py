@@ -230,7 +230,7 @@ def finetune(
         ConfigError, DataError: a parent, range, dataset or run directory that cannot be used.
     """
     from offline_trader.datasets import dataset_path
-    from offline_trader.pipeline.phases import torch_threads
+    from offline_trader.pipeline.phases import maths_threads
 
     workers = read_workers(workers)
     _check_workers(config, workers)
@@ -252,7 +252,7 @@ def finetune(
         if run.status == "done":
             progress.note(f"{path} is done already")
             return run
-        with torch_threads(config.threads):
+        with maths_threads(config.threads):
             trained = _train(
                 config,
                 run,

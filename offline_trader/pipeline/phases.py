@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from offline_trader.learning.stages import StageData
     from offline_trader.learning.stages.results import Evaluate
 
-__all__ = ["Phases", "PlannedStage", "torch_threads"]
+__all__ = ["Phases", "PlannedStage", "maths_threads"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,16 @@ class PlannedStage:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Inside, torch computes with ``count`` threads."""
+def maths_threads(count: int) -> Iterator[None]:
+    """Inside, torch and the linear algebra of numpy and scipy compute with ``count`` threads: with
+    others they add in another order, and a forecast or a volatility has other last digits."""
+    from threadpoolctl import threadpool_limits
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 

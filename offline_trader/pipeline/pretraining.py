@@ -64,7 +64,7 @@ def pretrain(
     """
     from offline_trader.config import to_dict
     from offline_trader.datasets import dataset_path
-    from offline_trader.pipeline.phases import torch_threads
+    from offline_trader.pipeline.phases import maths_threads
 
     workers = read_workers(workers)
     own, validation_env = check_inputs(config, root)
@@ -85,7 +85,7 @@ def pretrain(
             return run
         if note := limit_note(config):
             progress.note(note)
-        with torch_threads(config.threads):
+        with maths_threads(config.threads):
             facts = _train(config, run, progress, own, validation_env, root, only_clone, workers)
         if facts is None:
             return run
