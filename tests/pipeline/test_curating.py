@@ -210,6 +210,8 @@ def test_who_has_no_episode_left_is_no_expert_of_the_new_dataset(root: Path) -> 
     rules = dataset_facts("own/rules-v0", root)
     assert [one["label"] for one in rules.experts] == ["technical"]
     assert not rules.privileged
+    assert rules.ref_max_score is not None
+    assert whole.ref_max_score is not None
     assert rules.ref_max_score < whole.ref_max_score == whole.expert_scores["oracle"]
     assert dataset_metadata("own/rules-v0", root)["ref_max_score"] == rules.ref_max_score
     (row,) = expert_rows("own/rules-v0", root)

@@ -539,7 +539,11 @@ class Told(Holdings):
     """A broker's own kind of it."""
 
 
-@pytest.mark.parametrize("kind", [np.float32, Fraction, lambda x: Decimal(repr(x)), round], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [np.float32, Fraction, lambda x: Decimal(repr(x)), round],
+    ids=["float32", "fraction", "decimal", "whole"],
+)
 def test_numbers_of_every_kind_are_decided_on_as_the_log_gives_them_back(
     kind: Callable[[float], Any], policy: OnnxPolicy, place: Path, bars: Bars, clock: Clock
 ) -> None:
