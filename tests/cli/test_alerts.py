@@ -44,9 +44,13 @@ def test_a_channel_is_tried_out(file: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_channel_that_fails_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (file.parent / "alerts.jsonl").mkdir()
+    (file.parent / "alerts.jsonl").symlink_to(file.parent / "gone" / "alerts.jsonl")
     assert code_of("try", str(file)) == 3
     assert "nothing was delivered by file" in capsys.readouterr().err
+    (file.parent / "alerts.jsonl").unlink()
+    (file.parent / "alerts.jsonl").mkdir()
+    assert code_of("try", str(file)) == 2
+    assert "alerts.jsonl is a folder" in capsys.readouterr().err
     file.write_text("channels: []")
     assert code_of("try", str(file)) == 2
     assert "names no channels" in capsys.readouterr().err
