@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from offline_trader.errors import DataError, OfflineTraderError
+from offline_trader.errors import DataError, OfflineTraderError, in_brief
 
 __all__ = [
     "LARGEST",
@@ -312,4 +312,4 @@ def _no_constant(name: str) -> Any:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _DIGITS_SHOWN else f"{text[:_DIGITS_SHOWN]}…"
+    return in_brief(text, _DIGITS_SHOWN)

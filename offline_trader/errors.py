@@ -25,6 +25,7 @@ __all__ = [
     "RiskHalt",
     "SchemaMismatch",
     "did_you_mean",
+    "in_brief",
     "nearest",
     "visible",
 ]
@@ -61,6 +62,16 @@ def visible(text: str) -> str:
     return "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def in_brief(value: object, most: int) -> str:
+    """``value`` for a message: a text as it is, anything else as Python writes it; cut after
+    ``most`` characters."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        text = "a very long integer"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

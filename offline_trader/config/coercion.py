@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 
 from offline_trader.config.variants import Variants
-from offline_trader.errors import ConfigError, OfflineTraderError, did_you_mean, nearest
+from offline_trader.errors import ConfigError, OfflineTraderError, did_you_mean, in_brief, nearest
 
 __all__ = ["CommandText", "from_dict", "known_keys"]
 
@@ -185,12 +185,7 @@ def _shown(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """``value`` for a message; a long one is cut."""
-    try:
-        text = value if isinstance(value, str) else repr(value)
-    except ValueError:  # an integer of more digits than Python writes
-        text = "a very long integer"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return in_brief(value, _SHOWN)
 
 
 def _coerce(value: object, hint: Any, base: object, path: str) -> object:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from offline_trader.errors import ConfigError, DataError
+from offline_trader.errors import ConfigError, DataError, in_brief
 from offline_trader.markets import Bar, SignalBar, nanoseconds
 from offline_trader.serving.audit_log import AuditLog
 from offline_trader.serving.decisions import Decision, Holdings
@@ -154,5 +154,4 @@ def _signal(x: object) -> float:
 
 
 def _cut(found: object) -> str:
-    text = repr(found)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return in_brief(repr(found) if isinstance(found, str) else found, _SHOWN)

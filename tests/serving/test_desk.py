@@ -573,6 +573,7 @@ def test_what_is_no_bar_and_what_no_broker_holds_is_refused_and_leaves_the_desk_
     clock.now = nanoseconds(good.timestamp) / 1e9 + 1.0
     wrong = (
         good._replace(high=10**400, close=10**400),
+        good._replace(volume=10**5_000),
         good._replace(open=None),  # type: ignore[arg-type]
         good._replace(close="100"),  # type: ignore[arg-type]
         good._replace(timestamp=datetime(2000, 1, 1)),  # type: ignore[arg-type]
@@ -584,10 +585,11 @@ def test_what_is_no_bar_and_what_no_broker_holds_is_refused_and_leaves_the_desk_
         with pytest.raises(DataError) as caught:
             desk.on_bar(bar)  # type: ignore[arg-type]
         assert caught.value.expected
-    for held in ((1.0, 2.0), (10**400, 0, 0), ("1", 0, 0), (None, None, None), 5):
+    unheld = ((1.0, 2.0), (10**400, 0, 0), (10**5_000, 0, 0), ("1", 0, 0), (None, None, None), 5)
+    for held in unheld:
         with pytest.raises(ConfigError, match="holdings of"):
             desk.on_bar(good, holdings=held)  # type: ignore[arg-type]
-    assert len(list(desk.log.entries("refused"))) == len(wrong) + 5
+    assert len(list(desk.log.entries("refused"))) == len(wrong) + len(unheld)
     assert desk.broken == ""
     assert desk.on_bar(good).decision.action is not None
     assert replay(policy, AuditLog(place), clock=clock) == 1
