@@ -2,7 +2,7 @@
 #
 #   PYTHON=/path/to/python3.12   the interpreter for .venv (found by itself otherwise)
 #   PIP_ARGS="..."               passed to every pip install, such as another index
-#   SLOW=1                       `make test` runs the slow tests too, SLOW_MINUTES (at most 18) long
+#   SLOW=1                       `make test` runs the slow tests too, 18 minutes at most or SLOW_MINUTES
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint docs bench-peers clean

@@ -58,17 +58,16 @@ def objective(
         return mean - 0.5 * config.risk_aversion * x.square().mean()
     if config.objective == "sharpe":
         spread, target = x.var(correction=0), config.risk_target
-        if target > 0.0:
-            return _at_risk(mean, spread, target)
         # without it nothing would say how much to hold: one percent has the ratio of a hundred
-        return mean / (spread + _ADDED_SPREAD**2).sqrt()
+        ratio = mean / (spread + _ADDED_SPREAD**2).sqrt()
+        return ratio if target == 0.0 else _at_risk(ratio, mean, spread, target)
     windows = x.mean(dim=0)
     worst = math.ceil(config.tail * len(windows))
     return torch.topk(windows, worst, largest=False).values.mean()
 
 
-def _at_risk(mean: Tensor, spread: Tensor, target: float) -> Tensor:
-    """The ratio at a spread of ``target``; the slopes of a loss are those of the ratio itself.
+def _at_risk(ratio: Tensor, mean: Tensor, spread: Tensor, target: float) -> Tensor:
+    """The ratio at a spread of ``target``; the slopes of a loss are those of the ``ratio`` itself.
 
     Its own lead to holding less of everything, 2/τ a unit of the mean where a gain has
     2τ/(var + τ²). A training that begins at a loss, as most do, comes to no trade by them before
@@ -76,7 +75,6 @@ def _at_risk(mean: Tensor, spread: Tensor, target: float) -> Tensor:
     """
     if mean > 0.0:
         return 2.0 * target * mean / (spread + target**2)
-    ratio = mean / (spread + _ADDED_SPREAD**2).sqrt()
     return ratio + (2.0 / target * mean - ratio).detach()
 
 
